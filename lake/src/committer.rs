@@ -1,0 +1,168 @@
+//! Commits to a Delta log on stores where an answer may be lost or wrong.
+//!
+//! "Already exists" may mean that we won (the store retried our put inside) and an error may mean that we
+//! did (the answer was lost). So after anything but a plain success the version is read back and its
+//! commit id compared with ours. A commit tried again blindly would bring compacted files back.
+
+use delta_kernel::committer::{CommitMetadata, CommitResponse, Committer, PublishMetadata};
+use delta_kernel::{Engine, FileMeta, FilteredEngineData, KernelError, KernelResult, KernelResultIterator};
+use serde::Deserialize;
+use url::Url;
+
+/// The key under which our commit id stands in `commitInfo.operationParameters`.
+pub(crate) const COMMIT_ID: &str = "commitId";
+
+/// Commits one piece of work, known by its id, by put-if-absent and read-back.
+pub(crate) struct ReadBackCommitter {
+    pub(crate) commit_id: String,
+}
+
+impl Committer for ReadBackCommitter {
+    fn commit(
+        &self,
+        engine: &dyn Engine,
+        actions: KernelResultIterator<'_, FilteredEngineData>,
+        metadata: CommitMetadata,
+    ) -> KernelResult<CommitResponse> {
+        let location = metadata.published_commit_path()?;
+        let error = match engine.json_handler().write_json_file(&location, Box::new(actions), false) {
+            Ok(size) => {
+                let file_meta = FileMeta::new(location, metadata.in_commit_timestamp(), size);
+                return Ok(CommitResponse::Committed { file_meta });
+            }
+            Err(error) => error,
+        };
+        match read_commit(engine, &location)? {
+            Some(found) if found.commit_id.as_deref() == Some(&self.commit_id) => {
+                tracing::info!(version = metadata.version(), "a commit had landed although its put failed");
+                let file_meta = FileMeta::new(location, metadata.in_commit_timestamp(), found.size_bytes);
+                Ok(CommitResponse::Committed { file_meta })
+            }
+            Some(_) => Ok(CommitResponse::Conflict { version: metadata.version() }),
+            // Nothing landed, or not yet. The caller tries the same version again with the same id.
+            None => match error {
+                KernelError::FileAlreadyExists(path) => {
+                    Err(KernelError::generic(format!("the store said that {path} exists, and then that it does not")))
+                }
+                error => Err(error),
+            },
+        }
+    }
+
+    fn is_catalog_committer(&self) -> bool {
+        false
+    }
+
+    fn publish(&self, _engine: &dyn Engine, metadata: PublishMetadata) -> KernelResult<()> {
+        if metadata.commits_to_publish().is_empty() {
+            return Ok(());
+        }
+        Err(KernelError::generic("a lake's tables have no catalog to publish from"))
+    }
+}
+
+/// A commit as it lies in the log: what a conflict check needs to know of it.
+#[derive(Debug, Default)]
+pub(crate) struct FoundCommit {
+    pub(crate) commit_id: Option<String>,
+    pub(crate) size_bytes: u64,
+    /// Paths added, with whether their rows are new to the table.
+    pub(crate) added: Vec<(String, bool)>,
+    /// Paths removed, with whether their rows left the table.
+    pub(crate) removed: Vec<(String, bool)>,
+    /// Lanes consumed.
+    pub(crate) lanes: Vec<String>,
+    /// Whether the schema or the protocol changed.
+    pub(crate) redefined: bool,
+    /// What the commit calls itself: `WRITE`, `OPTIMIZE`, …
+    pub(crate) operation: Option<String>,
+    /// When it was made, by its writer's clock, in milliseconds since the epoch.
+    pub(crate) timestamp_ms: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Action {
+    commit_info: Option<CommitInfo>,
+    add: Option<FileAction>,
+    remove: Option<FileAction>,
+    txn: Option<Txn>,
+    meta_data: Option<serde::de::IgnoredAny>,
+    protocol: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CommitInfo {
+    operation: Option<String>,
+    timestamp: Option<i64>,
+    operation_parameters: Option<std::collections::HashMap<String, Option<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FileAction {
+    path: String,
+    data_change: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Txn {
+    app_id: String,
+}
+
+/// Reads a commit back; `None` if there is none at this location.
+pub(crate) fn read_commit(engine: &dyn Engine, location: &Url) -> KernelResult<Option<FoundCommit>> {
+    let bytes = match engine.storage_handler().read_files(vec![(location.clone(), None)])?.next() {
+        Some(Ok(bytes)) => bytes,
+        Some(Err(KernelError::FileNotFound(_))) | None => return Ok(None),
+        Some(Err(error)) => return Err(error),
+    };
+    parse_commit(&bytes)
+        .map(Some)
+        .map_err(|error| KernelError::generic(format!("{location} is not a Delta commit: {error}")))
+}
+
+fn parse_commit(bytes: &[u8]) -> Result<FoundCommit, serde_json::Error> {
+    let mut found = FoundCommit { size_bytes: bytes.len() as u64, ..FoundCommit::default() };
+    for action in serde_json::Deserializer::from_slice(bytes).into_iter::<Action>() {
+        let action = action?;
+        if let Some(info) = action.commit_info {
+            (found.operation, found.timestamp_ms) = (info.operation, info.timestamp);
+            found.commit_id = info.operation_parameters.and_then(|mut all| all.remove(COMMIT_ID).flatten());
+        }
+        found.added.extend(action.add.map(|add| (add.path, add.data_change)));
+        found.removed.extend(action.remove.map(|remove| (remove.path, remove.data_change)));
+        found.lanes.extend(action.txn.map(|txn| txn.app_id));
+        found.redefined |= action.meta_data.is_some() || action.protocol.is_some();
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_reads_back_with_all_that_a_conflict_check_needs() {
+        let found = parse_commit(
+            br#"{"commitInfo":{"operation":"WRITE","operationParameters":{"commitId":"me"}}}
+{"txn":{"appId":"lane","version":7}}
+{"add":{"path":"date=2026-01-01/a.parquet","dataChange":true,"size":1}}
+{"remove":{"path":"date=2026-01-01/b.parquet","dataChange":false}}
+"#,
+        )
+        .unwrap();
+        assert_eq!(found.commit_id.as_deref(), Some("me"));
+        assert_eq!(found.lanes, ["lane"]);
+        assert_eq!(found.added, [("date=2026-01-01/a.parquet".to_owned(), true)]);
+        assert_eq!(found.removed, [("date=2026-01-01/b.parquet".to_owned(), false)]);
+        assert!(!found.redefined);
+    }
+
+    #[test]
+    fn a_commit_of_another_engine_has_no_id_of_ours() {
+        assert_eq!(parse_commit(br#"{"commitInfo":{"operation":"VACUUM"}}"#).unwrap().commit_id, None);
+    }
+}

@@ -1,0 +1,266 @@
+//! Which pending events are in the published table already.
+//!
+//! A client that did not hear our acknowledgement sends again, perhaps after its first try was published.
+//! The copy has the same site and id, and nearly the same time:
+//!
+//! - A client's own timestamp comes back the same, but for the clock correction, which moves with the
+//!   network's delay: [`CLIENT_TIMED_SLACK`].
+//! - An event without one takes its time of arrival, so its copy lies later by as long as the client kept
+//!   trying: [`RETRY_WINDOW`].
+//! - A body sent again as it is, with its old time of sending, looks like a clock that is late by as long
+//!   as the client kept trying. So an event that was corrected by more than the slack is looked for as far
+//!   as clients try, too.
+//!
+//! So an event is looked for in every file with events of that time, on whichever date; most files fall to
+//! their time range, the rest to their bloom filters, and only row groups that probably hold a copy are read.
+//! The cost follows what is pending, not how much the dates hold.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use chrono::{DateTime, NaiveDate};
+use futures::future::{BoxFuture, FutureExt};
+use futures::{StreamExt, TryStreamExt, stream};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
+
+use crate::error::{LakeError, Result};
+use crate::event::EventId;
+use crate::file::read_batches;
+use crate::layout::RawFile;
+use crate::object_reader::ObjectReader;
+use crate::store::Lake;
+use crate::table::TableSnapshot;
+use crate::table_file::TableFile;
+
+/// How far the corrected times of two copies of one event may lie apart.
+pub const CLIENT_TIMED_SLACK: Duration = Duration::from_secs(15 * 60);
+
+/// For how long a client may go on sending one event: as long as its timestamp would be accepted.
+pub const RETRY_WINDOW: Duration = Duration::from_secs(72 * 3_600);
+
+/// Files looked into at the same time.
+const CONCURRENT_FILES: usize = 16;
+
+/// What makes an event itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventKey {
+    /// The tenant.
+    pub site_id: Arc<str>,
+    /// The id within the tenant.
+    pub event_id: EventId,
+}
+
+/// What a search for duplicates found, and where it looked.
+#[derive(Clone, Debug, Default)]
+pub struct Duplicates {
+    /// Pending events of which the table has a copy.
+    pub keys: Vec<EventKey>,
+    /// Pending rows, all copies counted.
+    pub rows: u64,
+    /// Whether some event is pending in more than one copy.
+    pub repeated: bool,
+    /// The dates that were searched: new rows there void the result.
+    pub read_dates: BTreeSet<NaiveDate>,
+}
+
+/// Pending events by key, each with the times (µs) at which a published copy may lie.
+type Candidates = HashMap<EventKey, RangeInclusive<i64>>;
+
+impl Lake {
+    /// Finds the events of raw files that `table` has already.
+    ///
+    /// Fails with [`LakeError::Gone`] if a file vanished since the snapshot: take a new one.
+    pub async fn find_duplicates(&self, raw: &[RawFile], table: &TableSnapshot) -> Result<Duplicates> {
+        let (candidates, rows) = self.read_candidates(raw).await?;
+        let repeated = (candidates.len() as u64) < rows;
+        let read_dates = candidates.values().flat_map(dates).collect();
+        // Boxed, since the compiler cannot see that a stream of borrowing futures may move between threads.
+        let mut searches: Vec<BoxFuture<'_, Result<Vec<EventKey>>>> = Vec::new();
+        for file in &table.files {
+            let relevant = relevant_to(file.times_us("occurred_at"), &candidates);
+            if !relevant.is_empty() {
+                searches.push(self.search(file, relevant).boxed());
+            }
+        }
+        let found: HashSet<EventKey> =
+            stream::iter(searches).buffer_unordered(CONCURRENT_FILES).try_concat().await?.into_iter().collect();
+        Ok(Duplicates { keys: found.into_iter().collect(), rows, repeated, read_dates })
+    }
+
+    /// The keys of raw files, and how many rows they have.
+    async fn read_candidates(&self, raw: &[RawFile]) -> Result<(Candidates, u64)> {
+        let (mut candidates, mut rows) = (Candidates::new(), 0);
+        let mut sites: HashSet<Arc<str>> = HashSet::new();
+        let mut reads: Vec<BoxFuture<'_, Result<Vec<RecordBatch>>>> = Vec::new();
+        for file in raw {
+            reads.push(
+                async move {
+                    let columns = ["site_id", "event_id", "occurred_at", "received_at", "corrected_by"];
+                    read_batches(self.store(), &file.path, file.size_bytes, &columns).await?.try_collect().await
+                }
+                .boxed(),
+            );
+        }
+        let mut reads = stream::iter(reads).buffered(CONCURRENT_FILES);
+        while let Some(batches) = reads.try_next().await? {
+            for batch in batches {
+                rows += batch.num_rows() as u64;
+                let occurred = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>();
+                let received = batch["received_at"].as_primitive::<TimestampMicrosecondType>();
+                let corrected = batch["corrected_by"].as_primitive::<Int64Type>();
+                for (row, key) in keys(&batch, &mut sites).enumerate() {
+                    let corrected_by_us = corrected.is_valid(row).then(|| corrected.value(row));
+                    let times = copy_times(occurred.value(row), received.value(row), corrected_by_us);
+                    candidates
+                        .entry(key)
+                        .and_modify(|known| *known = *known.start().min(times.start())..=*known.end().max(times.end()))
+                        .or_insert(times);
+                }
+            }
+        }
+        Ok((candidates, rows))
+    }
+
+    async fn search(
+        &self,
+        file: &TableFile,
+        mut wanted: HashMap<&EventKey, &RangeInclusive<i64>>,
+    ) -> Result<Vec<EventKey>> {
+        let damaged = |error| LakeError::parquet(&file.path, error);
+        let mut reader = ObjectReader { store: self.store(), path: file.path.clone(), size_bytes: file.size_bytes };
+        let metadata =
+            ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await.map_err(damaged)?;
+        let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader.clone(), metadata.clone());
+        let schema = metadata.metadata().file_metadata().schema_descr();
+        let column = |name: &str| schema.columns().iter().position(|column| column.name() == name);
+        let (Some(id_column), Some(time_column)) = (column("event_id"), column("occurred_at")) else {
+            return Err(LakeError::corrupt(file.path.to_string(), "it has no event_id or no occurred_at"));
+        };
+
+        let mut row_groups = Vec::new();
+        for (index, row_group) in metadata.metadata().row_groups().iter().enumerate() {
+            let times = times_us(row_group, time_column);
+            let mut possible = wanted.iter().filter(|(_, wanted)| overlap(wanted, times)).map(|(key, _)| key);
+            let filter = builder.get_row_group_column_bloom_filter(index, id_column).await.map_err(damaged)?;
+            let probable = match filter {
+                Some(filter) => possible.any(|key| filter.check(&key.event_id.0[..])),
+                None => possible.next().is_some(),
+            };
+            if probable {
+                row_groups.push(index);
+            }
+        }
+        if row_groups.is_empty() {
+            return Ok(vec![]);
+        }
+
+        let mask = ProjectionMask::columns(builder.parquet_schema(), ["site_id", "event_id"]);
+        let mut rows = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
+            .with_projection(mask)
+            .with_row_groups(row_groups)
+            .build()
+            .map_err(damaged)?;
+        let (mut sites, mut found) = (HashSet::new(), Vec::new());
+        while let Some(batch) = rows.try_next().await.map_err(damaged)? {
+            found.extend(keys(&batch, &mut sites).filter(|key| wanted.remove(key).is_some()));
+        }
+        Ok(found)
+    }
+}
+
+/// The times at which a published copy of a pending event may lie.
+fn copy_times(occurred_at_us: i64, received_at_us: i64, corrected_by_us: Option<i64>) -> RangeInclusive<i64> {
+    let (slack_us, retry_us) = (CLIENT_TIMED_SLACK.as_micros() as i64, RETRY_WINDOW.as_micros() as i64);
+    let (before_us, after_us) = match corrected_by_us {
+        Some(by_us) if by_us.saturating_abs() > slack_us => (retry_us, retry_us),
+        None if occurred_at_us == received_at_us => (retry_us, slack_us),
+        _ => (slack_us, slack_us),
+    };
+    occurred_at_us.saturating_sub(before_us)..=occurred_at_us.saturating_add(after_us)
+}
+
+/// The dates that a range of times touches. A range is a few days long at the most.
+fn dates(times_us: &RangeInclusive<i64>) -> impl Iterator<Item = NaiveDate> + use<> {
+    let date = |us: i64| DateTime::from_timestamp_micros(us).map(|time| time.date_naive());
+    let (first, last) = (date(*times_us.start()), date(*times_us.end()));
+    first.into_iter().flat_map(|first| first.iter_days()).take_while(move |date| Some(*date) <= last)
+}
+
+fn relevant_to(file_times: Option<(i64, i64)>, candidates: &Candidates) -> HashMap<&EventKey, &RangeInclusive<i64>> {
+    candidates.iter().filter(|(_, times)| overlap(times, file_times)).collect()
+}
+
+fn overlap(wanted: &RangeInclusive<i64>, held: Option<(i64, i64)>) -> bool {
+    held.is_none_or(|(min, max)| *wanted.start() <= max && *wanted.end() >= min)
+}
+
+fn times_us(row_group: &RowGroupMetaData, column: usize) -> Option<(i64, i64)> {
+    match row_group.column(column).statistics() {
+        Some(Statistics::Int64(times)) => Some((*times.min_opt()?, *times.max_opt()?)),
+        _ => None,
+    }
+}
+
+/// The keys of a batch with `site_id` and `event_id`; equal sites share one allocation through `sites`.
+fn keys<'a>(batch: &'a RecordBatch, sites: &'a mut HashSet<Arc<str>>) -> impl Iterator<Item = EventKey> + 'a {
+    let site_ids = batch["site_id"].as_string::<i32>();
+    let event_ids = batch["event_id"].as_binary::<i32>();
+    (0..batch.num_rows()).map(move |row| {
+        let site_id = match sites.get(site_ids.value(row)) {
+            Some(site_id) => site_id.clone(),
+            None => {
+                let site_id: Arc<str> = site_ids.value(row).into();
+                sites.insert(site_id.clone());
+                site_id
+            }
+        };
+        let mut id = [0; 16];
+        let bytes = event_ids.value(row);
+        let length = bytes.len().min(16);
+        id[..length].copy_from_slice(&bytes[..length]);
+        EventKey { site_id, event_id: EventId(id) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_US: i64 = 3_600_000_000;
+
+    #[test]
+    fn a_client_timed_copy_is_looked_for_near_its_time() {
+        assert_eq!(copy_times(10 * HOUR_US, 10 * HOUR_US + 1, Some(HOUR_US / 8)), 39 * HOUR_US / 4..=41 * HOUR_US / 4);
+    }
+
+    #[test]
+    fn an_arrival_timed_copy_is_looked_for_three_days_back() {
+        assert_eq!(copy_times(100 * HOUR_US, 100 * HOUR_US, None), 28 * HOUR_US..=401 * HOUR_US / 4);
+    }
+
+    #[test]
+    fn a_copy_with_a_clock_far_off_is_looked_for_three_days_around() {
+        assert_eq!(copy_times(100 * HOUR_US, 101 * HOUR_US, Some(HOUR_US)), 28 * HOUR_US..=172 * HOUR_US);
+    }
+
+    #[test]
+    fn a_range_over_midnight_touches_both_dates() {
+        let days: Vec<String> = dates(&(23 * HOUR_US..=25 * HOUR_US)).map(|date| date.to_string()).collect();
+        assert_eq!(days, ["1970-01-01", "1970-01-02"]);
+    }
+
+    #[test]
+    fn a_file_without_statistics_may_hold_anything() {
+        assert!(overlap(&(1..=2), None));
+        assert!(overlap(&(1..=2), Some((2, 3))));
+        assert!(!overlap(&(1..=2), Some((3, 4))));
+    }
+}

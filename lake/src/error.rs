@@ -1,0 +1,87 @@
+//! What can go wrong with a lake, by what the caller can do about it.
+
+use std::error::Error as StdError;
+
+/// Result of a lake operation.
+pub type Result<T, E = LakeError> = std::result::Result<T, E>;
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// Why a lake operation failed. One variant per thing the caller can do.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// The store did not answer or refused this once. Try again later; nothing is half-done.
+    #[error("the store could not {action}")]
+    Unavailable {
+        /// What was being done, on which object: "read events/_delta_log".
+        action: String,
+        /// What the store said.
+        #[source]
+        source: Source,
+    },
+
+    /// The lake cannot be used as it is configured. Change the URL, the credentials or the store.
+    #[error("{reason}")]
+    Refused {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+
+    /// An object exists and is not what it should be. A person has to look at it.
+    #[error("{object} is damaged")]
+    Corrupt {
+        /// The object's path in the store.
+        object: String,
+        /// How reading it failed.
+        #[source]
+        source: Source,
+    },
+
+    /// A file of a snapshot is gone since it was loaded. Take a new snapshot and plan again.
+    #[error("{object} is no longer in the store")]
+    Gone {
+        /// The object's path in the store.
+        object: String,
+    },
+
+    /// Somebody else committed a change that overlaps this one. Plan again from a new snapshot.
+    #[error("version {version} of {table} changed what this commit was planned on")]
+    Conflict {
+        /// The table.
+        table: String,
+        /// The version that won.
+        version: u64,
+    },
+}
+
+impl LakeError {
+    pub(crate) fn unavailable(action: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::Unavailable { action: action.into(), source: source.into() }
+    }
+
+    pub(crate) fn corrupt(object: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::Corrupt { object: object.into(), source: source.into() }
+    }
+
+    /// Sorts a store's error: a missing object is [`LakeError::Gone`], anything else is
+    /// [`LakeError::Unavailable`].
+    pub(crate) fn store(action: impl Into<String>, error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::NotFound { path, .. } => Self::Gone { object: path },
+            error => Self::unavailable(action, error),
+        }
+    }
+
+    /// Sorts a Parquet reader's error by looking for the store's error inside it.
+    pub(crate) fn parquet(object: &object_store::path::Path, error: parquet::errors::ParquetError) -> Self {
+        if let parquet::errors::ParquetError::External(inner) = error {
+            return match inner.downcast::<object_store::Error>() {
+                Ok(inner) => Self::store(format!("read {object}"), *inner),
+                // The writer's errors come through std::io.
+                Err(inner) if inner.is::<std::io::Error>() => Self::unavailable(format!("write {object}"), inner),
+                Err(inner) => Self::corrupt(object.to_string(), inner),
+            };
+        }
+        Self::corrupt(object.to_string(), error)
+    }
+}

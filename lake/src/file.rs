@@ -1,0 +1,207 @@
+//! Parquet: how the lake's files are encoded, written and read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute;
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
+use chrono::NaiveDate;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use object_store::ObjectStore;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::async_writer::AsyncArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::error::{LakeError, Result};
+use crate::object_reader::ObjectReader;
+use crate::store::Lake;
+use crate::table_file::{FileRange, TableFile, Value};
+use crate::tables::TableSpec;
+
+/// Rows of a row group: what a reader decodes at a time, and what one bloom filter covers.
+const ROW_GROUP_ROWS: usize = 262_144;
+
+/// False positives of the bloom filters: each costs one needless read of a row group's ids.
+const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+
+/// Raw files live for minutes and are read once or twice: cheap to encode comes first.
+pub(crate) fn raw_properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a zstd level")))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_column_dictionary_enabled(ColumnPath::from("event_id"), false)
+        .set_created_by(created_by())
+        .build()
+}
+
+fn table_properties(spec: &TableSpec) -> WriterProperties {
+    let sorting = spec
+        .sort
+        .iter()
+        .map(|name| SortingColumn {
+            column_idx: spec.file_schema.index_of(name).expect("tables are sorted by their own columns") as i32,
+            descending: false,
+            nulls_first: true,
+        })
+        .collect();
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("3 is a zstd level")))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_sorting_columns(Some(sorting))
+        .set_created_by(created_by());
+    if let Some(bloom) = spec.bloom {
+        let column = ColumnPath::from(bloom);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_bloom_filter_enabled(column.clone(), true)
+            .set_column_bloom_filter_fpp(column, BLOOM_FALSE_POSITIVES);
+    }
+    properties.build()
+}
+
+fn created_by() -> String {
+    format!("dewpond {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Writes one file of a table. Nobody sees the file before a commit names it.
+pub struct TableWriter {
+    writer: AsyncArrowWriter<BufWriter>,
+    path: Path,
+    log_path: String,
+    date: NaiveDate,
+    rows: u64,
+    bounds: BTreeMap<&'static str, Bounds>,
+    nulls: BTreeMap<&'static str, u64>,
+    spec: &'static TableSpec,
+}
+
+#[derive(Clone)]
+struct Bounds {
+    min: Value,
+    max: Value,
+}
+
+impl TableWriter {
+    /// Starts a file in partition `date` of a table.
+    pub fn start(lake: &Lake, spec: &'static TableSpec, date: NaiveDate) -> Result<Self> {
+        let log_path = format!("date={date}/{}.parquet", lake.new_uuid());
+        let path = lake.path(&format!("{}/{log_path}", spec.name));
+        let object = BufWriter::new(lake.store(), path.clone());
+        let writer = AsyncArrowWriter::try_new(object, spec.file_schema.clone(), Some(table_properties(spec)))
+            .map_err(|error| LakeError::parquet(&path, error))?;
+        Ok(Self { writer, path, log_path, date, rows: 0, bounds: BTreeMap::new(), nulls: BTreeMap::new(), spec })
+    }
+
+    /// Appends rows of the table's file schema. They must continue the table's sort order.
+    pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let batch = batch_as(batch, &self.spec.file_schema)
+            .map_err(|error| LakeError::corrupt(self.path.to_string(), error))?;
+        self.rows += batch.num_rows() as u64;
+        for name in self.spec.bounded {
+            let column = batch.column_by_name(name).expect("bounded columns are the table's own");
+            *self.nulls.entry(name).or_default() += column.null_count() as u64;
+            let Some(new) = bounds(column) else { continue };
+            self.bounds
+                .entry(name)
+                .and_modify(|old| {
+                    old.min = old.min.clone().min(new.min.clone());
+                    old.max = old.max.clone().max(new.max.clone());
+                })
+                .or_insert(new);
+        }
+        self.writer.write(&batch).await.map_err(|error| LakeError::parquet(&self.path, error))
+    }
+
+    /// Rows written so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes encoded so far, about.
+    pub fn size_bytes(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    }
+
+    /// Completes the file. It is durable when this returns, and still in no table.
+    pub async fn finish(mut self) -> Result<TableFile> {
+        self.writer.finish().await.map_err(|error| LakeError::parquet(&self.path, error))?;
+        Ok(TableFile {
+            size_bytes: self.writer.bytes_written() as u64,
+            path: self.path,
+            log_path: self.log_path,
+            date: Some(self.date),
+            rows: self.rows,
+            ranges: self
+                .bounds
+                .into_iter()
+                .map(|(name, bounds)| {
+                    let nulls = self.nulls.get(name).copied();
+                    (name.to_owned(), FileRange { min: bounds.min, max: bounds.max, nulls })
+                })
+                .collect(),
+        })
+    }
+}
+
+/// Smallest and largest value of a column, or `None` if all are null.
+fn bounds(column: &ArrayRef) -> Option<Bounds> {
+    match column.data_type() {
+        DataType::Int64 => {
+            let values = column.as_primitive::<Int64Type>();
+            Some(Bounds { min: Value::Integer(compute::min(values)?), max: Value::Integer(compute::max(values)?) })
+        }
+        DataType::Timestamp(_, _) => {
+            let values = column.as_primitive::<TimestampMicrosecondType>();
+            Some(Bounds { min: Value::TimeUs(compute::min(values)?), max: Value::TimeUs(compute::max(values)?) })
+        }
+        DataType::Utf8 => {
+            let values = column.as_string::<i32>();
+            Some(Bounds {
+                min: Value::Text(compute::min_string(values)?.to_owned()),
+                max: Value::Text(compute::max_string(values)?.to_owned()),
+            })
+        }
+        other => unreachable!("no table is bounded by a column of type {other}"),
+    }
+}
+
+/// The same rows with exactly the columns and types of `schema`; view types become plain ones.
+fn batch_as(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let column = batch.column_by_name(field.name()).ok_or_else(|| {
+                arrow::error::ArrowError::SchemaError(format!("the rows have no column {}", field.name()))
+            })?;
+            compute::cast(column, field.data_type())
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(schema.clone(), columns)
+}
+
+/// Reads chosen columns of one Parquet file of the lake, in the file's order.
+///
+/// Fails with [`LakeError::Gone`] if the file is not there, [`LakeError::Corrupt`] if it is no Parquet.
+pub async fn read_batches(
+    store: Arc<dyn ObjectStore>,
+    path: &Path,
+    size_bytes: u64,
+    columns: &[&str],
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let reader = ObjectReader { store, path: path.clone(), size_bytes };
+    let builder =
+        ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|error| LakeError::parquet(path, error))?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+    let stream = builder.with_projection(mask).build().map_err(|error| LakeError::parquet(path, error))?;
+    let path = path.clone();
+    Ok(stream.map_err(move |error| LakeError::parquet(&path, error)).boxed())
+}

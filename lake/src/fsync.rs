@@ -1,0 +1,244 @@
+//! A local disk that keeps what it confirmed, also through a power loss.
+//!
+//! `LocalFileSystem` of `object_store` 0.13 renames a file into place without fsync: after a power loss
+//! the name may be there and the bytes not. Here a put writes a staging file, syncs it, links it to its
+//! name and syncs the directory, in this order, and only then returns. A reader therefore never sees a
+//! name whose bytes could still vanish.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+};
+
+/// `LocalFileSystem`, with puts that are on the disk when they return.
+#[derive(Debug, Clone)]
+pub(crate) struct SyncedLocal {
+    inner: Arc<LocalFileSystem>,
+}
+
+impl std::fmt::Display for SyncedLocal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Synced{}", self.inner)
+    }
+}
+
+impl SyncedLocal {
+    pub(crate) fn new() -> Self {
+        Self { inner: Arc::new(LocalFileSystem::new()) }
+    }
+
+    async fn sync(&self, location: &Path) -> Result<()> {
+        let path = self.inner.path_to_filesystem(location)?;
+        blocking(location, move || {
+            File::open(&path)?.sync_all()?;
+            sync_dir(parent(&path)?)
+        })
+        .await
+    }
+
+    /// Creates the directory of `location` and makes the new directory entries durable, up to the
+    /// first directory that was there before.
+    async fn prepare_dir(&self, location: &Path) -> Result<PathBuf> {
+        let path = self.inner.path_to_filesystem(location)?;
+        let dir = path.clone();
+        blocking(location, move || create_dir(parent(&dir)?)).await?;
+        Ok(path)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for SyncedLocal {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let create = match opts.mode {
+            PutMode::Create => true,
+            PutMode::Overwrite => false,
+            PutMode::Update(_) => {
+                return Err(object_store::Error::NotImplemented {
+                    operation: "put with PutMode::Update".into(),
+                    implementer: self.to_string(),
+                });
+            }
+        };
+        let path = self.prepare_dir(location).await?;
+        blocking(location, move || put(&path, &payload, create)).await?;
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.prepare_dir(location).await?;
+        let upload = self.inner.put_multipart_opts(location, opts).await?;
+        Ok(Box::new(SyncedUpload { upload, store: self.clone(), location: location.clone() }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.prepare_dir(to).await?;
+        self.inner.copy_opts(from, to, options).await?;
+        self.sync(to).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.prepare_dir(to).await?;
+        self.inner.rename_opts(from, to, options).await?;
+        self.sync(to).await
+    }
+}
+
+/// A multipart upload that is on the disk when it is complete. Large table files come this way; nobody
+/// looks for them before a commit names them, so that syncing after the rename is early enough.
+#[derive(Debug)]
+struct SyncedUpload {
+    upload: Box<dyn MultipartUpload>,
+    store: SyncedLocal,
+    location: Path,
+}
+
+#[async_trait]
+impl MultipartUpload for SyncedUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.upload.put_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let result = self.upload.complete().await?;
+        self.store.sync(&self.location).await?;
+        Ok(result)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.upload.abort().await
+    }
+}
+
+fn put(path: &FsPath, payload: &PutPayload, create: bool) -> io::Result<()> {
+    // Listings leave out names that end in `#` and digits, so that nobody sees a staging file.
+    static STAGED: AtomicU64 = AtomicU64::new(0);
+    let staging = loop {
+        let suffix = format!("#{}{:09}", std::process::id(), STAGED.fetch_add(1, Ordering::Relaxed) % 1_000_000_000);
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match OpenOptions::new().write(true).create_new(true).open(&name) {
+            Ok(file) => break (file, PathBuf::from(name)),
+            // Left behind by an earlier process of the same number.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error),
+        }
+    };
+    let (mut file, staging) = staging;
+    let placed = (|| {
+        for chunk in payload {
+            file.write_all(chunk)?;
+        }
+        file.sync_all()?;
+        if create { fs::hard_link(&staging, path) } else { fs::rename(&staging, path) }
+    })();
+    if create || placed.is_err() {
+        // Best effort: a staging file that stays is invisible and harmless.
+        let _ = fs::remove_file(&staging);
+    }
+    placed?;
+    sync_dir(parent(path)?)
+}
+
+fn create_dir(dir: &FsPath) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = parent(dir)?;
+    create_dir(above)?;
+    match fs::create_dir(dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    sync_dir(above)
+}
+
+fn parent(path: &FsPath) -> io::Result<&FsPath> {
+    path.parent().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "an object needs a directory"))
+}
+
+fn sync_dir(dir: &FsPath) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Runs file system calls off the async threads, and names the object in their errors.
+async fn blocking<T: Send + 'static>(
+    location: &Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let path = location.to_string();
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(match error.kind() {
+            ErrorKind::AlreadyExists => object_store::Error::AlreadyExists { path, source: error.into() },
+            ErrorKind::NotFound => object_store::Error::NotFound { path, source: error.into() },
+            ErrorKind::PermissionDenied => object_store::Error::PermissionDenied { path, source: error.into() },
+            _ => object_store::Error::Generic { store: "local disk", source: error.into() },
+        }),
+        Err(join) => Err(object_store::Error::JoinError { source: join }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::ObjectStoreExt;
+
+    use super::*;
+
+    fn location(dir: &tempfile::TempDir, name: &str) -> Path {
+        Path::from_absolute_path(dir.path()).unwrap().join(name)
+    }
+
+    #[tokio::test]
+    async fn a_second_create_fails_and_leaves_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SyncedLocal::new();
+        let at = location(&dir, "a");
+        let create = || PutOptions::from(PutMode::Create);
+        store.put_opts(&at, "first".into(), create()).await.unwrap();
+        let error = store.put_opts(&at, "second".into(), create()).await.unwrap_err();
+        assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}");
+        assert_eq!(store.get(&at).await.unwrap().bytes().await.unwrap(), "first");
+    }
+
+    #[tokio::test]
+    async fn a_put_leaves_no_staging_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SyncedLocal::new();
+        let at = location(&dir, "deep").join("er").join("b");
+        store.put(&at, "x".into()).await.unwrap();
+        store.put(&at, "y".into()).await.unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("deep/er")).unwrap().count(), 1);
+        assert_eq!(store.get(&at).await.unwrap().bytes().await.unwrap(), "y");
+    }
+}

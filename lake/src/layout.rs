@@ -1,0 +1,137 @@
+//! Where raw files lie, and what their names say.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use uuid::Uuid;
+
+const SECONDS_PER_HOUR: i64 = 3_600;
+
+/// The directory of the raw tier. Outside the table roots, so that no other engine's VACUUM touches it.
+pub(crate) const RAW_DIR: &str = "raw";
+
+/// One UTC hour of arrivals: the unit the raw tier is filed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hour {
+    start: DateTime<Utc>,
+}
+
+impl Hour {
+    /// The hour that contains `at`. Total: every instant lies in exactly one hour.
+    pub fn containing(at: DateTime<Utc>) -> Self {
+        let since_epoch_s = at.timestamp().div_euclid(SECONDS_PER_HOUR) * SECONDS_PER_HOUR;
+        let start =
+            DateTime::from_timestamp(since_epoch_s, 0).expect("rounding an instant down to its hour keeps it in range");
+        Self { start }
+    }
+
+    /// The directory of this hour's files, relative to the lake root.
+    ///
+    /// ```
+    /// # use lake::Hour;
+    /// let hour = Hour::containing("2026-03-01T09:41:07Z".parse().unwrap());
+    /// assert_eq!(hour.dir(), "raw/date=2026-03-01/hour=09");
+    /// ```
+    pub fn dir(self) -> String {
+        self.start.format("raw/date=%Y-%m-%d/hour=%H").to_string()
+    }
+}
+
+/// One writer of one collector process. Its files carry a sequence without gaps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId(pub Uuid);
+
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A file of the raw tier, as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawFile {
+    /// Path in the store.
+    pub path: Path,
+    /// The lane that wrote it.
+    pub lane: LaneId,
+    /// Its place in the lane; the first is 1.
+    pub seq: u64,
+    /// Size.
+    pub size_bytes: u64,
+    /// When the store took it, by the store's clock; of a file just appended, its time of arrival.
+    pub modified_at: DateTime<Utc>,
+}
+
+impl RawFile {
+    /// The name of file `seq` of `lane`. Sequences are padded so that names sort as numbers do.
+    pub(crate) fn name(lane: LaneId, seq: u64) -> String {
+        format!("{lane}-{seq:012}.parquet")
+    }
+
+    /// What a listed object is: a raw file, or (`None`) something that is not ours to read, such as a
+    /// probe or somebody's notes.
+    pub(crate) fn parse(meta: &ObjectMeta) -> Option<Self> {
+        let stem = meta.location.filename()?.strip_suffix(".parquet")?;
+        let (lane, seq) = stem.split_at_checked(36)?;
+        let digits = seq.strip_prefix('-')?;
+        if digits.len() != 12 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        Some(Self {
+            path: meta.location.clone(),
+            lane: LaneId(Uuid::try_parse(lane).ok()?),
+            seq: digits.parse().ok()?,
+            size_bytes: meta.size,
+            modified_at: meta.last_modified,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LANE: &str = "019aa3c2-0000-7000-8000-000000000001";
+
+    #[test]
+    fn a_name_reads_back_as_its_lane_and_sequence() {
+        check(&format!("{LANE}-000000000042.parquet"), Some(42));
+    }
+
+    #[test]
+    fn other_objects_are_not_raw_files() {
+        check("probe-1", None);
+        check("notes.parquet", None);
+        check(&format!("{LANE}-42.parquet"), None);
+        check(&format!("{LANE}-00000000004x.parquet"), None);
+        check(&format!("{LANE}-+00000000042.parquet"), None);
+        check(&format!("{LANE}-000000000042.csv"), None);
+        check("äöü-äöü-äöü-äöü-äöü-äöü-äöü-äöü-äöü-000000000042.parquet", None);
+    }
+
+    #[test]
+    fn names_sort_as_sequences_do() {
+        let lane = LaneId(Uuid::try_parse(LANE).unwrap());
+        assert!(RawFile::name(lane, 9) < RawFile::name(lane, 10));
+    }
+
+    #[track_caller]
+    fn check(name: &str, expected_seq: Option<u64>) {
+        let meta = ObjectMeta {
+            location: Path::from(format!("raw/date=2026-03-01/hour=09/{name}")),
+            last_modified: DateTime::UNIX_EPOCH,
+            size: 1,
+            e_tag: None,
+            version: None,
+        };
+        assert_eq!(RawFile::parse(&meta).map(|file| file.seq), expected_seq, "{name}");
+    }
+}

@@ -1,0 +1,42 @@
+//! The lake: what an event is, and where and how it lies in object storage.
+//!
+//! Only this crate knows a path, a schema or a file format. It reads neither the clock nor the
+//! environment: both are passed in. It knows nothing of HTTP, SQL or schedules.
+//!
+//! An event's way through this crate: [`Event`] → [`RawBatch`] → [`Lane::append`] (durable) →
+//! [`Lake::snapshot`] (visible) → [`Table::commit`] (published).
+
+mod batch;
+mod change;
+mod committer;
+mod duplicates;
+mod error;
+mod event;
+mod file;
+mod fsync;
+mod lane;
+mod layout;
+mod object_reader;
+mod registry;
+mod snapshot;
+mod store;
+mod table;
+mod table_file;
+mod tables;
+mod vacuum;
+
+pub use batch::{RawBatch, event_schema};
+pub use change::{Change, CommitKind};
+pub use duplicates::{CLIENT_TIMED_SLACK, Duplicates, EventKey, RETRY_WINDOW};
+pub use error::{LakeError, Result};
+pub use event::{Event, EventId, visitor_id};
+pub use file::{TableWriter, read_batches};
+pub use lane::{AppendError, Lane, LaneSettings};
+pub use layout::{Hour, LaneId, RawFile};
+pub use registry::{IssuedKey, Site, SiteDirectory, WriteKey};
+pub use snapshot::Snapshot;
+pub use store::Lake;
+pub use table::{Table, TableSnapshot, VersionEntry};
+pub use table_file::{FileRange, TableFile, Value};
+pub use tables::{EVENTS, REPORTS, TableSpec};
+pub use vacuum::{VacuumSettings, Vacuumed};

@@ -1,0 +1,342 @@
+//! The registry: small documents that roles share, such as the sites and their write keys.
+//!
+//! A document is a sequence of versions, each an object that is created and never changed; the highest
+//! version counts. Two writers that race create the same version: one wins, the other reads and tries again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt, PutMode, PutOptions};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{LakeError, Result};
+use crate::store::Lake;
+
+const SITES: &str = "sites";
+
+/// A tenant: whose events are whose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// Its id, which is also its name: letters, digits, `.`, `_` and `-`.
+    pub site_id: Arc<str>,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// The keys that may write to it, revoked ones among them.
+    pub keys: Vec<WriteKey>,
+}
+
+/// A write key, as it is kept: enough to recognise it, not enough to use it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteKey {
+    /// The key's first characters, by which people tell keys apart.
+    pub prefix: String,
+    /// BLAKE3 of the key, in hexadecimal. Keys are random, so a plain hash cannot be guessed back.
+    pub hash: String,
+    /// When it was issued.
+    pub created_at: DateTime<Utc>,
+    /// Since when it is void, if it is.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// A new key: the only moment at which it can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedKey {
+    /// The site it writes to.
+    pub site_id: Arc<str>,
+    /// The key itself.
+    pub write_key: String,
+}
+
+/// The sites at one moment, for looking keys up.
+#[derive(Clone, Debug, Default)]
+pub struct SiteDirectory {
+    sites: Vec<Site>,
+    by_hash: HashMap<String, Arc<str>>,
+}
+
+/// All sites, as the document is stored.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct SitesDocument {
+    sites: Vec<Site>,
+}
+
+impl SiteDirectory {
+    fn new(sites: Vec<Site>) -> Self {
+        let by_hash = sites
+            .iter()
+            .flat_map(|site| {
+                site.keys
+                    .iter()
+                    .filter(|key| key.revoked_at.is_none())
+                    .map(|key| (key.hash.clone(), site.site_id.clone()))
+            })
+            .collect();
+        Self { sites, by_hash }
+    }
+
+    /// The site that a write key writes to, unless it is unknown or revoked.
+    pub fn site_of_key(&self, write_key: &str) -> Option<Arc<str>> {
+        self.by_hash.get(&hash_key(write_key)).cloned()
+    }
+
+    /// All sites, in the order they were added.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// Whether there is a site of this id.
+    pub fn has_site(&self, site_id: &str) -> bool {
+        self.sites.iter().any(|site| &*site.site_id == site_id)
+    }
+}
+
+impl Lake {
+    /// The sites as they are now.
+    pub async fn sites(&self) -> Result<SiteDirectory> {
+        let (_, document) = self.read_document::<SitesDocument>(SITES).await?;
+        Ok(SiteDirectory::new(document.sites))
+    }
+
+    /// Adds a site and issues its first key. Fails with [`LakeError::Refused`] if the name cannot be a
+    /// site's or is taken.
+    pub async fn add_site(&self, name: &str, now: DateTime<Utc>) -> Result<IssuedKey> {
+        let write_key = self.new_key();
+        self.update_document(SITES, |document: &mut SitesDocument| {
+            check_site_id(name)?;
+            if document.sites.iter().any(|site| &*site.site_id == name) {
+                return Err(refused(format!(
+                    "there is a site {name} already; `site key add {name}` issues another key"
+                )));
+            }
+            let keys = vec![kept(&write_key, now)];
+            document.sites.push(Site { site_id: name.into(), created_at: now, keys });
+            Ok(())
+        })
+        .await?;
+        Ok(IssuedKey { site_id: name.into(), write_key })
+    }
+
+    /// Makes sure that there is a site, without a key if it is new. Returns whether it is new.
+    pub async fn ensure_site(&self, name: &str, now: DateTime<Utc>) -> Result<bool> {
+        if self.sites().await?.has_site(name) {
+            return Ok(false);
+        }
+        let mut added = false;
+        self.update_document(SITES, |document: &mut SitesDocument| {
+            check_site_id(name)?;
+            added = !document.sites.iter().any(|site| &*site.site_id == name);
+            if added {
+                document.sites.push(Site { site_id: name.into(), created_at: now, keys: vec![] });
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(added)
+    }
+
+    /// Issues another key for a site.
+    pub async fn add_key(&self, site_id: &str, now: DateTime<Utc>) -> Result<IssuedKey> {
+        let write_key = self.new_key();
+        self.update_document(SITES, |document: &mut SitesDocument| {
+            find_site(document, site_id)?.keys.push(kept(&write_key, now));
+            Ok(())
+        })
+        .await?;
+        Ok(IssuedKey { site_id: site_id.into(), write_key })
+    }
+
+    /// Revokes the keys of a site that begin with `prefix`, or are `prefix`. Returns how many were valid.
+    pub async fn revoke_key(&self, site_id: &str, prefix: &str, now: DateTime<Utc>) -> Result<usize> {
+        let mut revoked = 0;
+        self.update_document(SITES, |document: &mut SitesDocument| {
+            revoked = 0;
+            let hash = hash_key(prefix);
+            let site = find_site(document, site_id)?;
+            for key in site.keys.iter_mut().filter(|key| key.revoked_at.is_none()) {
+                if key.hash == hash || (prefix.len() >= KEY_PREFIX_CHARS && key.prefix == prefix) {
+                    key.revoked_at = Some(now);
+                    revoked += 1;
+                }
+            }
+            if revoked == 0 {
+                return Err(refused(format!("site {site_id} has no valid key {prefix}; `site list` shows them")));
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(revoked)
+    }
+
+    /// A new write key: 160 random bits, recognisable as ours by its beginning.
+    fn new_key(&self) -> String {
+        let bits = [self.new_uuid(), self.new_uuid()].map(uuid::Uuid::into_bytes).concat();
+        let random = blake3::hash(&bits).to_hex();
+        format!("dpw_{}", &random[..40])
+    }
+
+    /// The newest version of a document, with its number; version 0 is the empty document nobody wrote.
+    async fn read_document<T: DeserializeOwned + Default>(&self, name: &str) -> Result<(u64, T)> {
+        let dir = self.path(&format!("registry/{name}"));
+        let objects: Vec<ObjectMeta> = match self.store().list(Some(&dir)).try_collect().await {
+            Ok(objects) => objects,
+            Err(object_store::Error::NotFound { .. }) => vec![],
+            Err(error) => return Err(LakeError::store(format!("list registry/{name}"), error)),
+        };
+        let Some((version, path)) =
+            objects.into_iter().filter_map(|object| Some((version_of(&object.location)?, object.location))).max()
+        else {
+            return Ok((0, T::default()));
+        };
+        Ok((version, self.read_json(&path).await?))
+    }
+
+    async fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T> {
+        let read = async { self.store().get(path).await?.bytes().await };
+        let bytes = read.await.map_err(|error| LakeError::store(format!("read {path}"), error))?;
+        serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(path.to_string(), error))
+    }
+
+    /// Applies `change` to the newest version and creates the next one; again if somebody was faster.
+    async fn update_document<T>(&self, name: &str, mut change: impl FnMut(&mut T) -> Result<()>) -> Result<()>
+    where
+        T: Serialize + DeserializeOwned + Default,
+    {
+        const TRIES: u32 = 20;
+        let writer = self.new_uuid().to_string();
+        for _ in 0..TRIES {
+            let (version, mut document) = self.read_document::<T>(name).await?;
+            change(&mut document)?;
+            let next = Versioned { writer: writer.clone(), document };
+            let path = self.path(&format!("registry/{name}/{:012}.json", version + 1));
+            let bytes = serde_json::to_vec_pretty(&next).expect("a registry document is plain data");
+            match self.store().put_opts(&path, bytes.into(), PutOptions::from(PutMode::Create)).await {
+                Ok(_) => return Ok(()),
+                // An answer may be lost or wrong: whose version lies there now?
+                Err(error) => match self.read_json::<Writer>(&path).await {
+                    Ok(found) if found.writer == writer => return Ok(()),
+                    Ok(_) => {}
+                    Err(LakeError::Gone { .. }) => {
+                        tracing::warn!(%path, error = &error as &dyn std::error::Error, "trying again to write a document");
+                    }
+                    Err(unreadable) => return Err(unreadable),
+                },
+            }
+        }
+        Err(LakeError::unavailable(
+            format!("write registry/{name}"),
+            "others wrote it at every try, or the store failed",
+        ))
+    }
+}
+
+/// A document with the mark of who wrote it, by which a writer knows its own version again.
+#[derive(Serialize)]
+struct Versioned<T> {
+    writer: String,
+    #[serde(flatten)]
+    document: T,
+}
+
+#[derive(Deserialize)]
+struct Writer {
+    writer: String,
+}
+
+/// Characters of a key by which it can be named: `dpw_` and eight more.
+const KEY_PREFIX_CHARS: usize = 12;
+
+fn kept(write_key: &str, now: DateTime<Utc>) -> WriteKey {
+    WriteKey {
+        prefix: write_key[..KEY_PREFIX_CHARS].to_owned(),
+        hash: hash_key(write_key),
+        created_at: now,
+        revoked_at: None,
+    }
+}
+
+fn hash_key(write_key: &str) -> String {
+    blake3::hash(write_key.as_bytes()).to_hex().to_string()
+}
+
+fn version_of(path: &Path) -> Option<u64> {
+    path.filename()?.strip_suffix(".json")?.parse().ok()
+}
+
+fn find_site<'a>(document: &'a mut SitesDocument, site_id: &str) -> Result<&'a mut Site> {
+    let known: Vec<String> = document.sites.iter().map(|site| site.site_id.to_string()).collect();
+    document
+        .sites
+        .iter_mut()
+        .find(|site| &*site.site_id == site_id)
+        .ok_or_else(|| refused(format!("there is no site {site_id}; the sites are: {}", known.join(", "))))
+}
+
+fn check_site_id(name: &str) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "{name:?} cannot be a site's name: use 1 to 64 letters, digits, '.', '_' and '-', for example shop.example.com"
+    )))
+}
+
+fn refused(reason: String) -> LakeError {
+    LakeError::Refused { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lake() -> Lake {
+        Lake::open("memory:///", []).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_key_opens_its_own_site_until_it_is_revoked() {
+        let (lake, now) = (lake(), DateTime::UNIX_EPOCH);
+        let first = lake.add_site("shop", now).await.unwrap();
+        let second = lake.add_key("shop", now).await.unwrap();
+        let directory = lake.sites().await.unwrap();
+        assert_eq!(directory.site_of_key(&first.write_key).as_deref(), Some("shop"));
+        assert_eq!(directory.site_of_key(&second.write_key).as_deref(), Some("shop"));
+        assert_eq!(directory.site_of_key("dpw_guess"), None);
+
+        lake.revoke_key("shop", &first.write_key[..KEY_PREFIX_CHARS], now).await.unwrap();
+        let directory = lake.sites().await.unwrap();
+        assert_eq!(directory.site_of_key(&first.write_key), None);
+        assert_eq!(directory.site_of_key(&second.write_key).as_deref(), Some("shop"));
+    }
+
+    #[tokio::test]
+    async fn concurrent_writers_lose_nothing() {
+        let lake = lake();
+        let names: Vec<String> = (0..8).map(|site| format!("site-{site}")).collect();
+        futures::future::join_all(names.iter().map(|name| lake.add_site(name, DateTime::UNIX_EPOCH)))
+            .await
+            .into_iter()
+            .for_each(|added| drop(added.unwrap()));
+        assert_eq!(lake.sites().await.unwrap().sites().len(), 8);
+    }
+
+    #[tokio::test]
+    async fn a_key_cannot_be_read_back_from_the_registry() {
+        let lake = lake();
+        let issued = lake.add_site("shop", DateTime::UNIX_EPOCH).await.unwrap();
+        let kept = serde_json::to_string(lake.sites().await.unwrap().sites()).unwrap();
+        assert!(!kept.contains(&issued.write_key));
+    }
+
+    #[tokio::test]
+    async fn names_that_cannot_be_a_sites_are_refused() {
+        for name in ["", "a b", "ä", "a/b", &"x".repeat(65)] {
+            let error = lake().add_site(name, DateTime::UNIX_EPOCH).await.unwrap_err();
+            assert!(matches!(error, LakeError::Refused { .. }), "{name}: {error}");
+        }
+    }
+}

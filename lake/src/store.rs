@@ -1,0 +1,248 @@
+//! A lake's store: from a URL to an object store that keeps what it confirms.
+
+use std::fmt;
+use std::path::Path as FsPath;
+use std::sync::{Arc, LazyLock};
+
+use delta_kernel_default_engine::DefaultEngineBuilder;
+use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, parse_url_opts};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use url::Url;
+use uuid::Uuid;
+
+use crate::error::{LakeError, Result};
+use crate::fsync::SyncedLocal;
+use crate::layout::RAW_DIR;
+use crate::table::{Kernel, Table};
+use crate::tables::TableSpec;
+
+/// Where the kernel, whose interface blocks, does its I/O. A runtime of its own, because its checkpoints
+/// read and write at once and would wait for themselves on a single thread; one for the process, because a
+/// runtime must not be dropped on an async thread.
+static KERNEL_RUNTIME: LazyLock<Arc<TokioMultiThreadExecutor>> = LazyLock::new(|| {
+    const THREADS: usize = 2;
+    let executor = TokioMultiThreadExecutor::new_owned_runtime(Some(THREADS), None);
+    Arc::new(executor.expect("a process that cannot start two threads cannot do anything else"))
+});
+
+/// An open lake. Cheap to clone; clones share the store and what is known of the tables.
+#[derive(Clone)]
+pub struct Lake {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn ObjectStore>,
+    /// Where the store's paths begin: `s3://bucket/`, `file:///`.
+    store_url: Url,
+    /// The lake's root as a path in the store.
+    root: Path,
+    /// The lake's root as a URL, with a slash at its end.
+    url: Url,
+    kernel: Arc<Kernel>,
+    rng: Arc<Mutex<StdRng>>,
+    tables: Mutex<Vec<Arc<Table>>>,
+}
+
+impl fmt::Debug for Lake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lake({})", self.inner.url)
+    }
+}
+
+impl Lake {
+    /// Opens the lake at a URL or a local path. Touches the store only to create a local directory.
+    ///
+    /// - `location`: a local path, or `file://`, `s3://bucket/prefix`, `gs://bucket/prefix`,
+    ///   `az://container/prefix`, `memory:///` (a lake of its own for each call).
+    /// - `environment`: variables that may configure the store. Those beginning with `AWS_`, `AZURE_` or
+    ///   `GOOGLE_` are used, with the names that the `object_store` crate documents.
+    ///
+    /// Fails with [`LakeError::Refused`] if there can be no lake at this place.
+    pub fn open(location: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let url = parse_location(location)?;
+        let (scheme, _) = ObjectStoreScheme::parse(&url).map_err(|error| refused(location, error))?;
+        let store: Arc<dyn ObjectStore> = match scheme {
+            ObjectStoreScheme::Local => {
+                let dir = url.to_file_path().map_err(|()| refused(location, "it is not a path of this machine"))?;
+                std::fs::create_dir_all(&dir).map_err(|error| refused(location, error))?;
+                Arc::new(SyncedLocal::new())
+            }
+            ObjectStoreScheme::Http => {
+                return Err(refused(location, "use a path, or file://, s3://, gs:// or az://"));
+            }
+            _ => {
+                let options = environment
+                    .into_iter()
+                    .filter(|(key, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| key.starts_with(prefix)));
+                let (store, _) = parse_url_opts(&url, options).map_err(|error| refused(location, error))?;
+                Arc::from(store)
+            }
+        };
+        Self::with_store(store, &url, StdRng::from_os_rng())
+    }
+
+    /// A lake at `url` in a store that is already open; for tests that bring a store of their own.
+    ///
+    /// - `url`: its path is where the lake's root lies in the store.
+    /// - `rng`: names new files and spreads retries.
+    pub fn with_store(store: Arc<dyn ObjectStore>, url: &Url, rng: StdRng) -> Result<Self> {
+        let mut url = url.clone();
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let root = Path::from_url_path(url.path()).map_err(|error| refused(url.as_str(), error))?;
+        let store_url = Url::parse(&url[..url::Position::BeforePath]).map_err(|error| refused(url.as_str(), error))?;
+        let kernel = DefaultEngineBuilder::new(store.clone()).with_task_executor(KERNEL_RUNTIME.clone()).build();
+        let kernel = Arc::new(kernel);
+        let (rng, tables) = (Arc::new(Mutex::new(rng)), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { store, store_url, root, url, kernel, rng, tables }) })
+    }
+
+    /// Makes sure that the store can do what the lake's promises rest on: a second create of the same
+    /// object must fail.
+    ///
+    /// Leaves the probe object behind if it may not be deleted; vacuum removes it later.
+    pub async fn probe(&self) -> Result<()> {
+        let path = self.path(&format!("{RAW_DIR}/probe-{}", self.new_uuid()));
+        let create = || PutOptions::from(PutMode::Create);
+        self.inner.store.put_opts(&path, "dewpond".into(), create()).await.map_err(|error| LakeError::Unavailable {
+            action: format!("write to {}", self.inner.url),
+            source: error.into(),
+        })?;
+        let second = self.inner.store.put_opts(&path, "dewpond".into(), create()).await;
+        // Least privilege: a collector need not be able to delete.
+        let _ = self.inner.store.delete(&path).await;
+        match second {
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(()),
+            Ok(_) => Err(LakeError::Refused {
+                reason: format!(
+                    "the store of {} overwrites an object that a conditional put must leave alone; \
+                     acknowledged events could be lost. Use a store with If-None-Match: *, such as AWS S3, \
+                     Google Cloud Storage, Azure Blob Storage or RustFS",
+                    self.inner.url
+                ),
+            }),
+            Err(error) => Err(LakeError::store(format!("answer a conditional put in {}", self.inner.url), error)),
+        }
+    }
+
+    /// Whether the store answers: lists at most one object.
+    pub async fn reachable(&self) -> Result<()> {
+        use futures::StreamExt;
+        match self.inner.store.list(Some(&self.path(RAW_DIR))).next().await {
+            None | Some(Ok(_)) | Some(Err(object_store::Error::NotFound { .. })) => Ok(()),
+            Some(Err(error)) => Err(LakeError::store(format!("list {}", self.inner.url), error)),
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        self.inner.store.clone()
+    }
+
+    /// Where the store's own paths begin, without any path: `s3://bucket`, `file://`.
+    pub fn store_url(&self) -> &Url {
+        &self.inner.store_url
+    }
+
+    /// The lake's root, with a slash at its end. Carries no credentials.
+    pub fn url(&self) -> &Url {
+        &self.inner.url
+    }
+
+    /// The table of `spec`. The same one for every clone of this lake, so that what one reader has
+    /// learnt of the log serves the next.
+    pub fn table(&self, spec: &'static TableSpec) -> Arc<Table> {
+        let mut tables = self.inner.tables.lock();
+        if let Some(table) = tables.iter().find(|table| table.spec().name == spec.name) {
+            return table.clone();
+        }
+        let url = self.inner.url.join(&format!("{}/", spec.name)).expect("a table's name is a plain word");
+        let (store, kernel, rng) = (self.inner.store.clone(), self.inner.kernel.clone(), self.inner.rng.clone());
+        let table = Arc::new(Table::new(store, kernel, url, spec, rng));
+        tables.push(table.clone());
+        table
+    }
+
+    /// A new name that nobody else has.
+    pub(crate) fn new_uuid(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.inner.rng.lock().random()).into_uuid()
+    }
+
+    /// The place of an object of the lake in the store.
+    pub(crate) fn path(&self, relative: &str) -> Path {
+        relative.split('/').fold(self.inner.root.clone(), |path, part| path.join(part))
+    }
+}
+
+fn parse_location(location: &str) -> Result<Url> {
+    if location.contains("://") {
+        let url = Url::parse(location).map_err(|error| refused(location, error))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(LakeError::Refused {
+                reason: "a lake's URL must not carry credentials, since it is logged; set the store's own \
+                         variables, such as AWS_ACCESS_KEY_ID"
+                    .into(),
+            });
+        }
+        return Ok(url);
+    }
+    let path = std::path::absolute(FsPath::new(location)).map_err(|error| refused(location, error))?;
+    Url::from_directory_path(path).map_err(|()| refused(location, "it is not a path of this machine"))
+}
+
+fn refused(location: &str, why: impl fmt::Display) -> LakeError {
+    LakeError::Refused { reason: format!("cannot use {location:?} as a lake: {why}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_path_is_a_lake_on_the_local_disk() {
+        check("some where/lake", "/some%20where/lake/");
+    }
+
+    #[test]
+    fn a_bucket_and_a_prefix_are_a_lake() {
+        check("s3://bucket/a/b", "s3://bucket/a/b/");
+        check("s3://bucket", "s3://bucket/");
+    }
+
+    #[test]
+    fn credentials_in_the_url_are_refused() {
+        let error = Lake::open("s3://key:secret@bucket/lake", []).unwrap_err().to_string();
+        assert!(error.contains("must not carry credentials") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn other_schemes_are_refused_with_the_ones_that_work() {
+        let error = Lake::open("https://example.com/lake", []).unwrap_err().to_string();
+        assert!(error.contains("s3://"), "{error}");
+        let error = Lake::open("ftp://example.com/lake", []).unwrap_err().to_string();
+        assert!(error.contains("ftp://example.com/lake"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_probe_accepts_a_store_that_honours_create() {
+        Lake::open("memory:///", []).unwrap().probe().await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let lake = Lake::open(dir.path().to_str().unwrap(), []).unwrap();
+        lake.probe().await.unwrap();
+        lake.reachable().await.unwrap();
+    }
+
+    #[track_caller]
+    fn check(location: &str, expected_end: &str) {
+        let url = parse_location(location).unwrap();
+        let lake =
+            Lake::with_store(Arc::new(object_store::memory::InMemory::new()), &url, StdRng::seed_from_u64(1)).unwrap();
+        assert!(lake.url().as_str().ends_with(expected_end), "{}", lake.url());
+    }
+}

@@ -1,0 +1,432 @@
+//! A Delta table of the lake: loading its newest version, and committing to it.
+//!
+//! Log entries are never deleted: a stalled writer could create a deleted number again and what it then
+//! reports as committed would vanish. Readers start at the last checkpoint, so old entries cost nothing.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use delta_kernel::engine::arrow_conversion::TryFromArrow;
+use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::schema::StructType;
+use delta_kernel::snapshot::{IncrementalReplay, SnapshotRef};
+use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
+use delta_kernel::{FilteredEngineData, KernelError, KernelResult, Snapshot as KernelSnapshot};
+use delta_kernel_default_engine::DefaultEngine;
+use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use parking_lot::Mutex;
+use rand::Rng;
+use rand::rngs::StdRng;
+use url::Url;
+use uuid::Uuid;
+
+use crate::change::{Change, CommitKind};
+use crate::committer::{COMMIT_ID, FoundCommit, ReadBackCommitter, read_commit};
+use crate::error::{LakeError, Result};
+use crate::layout::LaneId;
+use crate::table_file::{TableFile, from_scan_rows, to_add_rows};
+use crate::tables::TableSpec;
+use crate::vacuum::SharedRemovals;
+
+const ENGINE_INFO: &str = concat!("dewpond/", env!("CARGO_PKG_VERSION"));
+
+/// A checkpoint every so many versions: what a reader that starts from nothing replays at the most.
+const CHECKPOINT_EVERY: u64 = 100;
+
+/// Tries of a commit whose outcome is unknown before the caller is told to come back later.
+const UNKNOWN_TRIES_MAX: u32 = 8;
+
+pub(crate) type Kernel = DefaultEngine<TokioMultiThreadExecutor>;
+
+/// A table of the lake.
+pub struct Table {
+    store: Arc<dyn ObjectStore>,
+    kernel: Arc<Kernel>,
+    url: Url,
+    root: Path,
+    spec: &'static TableSpec,
+    rng: Arc<Mutex<StdRng>>,
+    latest: Mutex<Option<Arc<TableSnapshot>>>,
+    removals: SharedRemovals,
+}
+
+/// A version of a table, whole: its files do not change, whatever is committed later.
+pub struct TableSnapshot {
+    /// The version; `None` while the table does not exist yet.
+    pub version: Option<u64>,
+    /// The live files, in no particular order.
+    pub files: Vec<TableFile>,
+    log: Option<SnapshotRef>,
+    kernel: Arc<Kernel>,
+    table: &'static str,
+}
+
+impl TableSnapshot {
+    /// The last sequence number of each of `lanes` that is in the table; 0 if none is.
+    pub async fn consumed(self: &Arc<Self>, lanes: Vec<LaneId>) -> Result<Vec<(LaneId, u64)>> {
+        let this = self.clone();
+        blocking(format!("read the lanes of {}", self.table), move || {
+            lanes
+                .into_iter()
+                .map(|lane| {
+                    let seq = match &this.log {
+                        Some(log) => log.get_app_id_version(&lane.to_string(), &*this.kernel)?,
+                        None => None,
+                    };
+                    Ok((lane, seq.unwrap_or(0) as u64))
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Rows of all files together.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
+    /// Bytes of all files together.
+    pub fn size_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size_bytes).sum()
+    }
+}
+
+/// One version of a table, as its log tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionEntry {
+    /// Its number.
+    pub version: u64,
+    /// What the commit calls itself: `WRITE` for a publish, `OPTIMIZE` for a merge.
+    pub operation: Option<String>,
+    /// When it was made, by its writer's clock.
+    pub committed_at: Option<DateTime<Utc>>,
+    /// Files that came.
+    pub files_added: usize,
+    /// Files that went.
+    pub files_removed: usize,
+    /// Lanes whose events came.
+    pub lanes: usize,
+}
+
+/// How a try to commit ended.
+enum Tried {
+    Committed { version: u64 },
+    Lost,
+    Unknown(KernelError),
+}
+
+impl Table {
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        kernel: Arc<Kernel>,
+        url: Url,
+        spec: &'static TableSpec,
+        rng: Arc<Mutex<StdRng>>,
+    ) -> Self {
+        let root = Path::from_url_path(url.path()).expect("the lake's own path was parsed before");
+        Self { store, kernel, url, root, spec, rng, latest: Mutex::default(), removals: SharedRemovals::default() }
+    }
+
+    /// What the table is.
+    pub fn spec(&self) -> &'static TableSpec {
+        self.spec
+    }
+
+    /// The newest version. Costs what was committed since the last call.
+    pub async fn load(&self) -> Result<Arc<TableSnapshot>> {
+        let latest = self.latest.lock().clone();
+        if latest.is_none() && !self.exists().await? {
+            return Ok(Arc::new(TableSnapshot {
+                version: None,
+                files: vec![],
+                log: None,
+                kernel: self.kernel.clone(),
+                table: self.spec.name,
+            }));
+        }
+        let (kernel, url, root, spec) = (self.kernel.clone(), self.url.clone(), self.root.clone(), self.spec);
+        let snapshot = blocking(format!("read the log of {}", spec.name), move || {
+            let known = latest.as_ref().and_then(|latest| latest.log.clone());
+            let log = match known {
+                Some(log) => KernelSnapshot::builder_from(log)
+                    .with_incremental_crc_replay(IncrementalReplay::Unlimited)
+                    .build(&*kernel)?,
+                None => KernelSnapshot::builder_for(url)
+                    .with_incremental_crc_replay(IncrementalReplay::Unlimited)
+                    .build(&*kernel)?,
+            };
+            if let Some(latest) = latest
+                && latest.version == Some(log.version())
+            {
+                return Ok(Ok(latest));
+            }
+            Ok(read_files(spec, &root, &kernel, log).map(Arc::new))
+        })
+        .await??;
+        let mut latest = self.latest.lock();
+        // Two loads may end in the other order than they began; what is known must not go back.
+        if latest.as_ref().is_none_or(|latest| latest.version < snapshot.version) {
+            *latest = Some(snapshot.clone());
+        }
+        Ok(snapshot)
+    }
+
+    /// Commits a change that was planned on `base`.
+    ///
+    /// Returns the version it became. Fails with [`LakeError::Conflict`] if somebody's commit since `base`
+    /// makes the plan void: plan again from a new snapshot. Fails with [`LakeError::Unavailable`] if the
+    /// store does not say what happened: the commit may have landed or may land yet, and a plan made from
+    /// the next snapshot is right in both cases.
+    pub async fn commit(&self, change: Change, base: Arc<TableSnapshot>) -> Result<u64> {
+        if base.version.is_none() {
+            self.create().await?;
+        }
+        let change = Arc::new(change);
+        let commit_id = self.new_uuid().to_string();
+        let mut checked = base.version.unwrap_or(0);
+        let mut on = match &base.log {
+            Some(_) => base,
+            None => self.load().await?,
+        };
+        let mut unknown_tries = 0;
+        loop {
+            let newest = on.version.unwrap_or(0);
+            for version in checked + 1..=newest {
+                if change.is_void_after(&self.read_version(version).await?) {
+                    return Err(LakeError::Conflict { table: self.spec.name.into(), version });
+                }
+            }
+            checked = checked.max(newest);
+            match self.try_commit(change.clone(), on.clone(), commit_id.clone()).await? {
+                Tried::Committed { version } => {
+                    self.tend(version).await;
+                    return Ok(version);
+                }
+                Tried::Lost => {
+                    // Full jitter: two compactors that met once should not meet again.
+                    self.pause(Duration::from_millis(100)).await;
+                    on = self.load().await?;
+                }
+                // The same version again, with the same id: if the first put lands after all, the second
+                // one reads its own id back.
+                Tried::Unknown(error) => {
+                    unknown_tries += 1;
+                    if unknown_tries == UNKNOWN_TRIES_MAX {
+                        return Err(LakeError::unavailable(format!("commit to {}", self.spec.name), error));
+                    }
+                    self.pause(Duration::from_millis(50 << unknown_tries)).await;
+                }
+            }
+        }
+    }
+
+    /// The newest versions, newest first, `limit` at the most.
+    pub async fn history(&self, limit: usize) -> Result<Vec<VersionEntry>> {
+        let Some(newest) = self.load().await?.version else { return Ok(vec![]) };
+        let mut entries = Vec::new();
+        for version in (0..=newest).rev().take(limit) {
+            let found = self.read_version(version).await?;
+            entries.push(VersionEntry {
+                version,
+                operation: found.operation,
+                committed_at: found.timestamp_ms.filter(|&ms| ms > 0).and_then(DateTime::from_timestamp_millis),
+                files_added: found.added.len(),
+                files_removed: found.removed.len(),
+                lanes: found.lanes.len(),
+            });
+        }
+        Ok(entries)
+    }
+
+    async fn exists(&self) -> Result<bool> {
+        match self.store.head(&self.first_entry()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(LakeError::store(format!("read the log of {}", self.spec.name), error)),
+        }
+    }
+
+    fn first_entry(&self) -> Path {
+        self.root.clone().join("_delta_log").join("00000000000000000000.json")
+    }
+
+    /// Creates the table at the lowest protocol, which every Delta reader understands. Whoever comes
+    /// first wins; all write the same definition.
+    async fn create(&self) -> Result<()> {
+        let schema =
+            StructType::try_from_arrow(self.spec.schema().as_ref()).expect("the types of our tables have Delta forms");
+        let schema = serde_json::to_string(&schema).expect("a schema is plain data");
+        let entry = [
+            serde_json::json!({"commitInfo": {"timestamp": 0, "operation": "CREATE TABLE", "engineInfo": ENGINE_INFO,
+                "operationParameters": {COMMIT_ID: self.new_uuid().to_string()}}}),
+            serde_json::json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
+            serde_json::json!({"metaData": {
+                "id": self.new_uuid().to_string(), "name": self.spec.name,
+                "format": {"provider": "parquet", "options": {}}, "schemaString": schema,
+                "partitionColumns": ["date"], "configuration": {}, "createdTime": 0}}),
+        ]
+        .map(|action| action.to_string())
+        .join("\n");
+        match self.store.put_opts(&self.first_entry(), entry.into(), PutOptions::from(PutMode::Create)).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(LakeError::store(format!("create {}", self.spec.name), error)),
+        }
+    }
+
+    async fn try_commit(&self, change: Arc<Change>, on: Arc<TableSnapshot>, commit_id: String) -> Result<Tried> {
+        let (kernel, spec) = (self.kernel.clone(), self.spec);
+        let adds = to_add_rows(spec, &change.adds)?;
+        blocking(format!("commit to {}", spec.name), move || {
+            let log = on.log.clone().ok_or_else(|| KernelError::generic("the table was not created"))?;
+            let operation = match change.kind {
+                CommitKind::Publish => UpdateTableOperation::Write,
+                CommitKind::Merge => UpdateTableOperation::Optimize,
+            };
+            let mut builder = log
+                .clone()
+                .update_table(operation, ENGINE_INFO, change.kind == CommitKind::Publish)
+                .with_operation_parameters([(COMMIT_ID, Some(commit_id.clone()))]);
+            for (lane, seq) in &change.lanes {
+                builder = builder.with_transaction_id(lane.to_string(), *seq as i64);
+            }
+            let mut transaction = builder.build(&*kernel, Box::new(ReadBackCommitter { commit_id }))?;
+            if !change.adds.is_empty() {
+                transaction.add_files(Box::new(adds));
+            }
+            if !change.removes.is_empty() {
+                for rows in remove_rows(&log, &kernel, &change.removes)? {
+                    transaction.remove_files(rows);
+                }
+            }
+            match transaction.commit(&*kernel) {
+                Ok(CommitResult::Committed(done)) => Ok(Tried::Committed { version: done.commit_version() }),
+                Ok(CommitResult::Conflicted(_)) => Ok(Tried::Lost),
+                Ok(CommitResult::Retryable(retryable)) => Ok(Tried::Unknown(retryable.error)),
+                Err(error) => Ok(Tried::Unknown(error)),
+            }
+        })
+        .await
+    }
+
+    /// What was removed when, as far as vacuum has read it.
+    pub(crate) fn removals(&self) -> &SharedRemovals {
+        &self.removals
+    }
+
+    /// The log paths of the files that a version removed.
+    pub(crate) async fn read_removed(&self, version: u64) -> Result<Vec<String>> {
+        Ok(self.read_version(version).await?.removed.into_iter().map(|(path, _)| path).collect())
+    }
+
+    async fn read_version(&self, version: u64) -> Result<FoundCommit> {
+        let kernel = self.kernel.clone();
+        let location =
+            self.url.join(&format!("_delta_log/{version:020}.json")).expect("a version's file name is a plain word");
+        blocking(format!("read version {version} of {}", self.spec.name), move || {
+            read_commit(&*kernel, &location)?
+                .ok_or_else(|| KernelError::generic(format!("{location} is not there, and must never be deleted")))
+        })
+        .await
+    }
+
+    /// Writes the version's checksum and, now and then, a checkpoint. Both only make loading cheaper: a
+    /// failure is a warning.
+    async fn tend(&self, version: u64) {
+        let tended = async {
+            let snapshot = self.load().await?;
+            let (Some(log), kernel) = (snapshot.log.clone(), self.kernel.clone()) else { return Ok(()) };
+            blocking(format!("tend the log of {}", self.spec.name), move || {
+                log.write_checksum(&*kernel)?;
+                if version > 0 && version.is_multiple_of(CHECKPOINT_EVERY) {
+                    log.checkpoint(&*kernel, None)?;
+                }
+                Ok(())
+            })
+            .await
+        };
+        if let Err(error) = tended.await {
+            tracing::warn!(
+                table = self.spec.name,
+                version,
+                error = &error as &dyn std::error::Error,
+                "could not write a checksum or checkpoint; the next version will try again"
+            );
+        }
+    }
+
+    fn new_uuid(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.rng.lock().random()).into_uuid()
+    }
+
+    async fn pause(&self, longest: Duration) {
+        let pause = longest.mul_f64(self.rng.lock().random());
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn read_files(spec: &'static TableSpec, root: &Path, kernel: &Arc<Kernel>, log: SnapshotRef) -> Result<TableSnapshot> {
+    let unreadable = |error: KernelError| LakeError::unavailable(format!("read the log of {}", spec.name), error);
+    let mut files = Vec::new();
+    let scan = log.clone().scan_builder().build().map_err(unreadable)?;
+    for rows in scan.scan_metadata(&**kernel).map_err(unreadable)? {
+        let (rows, selected) = rows.map_err(unreadable)?.scan_files.into_parts();
+        let rows = ArrowEngineData::try_from_engine_data(rows).map_err(unreadable)?;
+        files.extend(from_scan_rows(spec, root, rows.record_batch(), &selected)?);
+    }
+    Ok(TableSnapshot { version: Some(log.version()), files, log: Some(log), kernel: kernel.clone(), table: spec.name })
+}
+
+/// The kernel's rows of the files to remove, with its own selection narrowed to them.
+fn remove_rows(log: &SnapshotRef, kernel: &Kernel, removes: &[String]) -> KernelResult<Vec<FilteredEngineData>> {
+    use arrow::array::AsArray;
+
+    let removes: HashSet<&str> = removes.iter().map(String::as_str).collect();
+    let mut found = 0;
+    let mut chosen = Vec::new();
+    for rows in log.clone().scan_builder().build()?.scan_metadata(kernel)? {
+        let (rows, selected) = rows?.scan_files.into_parts();
+        let rows = ArrowEngineData::try_from_engine_data(rows)?;
+        let paths = rows
+            .record_batch()
+            .column_by_name("path")
+            .ok_or_else(|| KernelError::generic("the kernel's scan rows have no path"))?
+            .as_string::<i32>()
+            .clone();
+        let narrowed: Vec<bool> = paths
+            .iter()
+            .enumerate()
+            .map(|(row, path)| {
+                selected.get(row).copied().unwrap_or(true) && path.is_some_and(|path| removes.contains(path))
+            })
+            .collect();
+        let here = narrowed.iter().filter(|&&chosen| chosen).count();
+        if here > 0 {
+            found += here;
+            chosen.push(FilteredEngineData::try_new(rows, narrowed)?);
+        }
+    }
+    if found != removes.len() {
+        return Err(KernelError::generic(format!(
+            "{} of {} files to remove are not live",
+            removes.len() - found,
+            removes.len()
+        )));
+    }
+    Ok(chosen)
+}
+
+/// Runs the kernel, which blocks, off the async threads.
+async fn blocking<T: Send + 'static>(
+    action: String,
+    work: impl FnOnce() -> KernelResult<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(LakeError::unavailable(action, error)),
+        Err(join) => Err(LakeError::unavailable(action, join)),
+    }
+}

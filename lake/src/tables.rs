@@ -1,0 +1,65 @@
+//! The tables of a lake: their schema, order and place.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use crate::batch::event_schema;
+
+/// What a table of the lake is, before anything is in it.
+///
+/// Every table is partitioned by `date`, its last column, which lies in the path and not in the files.
+pub struct TableSpec {
+    /// Name in SQL, and directory under the lake root.
+    pub name: &'static str,
+    /// The columns in the files, `date` not among them.
+    pub file_schema: SchemaRef,
+    /// The columns files are sorted by, ascending, nulls first.
+    pub sort: &'static [&'static str],
+    /// The columns whose minimum and maximum go to the Delta log.
+    pub bounded: &'static [&'static str],
+    /// The column with a bloom filter, if any.
+    pub bloom: Option<&'static str>,
+}
+
+impl TableSpec {
+    /// The table's schema as SQL and other engines see it: the file's columns, then `date`.
+    pub fn schema(&self) -> SchemaRef {
+        let mut fields: Vec<Arc<Field>> = self.file_schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new("date", DataType::Date32, true)));
+        Arc::new(Schema::new(fields))
+    }
+}
+
+/// Every event once. One visitor's events lie together, which compresses best and lets sessions stream.
+pub static EVENTS: LazyLock<TableSpec> = LazyLock::new(|| TableSpec {
+    name: "events",
+    file_schema: event_schema(),
+    sort: &["site_id", "visitor_id", "occurred_at"],
+    bounded: &["site_id", "visitor_id", "occurred_at", "received_at"],
+    bloom: Some("event_id"),
+});
+
+/// The history of reports: one row per run, site and metric.
+pub static REPORTS: LazyLock<TableSpec> = LazyLock::new(|| {
+    let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    TableSpec {
+        name: "reports",
+        file_schema: Arc::new(Schema::new(vec![
+            Field::new("generated_at", time(), false),
+            Field::new("complete_until", time(), false),
+            Field::new("lake_version", DataType::Int64, false),
+            Field::new("site_id", DataType::Utf8, true),
+            Field::new("metric", DataType::Utf8, false),
+            Field::new("title", DataType::Utf8, true),
+            Field::new("columns", DataType::Utf8, true),
+            Field::new("rows", DataType::Utf8, true),
+            Field::new("value", DataType::Float64, true),
+            Field::new("error", DataType::Utf8, true),
+            Field::new("duration_ms", DataType::Int64, false),
+        ])),
+        sort: &["site_id", "metric", "generated_at"],
+        bounded: &["site_id", "metric", "generated_at"],
+        bloom: None,
+    }
+});

@@ -1,0 +1,227 @@
+//! Deleting what no reader can need any more.
+//!
+//! Acts only on what a freshly loaded log says, and by the store's own clock: ages are differences between
+//! the Last-Modified of an object written now and that of the object in question.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::{BoxFuture, FutureExt};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
+use tokio::sync::Mutex;
+
+use crate::error::{LakeError, Result};
+use crate::layout::RAW_DIR;
+use crate::store::Lake;
+use crate::table::Table;
+use crate::tables::TableSpec;
+
+/// Requests under way at the same time.
+const CONCURRENT: usize = 16;
+
+/// How long what nobody needs is kept, by the store's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct VacuumSettings {
+    /// Raw files that the table has consumed: longer than the longest query.
+    pub raw_grace: Duration,
+    /// Table files that a merge has replaced: longer than the longest query.
+    pub replaced_grace: Duration,
+    /// Table files that are in no version: longer than the longest publish or merge.
+    pub orphan_grace: Duration,
+}
+
+impl Default for VacuumSettings {
+    fn default() -> Self {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        Self { raw_grace: HOUR, replaced_grace: 24 * HOUR, orphan_grace: 7 * 24 * HOUR }
+    }
+}
+
+/// What a vacuum deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vacuumed {
+    /// Consumed raw files.
+    pub raw_files: usize,
+    /// Table files that were replaced, or were never in a version.
+    pub table_files: usize,
+    /// Bytes of both.
+    pub bytes: u64,
+}
+
+/// When each path left its table, as far as the log was read; kept between runs, so that each entry of the
+/// log is read once.
+#[derive(Default)]
+pub(crate) struct Removals {
+    read_until: Option<u64>,
+    removed_at: HashMap<String, DateTime<Utc>>,
+}
+
+impl Lake {
+    /// Deletes what is older than the settings say and needed by no version. Safe beside everything else,
+    /// also beside another vacuum.
+    pub async fn vacuum(&self, tables: &[&'static TableSpec], settings: VacuumSettings) -> Result<Vacuumed> {
+        let now = self.store_now().await?;
+        let mut done = self.vacuum_raw(now, settings).await?;
+        for spec in tables {
+            let table = self.vacuum_table(spec, now, settings).await?;
+            done.table_files += table.table_files;
+            done.bytes += table.bytes;
+        }
+        Ok(done)
+    }
+
+    /// The time by the store's clock: the Last-Modified of an object written for this.
+    async fn store_now(&self) -> Result<DateTime<Utc>> {
+        let path = self.path(&format!("{RAW_DIR}/probe-{}", self.new_uuid()));
+        let asked = async {
+            self.store().put(&path, "now".into()).await?;
+            let now = self.store().head(&path).await?.last_modified;
+            self.store().delete(&path).await?;
+            Ok(now)
+        };
+        asked.await.map_err(|error| LakeError::store("tell the time", error))
+    }
+
+    async fn vacuum_raw(&self, now: DateTime<Utc>, settings: VacuumSettings) -> Result<Vacuumed> {
+        let snapshot = self.snapshot().await?;
+        let old: Vec<_> = snapshot
+            .consumed
+            .iter()
+            .filter(|file| is_older(file.modified_at, now, settings.raw_grace))
+            .map(|file| (file.path.clone(), file.size_bytes))
+            .collect();
+        let probes = self.list(RAW_DIR).await?.into_iter().filter(|object| {
+            object.location.filename().is_some_and(|name| name.starts_with("probe-"))
+                && is_older(object.last_modified, now, settings.orphan_grace)
+        });
+        self.delete(probes.map(|probe| (probe.location, 0)).collect()).await?;
+        let (raw_files, bytes) = self.delete(old).await?;
+        Ok(Vacuumed { raw_files, table_files: 0, bytes })
+    }
+
+    async fn vacuum_table(
+        &self,
+        spec: &'static TableSpec,
+        now: DateTime<Utc>,
+        settings: VacuumSettings,
+    ) -> Result<Vacuumed> {
+        // Listing first: a file that is written and committed between the two is live, not an orphan.
+        let objects = self.list(spec.name).await?;
+        let table = self.table(spec);
+        let snapshot = table.load().await?;
+        let live: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
+        let mut removals = table.removals().lock().await;
+        Self::read_removals(&table, &objects, &mut removals, now, settings).await?;
+
+        let root = self.path(spec.name);
+        let dead = objects
+            .iter()
+            .filter(|object| object.location.extension() == Some("parquet") && !live.contains(&object.location))
+            .filter_map(|object| {
+                let log_path: Vec<_> =
+                    object.location.prefix_match(&root)?.map(|part| part.as_ref().to_owned()).collect();
+                let log_path = log_path.join("/");
+                if log_path.starts_with('_') {
+                    return None;
+                }
+                let dead = match removals.removed_at.get(&log_path) {
+                    Some(&removed_at) => is_older(removed_at, now, settings.replaced_grace),
+                    None => is_older(object.last_modified, now, settings.orphan_grace),
+                };
+                dead.then(|| (object.location.clone(), object.size))
+            })
+            .collect();
+        let (table_files, bytes) = self.delete(dead).await?;
+        Ok(Vacuumed { raw_files: 0, table_files, bytes })
+    }
+
+    /// Reads what left the table in the log's entries since the last call; on the first call, in those
+    /// young enough that it matters.
+    async fn read_removals(
+        table: &Table,
+        objects: &[ObjectMeta],
+        removals: &mut Removals,
+        now: DateTime<Utc>,
+        settings: VacuumSettings,
+    ) -> Result<()> {
+        let horizon = settings.orphan_grace.max(settings.replaced_grace);
+        let mut entries: Vec<(u64, DateTime<Utc>)> = objects
+            .iter()
+            .filter_map(|object| {
+                let version = object.location.filename()?.strip_suffix(".json")?.parse().ok()?;
+                let unread = match removals.read_until {
+                    Some(read_until) => version > read_until,
+                    None => !is_older(object.last_modified, now, horizon),
+                };
+                unread.then_some((version, object.last_modified))
+            })
+            .collect();
+        entries.sort_unstable();
+        let mut reads: Vec<BoxFuture<'_, Result<_>>> = Vec::new();
+        for (version, at) in entries {
+            reads.push(async move { Ok((version, at, table.read_removed(version).await?)) }.boxed());
+        }
+        let mut reads = stream::iter(reads).buffered(CONCURRENT);
+        while let Some((version, at, removed)) = reads.try_next().await? {
+            removals.removed_at.extend(removed.into_iter().map(|path| (path, at)));
+            removals.read_until = Some(version);
+        }
+        // What was removed long ago is deleted by now, or is old enough as an orphan.
+        removals.removed_at.retain(|_, at| !is_older(*at, now, horizon * 2));
+        Ok(())
+    }
+
+    async fn list(&self, dir: &str) -> Result<Vec<ObjectMeta>> {
+        match self.store().list(Some(&self.path(dir))).try_collect().await {
+            Ok(objects) => Ok(objects),
+            Err(object_store::Error::NotFound { .. }) => Ok(vec![]),
+            Err(error) => Err(LakeError::store(format!("list {dir}"), error)),
+        }
+    }
+
+    /// Deletes objects; one that is gone already counts as nothing. Returns how many and their bytes.
+    async fn delete(&self, objects: Vec<(Path, u64)>) -> Result<(usize, u64)> {
+        let (mut count, mut total_bytes) = (0, 0);
+        let store = self.store();
+        let mut deletions: Vec<BoxFuture<'_, _>> = Vec::new();
+        for (path, bytes) in objects {
+            let store = store.clone();
+            deletions.push(async move { (store.delete(&path).await, path, bytes) }.boxed());
+        }
+        let mut deletions = stream::iter(deletions).buffer_unordered(CONCURRENT);
+        while let Some((deleted, path, bytes)) = deletions.next().await {
+            match deleted {
+                Ok(()) => {
+                    count += 1;
+                    total_bytes += bytes;
+                }
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(LakeError::store(format!("delete {path}"), error)),
+            }
+        }
+        Ok((count, total_bytes))
+    }
+}
+
+/// What the log's removals are remembered in, one for each table.
+pub(crate) type SharedRemovals = Mutex<Removals>;
+
+fn is_older(at: DateTime<Utc>, now: DateTime<Utc>, than: Duration) -> bool {
+    (now - at).to_std().is_ok_and(|age| age > than)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_strict_and_the_future_is_young() {
+        let at = |s: i64| DateTime::from_timestamp(s, 0).unwrap();
+        assert!(is_older(at(0), at(11), Duration::from_secs(10)));
+        assert!(!is_older(at(0), at(10), Duration::from_secs(10)));
+        assert!(!is_older(at(20), at(10), Duration::ZERO));
+    }
+}

@@ -1,0 +1,231 @@
+//! The lake's protocol on real stores: what is appended is visible at once and published once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::TryStreamExt;
+use lake::{
+    Change, CommitKind, EVENTS, Event, EventId, Lake, LakeError, Lane, LaneId, LaneSettings, RawBatch, Snapshot,
+    TableWriter, read_batches,
+};
+use uuid::Uuid;
+
+fn noon() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn events(ids: impl IntoIterator<Item = u64>) -> RawBatch {
+    let mut batch = RawBatch::default();
+    for id in ids {
+        batch.push(&Event {
+            event_id: EventId::from_client(&id.to_string()),
+            site_id: "shop".into(),
+            name: "page_view".into(),
+            occurred_at_us: noon().timestamp_micros() + id as i64 + 123,
+            received_at_us: noon().timestamp_micros() + id as i64 + 456,
+            visitor_id: Some(1),
+            protocol: "native",
+            ..Event::default()
+        });
+    }
+    batch
+}
+
+fn lane(lake: &Lake) -> Lane {
+    Lane::start(lake.clone(), LaneId(Uuid::now_v7()), LaneSettings::default())
+}
+
+/// Publishes all that is pending, without sorting: enough for one visitor in order of time.
+async fn publish(lake: &Lake, snapshot: &Snapshot) -> Result<u64, LakeError> {
+    let table = lake.table(&EVENTS);
+    let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
+    assert!(duplicates.keys.is_empty(), "these tests publish no duplicates");
+    let date: NaiveDate = noon().date_naive();
+    let mut writer = TableWriter::start(lake, &EVENTS, date)?;
+    let columns: Vec<&str> = EVENTS.file_schema.fields().iter().map(|field| field.name().as_str()).collect();
+    for file in &snapshot.pending {
+        let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, &columns).await?;
+        while let Some(batch) = batches.try_next().await? {
+            writer.write(&batch).await?;
+        }
+    }
+    let lanes = snapshot.pending.iter().map(|file| (file.lane, file.seq)).collect::<std::collections::BTreeMap<_, _>>();
+    let change = Change {
+        kind: CommitKind::Publish,
+        adds: vec![writer.finish().await?],
+        removes: vec![],
+        lanes: lanes.into_iter().collect(),
+        read_dates: duplicates.read_dates,
+    };
+    table.commit(change, snapshot.events.clone()).await
+}
+
+#[tokio::test]
+async fn an_event_is_pending_then_published_then_consumed() {
+    let dir = tempfile::tempdir().unwrap();
+    for location in ["memory:///", dir.path().to_str().unwrap()] {
+        let lake = Lake::open(location, []).unwrap();
+        let before = lake.snapshot().await.unwrap();
+        assert_eq!((before.pending.len(), before.events.version), (0, None));
+
+        let lane = lane(&lake);
+        let (lane, first) = lane.append(events(0..10).encode(), noon()).await.unwrap();
+        let (lane, second) = lane.append(events(10..15).encode(), noon()).await.unwrap();
+        assert_eq!((first.seq, second.seq), (1, 2));
+        let pending = lake.snapshot().await.unwrap();
+        assert_eq!(pending.pending.len(), 2);
+
+        publish(&lake, &pending).await.unwrap();
+        let published = lake.snapshot().await.unwrap();
+        assert_eq!((published.pending.len(), published.consumed.len()), (0, 2));
+        assert_eq!(published.events.rows(), 15);
+        let file = &published.events.files[0];
+        let (min, max) = file.times_us("occurred_at").unwrap();
+        assert!(min <= noon().timestamp_micros() + 123 && max >= noon().timestamp_micros() + 14 + 123);
+        assert!(max - min < 2_000, "bounds are tight to the millisecond: {min}..{max}");
+
+        // A process that knows nothing yet sees the same.
+        if location != "memory:///" {
+            let stranger = Lake::open(location, []).unwrap().snapshot().await.unwrap();
+            assert_eq!((stranger.pending.len(), stranger.events.rows()), (0, 15));
+            assert_eq!(stranger.watermarks[&lane.id()], 2);
+        }
+        let (_, third) = lane.append(events(15..16).encode(), noon()).await.unwrap();
+        let pending = lake.snapshot().await.unwrap().pending;
+        assert_eq!(pending.iter().map(|file| &file.path).collect::<Vec<_>>(), [&third.path]);
+    }
+}
+
+#[tokio::test]
+async fn duplicates_of_published_events_are_found() {
+    let lake = Lake::open("memory:///", []).unwrap();
+    let (lane, _) = lane(&lake).append(events(0..1_000).encode(), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    lane.append(events(990..1_010).encode(), noon()).await.unwrap();
+    let snapshot = lake.snapshot().await.unwrap();
+    let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
+    let found: BTreeSet<EventId> = duplicates.keys.iter().map(|key| key.event_id).collect();
+    let expected: BTreeSet<EventId> = (990..1_000).map(|id| EventId::from_client(&id.to_string())).collect();
+    assert_eq!(found, expected);
+    assert_eq!(duplicates.read_dates, BTreeSet::from([noon().date_naive()]));
+}
+
+#[tokio::test]
+async fn of_two_publishes_planned_on_one_snapshot_one_wins() {
+    let lake = Lake::open("memory:///", []).unwrap();
+    lane(&lake).append(events(0..10).encode(), noon()).await.unwrap();
+    let snapshot = lake.snapshot().await.unwrap();
+    publish(&lake, &snapshot).await.unwrap();
+    let late = publish(&lake, &snapshot).await;
+    assert!(matches!(late, Err(LakeError::Conflict { .. })), "{late:?}");
+    assert_eq!(lake.snapshot().await.unwrap().events.rows(), 10);
+}
+
+#[tokio::test]
+async fn a_merge_replaces_files_beside_a_publish_and_conflicts_with_another_merge() {
+    let lake = Lake::open("memory:///", []).unwrap();
+    let (lane, _) = lane(&lake).append(events(0..10).encode(), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    let (lane, _) = lane.append(events(10..20).encode(), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+
+    let planned_on = lake.table(&EVENTS).load().await.unwrap();
+    lane.append(events(20..30).encode(), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+
+    let mut changes = Vec::new();
+    for _ in 0..2 {
+        let mut writer = TableWriter::start(&lake, &EVENTS, noon().date_naive()).unwrap();
+        writer.write(&events(0..20).into_batch()).await.unwrap();
+        changes.push(Change {
+            kind: CommitKind::Merge,
+            adds: vec![writer.finish().await.unwrap()],
+            removes: planned_on.files.iter().map(|file| file.log_path.clone()).collect(),
+            lanes: vec![],
+            read_dates: BTreeSet::new(),
+        });
+    }
+    let table = lake.table(&EVENTS);
+    table.commit(changes.pop().unwrap(), planned_on.clone()).await.unwrap();
+    let second = table.commit(changes.pop().unwrap(), planned_on).await;
+    assert!(matches!(second, Err(LakeError::Conflict { .. })), "{second:?}");
+    let now = table.load().await.unwrap();
+    assert_eq!((now.files.len(), now.rows()), (2, 30));
+}
+
+#[tokio::test]
+async fn many_commits_are_read_back_through_a_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::open(dir.path().to_str().unwrap(), []).unwrap();
+    let mut lane = lane(&lake);
+    for id in 0..105 {
+        (lane, _) = lane.append(events(id..id + 1).encode(), noon()).await.unwrap();
+        publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    }
+    assert!(dir.path().join("events/_delta_log/00000000000000000100.checkpoint.parquet").exists());
+    let stranger = Lake::open(dir.path().to_str().unwrap(), []).unwrap().snapshot().await.unwrap();
+    assert_eq!((stranger.events.rows(), stranger.pending.len()), (105, 0));
+    assert_eq!(stranger.watermarks[&lane.id()], 105);
+    assert!(stranger.events.files.iter().all(|file| file.times_us("occurred_at").is_some()));
+}
+
+#[tokio::test]
+async fn vacuum_deletes_consumed_raw_files_and_replaced_table_files_and_nothing_live() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Arc::new(Lake::open(dir.path().to_str().unwrap(), []).unwrap());
+    let (lane, _) = lane(&lake).append(events(0..10).encode(), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    let (_, pending) = lane.append(events(10..20).encode(), noon()).await.unwrap();
+    let before = lake.table(&EVENTS).load().await.unwrap();
+    let mut writer = TableWriter::start(&lake, &EVENTS, noon().date_naive()).unwrap();
+    writer.write(&events(0..10).into_batch()).await.unwrap();
+    let merged = Change {
+        kind: CommitKind::Merge,
+        adds: vec![writer.finish().await.unwrap()],
+        removes: before.files.iter().map(|file| file.log_path.clone()).collect(),
+        lanes: vec![],
+        read_dates: BTreeSet::new(),
+    };
+    lake.table(&EVENTS).commit(merged, before.clone()).await.unwrap();
+
+    let young = lake.vacuum(&[&EVENTS], lake::VacuumSettings::default()).await.unwrap();
+    assert_eq!((young.raw_files, young.table_files), (0, 0));
+
+    let zero = std::time::Duration::ZERO;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let settings = lake::VacuumSettings { raw_grace: zero, replaced_grace: zero, ..Default::default() };
+    let old = lake.vacuum(&[&EVENTS], settings).await.unwrap();
+    assert_eq!((old.raw_files, old.table_files), (1, 1));
+    let after = lake.snapshot().await.unwrap();
+    assert_eq!((after.events.rows(), after.pending.len(), after.consumed.len()), (10, 1, 0));
+    assert_eq!(after.pending[0].path, pending.path);
+    let path = std::path::Path::new("/").join(before.files[0].path.as_ref());
+    assert!(!path.exists(), "the replaced file is gone");
+}
+
+#[tokio::test]
+async fn a_body_sent_again_a_day_later_with_its_old_time_of_sending_is_a_duplicate() {
+    let lake = Lake::open("memory:///", []).unwrap();
+    let day_us = 86_400_000_000;
+    let sent = |delay_us: i64| {
+        let mut batch = RawBatch::default();
+        batch.push(&Event {
+            event_id: EventId::from_client("once"),
+            site_id: "shop".into(),
+            name: "page_view".into(),
+            occurred_at_us: noon().timestamp_micros() + delay_us,
+            received_at_us: noon().timestamp_micros() + delay_us + 10,
+            corrected_by_us: Some(delay_us),
+            protocol: "native",
+            ..Event::default()
+        });
+        batch.encode()
+    };
+    let (lane, _) = lane(&lake).append(sent(0), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    lane.append(sent(day_us), noon()).await.unwrap();
+    let snapshot = lake.snapshot().await.unwrap();
+    let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
+    assert_eq!(duplicates.keys.len(), 1);
+}
