@@ -1,0 +1,201 @@
+//! A table over an explicit list of Parquet files.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PrunableStatistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, DFSchema, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::expressions::col;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::scalar::ScalarValue;
+use lake::{FileRange, TableFile, Value};
+
+/// Files up to this many for each core are read side by side, each in its declared order; more are read one
+/// after the other in as many groups as there are cores, and their order is then not used.
+const ORDERED_FILES_PER_CORE: usize = 8;
+
+/// A table that is a list of files, and nothing else: no listing, no inference.
+#[derive(Debug)]
+pub(crate) struct FilesTable {
+    store: ObjectStoreUrl,
+    schema: TableSchema,
+    files: Vec<PartitionedFile>,
+    sort: &'static [&'static str],
+    always_ordered: bool,
+}
+
+impl FilesTable {
+    /// - `file_schema`: the columns in the files.
+    /// - `partition`: the columns that a file has one value of, in the order of its `partition_values`.
+    /// - `files`: with statistics over `file_schema`, where the log has them.
+    /// - `sort`: the columns that every file is sorted by, ascending, nulls first; may be empty.
+    pub(crate) fn new(
+        store: ObjectStoreUrl,
+        file_schema: SchemaRef,
+        partition: Vec<FieldRef>,
+        files: Vec<PartitionedFile>,
+        sort: &'static [&'static str],
+    ) -> Self {
+        Self {
+            store,
+            schema: TableSchema::builder(file_schema).with_table_partition_cols(partition).build(),
+            files,
+            sort,
+            always_ordered: false,
+        }
+    }
+
+    /// Reads every file in its order, however many there are: for a merge, which wants nothing else.
+    pub(crate) fn always_ordered(mut self) -> Self {
+        self.always_ordered = true;
+        self
+    }
+
+    /// The files in which rows may satisfy `filters`, by their statistics and partition values.
+    fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
+        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(self.files.clone()) };
+        let schema = self.schema.table_schema();
+        let predicate = state.create_physical_expr(filter, &DFSchema::try_from(schema.clone())?)?;
+        let Some(predicate) = PruningPredicateBuilder::new().with_file_schema(schema.clone()).build(predicate) else {
+            return Ok(self.files.clone());
+        };
+        let unknown = Arc::new(Statistics::new_unknown(schema));
+        let statistics =
+            self.files.iter().map(|file| file.statistics.clone().unwrap_or_else(|| unknown.clone())).collect();
+        let keep = predicate.prune(&PrunableStatistics::new(statistics, schema.clone()))?;
+        Ok(self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect())
+    }
+
+    fn ordering(&self) -> Result<Option<LexOrdering>> {
+        let schema = self.schema.table_schema();
+        let columns = self
+            .sort
+            .iter()
+            .map(|name| Ok(PhysicalSortExpr::new(col(name, schema)?, nulls_first())))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(LexOrdering::new(columns))
+    }
+}
+
+fn nulls_first() -> datafusion::arrow::compute::SortOptions {
+    datafusion::arrow::compute::SortOptions { descending: false, nulls_first: true }
+}
+
+#[async_trait]
+impl TableProvider for FilesTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.table_schema().clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.prune(state, filters)?;
+        if files.is_empty() {
+            let schema = datafusion::physical_plan::project_schema(&self.schema(), projection)?;
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let cores = state.config().target_partitions();
+        let ordering =
+            self.ordering()?.filter(|_| self.always_ordered || files.len() <= cores * ORDERED_FILES_PER_CORE);
+        let groups = match ordering {
+            Some(_) => files.into_iter().map(|file| FileGroup::new(vec![file])).collect(),
+            None => FileGroup::new(files).split_files(cores),
+        };
+
+        let runtime = state.runtime_env();
+        let reader = CachedParquetFileReaderFactory::new(
+            runtime.object_store(&self.store)?,
+            runtime.cache_manager.get_file_metadata_cache(),
+        );
+        let source = ParquetSource::new(self.schema.clone())
+            .with_table_parquet_options(state.default_table_options().parquet.clone())
+            .with_parquet_file_reader_factory(Arc::new(reader));
+        let scan = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .with_output_ordering(ordering.into_iter().collect())
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}
+
+/// A published file as DataFusion plans with it: place, size, date and what the log says of its columns.
+pub(crate) fn partitioned(file: &TableFile, file_schema: &SchemaRef) -> PartitionedFile {
+    let date = file.date.map(|date| (date - chrono::NaiveDate::default()).num_days() as i32);
+    let columns = file_schema
+        .fields()
+        .iter()
+        .map(|field| match file.ranges.get(field.name()) {
+            Some(range) => column_statistics(range, field.data_type()),
+            None => ColumnStatistics::new_unknown(),
+        })
+        .collect();
+    let statistics = Statistics {
+        num_rows: Precision::Exact(file.rows as usize),
+        total_byte_size: Precision::Inexact(file.size_bytes as usize),
+        column_statistics: columns,
+    };
+    unchanging(file.path.clone(), file.size_bytes)
+        .with_partition_values(vec![ScalarValue::Date32(date)])
+        .with_statistics(Arc::new(statistics))
+}
+
+/// A file by its place and size. Files of the lake never change, so that any one time of modification
+/// serves as the key under which their metadata is cached.
+pub(crate) fn unchanging(path: object_store::path::Path, size_bytes: u64) -> PartitionedFile {
+    PartitionedFile::new_from_meta(object_store::ObjectMeta {
+        location: path,
+        last_modified: chrono::DateTime::UNIX_EPOCH,
+        size: size_bytes,
+        e_tag: None,
+        version: None,
+    })
+}
+
+/// Bounds are inexact: times are cut to milliseconds, so that no answer may be taken from them.
+fn column_statistics(range: &FileRange, data_type: &datafusion::arrow::datatypes::DataType) -> ColumnStatistics {
+    use datafusion::arrow::datatypes::DataType;
+    let scalar = |value: &Value| match value {
+        Value::Integer(integer) => ScalarValue::Int64(Some(*integer)),
+        Value::TimeUs(us) => ScalarValue::TimestampMicrosecond(Some(*us), Some("UTC".into())),
+        Value::Text(text) if *data_type == DataType::Utf8View => ScalarValue::Utf8View(Some(text.clone())),
+        Value::Text(text) => ScalarValue::Utf8(Some(text.clone())),
+    };
+    ColumnStatistics::new_unknown()
+        .with_min_value(Precision::Inexact(scalar(&range.min)))
+        .with_max_value(Precision::Inexact(scalar(&range.max)))
+        .with_null_count(match range.nulls {
+            Some(nulls) => Precision::Exact(nulls as usize),
+            None => Precision::Absent,
+        })
+}

@@ -1,0 +1,15 @@
+//! DataFusion over the lake: sessions in which SQL sees one snapshot, each event once.
+//!
+//! Plans are plain `DataSourceExec` over `ParquetSource` with explicit file lists, so that an engine that
+//! distributes DataFusion plans can take them as they are. This crate writes nothing to the lake.
+
+mod error;
+mod files;
+mod params;
+mod pending;
+mod session;
+
+pub use error::{EngineError, Result};
+pub use params::Param;
+pub use pending::PendingEvents;
+pub use session::{Engine, EngineSettings, QueryResult, Scope, Session, View};

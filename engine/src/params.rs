@@ -1,0 +1,92 @@
+//! Parameters of a query: `$from`, `$until`, `$now`, `$site` and whatever its author needs.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use datafusion::scalar::ScalarValue;
+
+/// A value that a query may name as `$name`. Values are bound, never pasted into the SQL.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Param {
+    /// An instant; compares with `occurred_at`.
+    Time(DateTime<Utc>),
+    /// A day.
+    Date(NaiveDate),
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Float(f64),
+    /// A truth value.
+    Flag(bool),
+    /// A string, or null.
+    Text(Option<String>),
+}
+
+impl Param {
+    /// What somebody typed after `name=`: a whole number, a number, `true`, `false`, `null`, an RFC 3339
+    /// time, a day, or else a string. Quotes make it a string whatever it looks like. Total.
+    ///
+    /// ```
+    /// # use engine::Param;
+    /// assert_eq!(Param::parse("7"), Param::Integer(7));
+    /// assert_eq!(Param::parse("'7'"), Param::Text(Some("7".into())));
+    /// assert_eq!(Param::parse("2026-03-01"), Param::Date("2026-03-01".parse().unwrap()));
+    /// ```
+    pub fn parse(text: &str) -> Self {
+        if let Some(quoted) = text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+            return Self::Text(Some(quoted.replace("''", "'")));
+        }
+        match text {
+            "null" | "NULL" => return Self::Text(None),
+            "true" => return Self::Flag(true),
+            "false" => return Self::Flag(false),
+            _ => {}
+        }
+        if let Ok(integer) = text.parse() {
+            return Self::Integer(integer);
+        }
+        if text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.') {
+            if let Ok(float) = text.parse() {
+                return Self::Float(float);
+            }
+            if let Ok(time) = text.parse() {
+                return Self::Time(time);
+            }
+            if let Ok(date) = text.parse() {
+                return Self::Date(date);
+            }
+        }
+        Self::Text(Some(text.to_owned()))
+    }
+
+    pub(crate) fn to_scalar(&self) -> ScalarValue {
+        match self {
+            Self::Time(time) => ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into())),
+            Self::Date(date) => ScalarValue::Date32(Some((*date - NaiveDate::default()).num_days() as i32)),
+            Self::Integer(integer) => ScalarValue::Int64(Some(*integer)),
+            Self::Float(float) => ScalarValue::Float64(Some(*float)),
+            Self::Flag(flag) => ScalarValue::Boolean(Some(*flag)),
+            Self::Text(text) => ScalarValue::Utf8(text.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_what_it_looks_like() {
+        check("1.5", Param::Float(1.5));
+        check("-3", Param::Integer(-3));
+        check("true", Param::Flag(true));
+        check("null", Param::Text(None));
+        check("shop.example.com", Param::Text(Some("shop.example.com".into())));
+        check("2026-03-01T10:00:00Z", Param::Time("2026-03-01T10:00:00Z".parse().unwrap()));
+        check("'it''s'", Param::Text(Some("it's".into())));
+        check("nan", Param::Text(Some("nan".into())));
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: Param) {
+        assert_eq!(Param::parse(text), expected);
+    }
+}

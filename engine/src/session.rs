@@ -1,0 +1,274 @@
+//! Sessions: SQL over one snapshot, within limits, reading only.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::ParamValues;
+use datafusion::datasource::ViewTable;
+use datafusion::datasource::file_format::parquet::transform_schema_to_view;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::DiskManagerBuilder;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, col, lit};
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use lake::{EVENTS, Lake, LakeError, REPORTS, Snapshot, TableSnapshot, TableSpec};
+
+use crate::error::{EngineError, Result};
+use crate::files::{FilesTable, partitioned};
+use crate::params::Param;
+use crate::pending::{PendingEvents, union};
+
+/// Tries of a query whose files vanish under it, each on a new snapshot.
+const SNAPSHOT_TRIES: usize = 3;
+
+/// What queries may use.
+#[derive(clap::Args, Clone, Debug)]
+pub struct EngineSettings {
+    /// Memory that all queries of this process share, in bytes; beyond it they spill to disk.
+    #[arg(long, env = "DEWPOND_MEMORY_BYTES", default_value_t = 1 << 30, value_name = "BYTES")]
+    pub memory_bytes: usize,
+
+    /// Temporary disk space that all queries of this process share, in bytes.
+    #[arg(long, env = "DEWPOND_SPILL_BYTES", default_value_t = 100 << 30, value_name = "BYTES")]
+    pub spill_bytes: u64,
+
+    /// Where queries spill to; the system's directory for temporary files if not given.
+    #[arg(long, env = "DEWPOND_SPILL_DIR", value_name = "DIR")]
+    pub spill_dir: Option<PathBuf>,
+
+    /// Threads of a query; the number of cores if not given.
+    #[arg(long, env = "DEWPOND_QUERY_THREADS", value_name = "N")]
+    pub query_threads: Option<usize>,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { memory_bytes: 1 << 30, spill_bytes: 100 << 30, spill_dir: None, query_threads: None }
+    }
+}
+
+/// Where the tables lie, and how they look to DataFusion.
+pub(crate) struct Places {
+    pub(crate) store: ObjectStoreUrl,
+    pub(crate) events_file_schema: SchemaRef,
+}
+
+/// DataFusion over one lake. Cheap to clone; clones share memory, temporary disk and cached file metadata.
+#[derive(Clone)]
+pub struct Engine {
+    lake: Lake,
+    runtime: Arc<RuntimeEnv>,
+    config: SessionConfig,
+    places: Arc<Places>,
+}
+
+/// Which events a session sees.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// All of the lake.
+    #[default]
+    Lake,
+    /// One site: no query can see another's events.
+    Site(String),
+}
+
+/// The answer of a query.
+#[derive(Clone, Debug)]
+pub struct QueryResult {
+    /// Names and types of the columns.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub batches: Vec<RecordBatch>,
+}
+
+impl Engine {
+    /// An engine over `lake`. Fails with [`EngineError::Failed`] if the spill directory cannot be used.
+    pub fn new(lake: Lake, settings: &EngineSettings) -> Result<Self> {
+        let mut disk = DiskManagerBuilder::default().with_max_temp_directory_size(settings.spill_bytes);
+        if let Some(dir) = &settings.spill_dir {
+            disk.set_mode(datafusion::execution::disk_manager::DiskManagerMode::Directories(vec![dir.clone()]));
+        }
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(settings.memory_bytes)))
+            .with_disk_manager_builder(disk)
+            .build_arc()?;
+        let store = ObjectStoreUrl::parse(lake.store_url())?;
+        runtime.register_object_store(store.as_ref(), lake.store());
+
+        let mut config = SessionConfig::new().with_information_schema(true);
+        if let Some(threads) = settings.query_threads {
+            config = config.with_target_partitions(threads);
+        }
+        config.options_mut().execution.parquet.pushdown_filters = false;
+        config.options_mut().sql_parser.collect_spans = true;
+        let places = Places { store, events_file_schema: view_types(&EVENTS.file_schema) };
+        Ok(Self { lake, runtime, config, places: Arc::new(places) })
+    }
+
+    /// The lake that this engine reads.
+    pub fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
+    /// The lake as it is now: every event acknowledged before this call.
+    pub async fn view(&self) -> Result<View> {
+        let mut tries = 1;
+        loop {
+            match self.try_view().await {
+                // A file was consumed and deleted between the snapshot and its reading.
+                Err(EngineError::Lake(LakeError::Gone { .. })) if tries < SNAPSHOT_TRIES => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_view(&self) -> Result<View> {
+        let snapshot = self.lake.snapshot().await?;
+        let duplicates = self.lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
+        let pending = PendingEvents { files: snapshot.pending.clone(), duplicates: Arc::new(duplicates) };
+        let reports = self.lake.table(&REPORTS).load().await?;
+        Ok(View { engine: self.clone(), snapshot, pending, reports })
+    }
+
+    /// A session that sees the history of reports and no events.
+    pub async fn history(&self) -> Result<Session> {
+        let context = self.context();
+        let reports = self.lake.table(&REPORTS).load().await?;
+        context.register_table(REPORTS.name, Arc::new(self.table_of(&REPORTS, &reports.files)))?;
+        Ok(Session { context })
+    }
+
+    /// The rows of pending events, for a publish.
+    pub fn pending_rows(&self, pending: &PendingEvents) -> Result<DataFrame> {
+        let context = self.context();
+        let plan = pending.plan(&context, &self.places)?;
+        Ok(DataFrame::new(context.state(), plan))
+    }
+
+    /// The rows of some files of a table in the table's order, for a merge.
+    pub fn sorted_rows(&self, spec: &'static TableSpec, files: &[lake::TableFile]) -> Result<DataFrame> {
+        let context = self.context();
+        let rows = context.read_table(Arc::new(self.table_of(spec, files).always_ordered()))?;
+        Ok(rows.sort(spec.sort.iter().map(|name| col(*name).sort(true, true)).collect())?)
+    }
+
+    fn table_of(&self, spec: &'static TableSpec, files: &[lake::TableFile]) -> FilesTable {
+        let file_schema = view_types(&spec.file_schema);
+        let files = files.iter().map(|file| partitioned(file, &file_schema)).collect();
+        let date = Arc::new(Field::new("date", DataType::Date32, true));
+        FilesTable::new(self.places.store.clone(), file_schema, vec![date], files, spec.sort)
+    }
+
+    fn context(&self) -> SessionContext {
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(self.config.clone())
+            .with_runtime_env(self.runtime.clone())
+            .build();
+        let mut context = SessionContext::new_with_state(state);
+        datafusion_functions_json::register_all(&mut context).expect("a new session takes functions");
+        context
+    }
+}
+
+fn view_types(schema: &SchemaRef) -> SchemaRef {
+    Arc::new(transform_schema_to_view(schema as &Schema))
+}
+
+/// The lake at one moment. All its sessions see the same events.
+pub struct View {
+    engine: Engine,
+    snapshot: Snapshot,
+    pending: PendingEvents,
+    reports: Arc<TableSnapshot>,
+}
+
+impl View {
+    /// The snapshot.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// A session with the tables `events` and `reports`, as far as `scope` goes.
+    pub fn session(&self, scope: &Scope) -> Result<Session> {
+        let (engine, context) = (&self.engine, self.engine.context());
+        let published = engine.table_of(&EVENTS, &self.snapshot.events.files);
+        let mut events = context.read_table(Arc::new(published))?.into_unoptimized_plan();
+        if !self.pending.files.is_empty() {
+            events = union(events, self.pending.plan(&context, &engine.places)?)?;
+        }
+        let reports = context.read_table(Arc::new(engine.table_of(&REPORTS, &self.reports.files)))?;
+        for (name, plan) in [(EVENTS.name, events), (REPORTS.name, reports.into_unoptimized_plan())] {
+            let plan = match scope {
+                Scope::Lake => plan,
+                Scope::Site(site) => {
+                    let rows = DataFrame::new(context.state(), plan);
+                    rows.filter(col("site_id").eq(lit(site.as_str())))?.into_unoptimized_plan()
+                }
+            };
+            context.register_table(name, Arc::new(ViewTable::new(plan, None)))?;
+        }
+        Ok(Session { context })
+    }
+}
+
+/// SQL over some tables, reading only.
+pub struct Session {
+    context: SessionContext,
+}
+
+impl Session {
+    /// Plans one query. `params` are bound to `$name`s; those that the query does not use are ignored.
+    ///
+    /// Fails with [`EngineError::Query`] if the SQL is wrong, with [`EngineError::ReadOnly`] if it is no
+    /// query.
+    pub async fn plan(&self, sql: &str, params: &[(String, Param)]) -> Result<DataFrame> {
+        let plan = self.context.state().create_logical_plan(sql).await?;
+        check_read_only(&plan)?;
+        let values: Vec<_> = params.iter().map(|(name, value)| (name.clone(), value.to_scalar())).collect();
+        let plan = plan.with_param_values(ParamValues::from(values))?;
+        Ok(DataFrame::new(self.context.state(), plan))
+    }
+
+    /// Answers one query, whole.
+    pub async fn query(&self, sql: &str, params: &[(String, Param)]) -> Result<QueryResult> {
+        let rows = self.plan(sql, params).await?;
+        let schema = Arc::new(rows.schema().as_arrow().clone());
+        let batches = rows.collect().await.map_err(failed)?;
+        Ok(QueryResult { schema, batches })
+    }
+
+    /// Answers one query as a stream, for answers larger than memory.
+    pub async fn stream(&self, sql: &str, params: &[(String, Param)]) -> Result<SendableRecordBatchStream> {
+        Ok(self.plan(sql, params).await?.execute_stream().await.map_err(failed)?)
+    }
+}
+
+fn failed(error: DataFusionError) -> EngineError {
+    if EngineError::is_gone(&error) {
+        return EngineError::Lake(LakeError::Gone { object: error.strip_backtrace() });
+    }
+    error.into()
+}
+
+/// Lets queries and explanations of queries through, and nothing else.
+fn check_read_only(plan: &LogicalPlan) -> Result<()> {
+    let refuse = |statement: &str, hint| Err(EngineError::ReadOnly { statement: statement.to_owned(), hint });
+    match plan {
+        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(_)) => {
+            refuse("CREATE EXTERNAL TABLE", "Import files with `dewpond import`.")
+        }
+        LogicalPlan::Ddl(ddl) => refuse(ddl.name(), "Write the query as one SELECT; WITH names its parts."),
+        LogicalPlan::Dml(dml) => refuse(&dml.op.to_string(), "Events come in through a collector or `dewpond import`."),
+        LogicalPlan::Copy(_) => refuse("COPY", "Write the answer with `dewpond query --format … -o FILE`."),
+        LogicalPlan::Statement(statement) => refuse(statement.name(), "Limits and settings are flags of the process."),
+        LogicalPlan::Explain(explain) => check_read_only(&explain.plan),
+        LogicalPlan::Analyze(analyze) => check_read_only(&analyze.input),
+        _ => Ok(()),
+    }
+}
