@@ -1,0 +1,151 @@
+//! Jobs on a cron: each runs by itself, never twice at once, and ends before its process does.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tokio::sync::Mutex;
+use tokio_cron_scheduler::{Job, JobScheduler};
+
+type Run = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> + Send + Sync>;
+
+/// Jobs that run on their crons until [`Schedule::stop`].
+pub struct Schedule {
+    scheduler: JobScheduler,
+    /// Held by a job while it runs.
+    running: Vec<Arc<Mutex<()>>>,
+}
+
+impl Schedule {
+    /// A schedule with no jobs, already running.
+    pub async fn start() -> anyhow::Result<Self> {
+        let scheduler = JobScheduler::new().await.context("could not start the scheduler")?;
+        scheduler.start().await.context("could not start the scheduler")?;
+        Ok(Self { scheduler, running: vec![] })
+    }
+
+    /// Runs `run` at every instant of `cron`, in UTC.
+    ///
+    /// - `name`: what logs and metrics call the job.
+    /// - `cron`: six fields, seconds first: `*/10 * * * * *` is every ten seconds.
+    ///
+    /// A run that is still going when the next is due makes that one be skipped and counted
+    /// (`schedule_skipped_total`). A failure is logged and counted (`schedule_failures_total`); the next
+    /// instant tries again.
+    pub async fn every<F>(
+        &mut self,
+        name: &'static str,
+        cron: &str,
+        run: impl Fn() -> F + Send + Sync + 'static,
+    ) -> anyhow::Result<()>
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let run: Run = Arc::new(move || Box::pin(run()));
+        let running = Arc::new(Mutex::new(()));
+        self.running.push(running.clone());
+        let job = Job::new_async(cron, move |_, _| {
+            let (run, running) = (run.clone(), running.clone());
+            Box::pin(async move {
+                let Ok(_alone) = running.try_lock() else {
+                    metrics::counter!("schedule_skipped_total", "job" => name).increment(1);
+                    tracing::warn!(job = name, "skipped a run: the one before is still going");
+                    return;
+                };
+                run_once(name, &run).await;
+            })
+        });
+        let Ok(job) = job else {
+            bail!("{cron:?} is no cron of six fields, seconds first, such as \"*/10 * * * * *\"")
+        };
+        self.scheduler.add(job).await.with_context(|| format!("could not schedule {name}"))?;
+        Ok(())
+    }
+
+    /// Starts nothing more, and waits until what runs has ended.
+    pub async fn stop(mut self) {
+        if let Err(error) = self.scheduler.shutdown().await {
+            tracing::warn!(%error, "the scheduler did not shut down cleanly");
+        }
+        for running in self.running {
+            // Never given back: a job that was due in this instant must not begin.
+            std::mem::forget(running.lock_owned().await);
+        }
+    }
+}
+
+async fn run_once(name: &'static str, run: &Run) {
+    let started = std::time::Instant::now();
+    // In a task of its own, so that a panic is a failed run and not the end of the schedule.
+    let outcome = match tokio::spawn(run()).await {
+        Ok(outcome) => outcome,
+        Err(panic) => Err(anyhow::anyhow!(panic)),
+    };
+    metrics::histogram!("schedule_run_seconds", "job" => name).record(started.elapsed());
+    metrics::counter!("schedule_runs_total", "job" => name).increment(1);
+    if let Err(error) = outcome {
+        metrics::counter!("schedule_failures_total", "job" => name).increment(1);
+        tracing::error!(job = name, "a run failed; the next one tries again: {error:#}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    const EVERY_SECOND: &str = "* * * * * *";
+
+    #[tokio::test]
+    async fn a_job_never_overlaps_itself() {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut schedule = Schedule::start().await.unwrap();
+        let counts = (now.clone(), most.clone());
+        schedule
+            .every("slow", EVERY_SECOND, move || {
+                let (now, most) = counts.clone();
+                async move {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(2_500)).await;
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    Ok(())
+                }
+            })
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(3_200)).await;
+        schedule.stop().await;
+        assert_eq!(now.load(Ordering::SeqCst), 0, "stopping waits for the run");
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_fails_or_panics_is_followed_by_the_next() {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let mut schedule = Schedule::start().await.unwrap();
+        let counted = runs.clone();
+        schedule
+            .every("failing", EVERY_SECOND, move || {
+                let run = counted.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    assert!(run > 0, "the first run panics");
+                    bail!("the others fail")
+                }
+            })
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(3_300)).await;
+        schedule.stop().await;
+        assert!(runs.load(Ordering::SeqCst) >= 2);
+    }
+
+    #[tokio::test]
+    async fn a_cron_without_seconds_is_refused_with_an_example() {
+        let mut schedule = Schedule::start().await.unwrap();
+        let error = schedule.every("x", "* * * * *", || async { Ok(()) }).await.unwrap_err();
+        assert!(error.to_string().contains("seconds first"), "{error}");
+    }
+}
