@@ -1,0 +1,91 @@
+//! Receiving a request body: bounded in size, time and memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, HttpBody};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use tokio::time::timeout;
+
+use crate::budget::{Budget, Reservation};
+use crate::error::IngestError;
+
+/// How long to go on reading a body that is refused. A sender that is cut off while it writes sees a broken
+/// connection and not our reason.
+const DISCARD_FOR: Duration = Duration::from_secs(1);
+
+/// A body, with the memory it takes.
+pub(crate) struct Received {
+    pub(crate) bytes: Bytes,
+    _memory: Reservation,
+}
+
+/// What a body may take.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    pub(crate) bytes_max: usize,
+    pub(crate) timeout: Duration,
+    /// Shared by all bodies that are being received.
+    pub(crate) memory: Arc<Budget>,
+}
+
+impl Limits {
+    /// Receives a body.
+    ///
+    /// Fails with [`IngestError::TooLarge`], [`IngestError::Slow`], [`IngestError::Full`], or
+    /// [`IngestError::Invalid`] if the sender hung up.
+    pub(crate) async fn receive(&self, body: Body) -> Result<Received, IngestError> {
+        let announced_bytes = body.size_hint().lower();
+        let mut chunks = body.into_data_stream();
+        let received = match timeout(self.timeout, self.read(announced_bytes, &mut chunks)).await {
+            Ok(received) => received,
+            Err(_elapsed) => {
+                return Err(IngestError::Slow { waited: humantime::format_duration(self.timeout).to_string() });
+            }
+        };
+        if received.is_err() {
+            discard_rest(chunks).await;
+        }
+        received
+    }
+
+    async fn read(&self, announced_bytes: u64, chunks: &mut BodyDataStream) -> Result<Received, IngestError> {
+        let too_large =
+            || IngestError::too_large(format!("the body is larger than {} bytes; send it in pieces", self.bytes_max));
+        if announced_bytes > self.bytes_max as u64 {
+            return Err(too_large());
+        }
+        let mut memory = self.memory.reservation();
+        let mut bytes = Bytes::new();
+        let mut grown = BytesMut::new();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk
+                .map_err(|error| IngestError::invalid(format!("the body ended before it was complete: {error}")))?;
+            if bytes.len() + grown.len() + chunk.len() > self.bytes_max {
+                return Err(too_large());
+            }
+            if !memory.grow(chunk.len()) {
+                return Err(IngestError::Full { used_bytes: self.memory.used_bytes() });
+            }
+            // Most bodies are one chunk and need no copy.
+            if bytes.is_empty() && grown.is_empty() {
+                bytes = chunk;
+            } else {
+                grown.extend_from_slice(&std::mem::take(&mut bytes));
+                grown.extend_from_slice(&chunk);
+            }
+        }
+        let bytes = if grown.is_empty() { bytes } else { grown.freeze() };
+        Ok(Received { bytes, _memory: memory })
+    }
+}
+
+/// Reads a body for a moment and throws it away.
+pub(crate) async fn discard(body: Body) {
+    discard_rest(body.into_data_stream()).await;
+}
+
+async fn discard_rest(mut chunks: BodyDataStream) {
+    let _ = timeout(DISCARD_FOR, async { while let Some(Ok(_)) = chunks.next().await {} }).await;
+}

@@ -1,0 +1,99 @@
+//! Memory that is counted before it is used, so that a slow store or a flood ends in "come back later" and
+//! not in a killed process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A number of bytes that several holders share.
+pub(crate) struct Budget {
+    limit_bytes: usize,
+    used_bytes: AtomicUsize,
+    gauge: &'static str,
+}
+
+impl Budget {
+    /// - `gauge`: the metric that shows what is used.
+    pub(crate) fn new(limit_bytes: usize, gauge: &'static str) -> Arc<Self> {
+        Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0), gauge })
+    }
+
+    /// A share of nothing yet, which may grow.
+    pub(crate) fn reservation(self: &Arc<Self>) -> Reservation {
+        Reservation { budget: self.clone(), bytes: 0 }
+    }
+
+    /// A share of `bytes`, or none if they are not there.
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
+        let mut reservation = self.reservation();
+        reservation.grow(bytes).then_some(reservation)
+    }
+
+    /// What all holders have together.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    fn show(&self) {
+        metrics::gauge!(self.gauge).set(self.used_bytes() as f64);
+    }
+}
+
+/// A share of a [`Budget`], given back when it is dropped.
+pub(crate) struct Reservation {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Reservation {
+    /// Takes `bytes` more. Returns whether they were there; if not, the share stays as it is.
+    ///
+    /// A sole holder is never refused: one request is bounded by limits of its own, and refusing it
+    /// would refuse it for ever.
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
+        let budget = &self.budget;
+        let grown = budget.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            let more = used + bytes;
+            (more <= budget.limit_bytes || used == self.bytes).then_some(more)
+        });
+        if grown.is_err() {
+            return false;
+        }
+        self.bytes += bytes;
+        budget.show();
+        true
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.budget.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+            self.budget.show();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reserved_is_given_back() {
+        let budget = Budget::new(10, "test_bytes");
+        let first = budget.reserve(6).unwrap();
+        assert!(budget.reserve(5).is_none());
+        let second = budget.reserve(4).unwrap();
+        drop(first);
+        assert_eq!(budget.used_bytes(), 4);
+        drop(second);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_sole_holder_is_never_refused() {
+        let budget = Budget::new(10, "test_bytes");
+        let mut sole = budget.reserve(100).unwrap();
+        assert!(sole.grow(100));
+        assert!(budget.reserve(1).is_none());
+    }
+}

@@ -1,0 +1,63 @@
+//! What the collector counts.
+//!
+//! Two sums hold whenever no request is being worked on, because each counter is raised together with its
+//! counterpart: `received = accepted + rejected`, and `accepted = durable + deduplicated`. A request that is
+//! refused before its events are told apart counts as one event.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
+
+const RECEIVED: &str = "collector_events_received_total";
+const ACCEPTED: &str = "collector_events_accepted_total";
+const REJECTED: &str = "collector_events_rejected_total";
+const DEDUPLICATED: &str = "collector_events_deduplicated_total";
+const DURABLE: &str = "collector_events_durable_total";
+const FILES_PUT: &str = "collector_files_put_total";
+const BYTES_PUT: &str = "collector_bytes_put_total";
+const ACK_SECONDS: &str = "collector_ack_seconds";
+const PUT_SECONDS: &str = "collector_put_seconds";
+
+/// Gauge of the memory that events take which wait to be durable.
+pub(crate) const BUFFER_BYTES: &str = "collector_buffer_bytes";
+/// Gauge of the memory that request bodies take which are being received.
+pub(crate) const RECEIVE_BYTES: &str = "collector_receive_bytes";
+
+/// Tells the recorder what each metric means.
+pub(crate) fn describe() {
+    describe_counter!(RECEIVED, "Events that arrived: accepted + rejected");
+    describe_counter!(ACCEPTED, "Events acknowledged: durable + deduplicated");
+    describe_counter!(REJECTED, "Events refused, by reason");
+    describe_counter!(DEDUPLICATED, "Events acknowledged because the same file has a copy of them");
+    describe_counter!(DURABLE, "Events written");
+    describe_counter!(FILES_PUT, "Files written");
+    describe_counter!(BYTES_PUT, "Bytes of the files written");
+    describe_histogram!(ACK_SECONDS, "From an event's entry into a batch to its acknowledgement");
+    describe_histogram!(PUT_SECONDS, "From the start of a put to its confirmation, with all its tries");
+    describe_gauge!(BUFFER_BYTES, "Memory of events that wait to be durable");
+    describe_gauge!(RECEIVE_BYTES, "Memory of request bodies that are being received");
+}
+
+/// Counts events that were refused.
+///
+/// - `reason`: `invalid`, `unauthorized`, `timeout`, `too_large` or `unavailable`.
+pub(crate) fn rejected(reason: &'static str, events: usize) {
+    counter!(RECEIVED).increment(events as u64);
+    counter!(REJECTED, "reason" => reason).increment(events as u64);
+}
+
+/// Counts a file that was confirmed, with its events.
+pub(crate) fn put(durable: usize, deduplicated: usize, file_bytes: usize, took: Duration) {
+    counter!(RECEIVED).increment((durable + deduplicated) as u64);
+    counter!(ACCEPTED).increment((durable + deduplicated) as u64);
+    counter!(DURABLE).increment(durable as u64);
+    counter!(DEDUPLICATED).increment(deduplicated as u64);
+    counter!(FILES_PUT).increment(1);
+    counter!(BYTES_PUT).increment(file_bytes as u64);
+    histogram!(PUT_SECONDS).record(took);
+}
+
+/// Records how long a request waited for its acknowledgement.
+pub(crate) fn acknowledged(waited: Duration) {
+    histogram!(ACK_SECONDS).record(waited);
+}

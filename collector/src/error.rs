@@ -1,0 +1,80 @@
+//! Why events were not taken, by what the sender can do about it.
+
+use serde::Serialize;
+
+/// One event of a request that was not taken. The others of the request may have been.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rejection {
+    /// The event's place in the request, from 0.
+    pub index: usize,
+    /// What is wrong with it, in words for the sender.
+    pub reason: String,
+}
+
+/// Why a request's events were not taken.
+///
+/// Each variant is one thing the sender can do about it, and nothing else. In none of them is any event
+/// acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// There is no event in it. Sending it again will not help.
+    #[error("{reason}")]
+    Invalid {
+        /// What is wrong, in words for the sender.
+        reason: String,
+        /// The events one by one, if they could be told apart.
+        rejected: Vec<Rejection>,
+    },
+
+    /// Nobody we know sent it. Send it with a valid write key.
+    #[error("{reason}")]
+    Unauthorized {
+        /// What was wrong with the key, and how to send one.
+        reason: String,
+    },
+
+    /// The body did not arrive in time. Send it again, over a better line or in smaller pieces.
+    #[error("the body did not arrive within {waited}; send it again")]
+    Slow {
+        /// How long we waited.
+        waited: String,
+    },
+
+    /// It is too much at once. Send it in smaller pieces.
+    #[error("{reason}")]
+    TooLarge {
+        /// What is too large, and how large it may be.
+        reason: String,
+    },
+
+    /// There is no memory for it now. Nothing was kept; send it again after a pause.
+    #[error("the collector is busy: {used_bytes} bytes are waiting; nothing was kept, send it again after a pause")]
+    Full {
+        /// What waits already.
+        used_bytes: usize,
+    },
+
+    /// The store did not confirm the events. Send them again with the same ids: should they have landed
+    /// after all, they count once.
+    #[error("the events could not be made durable; send them again with the same ids")]
+    NotDurable,
+
+    /// The store could not say whether the key is valid. Nothing was kept; send it again after a pause.
+    #[error("the write key could not be verified now; nothing was kept, send it again after a pause")]
+    KeysUnavailable,
+
+    /// The collector is shutting down. Nothing was kept; send it again, to another one.
+    #[error("the collector is closing; nothing was kept, send it again")]
+    Closing,
+}
+
+impl IngestError {
+    /// An error of the whole body.
+    pub(crate) fn invalid(reason: impl Into<String>) -> Self {
+        Self::Invalid { reason: reason.into(), rejected: vec![] }
+    }
+
+    pub(crate) fn too_large(reason: impl Into<String>) -> Self {
+        Self::TooLarge { reason: reason.into() }
+    }
+}

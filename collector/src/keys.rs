@@ -1,0 +1,57 @@
+//! Where a request carries its write key.
+
+use std::borrow::Cow;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use url::form_urlencoded;
+
+/// The ways to send a write key, for senders that did not.
+pub(crate) const WAYS: &str = "`Authorization: Bearer <key>`, `X-Api-Key: <key>`, `?key=<key>`, or \"key\" in the body";
+
+/// The write key of a request, if its headers or its address carry one. The body may carry one too.
+pub(crate) fn of_request(parts: &Parts) -> Option<Cow<'_, str>> {
+    let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let bearer = header(AUTHORIZATION.as_str()).and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    let query = || {
+        let query = parts.uri.query()?.as_bytes();
+        form_urlencoded::parse(query).find(|(name, _)| name == "key").map(|(_, key)| key)
+    };
+    bearer.or_else(|| header("x-api-key")).map(Cow::Borrowed).or_else(query).filter(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_in_a_header_or_in_the_address() {
+        check("/", &[("authorization", "Bearer k")], Some("k"));
+        check("/", &[("Authorization", "bearer  k ")], Some("k"));
+        check("/", &[("x-api-key", "k")], Some("k"));
+        check("/?a=b&key=k%2B1", &[], Some("k+1"));
+    }
+
+    #[test]
+    fn other_credentials_are_no_key() {
+        check("/", &[], None);
+        check("/?key=", &[], None);
+        check("/", &[("authorization", "Basic a2V5Og==")], None);
+        check("/", &[("authorization", "Basic a2V5Og=="), ("x-api-key", "k")], Some("k"));
+    }
+
+    #[track_caller]
+    fn check(uri: &str, headers: &[(&str, &str)], expected: Option<&str>) {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        assert_eq!(of_request(&parts).as_deref(), expected);
+    }
+}

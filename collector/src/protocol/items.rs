@@ -1,0 +1,258 @@
+//! The forms a native body may have: one object, an array, an envelope, or lines (NDJSON).
+//!
+//! Tells the items of a body apart without reading them, so that a bad one spoils no other. Nothing here
+//! recurses: nesting costs no stack, however deep.
+
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::field::{self, Kind, Object};
+use crate::error::IngestError;
+
+/// The items of a body.
+pub(super) struct Items<'a> {
+    /// Each item as it was written, or why it is not JSON.
+    pub(super) values: Vec<Result<&'a str, String>>,
+    /// When the sender sent them, in microseconds of its clock, if it said so for all.
+    pub(super) sent_at_us: Option<i64>,
+    /// The write key, if the envelope or the first item carries it.
+    pub(super) key: Option<String>,
+}
+
+/// Tells the items of a body apart.
+///
+/// - `events_max`: the most items there may be.
+pub(super) fn read(body: &[u8], events_max: usize) -> Result<Items<'_>, IngestError> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| IngestError::invalid(format!("the body is not UTF-8 from byte {} on", error.valid_up_to())))?;
+    // Some editors and one popular framework begin files with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
+
+    let mut values: Vec<&RawValue> = Vec::new();
+    for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        match value {
+            Ok(_) if values.len() == events_max => return Err(too_many(events_max)),
+            Ok(value) => values.push(value),
+            Err(_) if are_lines(text) => return read_lines(text, events_max),
+            Err(error) => return Err(IngestError::invalid(format!("the body is not JSON: {error}"))),
+        }
+    }
+    match values[..] {
+        [] => Err(IngestError::invalid("the body is empty; send one event, an array of events, or one event a line")),
+        [value] => match Kind::of(value) {
+            Kind::Object => read_object(value, events_max),
+            Kind::Array => list(read_array(value, events_max)?, None, None),
+            other => {
+                Err(IngestError::invalid(format!("the body must be an object or an array of objects, not {other}")))
+            }
+        },
+        _ => list(values, None, None),
+    }
+}
+
+/// An envelope if it has an array `events`, else an event by itself.
+fn read_object(value: &RawValue, events_max: usize) -> Result<Items<'_>, IngestError> {
+    let Object(fields) =
+        serde_json::from_str(value.get()).map_err(|error| IngestError::invalid(format!("not an event: {error}")))?;
+    let find = |wanted: &str| fields.iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| *value);
+    match find("events") {
+        Some(events) if Kind::of(events) == Kind::Array => {
+            let sent_at_us = match find("sent_at") {
+                Some(sent_at) => field::time_us("sent_at", sent_at).map_err(IngestError::invalid)?,
+                None => None,
+            };
+            list(read_array(events, events_max)?, sent_at_us, find("key"))
+        }
+        Some(events) if find("name").is_none() => {
+            Err(IngestError::invalid(format!("`events` must be an array, not {}", Kind::of(events))))
+        }
+        _ => list(vec![value], None, None),
+    }
+}
+
+fn list<'a>(
+    values: Vec<&'a RawValue>,
+    sent_at_us: Option<i64>,
+    envelope_key: Option<&RawValue>,
+) -> Result<Items<'a>, IngestError> {
+    let key = match envelope_key {
+        Some(key) => key_text(key),
+        None => values.first().and_then(|first| key_of(first.get())),
+    };
+    Ok(Items { values: values.into_iter().map(|value| Ok(value.get())).collect(), sent_at_us, key })
+}
+
+/// Whether a body that is not JSON as a whole is meant as one event a line: some line is an object by
+/// itself, and no line looks like a piece of a document over several lines.
+fn are_lines(text: &str) -> bool {
+    let piece_of_a_document = |line: &str| line.ends_with([',', '[', '{']) || line.starts_with([']', '}']);
+    !text.starts_with('[')
+        && !lines(text).any(piece_of_a_document)
+        && lines(text).any(|line| line.starts_with('{') && serde_json::from_str::<&RawValue>(line).is_ok())
+}
+
+fn read_lines(text: &str, events_max: usize) -> Result<Items<'_>, IngestError> {
+    if lines(text).nth(events_max).is_some() {
+        return Err(too_many(events_max));
+    }
+    let values: Vec<_> = lines(text)
+        .map(|line| match serde_json::from_str::<&RawValue>(line) {
+            Ok(value) => Ok(value.get()),
+            Err(error) => Err(format!("the line is not JSON: {error}")),
+        })
+        .collect();
+    let key = values.iter().flatten().next().and_then(|first| key_of(first));
+    Ok(Items { values, sent_at_us: None, key })
+}
+
+/// Blank lines carry nothing and do not count.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim_ascii).filter(|line| !line.is_empty())
+}
+
+fn key_of(item: &str) -> Option<String> {
+    // Most bodies carry no key: look for it before taking an item apart.
+    if !item.contains("\"key\"") {
+        return None;
+    }
+    let Object(fields) = serde_json::from_str(item).ok()?;
+    fields.iter().rev().find(|(name, _)| name == "key").and_then(|(_, value)| key_text(value))
+}
+
+fn key_text(value: &RawValue) -> Option<String> {
+    field::text("key", value, usize::MAX).ok().flatten().map(|key| key.into_owned())
+}
+
+/// The elements of an array. Stops keeping them at the limit: a million elements of one digit would take
+/// eight times the memory of the body.
+fn read_array(value: &RawValue, events_max: usize) -> Result<Vec<&RawValue>, IngestError> {
+    struct Elements {
+        events_max: usize,
+    }
+
+    impl<'de> Visitor<'de> for Elements {
+        type Value = Option<Vec<&'de RawValue>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = array.next_element()? {
+                if elements.len() == self.events_max {
+                    while array.next_element::<IgnoredAny>()?.is_some() {}
+                    return Ok(None);
+                }
+                elements.push(element);
+            }
+            Ok(Some(elements))
+        }
+    }
+
+    let elements = serde_json::Deserializer::from_str(value.get()).deserialize_seq(Elements { events_max });
+    elements
+        .map_err(|error| IngestError::invalid(format!("the events are not JSON: {error}")))?
+        .ok_or_else(|| too_many(events_max))
+}
+
+fn too_many(events_max: usize) -> IngestError {
+    IngestError::too_large(format!("more than {events_max} events in one request; send them in smaller batches"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_an_object_an_array_an_envelope_or_lines() {
+        check(r#"{"a":1}"#, r#"{"a":1}"#);
+        check(r#"[{"a":1}, {"a":2}]"#, r#"{"a":1} {"a":2}"#);
+        check(r#"{"events":[{"a":1},{"a":2}]}"#, r#"{"a":1} {"a":2}"#);
+        check("{\"a\":1}\n{\"a\":2}", r#"{"a":1} {"a":2}"#);
+        check("\u{feff} {\"a\":1}\r\n\r\n{\"a\":2}\r\n", r#"{"a":1} {"a":2}"#);
+        check(r#"{"a":1}{"a":2}"#, r#"{"a":1} {"a":2}"#);
+        check("[]", "");
+    }
+
+    #[test]
+    fn a_broken_line_leaves_the_others_alone() {
+        check("{\"a\":1}\nnonsense\n{\"a\":3}", r#"{"a":1} ! {"a":3}"#);
+        check("{\"a\":\n{\"a\":2}\n{\"a\":3}", r#"! {"a":2} {"a":3}"#);
+        check("nonsense\n{\"a\":2}", r#"! {"a":2}"#);
+        check("{\"a\":1}\n{\"a\":\"cut o", r#"{"a":1} !"#);
+    }
+
+    #[test]
+    fn a_broken_document_is_not_taken_for_lines() {
+        check("[{\"a\":1},\n{\"a\":2}", "400 the body is not JSON: EOF");
+        check("{\"events\":[\n{\"a\":1},\n{\"a\":2}\n", "400 the body is not JSON: EOF");
+        check("{\n\"a\": {}\n", "400 the body is not JSON: EOF");
+        check("{\"a\":1},\n{\"a\":2}", "400 the body is not JSON: expected value at line 1 column 8");
+    }
+
+    #[test]
+    fn what_is_no_event_at_all_is_refused() {
+        check("", "400 the body is empty");
+        check(" \n ", "400 the body is empty");
+        check("nonsense", "400 the body is not JSON");
+        check("7", "400 the body must be an object or an array of objects, not a number");
+        check("null", "400 the body must be an object or an array of objects, not null");
+        check(r#"{"events":7}"#, "400 `events` must be an array, not a number");
+        check(r#"{"events":[],"sent_at":"noon"}"#, "400 `sent_at` must be RFC 3339");
+    }
+
+    #[test]
+    fn an_event_may_have_a_field_called_events() {
+        check(r#"{"name":"a","events":7}"#, r#"{"name":"a","events":7}"#);
+    }
+
+    #[test]
+    fn deep_nesting_takes_no_stack() {
+        let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        assert_eq!(read(deep.as_bytes(), 3).unwrap().values.len(), 1);
+        let deep = "{\"a\":".repeat(1_000_000);
+        assert!(read(deep.as_bytes(), 3).is_err());
+    }
+
+    #[test]
+    fn too_many_events_are_refused_in_every_form() {
+        for body in ["[1,2,3,4]", r#"{"events":[1,2,3,4]}"#, "1 2 3 4", "{}\n!\n{}\n{}"] {
+            check(body, "413 more than 3 events in one request");
+        }
+        check("[1,2,3]", "1 2 3");
+    }
+
+    #[test]
+    fn the_key_is_in_the_envelope_or_the_first_item() {
+        for (body, key) in [
+            (r#"{"key":"k","events":[]}"#, Some("k")),
+            (r#"{"key":"k","name":"a"}"#, Some("k")),
+            (r#"[{"key":"k"},{}]"#, Some("k")),
+            ("{\"key\":\"k\"}\n{}", Some("k")),
+            (r#"{"events":[{}]}"#, None),
+            (r#"{"key":7}"#, None),
+            (r#"{"properties":{"key":"k"}}"#, None),
+        ] {
+            assert_eq!(read(body.as_bytes(), 3).unwrap().key.as_deref(), key, "{body}");
+        }
+    }
+
+    /// Compares the items, `!` for a broken one, or the beginning of the status and reason of a refusal.
+    #[track_caller]
+    fn check(body: &str, expected: &str) {
+        match read(body.as_bytes(), 3) {
+            Ok(items) => {
+                let values: Vec<_> = items.values.into_iter().map(|value| value.unwrap_or("!")).collect();
+                assert_eq!(values.join(" "), expected, "{body}");
+            }
+            Err(error) => {
+                let status = if matches!(error, IngestError::TooLarge { .. }) { 413 } else { 400 };
+                let actual = format!("{status} {error}");
+                assert!(actual.starts_with(expected), "{body}: {actual}");
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Serving connections: bounded in number, in the time of their headers, and in the time of their end.
+//!
+//! Not `axum::serve`, which lets a connection take for ever to send its headers.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A connection may take this long to send the headers of a request, or to lie idle between two. Longer than
+/// load balancers keep theirs (60 s as a rule), so that they close first: the other way round, a request may
+/// run into our closing.
+const HEADERS_WITHIN: Duration = Duration::from_secs(75);
+
+/// Requests in flight have this long to end once we are told to.
+const DRAIN_WITHIN: Duration = Duration::from_secs(20);
+
+/// What the line and the headers of a request may take, and what is read ahead of a body.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// When accepting fails, it is for want of file descriptors: wait for some to be closed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Serves `router` until `shutdown`, then stops accepting, lets requests in flight end, and returns.
+///
+/// Idle connections are closed at once; those that are still busy after 20 seconds are cut off.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections_max: usize,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut shutdown = pin!(shutdown);
+    let connections = TaskTracker::new();
+    let slots = Arc::new(Semaphore::new(connections_max));
+    let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
+    loop {
+        let (stream, slot) = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        connections.spawn(connection(stream, router.clone(), drain.clone(), cut.clone(), slot));
+    }
+    // Before draining, so that a load balancer notices and sends nothing more here.
+    drop(listener);
+    connections.close();
+    drain.cancel();
+    if timeout(DRAIN_WITHIN, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "cut off connections that were still busy at shutdown");
+        cut.cancel();
+        connections.wait().await;
+    }
+}
+
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let slot = slots.clone().acquire_owned().await.expect("nobody closes this semaphore");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are small: waiting to fill a packet only delays them.
+                let _ = stream.set_nodelay(true);
+                return (stream, slot);
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "could not accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    drain: CancellationToken,
+    cut: CancellationToken,
+    _slot: OwnedSemaphorePermit,
+) {
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS_WITHIN)
+            .max_buf_size(BUFFER_BYTES)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = drain.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = cut.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        // What clients do to their connections is no trouble of ours.
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+    }
+}
