@@ -1,0 +1,245 @@
+//! The compactor's three jobs, and when each tries again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use engine::{Engine, EngineError};
+use lake::{EVENTS, LakeError, REPORTS, TableSpec, VacuumSettings, Vacuumed};
+use schedule::Schedule;
+
+use crate::merge::{Merged, merge};
+use crate::plan::{MergePolicy, plan_merges};
+use crate::publish::{Published, publish_some};
+
+/// The tables that are merged and vacuumed.
+fn tables() -> [&'static TableSpec; 2] {
+    [&EVENTS, &REPORTS]
+}
+
+/// Tries of one piece of work against other compactors before it is left to the next run.
+const CONFLICT_TRIES: u32 = 5;
+
+/// Settings of the compactor.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CompactorSettings {
+    /// When to publish raw files into the table: a cron of six fields, seconds first, in UTC.
+    #[arg(long, env = "DEWPOND_PUBLISH_CRON", default_value = "*/10 * * * * *", value_name = "CRON")]
+    pub publish_cron: String,
+
+    /// When to merge small files.
+    #[arg(long, env = "DEWPOND_MERGE_CRON", default_value = "0 */5 * * * *", value_name = "CRON")]
+    pub merge_cron: String,
+
+    /// When to delete what nobody needs any more.
+    #[arg(long, env = "DEWPOND_VACUUM_CRON", default_value = "0 7 * * * *", value_name = "CRON")]
+    pub vacuum_cron: String,
+
+    /// The size that merged files come close to, in bytes.
+    #[arg(long, env = "DEWPOND_MERGE_TARGET_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
+    pub merge_target_bytes: u64,
+
+    /// Raw files that one commit publishes, in bytes; what is pending beyond it goes into the next commit.
+    #[arg(long, env = "DEWPOND_PUBLISH_BYTES_MAX", default_value_t = 1 << 30, value_name = "BYTES")]
+    pub publish_bytes_max: u64,
+
+    /// How long a published raw file is kept: longer than the longest query.
+    #[arg(long, env = "DEWPOND_RAW_GRACE", default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub raw_grace: Duration,
+
+    /// How long a file that a merge has replaced is kept: longer than the longest query.
+    #[arg(long, env = "DEWPOND_REPLACED_GRACE", default_value = "1d", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub replaced_grace: Duration,
+}
+
+/// Why a piece of work was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkError {
+    /// The lake failed, or somebody else's commit came first.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+
+    /// The rows could not be read or sorted.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+
+    /// A merge read another number of rows than the log says its files hold. Nothing was committed.
+    #[error("a merge of {expected} rows would have become {found}; `dewpond lake stats` and the files need a look")]
+    Changed {
+        /// Rows by the log.
+        expected: u64,
+        /// Rows read.
+        found: u64,
+    },
+}
+
+impl From<DataFusionError> for WorkError {
+    fn from(error: DataFusionError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl From<ArrowError> for WorkError {
+    fn from(error: ArrowError) -> Self {
+        DataFusionError::from(error).into()
+    }
+}
+
+impl WorkError {
+    /// Whether a plan from a new snapshot may succeed at once.
+    fn wants_new_plan(&self) -> bool {
+        matches!(self, Self::Lake(LakeError::Conflict { .. } | LakeError::Gone { .. }))
+    }
+}
+
+/// Publishes, merges and vacuums one lake.
+#[derive(Clone)]
+pub struct Compactor {
+    engine: Engine,
+    settings: CompactorSettings,
+    clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+}
+
+impl Compactor {
+    /// A compactor of the engine's lake. `clock` tells which dates are sealed, and nothing else.
+    pub fn new(
+        engine: Engine,
+        settings: CompactorSettings,
+        clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    ) -> Self {
+        Self { engine, settings, clock }
+    }
+
+    /// Schedules the three jobs.
+    pub async fn schedule(&self, schedule: &mut Schedule) -> anyhow::Result<()> {
+        let this = self.clone();
+        schedule
+            .every("publish", &self.settings.publish_cron, move || {
+                let this = this.clone();
+                async move { this.publish().await.map(drop) }
+            })
+            .await?;
+        let this = self.clone();
+        schedule
+            .every("merge", &self.settings.merge_cron, move || {
+                let this = this.clone();
+                async move { this.merge().await.map(drop) }
+            })
+            .await?;
+        let this = self.clone();
+        schedule
+            .every("vacuum", &self.settings.vacuum_cron, move || {
+                let this = this.clone();
+                async move { this.vacuum().await.map(drop) }
+            })
+            .await
+    }
+
+    /// Publishes all that is pending, in as many commits as it takes.
+    pub async fn publish(&self) -> anyhow::Result<Published> {
+        let started = Instant::now();
+        let mut total = Published::default();
+        let (raw_bytes_max, file_bytes_max) = (self.settings.publish_bytes_max, self.settings.merge_target_bytes);
+        while let Some(published) =
+            self.with_new_plans(|| publish_some(&self.engine, raw_bytes_max, file_bytes_max)).await?
+        {
+            metrics::counter!("compactor_rows_consumed_total").increment(published.rows_consumed);
+            metrics::counter!("compactor_rows_published_total").increment(published.rows_published);
+            metrics::counter!("compactor_rows_duplicate_total").increment(published.duplicates());
+            metrics::counter!("compactor_bytes_written_total", "job" => "publish").increment(published.bytes_added);
+            total.raw_files += published.raw_files;
+            total.rows_consumed += published.rows_consumed;
+            total.rows_published += published.rows_published;
+            total.files_added += published.files_added;
+            total.bytes_added += published.bytes_added;
+        }
+        if total.raw_files > 0 {
+            metrics::histogram!("compactor_publish_seconds").record(started.elapsed());
+            tracing::info!(
+                raw_files = total.raw_files,
+                rows = total.rows_published,
+                duplicates = total.duplicates(),
+                seconds = started.elapsed().as_secs_f64(),
+                "published"
+            );
+        }
+        Ok(total)
+    }
+
+    /// Merges small files of all tables, until nothing is worth merging.
+    pub async fn merge(&self) -> anyhow::Result<Merged> {
+        let started = Instant::now();
+        let policy = MergePolicy { target_bytes: self.settings.merge_target_bytes, ..MergePolicy::default() };
+        let mut total = Merged::default();
+        for spec in tables() {
+            loop {
+                let snapshot = self.engine.lake().table(spec).load().await?;
+                let plan = plan_merges(&snapshot.files, policy, (self.clock)().date_naive());
+                let Some(first) = plan.first() else { break };
+                // Only the first: what it becomes may belong to another merge of the next plan.
+                match merge(&self.engine, spec, first).await {
+                    Ok(merged) => {
+                        total.files_in += merged.files_in;
+                        total.files_out += merged.files_out;
+                        total.rows += merged.rows;
+                        total.bytes_written += merged.bytes_written;
+                    }
+                    // Another compactor works on the same files: leave them to it.
+                    Err(error) if error.wants_new_plan() => {
+                        metrics::counter!("compactor_conflicts_total").increment(1);
+                        break;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        if total.files_in > 0 {
+            metrics::histogram!("compactor_merge_seconds").record(started.elapsed());
+            metrics::counter!("compactor_files_merged_total").increment(total.files_in as u64);
+            metrics::counter!("compactor_bytes_written_total", "job" => "merge").increment(total.bytes_written);
+            tracing::info!(
+                files = total.files_in,
+                into = total.files_out,
+                rows = total.rows,
+                seconds = started.elapsed().as_secs_f64(),
+                "merged"
+            );
+        }
+        Ok(total)
+    }
+
+    /// Deletes consumed raw files, replaced table files and orphans that are old enough.
+    pub async fn vacuum(&self) -> anyhow::Result<Vacuumed> {
+        let settings = VacuumSettings {
+            raw_grace: self.settings.raw_grace,
+            replaced_grace: self.settings.replaced_grace,
+            ..VacuumSettings::default()
+        };
+        let done = self.engine.lake().vacuum(&tables(), settings).await?;
+        if done != Vacuumed::default() {
+            metrics::counter!("compactor_files_deleted_total").increment((done.raw_files + done.table_files) as u64);
+            tracing::info!(raw_files = done.raw_files, table_files = done.table_files, bytes = done.bytes, "vacuumed");
+        }
+        Ok(done)
+    }
+
+    /// Does a piece of work, and again from a new plan while others' commits make it void.
+    async fn with_new_plans<T, F>(&self, work: impl Fn() -> F) -> anyhow::Result<T>
+    where
+        F: Future<Output = Result<T, WorkError>>,
+    {
+        let mut tries = 1;
+        loop {
+            match work().await {
+                Err(error) if error.wants_new_plan() && tries < CONFLICT_TRIES => {
+                    metrics::counter!("compactor_conflicts_total").increment(1);
+                    tracing::debug!(%error, "planning again");
+                    tries += 1;
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Merging: the same rows in fewer, larger, sorted files.
+
+use std::collections::BTreeSet;
+
+use engine::Engine;
+use futures::TryStreamExt;
+use lake::{Change, CommitKind, TableSpec, TableWriter};
+
+use crate::compactor::WorkError;
+use crate::plan::Merge;
+
+/// What merges did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Files replaced.
+    pub files_in: usize,
+    /// Files they became.
+    pub files_out: usize,
+    /// Rows moved.
+    pub rows: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+}
+
+/// Carries one merge out. The files are sorted already, so their rows stream through a merge sort: memory
+/// does not grow with their size.
+pub(crate) async fn merge(engine: &Engine, spec: &'static TableSpec, merge: &Merge) -> Result<Merged, WorkError> {
+    let lake = engine.lake();
+    let table = lake.table(spec);
+    let base = table.load().await?;
+    let mut rows = engine.sorted_rows(spec, &merge.files)?.execute_stream().await?;
+    let mut writer = TableWriter::start(lake, spec, merge.date)?;
+    while let Some(batch) = rows.try_next().await? {
+        writer.write(&batch).await?;
+    }
+    let written = writer.finish().await?;
+    let expected: u64 = merge.files.iter().map(|file| file.rows).sum();
+    if written.rows != expected {
+        return Err(WorkError::Changed { expected, found: written.rows });
+    }
+    let done =
+        Merged { files_in: merge.files.len(), files_out: 1, rows: written.rows, bytes_written: written.size_bytes };
+    let change = Change {
+        kind: CommitKind::Merge,
+        adds: vec![written],
+        removes: merge.files.iter().map(|file| file.log_path.clone()).collect(),
+        lanes: vec![],
+        read_dates: BTreeSet::new(),
+    };
+    table.commit(change, base).await?;
+    Ok(done)
+}

@@ -1,0 +1,271 @@
+//! Decides what to publish and what to merge. Touches nothing: each function reads a listing and returns a
+//! list, so the same listing always gives the same plan, and a run that dies half-way can be started again.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{Days, NaiveDate};
+use lake::{LaneId, RawFile, TableFile};
+
+/// Raw files to publish together.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PublishPlan {
+    /// The files, by lane and sequence.
+    pub files: Vec<RawFile>,
+    /// For each lane, the last sequence number among them.
+    pub lanes: Vec<(LaneId, u64)>,
+}
+
+/// Chooses raw files to publish.
+///
+/// - `pending`: what the table does not have, by lane and sequence.
+/// - `watermarks`: for each lane, the last sequence number that the table has.
+/// - `bytes_max`: the plan ends before the file that would pass this; one file is always taken.
+///
+/// Of each lane a run without gaps that starts right after the watermark. A lane's files land in order, so a
+/// gap means that the listing is not of one instant; what lies behind it comes with the next listing. (It
+/// would be lost otherwise: the watermark would pass the file that was not there.) Lanes take turns file by
+/// file, so that a large lane does not keep the others waiting.
+pub fn plan_publish(pending: &[RawFile], watermarks: &BTreeMap<LaneId, u64>, bytes_max: u64) -> PublishPlan {
+    let mut ready: Vec<(u64, &RawFile)> = Vec::new();
+    let mut next: HashMap<LaneId, u64> = HashMap::new();
+    for file in pending {
+        let next = next.entry(file.lane).or_insert_with(|| watermarks.get(&file.lane).copied().unwrap_or(0) + 1);
+        if file.seq == *next {
+            *next += 1;
+            ready.push((file.seq - watermarks.get(&file.lane).copied().unwrap_or(0), file));
+        }
+    }
+    ready.sort_by_key(|(turn, file)| (*turn, file.lane));
+
+    let mut files: Vec<RawFile> = Vec::new();
+    let mut bytes = 0;
+    for (_, file) in ready {
+        bytes += file.size_bytes;
+        if bytes > bytes_max && !files.is_empty() {
+            break;
+        }
+        files.push(file.clone());
+    }
+    files.sort_by_key(|file| (file.lane, file.seq));
+    let lanes: BTreeMap<LaneId, u64> = files.iter().map(|file| (file.lane, file.seq)).collect();
+    PublishPlan { files, lanes: lanes.into_iter().collect() }
+}
+
+/// Files of one date to rewrite as few.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merge {
+    /// The partition.
+    pub date: NaiveDate,
+    /// The files, at least two, in path order.
+    pub files: Vec<TableFile>,
+}
+
+/// When merging is worth its writing.
+#[derive(Clone, Copy, Debug)]
+pub struct MergePolicy {
+    /// The size a merged file comes close to. A file of half of it is left alone.
+    pub target_bytes: u64,
+    /// So many files of about one size are merged; so many times larger is the next size. A row is thus
+    /// rewritten once for each size, log(target / smallest) / log(fan_in) times.
+    pub fan_in: usize,
+    /// A date so many days back receives no more events; whatever is small there is merged.
+    pub sealed_after_days: u64,
+}
+
+impl Default for MergePolicy {
+    fn default() -> Self {
+        // Events are accepted 72 hours back; the fifth day gets none but imports.
+        Self { target_bytes: 256 << 20, fan_in: 10, sealed_after_days: 5 }
+    }
+}
+
+/// The smallest size that is told from others: files below are all alike.
+const SMALLEST_BYTES: u64 = 64 << 10;
+
+/// Chooses files to merge.
+///
+/// - `files`: all live files of a table, in any order.
+/// - `today`: the UTC date.
+///
+/// Returns merges of files that are in no other merge of the plan, newest date first: recent days are asked
+/// for most.
+pub fn plan_merges(files: &[TableFile], policy: MergePolicy, today: NaiveDate) -> Vec<Merge> {
+    let sealed_before = today.checked_sub_days(Days::new(policy.sealed_after_days)).unwrap_or(today);
+    let mut dates: BTreeMap<NaiveDate, Vec<&TableFile>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.size_bytes < policy.target_bytes / 2) {
+        if let Some(date) = file.date {
+            dates.entry(date).or_default().push(file);
+        }
+    }
+    let mut merges = Vec::new();
+    for (date, mut small) in dates.into_iter().rev() {
+        small.sort_by(|a, b| a.log_path.cmp(&b.log_path));
+        if date < sealed_before {
+            merges.extend(pack(date, small, policy, 2));
+            continue;
+        }
+        let mut sizes: BTreeMap<u32, Vec<&TableFile>> = BTreeMap::new();
+        for file in small {
+            sizes.entry(size_class(file.size_bytes, policy.fan_in)).or_default().push(file);
+        }
+        for (_, alike) in sizes {
+            if alike.len() >= policy.fan_in {
+                merges.extend(pack(date, alike, policy, policy.fan_in));
+            }
+        }
+    }
+    merges
+}
+
+/// Which size a file is of: 0 up to the smallest, then one more for each factor of `fan_in`.
+fn size_class(size_bytes: u64, fan_in: usize) -> u32 {
+    (size_bytes / SMALLEST_BYTES).max(1).ilog(fan_in.max(2) as u64)
+}
+
+/// Files that one merge opens at the same time, at the most.
+const OPEN_FILES_MAX: usize = 64;
+
+/// Groups files in order, each group close to the target and not above, of `files_min` files or more.
+fn pack(date: NaiveDate, files: Vec<&TableFile>, policy: MergePolicy, files_min: usize) -> Vec<Merge> {
+    let (mut merges, mut group, mut group_bytes) = (Vec::new(), Vec::new(), 0);
+    for file in files {
+        if group_bytes + file.size_bytes > policy.target_bytes || group.len() == OPEN_FILES_MAX {
+            merges.push(Merge { date, files: std::mem::take(&mut group) });
+            group_bytes = 0;
+        }
+        group_bytes += file.size_bytes;
+        group.push(file.clone());
+    }
+    merges.push(Merge { date, files: group });
+    merges.retain(|merge| merge.files.len() >= files_min.min(OPEN_FILES_MAX).max(2));
+    merges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    mod publishing {
+        use super::*;
+
+        #[test]
+        fn a_lane_is_taken_from_its_watermark_on() {
+            check("a2 a3", "a1", 100, "a2 a3");
+        }
+
+        #[test]
+        fn a_lane_stops_at_a_gap() {
+            check("a1 a3 b1", "", 100, "a1 b1");
+            check("a3", "a1", 100, "");
+        }
+
+        #[test]
+        fn lanes_take_turns_when_not_all_fits() {
+            check("a1 a2 a3 b7 b8", "b6", 20, "a1 b7");
+        }
+
+        #[test]
+        fn one_file_is_always_taken() {
+            check("a1 a2", "", 1, "a1");
+        }
+
+        /// Plans over files written as lane letter and sequence, each of 10 bytes.
+        #[track_caller]
+        fn check(pending: &str, watermarks: &str, bytes_max: u64, expected: &str) {
+            let pending: Vec<RawFile> = pending.split_whitespace().map(file).collect();
+            let watermarks = watermarks.split_whitespace().map(|name| (file(name).lane, file(name).seq)).collect();
+            let plan = plan_publish(&pending, &watermarks, bytes_max);
+            let actual: Vec<&str> = plan.files.iter().map(|file| file.path.as_ref()).collect();
+            assert_eq!(actual.join(" "), expected);
+            for (lane, seq) in &plan.lanes {
+                assert_eq!(plan.files.iter().filter(|file| file.lane == *lane).map(|file| file.seq).max(), Some(*seq));
+            }
+        }
+
+        fn file(name: &str) -> RawFile {
+            let (lane, seq) = name.split_at(1);
+            RawFile {
+                path: name.into(),
+                lane: LaneId(uuid::Uuid::from_u128(u128::from(lane.as_bytes()[0]))),
+                seq: seq.parse().unwrap(),
+                size_bytes: 10,
+                modified_at: chrono::DateTime::UNIX_EPOCH,
+            }
+        }
+    }
+
+    mod merging {
+        use super::*;
+
+        const KIB: u64 = 1 << 10;
+
+        #[test]
+        fn enough_files_of_one_size_are_merged() {
+            check("a=1 b=1 c=1", "a+b+c");
+            check("a=1 b=1", "");
+        }
+
+        #[test]
+        fn files_of_different_sizes_wait_for_their_like() {
+            check("a=1 b=1 c=600 d=600", "");
+            check("a=1 b=1 c=1 d=600 e=600 f=600", "a+b+c d+e+f");
+        }
+
+        #[test]
+        fn a_file_of_half_the_target_is_left_alone() {
+            check("a=5000 b=5000 c=5000 d=5000", "");
+        }
+
+        #[test]
+        fn a_merge_does_not_pass_the_target() {
+            check("a=4000 b=4000 c=4000 d=4000 e=4000", "");
+            check("a=3000 b=3000 c=3000 d=3000", "a+b+c");
+        }
+
+        #[test]
+        fn a_sealed_date_keeps_no_two_small_files() {
+            check("a=1@1 b=600@1", "a+b");
+            check("a=1@1", "");
+        }
+
+        #[test]
+        fn the_order_of_the_listing_does_not_matter() {
+            check("c=1 a=1 b=1", "a+b+c");
+        }
+
+        #[test]
+        fn dates_are_merged_apart() {
+            check("a=1@9 b=1@9 c=1@8", "");
+        }
+
+        /// Plans over files written as `path=KiB` or `path=KiB@day` with a fan-in of 3 and a target of 10 MiB,
+        /// on the 10th day of a month.
+        #[track_caller]
+        fn check(files: &str, expected: &str) {
+            let files: Vec<TableFile> = files.split_whitespace().map(file).collect();
+            let policy = MergePolicy { target_bytes: 10_000 * KIB, fan_in: 3, sealed_after_days: 5 };
+            let actual: Vec<String> = plan_merges(&files, policy, day(10))
+                .iter()
+                .map(|merge| merge.files.iter().map(|file| file.log_path.as_str()).collect::<Vec<_>>().join("+"))
+                .collect();
+            assert_eq!(actual.join(" "), expected);
+        }
+
+        fn file(text: &str) -> TableFile {
+            let (path, rest) = text.split_once('=').expect("path=KiB");
+            let (size, date) = rest.split_once('@').unwrap_or((rest, "10"));
+            TableFile {
+                path: path.into(),
+                log_path: path.into(),
+                date: Some(day(date.parse().unwrap())),
+                size_bytes: size.parse::<u64>().unwrap() * KIB,
+                rows: 1,
+                ranges: BTreeMap::new(),
+            }
+        }
+
+        fn day(day: u32) -> NaiveDate {
+            NaiveDate::from_ymd_opt(2026, 3, day).unwrap()
+        }
+    }
+}

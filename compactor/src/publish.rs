@@ -1,0 +1,121 @@
+//! Publishing: raw files in, deduplicated, sorted files of the table `events` out.
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::compute::partition;
+use datafusion::arrow::datatypes::Date32Type;
+use datafusion::logical_expr::col;
+use engine::{Engine, PendingEvents};
+use futures::TryStreamExt;
+use lake::{Change, CommitKind, EVENTS, Lake, LakeError, TableFile, TableWriter};
+
+use crate::compactor::WorkError;
+use crate::plan::{PublishPlan, plan_publish};
+
+/// What a publish brought into the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Raw files consumed.
+    pub raw_files: usize,
+    /// Rows in them.
+    pub rows_consumed: u64,
+    /// Rows that are now in the table.
+    pub rows_published: u64,
+    /// Files added.
+    pub files_added: usize,
+    /// Bytes added.
+    pub bytes_added: u64,
+}
+
+impl Published {
+    /// Rows that were copies of others.
+    pub fn duplicates(&self) -> u64 {
+        self.rows_consumed - self.rows_published
+    }
+}
+
+/// Publishes some of what is pending; `None` if nothing is.
+///
+/// The sort runs within the engine's memory limit and spills. Files are written aside; only the commit makes
+/// them part of the table, together with the lanes they came from.
+pub(crate) async fn publish_some(
+    engine: &Engine,
+    raw_bytes_max: u64,
+    file_bytes_max: u64,
+) -> Result<Option<Published>, WorkError> {
+    let lake = engine.lake();
+    let snapshot = lake.snapshot().await?;
+    let PublishPlan { files, lanes } = plan_publish(&snapshot.pending, &snapshot.watermarks, raw_bytes_max);
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let duplicates = Arc::new(lake.find_duplicates(&files, &snapshot.events).await?);
+    let pending = PendingEvents { files, duplicates: duplicates.clone() };
+    let order = ["date"].iter().chain(EVENTS.sort).map(|name| col(*name).sort(true, true)).collect();
+    let mut rows = engine.pending_rows(&pending)?.sort(order)?.execute_stream().await?;
+
+    let mut writer = DateWriter { lake, file_bytes_max, open: None, done: vec![] };
+    while let Some(batch) = rows.try_next().await? {
+        writer.write(&batch).await?;
+    }
+    let adds = writer.finish().await?;
+    let published = Published {
+        raw_files: pending.files.len(),
+        rows_consumed: duplicates.rows,
+        rows_published: adds.iter().map(|file| file.rows).sum(),
+        files_added: adds.len(),
+        bytes_added: adds.iter().map(|file| file.size_bytes).sum(),
+    };
+    let read_dates = duplicates.read_dates.clone();
+    let change = Change { kind: CommitKind::Publish, adds, removes: vec![], lanes, read_dates };
+    lake.table(&EVENTS).commit(change, snapshot.events).await?;
+    Ok(Some(published))
+}
+
+/// Writes rows in order of date to one file a date, or more if it grows beyond `file_bytes_max`.
+struct DateWriter<'a> {
+    lake: &'a Lake,
+    file_bytes_max: u64,
+    open: Option<(NaiveDate, TableWriter)>,
+    done: Vec<TableFile>,
+}
+
+impl DateWriter<'_> {
+    async fn write(&mut self, batch: &RecordBatch) -> Result<(), WorkError> {
+        let dates = batch["date"].clone();
+        for rows in partition(&[dates.clone()])?.ranges() {
+            let date = dates.as_primitive::<Date32Type>().value_as_date(rows.start).ok_or_else(|| {
+                WorkError::Lake(LakeError::Refused { reason: "an event lies outside the calendar".into() })
+            })?;
+            self.open_for(date).await?;
+            if let Some((_, writer)) = &mut self.open {
+                writer.write(&batch.slice(rows.start, rows.len())).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_for(&mut self, date: NaiveDate) -> Result<(), WorkError> {
+        let fits =
+            |(open, writer): &(NaiveDate, TableWriter)| *open == date && writer.size_bytes() < self.file_bytes_max;
+        if !self.open.as_ref().is_some_and(fits) {
+            self.close().await?;
+            self.open = Some((date, TableWriter::start(self.lake, &EVENTS, date)?));
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), WorkError> {
+        if let Some((_, writer)) = self.open.take() {
+            self.done.push(writer.finish().await?);
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<Vec<TableFile>, WorkError> {
+        self.close().await?;
+        Ok(self.done)
+    }
+}
