@@ -1,0 +1,211 @@
+//! The job: runs every metric over one view of the lake, keeps the reports and caches them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Days, NaiveTime, Utc};
+use engine::{Engine, EngineError, Param, Scope, Session};
+use parking_lot::RwLock;
+use schedule::Schedule;
+use std::collections::HashMap;
+
+use crate::cache::Cache;
+use crate::history;
+use crate::json_rows::{column_names, to_json_rows};
+use crate::queries::{QueryFile, read_queries};
+use crate::report::{Metric, Report};
+
+/// Days that `$from` lies before `$until` in the scheduled report, the day of `$until` among them.
+const REPORT_DAYS: u64 = 30;
+
+/// Settings of the analytics job.
+#[derive(clap::Args, Clone, Debug)]
+pub struct AnalyticsSettings {
+    /// Directory of the metrics: one `.sql` file each, read anew at every run.
+    #[arg(long, env = "DEWPOND_QUERIES", default_value = "queries", value_name = "DIR")]
+    pub queries: PathBuf,
+
+    /// When to run: a cron of six fields, seconds first, in UTC.
+    #[arg(long, env = "DEWPOND_REPORT_CRON", default_value = "0 * * * * *", value_name = "CRON")]
+    pub cron: String,
+
+    /// The Memcached server that holds the latest reports, as host:port; this process's memory if not given.
+    #[arg(long, env = "DEWPOND_MEMCACHED", value_name = "HOST:PORT")]
+    pub memcached: Option<String>,
+
+    /// How long an operation of the cache may take.
+    #[arg(long, env = "DEWPOND_MEMCACHED_TIMEOUT", default_value = "500ms", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub memcached_timeout: Duration,
+
+    /// How long one metric may take before it is given up and reported as failed.
+    #[arg(long, env = "DEWPOND_METRIC_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub metric_timeout: Duration,
+}
+
+/// The job and what its endpoint serves.
+pub struct Analytics {
+    pub(crate) engine: Engine,
+    pub(crate) settings: AnalyticsSettings,
+    pub(crate) cache: Cache,
+    /// The last reports this process knows of, by cache key: what is served while the cache is away.
+    pub(crate) last: RwLock<HashMap<String, Arc<Vec<u8>>>>,
+    pub(crate) clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+}
+
+impl Analytics {
+    /// The job over the engine's lake.
+    pub fn new(
+        engine: Engine,
+        settings: AnalyticsSettings,
+        clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    ) -> Arc<Self> {
+        let cache = match &settings.memcached {
+            Some(address) => Cache::memcached(address.clone(), settings.memcached_timeout),
+            None => Cache::in_process(),
+        };
+        Arc::new(Self { engine, settings, cache, last: RwLock::default(), clock })
+    }
+
+    /// Schedules the job.
+    pub async fn schedule(self: &Arc<Self>, schedule: &mut Schedule) -> anyhow::Result<()> {
+        let this = self.clone();
+        schedule
+            .every("report", &self.settings.cron, move || {
+                let this = this.clone();
+                async move { this.run().await.map(drop) }
+            })
+            .await
+    }
+
+    /// Runs all metrics once, for the whole lake and for each site, and keeps and caches the reports.
+    ///
+    /// All reports of a run are of the same events. Returns the report of the whole lake. A metric that
+    /// fails is null in its report, with its error; a cache that fails is a warning. Fails if the lake or the
+    /// directory of the metrics cannot be read, or the history not be written: then nothing is cached either,
+    /// so that the endpoint never shows what history does not have.
+    pub async fn run(&self) -> anyhow::Result<Report> {
+        let started = Instant::now();
+        let generated_at = micros((self.clock)());
+        let queries = read_queries(&self.settings.queries)?;
+        let view = self.engine.view().await?;
+        let lake_version = view.snapshot().events.version.map_or(-1, |version| version as i64);
+        let sites = self.engine.lake().sites().await?;
+
+        let mut scopes = vec![Scope::Lake];
+        scopes.extend(sites.sites().iter().map(|site| Scope::Site(site.site_id.to_string())));
+        let mut reports = Vec::new();
+        for scope in scopes {
+            let session = view.session(&scope)?;
+            let site = match scope {
+                Scope::Lake => None,
+                Scope::Site(site) => Some(site),
+            };
+            let params = report_params(generated_at, site.as_deref());
+            let mut report =
+                Report { generated_at, complete_until: generated_at, lake_version, site, metrics: Default::default() };
+            for query in &queries {
+                let metric = self.measure(&session, query, &params).await;
+                report.metrics.insert(query.name.clone(), metric);
+            }
+            reports.push(report);
+        }
+
+        history::append(self.engine.lake(), &reports).await?;
+        for report in &reports {
+            self.publish(report).await;
+        }
+        let failed = reports[0].metrics.values().filter(|metric| metric.error.is_some()).count();
+        metrics::gauge!("analytics_report_timestamp_seconds").set(generated_at.timestamp() as f64);
+        metrics::gauge!("analytics_metrics_failed").set(failed as f64);
+        tracing::info!(
+            metrics = queries.len(),
+            failed,
+            reports = reports.len(),
+            lake.version = lake_version,
+            seconds = started.elapsed().as_secs_f64(),
+            "reported"
+        );
+        Ok(reports.swap_remove(0))
+    }
+
+    async fn measure(&self, session: &Session, query: &QueryFile, params: &[(String, Param)]) -> Metric {
+        let started = Instant::now();
+        let limit = self.settings.metric_timeout;
+        let answer = match tokio::time::timeout(limit, session.query(&query.sql, params)).await {
+            Ok(answer) => answer.map_err(|error| describe(query, &error)),
+            Err(_) => Err(format!("{}: gave up after {}", file_name(query), humantime::format_duration(limit))),
+        };
+        let rows = answer.and_then(|answer| {
+            let rows = to_json_rows(&answer).map_err(|error| format!("{}: {error}", file_name(query)))?;
+            Ok((column_names(&answer), rows))
+        });
+        let duration_ms = started.elapsed().as_millis() as i64;
+        metrics::histogram!("analytics_metric_seconds", "metric" => query.name.clone()).record(started.elapsed());
+        match rows {
+            Ok((columns, rows)) => Metric::answered(query.title.clone(), columns, rows, duration_ms),
+            Err(error) => {
+                tracing::warn!(metric = query.name, "{error}");
+                Metric::failed(query.title.clone(), error, duration_ms)
+            }
+        }
+    }
+
+    /// Hands a report to its readers.
+    async fn publish(&self, report: &Report) {
+        let key = cache_key(report.site.as_deref());
+        let body = Arc::new(serde_json::to_vec(report).expect("a report is plain data"));
+        self.last.write().insert(key.clone(), body.clone());
+        if let Err(error) = self.cache.set(&key, &body).await {
+            metrics::counter!("analytics_cache_failures_total").increment(1);
+            tracing::warn!(key, %error, "could not cache a report; it is served from history");
+        }
+    }
+}
+
+/// The key under which any client of the cache finds a report.
+pub(crate) fn cache_key(site: Option<&str>) -> String {
+    match site {
+        None => "dewpond:report".to_owned(),
+        Some(site) => format!("dewpond:report:{site}"),
+    }
+}
+
+/// What the scheduled report binds: `$now`, `$until` (= now), `$from` (midnight, 30 days with today), `$site`.
+pub fn report_params(now: DateTime<Utc>, site: Option<&str>) -> Vec<(String, Param)> {
+    let first_day = now.date_naive().checked_sub_days(Days::new(REPORT_DAYS - 1)).unwrap_or(now.date_naive());
+    vec![
+        ("now".to_owned(), Param::Time(now)),
+        ("until".to_owned(), Param::Time(now)),
+        ("from".to_owned(), Param::Time(first_day.and_time(NaiveTime::MIN).and_utc())),
+        ("site".to_owned(), Param::Text(site.map(str::to_owned))),
+    ]
+}
+
+/// The instant cut to microseconds, as the history keeps it.
+fn micros(at: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
+}
+
+fn describe(query: &QueryFile, error: &EngineError) -> String {
+    match error {
+        EngineError::Query { message, line: Some(line) } => format!("{}:{line}: {message}", file_name(query)),
+        error => format!("{}: {error}", file_name(query)),
+    }
+}
+
+fn file_name(query: &QueryFile) -> String {
+    query.path.file_name().map_or_else(|| query.name.clone(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_covers_thirty_whole_days_with_today() {
+        let now = "2026-03-31T13:00:00Z".parse().unwrap();
+        let from = &report_params(now, None)[2];
+        assert_eq!(*from, ("from".to_owned(), Param::Time("2026-03-02T00:00:00Z".parse().unwrap())));
+    }
+}

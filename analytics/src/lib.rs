@@ -1,0 +1,20 @@
+//! The analytics job and its endpoint: SQL files in, a report out, kept for ever and cached for readers.
+//!
+//! One run: `queries/*.sql` → one [`Report`] for the whole lake and one for each site → the table `reports`
+//! (history) → the cache → `GET /metrics`. The endpoint of the cached report never runs SQL.
+
+mod cache;
+mod history;
+mod http;
+mod job;
+mod json_rows;
+mod queries;
+mod report;
+
+pub use cache::{Cache, Found};
+pub use history::{HistoryError, latest_report};
+pub use http::{Served, router};
+pub use job::{Analytics, AnalyticsSettings, report_params};
+pub use json_rows::{column_names, to_json_rows};
+pub use queries::{QueryFile, read_queries};
+pub use report::{Metric, Report};

@@ -1,0 +1,76 @@
+//! The report: what a run found, as readers get it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// All metrics of one scope at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// When the run began.
+    pub generated_at: DateTime<Utc>,
+    /// Every event that occurred before this and was acknowledged before the run is counted. Numbers for
+    /// times before it change only by events that arrive late.
+    pub complete_until: DateTime<Utc>,
+    /// The version of the table `events` that was read, or -1 before there is one.
+    pub lake_version: i64,
+    /// The site, or null for the whole lake.
+    pub site: Option<String>,
+    /// The metrics by name.
+    pub metrics: BTreeMap<String, Metric>,
+}
+
+/// One metric: the answer of one `.sql` file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// The first sentence of the file's comment.
+    pub title: Option<String>,
+    /// Names of the columns; null if the query failed.
+    pub columns: Option<Vec<String>>,
+    /// The rows, each a list in the order of the columns; null if the query failed.
+    pub rows: Option<Vec<Vec<Json>>>,
+    /// The number of an answer of one row and one column.
+    pub value: Option<Json>,
+    /// Why the query failed, with file and line where they are known.
+    pub error: Option<String>,
+    /// How long the query took.
+    pub duration_ms: i64,
+}
+
+impl Metric {
+    /// The answer of a query that succeeded.
+    pub fn answered(title: Option<String>, columns: Vec<String>, rows: Vec<Vec<Json>>, duration_ms: i64) -> Self {
+        let value = match rows.as_slice() {
+            [row] => match row.as_slice() {
+                [value @ Json::Number(_)] => Some(value.clone()),
+                _ => None,
+            },
+            _ => None,
+        };
+        Self { title, columns: Some(columns), rows: Some(rows), value, error: None, duration_ms }
+    }
+
+    /// A query that failed. The others of the report are not touched by it.
+    pub fn failed(title: Option<String>, error: String, duration_ms: i64) -> Self {
+        Self { title, error: Some(error), duration_ms, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_single_number_is_a_value() {
+        let value = |rows| Metric::answered(None, vec![], rows, 0).value;
+        assert_eq!(value(vec![vec![json!(7)]]), Some(json!(7)));
+        assert_eq!(value(vec![vec![json!("x")]]), None);
+        assert_eq!(value(vec![vec![json!(1), json!(2)]]), None);
+        assert_eq!(value(vec![vec![json!(1)], vec![json!(2)]]), None);
+        assert_eq!(value(vec![]), None);
+    }
+}
