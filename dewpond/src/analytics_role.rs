@@ -1,0 +1,66 @@
+//! The analytics job and its server as a process.
+
+use std::net::SocketAddr;
+
+use analytics::{Analytics, AnalyticsSettings};
+use clap::ArgAction;
+use engine::{Engine, EngineSettings};
+use schedule::Schedule;
+
+use crate::admin::{self, AdminFlags};
+use crate::lake_flags::{LakeFlags, clock};
+use crate::{report, shutdown};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    lake: LakeFlags,
+
+    /// Where the report is served; port 0 picks a free one.
+    #[arg(long, env = "DEWPOND_ANALYTICS_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDR")]
+    listen: SocketAddr,
+
+    /// The token that readers send ("Authorization: Bearer TOKEN"); needed beyond loopback.
+    #[arg(long, env = "DEWPOND_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+
+    /// Run the metrics once, print the report, and exit.
+    #[arg(long, action = ArgAction::SetTrue)]
+    once: bool,
+
+    #[command(flatten)]
+    analytics: AnalyticsSettings,
+
+    #[command(flatten)]
+    engine: EngineSettings,
+
+    #[command(flatten)]
+    admin: AdminFlags,
+}
+
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal()?;
+    if !flags.once {
+        admin::require_token(flags.listen, flags.token.as_deref(), "--listen", "--token")?;
+    }
+    // A directory that is not there is a mistake of the command line: say so now, not at the first run.
+    analytics::read_queries(&flags.analytics.queries)?;
+    let lake = flags.lake.open_for_writing().await?;
+    let engine = Engine::new(lake.clone(), &flags.engine)?;
+    let analytics = Analytics::new(engine, flags.analytics, clock());
+    if flags.once {
+        let report = analytics.run().await?;
+        print!("{}", report::render(&report, report::ROWS_SHOWN));
+        return Ok(());
+    }
+    let listener = admin::listen(flags.listen, "--listen").await?;
+    admin::start(&flags.admin, &lake, shutdown.clone()).await?;
+    let mut schedule = Schedule::start().await?;
+    analytics.schedule(&mut schedule).await?;
+    tracing::info!(listen = %listener.local_addr()?, lake = %lake.url(), "analytics is up");
+    axum::serve(listener, analytics::router(analytics, flags.token))
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await?;
+    schedule.stop().await;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! The compactor as a process.
+
+use clap::ArgAction;
+use compactor::{Compactor, CompactorSettings};
+use engine::{Engine, EngineSettings};
+use schedule::Schedule;
+
+use crate::admin::{self, AdminFlags};
+use crate::lake_flags::{LakeFlags, clock};
+use crate::shutdown;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    lake: LakeFlags,
+
+    /// Publish, merge and vacuum once, and exit.
+    #[arg(long, action = ArgAction::SetTrue)]
+    once: bool,
+
+    #[command(flatten)]
+    compactor: CompactorSettings,
+
+    #[command(flatten)]
+    engine: EngineSettings,
+
+    #[command(flatten)]
+    admin: AdminFlags,
+}
+
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal()?;
+    let lake = flags.lake.open_for_writing().await?;
+    let engine = Engine::new(lake.clone(), &flags.engine)?;
+    let compactor = Compactor::new(engine, flags.compactor, clock());
+    if flags.once {
+        let published = compactor.publish().await?;
+        let merged = compactor.merge().await?;
+        let vacuumed = compactor.vacuum().await?;
+        println!(
+            "published {} events from {} raw files ({} duplicates); merged {} files into {}; deleted {} files",
+            published.rows_published,
+            published.raw_files,
+            published.duplicates(),
+            merged.files_in,
+            merged.files_out,
+            vacuumed.raw_files + vacuumed.table_files,
+        );
+        return Ok(());
+    }
+    admin::start(&flags.admin, &lake, shutdown.clone()).await?;
+    let mut schedule = Schedule::start().await?;
+    compactor.schedule(&mut schedule).await?;
+    tracing::info!(lake = %lake.url(), "compactor is up");
+    shutdown.cancelled().await;
+    schedule.stop().await;
+    Ok(())
+}

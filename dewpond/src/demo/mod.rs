@@ -1,0 +1,154 @@
+//! Realistic visitors' traffic over HTTP: several pages and visits a visitor, robots, copies of what was
+//! already sent, the last three days with their nights.
+
+mod traffic;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use chrono::Utc;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use reqwest::{Client, StatusCode};
+use tokio::time::sleep;
+
+/// Share of requests whose acknowledgement the demo pretends not to have heard, and which it sends again.
+const RESENT_SHARE: f64 = 0.05;
+
+/// A request that keeps failing is given up after so many tries.
+const TRIES_MAX: u32 = 20;
+
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Flags {
+    /// The collector.
+    #[arg(long, env = "DEWPOND_COLLECTOR_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub(crate) collector: String,
+
+    /// The write key of a site; several for traffic on several sites.
+    #[arg(
+        long = "key",
+        env = "DEWPOND_KEY",
+        hide_env_values = true,
+        required = true,
+        value_delimiter = ',',
+        value_name = "KEY"
+    )]
+    pub(crate) keys: Vec<String>,
+
+    /// Stop after about so many events.
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub(crate) events: u64,
+
+    /// Stop after so long, for example 30; 0 for no limit.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    pub(crate) seconds: u64,
+
+    /// Requests under way at the same time.
+    #[arg(long, default_value = "8", value_name = "N")]
+    pub(crate) senders: NonZeroUsize,
+
+    /// The same seed sends the same visitors; random if not given.
+    #[arg(long, value_name = "SEED")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// What was sent.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// Events that were acknowledged, each counted once.
+    events: AtomicU64,
+    /// Events in requests that were sent again although they had been acknowledged.
+    resent: AtomicU64,
+    /// Requests that were answered with "later".
+    retried: AtomicU64,
+}
+
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let sent = send(&flags).await?;
+    eprintln!("{} in {:.1} s", describe(&sent), started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// What was sent, in words.
+pub(crate) fn describe(sent: &Sent) -> String {
+    format!(
+        "{} events acknowledged; {} of them sent a second time; {} requests put off and sent again",
+        sent.events.load(Ordering::Relaxed),
+        sent.resent.load(Ordering::Relaxed),
+        sent.retried.load(Ordering::Relaxed),
+    )
+}
+
+/// Sends traffic until a bound of the flags is reached.
+pub(crate) async fn send(flags: &Flags) -> anyhow::Result<Arc<Sent>> {
+    let client = Client::builder().timeout(Duration::from_secs(60)).build()?;
+    let seed = flags.seed.unwrap_or_else(|| rand::rng().random());
+    let until = (flags.seconds > 0).then(|| Instant::now() + Duration::from_secs(flags.seconds));
+    let sent = Arc::new(Sent::default());
+    let generated = Arc::new(AtomicU64::new(0));
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..flags.senders.get() as u64 {
+        let (flags, client, sent, generated) = (flags.clone(), client.clone(), sent.clone(), generated.clone());
+        senders.spawn(async move {
+            let mut rng = StdRng::seed_from_u64(seed.wrapping_add(sender));
+            while until.is_none_or(|until| Instant::now() < until) && generated.load(Ordering::Relaxed) < flags.events {
+                let site = rng.random_range(0..flags.keys.len());
+                let visit = traffic::visit(&mut rng, Utc::now(), site);
+                generated.fetch_add(visit.events.len() as u64, Ordering::Relaxed);
+                post(&client, &flags, &flags.keys[site], &visit, &sent).await?;
+                sent.events.fetch_add(visit.events.len() as u64, Ordering::Relaxed);
+                if rng.random_bool(RESENT_SHARE) {
+                    post(&client, &flags, &flags.keys[site], &visit, &sent).await?;
+                    sent.resent.fetch_add(visit.events.len() as u64, Ordering::Relaxed);
+                }
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(sender) = senders.join_next().await {
+        sender??;
+    }
+    Ok(sent)
+}
+
+/// Posts one visit's events until they are acknowledged.
+async fn post(client: &Client, flags: &Flags, key: &str, visit: &traffic::Visit, sent: &Sent) -> anyhow::Result<()> {
+    let url = format!("{}/v1/events", flags.collector.trim_end_matches('/'));
+    let mut pause = Duration::from_millis(100);
+    for _ in 0..TRIES_MAX {
+        let request = client
+            .post(&url)
+            .bearer_auth(key)
+            .header("user-agent", visit.user_agent)
+            .header("content-type", "application/json")
+            .body(serde_json::to_vec(&visit.events)?);
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() && sent.events.load(Ordering::Relaxed) == 0 => {
+                return Err(error).with_context(|| {
+                    format!("no collector answers at {}; --collector names another", flags.collector)
+                });
+            }
+            Err(_) => {
+                sent.retried.fetch_add(1, Ordering::Relaxed);
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+                continue;
+            }
+        };
+        match response.status() {
+            StatusCode::ACCEPTED => return Ok(()),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY => {
+                sent.retried.fetch_add(1, Ordering::Relaxed);
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+            status => bail!("the collector answered {status}: {}", response.text().await.unwrap_or_default()),
+        }
+    }
+    bail!("the collector at {} did not take a request within {TRIES_MAX} tries", flags.collector)
+}

@@ -1,0 +1,20 @@
+//! Asks a role's admin port whether it is ready; for health checks in images that have no curl.
+
+use anyhow::bail;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Flags {
+    /// The admin port of the role.
+    #[arg(long, env = "DEWPOND_ADMIN_LISTEN", default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    admin: String,
+}
+
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    let response = reqwest::get(format!("http://{}/readyz", flags.admin)).await?;
+    let (status, text) = (response.status(), response.text().await?);
+    if !status.is_success() {
+        bail!("not ready: {}", text.trim());
+    }
+    println!("{}", text.trim());
+    Ok(())
+}

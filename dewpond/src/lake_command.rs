@@ -1,0 +1,157 @@
+//! The lake itself: how much is where, and what was committed when.
+
+use std::collections::BTreeSet;
+
+use clap::Subcommand;
+use lake::{EVENTS, Lake, REPORTS, TableSpec};
+use serde_json::json;
+
+use crate::lake_flags::LakeFlags;
+use crate::table;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Files, rows and bytes of every table, and what is pending.
+    Stats {
+        #[command(flatten)]
+        lake: LakeFlags,
+        /// Print JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The newest versions of a table.
+    History {
+        #[command(flatten)]
+        lake: LakeFlags,
+        /// Print JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        /// The table.
+        #[arg(long, value_parser = ["events", "reports"], default_value = "events")]
+        table: String,
+        /// How many versions.
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: usize,
+    },
+}
+
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    match flags.command {
+        Command::Stats { lake, json } => stats(&lake.open()?, json).await,
+        Command::History { lake, json, table, limit } => {
+            let spec = if table == REPORTS.name { &REPORTS } else { &EVENTS };
+            history(&lake.open()?, spec, limit, json).await
+        }
+    }
+}
+
+async fn stats(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
+    let snapshot = lake.snapshot().await?;
+    let reports = lake.table(&REPORTS).load().await?;
+    let pending_bytes: u64 = snapshot.pending.iter().map(|file| file.size_bytes).sum();
+    let consumed_bytes: u64 = snapshot.consumed.iter().map(|file| file.size_bytes).sum();
+    let lanes: BTreeSet<_> = snapshot.pending.iter().chain(&snapshot.consumed).map(|file| file.lane).collect();
+    let dates: BTreeSet<_> = snapshot.events.files.iter().filter_map(|file| file.date).collect();
+    if as_json {
+        println!(
+            "{}",
+            json!({
+                "lake": lake.url().as_str(),
+                "events": {
+                    "version": snapshot.events.version, "files": snapshot.events.files.len(),
+                    "rows": snapshot.events.rows(), "bytes": snapshot.events.size_bytes(),
+                    "first_date": dates.first(), "last_date": dates.last(),
+                },
+                "pending": {"files": snapshot.pending.len(), "bytes": pending_bytes},
+                "consumed": {"files": snapshot.consumed.len(), "bytes": consumed_bytes},
+                "lanes": lanes.len(),
+                "reports": {
+                    "version": reports.version, "files": reports.files.len(),
+                    "rows": reports.rows(), "bytes": reports.size_bytes(),
+                },
+            })
+        );
+        return Ok(());
+    }
+    let version = |version: Option<u64>| version.map_or("none".to_owned(), |version| version.to_string());
+    let row = |name: &str, at: String, files: usize, rows: String, bytes: u64| {
+        vec![name.to_owned(), at, files.to_string(), rows, human_bytes(bytes)]
+    };
+    println!("{}", lake.url());
+    if let (Some(first), Some(last)) = (dates.first(), dates.last()) {
+        println!("events from {first} to {last}; {} lanes in the raw tier", lanes.len());
+    }
+    println!();
+    print!(
+        "{}",
+        table::render(
+            &["part", "version", "files", "rows", "size"],
+            &[
+                row(
+                    "events",
+                    version(snapshot.events.version),
+                    snapshot.events.files.len(),
+                    snapshot.events.rows().to_string(),
+                    snapshot.events.size_bytes()
+                ),
+                row("raw, pending", String::new(), snapshot.pending.len(), String::new(), pending_bytes),
+                row("raw, consumed", String::new(), snapshot.consumed.len(), String::new(), consumed_bytes),
+                row(
+                    "reports",
+                    version(reports.version),
+                    reports.files.len(),
+                    reports.rows().to_string(),
+                    reports.size_bytes()
+                ),
+            ]
+        )
+    );
+    Ok(())
+}
+
+async fn history(lake: &Lake, spec: &'static TableSpec, limit: usize, as_json: bool) -> anyhow::Result<()> {
+    let entries = lake.table(spec).history(limit).await?;
+    if as_json {
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                json!({
+                    "version": entry.version, "operation": entry.operation, "committed_at": entry.committed_at,
+                    "files_added": entry.files_added, "files_removed": entry.files_removed, "lanes": entry.lanes,
+                })
+            })
+            .collect();
+        println!("{}", json!(entries));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = entries
+        .iter()
+        .map(|entry| {
+            vec![
+                entry.version.to_string(),
+                entry.committed_at.map_or(String::new(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string()),
+                entry.operation.clone().unwrap_or_default(),
+                entry.files_added.to_string(),
+                entry.files_removed.to_string(),
+                entry.lanes.to_string(),
+            ]
+        })
+        .collect();
+    print!("{}", table::render(&["version", "committed (UTC)", "operation", "added", "removed", "lanes"], &rows));
+    Ok(())
+}
+
+fn human_bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1_024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        _ => format!("{:.2} GiB", bytes as f64 / 1_073_741_824.0),
+    }
+}

@@ -1,0 +1,109 @@
+//! Dewpond: one binary, one subcommand per role, and `up` for all roles in one process.
+
+mod admin;
+mod analytics_role;
+mod collector_role;
+mod compactor_role;
+mod demo;
+mod health;
+mod import;
+mod lake_command;
+mod lake_flags;
+mod query;
+mod report;
+mod shutdown;
+mod site;
+mod table;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Events as open Parquet files in your own bucket, and SQL on top.
+///
+/// Every flag has a twin in the environment, shown in brackets; a flag wins over the environment.
+#[derive(Parser)]
+#[command(version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Run all roles in one process.
+    Up(up::Flags),
+    /// Take events over HTTP and make them durable.
+    Collector(collector_role::Flags),
+    /// Publish, merge and vacuum the lake on a schedule.
+    Compactor(compactor_role::Flags),
+    /// Run the metrics on a schedule and serve the latest report.
+    Analytics(analytics_role::Flags),
+    /// Answer one SQL query over the lake as it is now.
+    Query(query::Flags),
+    /// Print the latest report.
+    Report(report::Flags),
+    /// Bring events from files into the lake.
+    Import(import::Flags),
+    /// Add sites, list them, issue and revoke their write keys.
+    Site(site::Flags),
+    /// Look at the lake itself.
+    Lake(lake_command::Flags),
+    /// Send realistic visitors' traffic to a collector.
+    Demo(demo::Flags),
+    /// Ask a role on this machine whether it is ready.
+    Health(health::Flags),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_logs();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(cli.role)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(role: Role) -> anyhow::Result<()> {
+    match role {
+        Role::Up(flags) => up::run(flags).await,
+        Role::Collector(flags) => collector_role::run(flags).await,
+        Role::Compactor(flags) => compactor_role::run(flags).await,
+        Role::Analytics(flags) => analytics_role::run(flags).await,
+        Role::Query(flags) => query::run(flags).await,
+        Role::Report(flags) => report::run(flags).await,
+        Role::Import(flags) => import::run(flags).await,
+        Role::Site(flags) => site::run(flags).await,
+        Role::Lake(flags) => lake_command::run(flags).await,
+        Role::Demo(flags) => demo::run(flags).await,
+        Role::Health(flags) => health::run(flags).await,
+    }
+}
+
+/// Logs go to the standard error, so that answers on the standard output can be piped. `DEWPOND_LOG` takes
+/// the filters of `tracing_subscriber`.
+fn init_logs() {
+    let filter = EnvFilter::try_from_env("DEWPOND_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,delta_kernel=warn,datafusion=warn,tokio_cron_scheduler=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

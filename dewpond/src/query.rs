@@ -1,0 +1,178 @@
+//! One SQL query over the lake as it is now.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use analytics::report_params;
+use anyhow::{Context, bail};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::util::pretty::pretty_format_batches_with_schema;
+use chrono::Utc;
+use clap::ValueEnum;
+use engine::{Engine, EngineError, EngineSettings, Param, Scope};
+use futures::TryStreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+use crate::lake_flags::LakeFlags;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    lake: LakeFlags,
+
+    /// A file with the query, such as one of queries/.
+    #[arg(value_name = "FILE.sql", required_unless_present = "sql", conflicts_with = "sql")]
+    file: Option<PathBuf>,
+
+    /// The query itself.
+    #[arg(short = 'e', long = "execute", value_name = "SQL")]
+    sql: Option<String>,
+
+    /// A parameter of the query, $name in the SQL. $now, $until (now), $from (midnight 29 days ago) and $site
+    /// are there already and can be given another value.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+
+    /// Only this site's events.
+    #[arg(long, value_name = "ID")]
+    site: Option<String>,
+
+    /// How to write the answer.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Where to write the answer; the standard output if not given.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    engine: EngineSettings,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Csv,
+    Json,
+    Ndjson,
+    Parquet,
+}
+
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    let (sql, source) = match (&flags.sql, &flags.file) {
+        (Some(sql), _) => (sql.clone(), None),
+        (None, Some(file)) => {
+            let sql = std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?;
+            (sql, Some(file.clone()))
+        }
+        (None, None) => bail!("give a query with -e or a file"),
+    };
+    if flags.format == Format::Parquet && flags.output.is_none() {
+        bail!("Parquet needs a file: add -o answer.parquet");
+    }
+    let mut params = report_params(Utc::now(), flags.site.as_deref());
+    for param in &flags.params {
+        let Some((name, value)) = param.split_once('=') else {
+            bail!("write a parameter as name=value, not {param:?}")
+        };
+        let name = name.trim_start_matches('$');
+        params.retain(|(known, _)| known != name);
+        params.push((name.to_owned(), Param::parse(value)));
+    }
+
+    let engine = Engine::new(flags.lake.open()?, &flags.engine)?;
+    let scope = flags.site.map_or(Scope::Lake, Scope::Site);
+    let in_source = |error: EngineError| match (&source, &error) {
+        (Some(file), EngineError::Query { message, line: Some(line) }) => {
+            anyhow::anyhow!("{}:{line}: {message}", file.display())
+        }
+        (Some(file), _) => anyhow::Error::from(error).context(file.display().to_string()),
+        (None, _) => error.into(),
+    };
+    let session = engine.view().await?.session(&scope)?;
+    let mut rows = session.stream(&sql, &params).await.map_err(in_source)?;
+    let mut answer = Answer::start(flags.format, flags.output.as_ref(), rows.schema())?;
+    while let Some(batch) = rows.try_next().await.map_err(|error| in_source(error.into()))? {
+        answer.write(batch)?;
+    }
+    answer.finish()
+}
+
+type Out = Box<dyn Write + Send>;
+
+/// An answer on its way out, batch by batch; only a table is kept whole, to align its columns.
+enum Answer {
+    Table(SchemaRef, Vec<RecordBatch>, Out),
+    Csv(arrow::csv::Writer<Out>),
+    Json(arrow::json::ArrayWriter<Out>),
+    Ndjson(arrow::json::LineDelimitedWriter<Out>),
+    Parquet(Box<ArrowWriter<Out>>),
+}
+
+impl Answer {
+    fn start(format: Format, output: Option<&PathBuf>, schema: SchemaRef) -> anyhow::Result<Self> {
+        let out: Out = match output {
+            Some(path) => {
+                let file = File::create(path).with_context(|| format!("could not write {}", path.display()))?;
+                Box::new(BufWriter::new(file))
+            }
+            None => Box::new(BufWriter::new(std::io::stdout())),
+        };
+        Ok(match format {
+            Format::Table => Self::Table(schema, vec![], out),
+            Format::Csv => {
+                let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
+                // An answer without rows still has a header.
+                writer.write(&RecordBatch::new_empty(schema))?;
+                Self::Csv(writer)
+            }
+            Format::Json => Self::Json(arrow::json::ArrayWriter::new(out)),
+            Format::Ndjson => Self::Ndjson(arrow::json::LineDelimitedWriter::new(out)),
+            Format::Parquet => {
+                let properties =
+                    WriterProperties::builder().set_compression(Compression::ZSTD(Default::default())).build();
+                Self::Parquet(Box::new(ArrowWriter::try_new(out, schema, Some(properties))?))
+            }
+        })
+    }
+
+    fn write(&mut self, batch: RecordBatch) -> anyhow::Result<()> {
+        match self {
+            Self::Table(_, batches, _) => batches.push(batch),
+            Self::Csv(writer) => writer.write(&batch)?,
+            Self::Json(writer) => writer.write(&batch)?,
+            Self::Ndjson(writer) => writer.write(&batch)?,
+            Self::Parquet(writer) => writer.write(&batch)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Table(schema, batches, mut out) => {
+                writeln!(out, "{}", pretty_format_batches_with_schema(schema, &batches)?)?;
+                out.flush()?;
+            }
+            Self::Csv(writer) => writer.into_inner().flush()?,
+            Self::Json(mut writer) => {
+                writer.finish()?;
+                let mut out = writer.into_inner();
+                writeln!(out)?;
+                out.flush()?;
+            }
+            Self::Ndjson(mut writer) => {
+                writer.finish()?;
+                writer.into_inner().flush()?;
+            }
+            Self::Parquet(mut writer) => {
+                writer.finish()?;
+                writer.into_inner()?.flush()?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! The latest report, for people.
+
+use analytics::{Metric, Report, latest_report};
+use anyhow::bail;
+use serde_json::Value as Json;
+
+use crate::lake_flags::LakeFlags;
+use crate::table;
+
+/// Rows of a metric that are shown unless asked otherwise.
+pub(crate) const ROWS_SHOWN: usize = 10;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    lake: LakeFlags,
+
+    /// The report of one site; of the whole lake if not given.
+    #[arg(long, value_name = "ID")]
+    site: Option<String>,
+
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+
+    /// Rows to show of each metric.
+    #[arg(long, default_value_t = ROWS_SHOWN, value_name = "N")]
+    rows: usize,
+}
+
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    let lake = flags.lake.open()?;
+    let Some(report) = latest_report(&lake, flags.site.as_deref()).await? else {
+        bail!("there is no report yet: `dewpond analytics --once` makes one");
+    };
+    match flags.json {
+        true => println!("{}", serde_json::to_string_pretty(&report)?),
+        false => print!("{}", render(&report, flags.rows)),
+    }
+    Ok(())
+}
+
+/// A report as text: first the single numbers, then a table for each other metric, then what failed.
+pub(crate) fn render(report: &Report, rows_shown: usize) -> String {
+    let of = report.site.as_deref().map_or("all sites".to_owned(), |site| format!("site {site}"));
+    let mut text = format!("Report of {of}, {}\n\n", report.generated_at.format("%Y-%m-%d %H:%M:%S UTC"));
+    let numbers: Vec<Vec<String>> = report
+        .metrics
+        .iter()
+        .filter_map(|(name, metric)| {
+            Some(vec![name.clone(), cell(metric.value.as_ref()?), metric.title.clone().unwrap_or_default()])
+        })
+        .collect();
+    if !numbers.is_empty() {
+        text += &table::render(&["metric", "value", ""], &numbers);
+    }
+    for (name, metric) in &report.metrics {
+        if metric.value.is_none() && metric.error.is_none() {
+            text += &format!("\n{}\n\n", metric.title.as_ref().unwrap_or(name));
+            text += &render_rows(metric, rows_shown);
+        }
+    }
+    for (name, metric) in &report.metrics {
+        if let Some(error) = &metric.error {
+            text += &format!("\n{name} failed: {error}\n");
+        }
+    }
+    text
+}
+
+fn render_rows(metric: &Metric, rows_shown: usize) -> String {
+    let (Some(columns), Some(rows)) = (&metric.columns, &metric.rows) else { return String::new() };
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    // Of a series the end is news; of a ranking the beginning. A series is what begins with a date.
+    let is_series = columns.first().is_some_and(|column| *column == "day");
+    let hidden = rows.len().saturating_sub(rows_shown);
+    let shown = if is_series { &rows[hidden..] } else { &rows[..rows.len() - hidden] };
+    let cells: Vec<Vec<String>> = shown.iter().map(|row| row.iter().map(cell).collect()).collect();
+    let mut text = table::render(&columns, &cells);
+    if hidden > 0 {
+        let which = if is_series { "earlier" } else { "more" };
+        text += &format!("({hidden} {which} rows)\n");
+    }
+    text
+}
+
+fn cell(value: &Json) -> String {
+    match value {
+        Json::Null => String::new(),
+        Json::String(text) => text.trim_end_matches("T00:00:00Z").trim_end_matches("T00:00:00").to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_come_first_then_tables_then_failures() {
+        let metric = |columns: &[&str], rows| {
+            Metric::answered(Some("Title".into()), columns.iter().map(|&name| name.to_owned()).collect(), rows, 1)
+        };
+        let report = Report {
+            generated_at: DateTime::UNIX_EPOCH,
+            complete_until: DateTime::UNIX_EPOCH,
+            lake_version: 1,
+            site: None,
+            metrics: [
+                ("broken".to_owned(), Metric::failed(None, "broken.sql:3: no table".into(), 1)),
+                ("events".to_owned(), metric(&["events"], vec![vec![json!(7)]])),
+                (
+                    "pages".to_owned(),
+                    metric(&["path", "views"], vec![vec![json!("/a"), json!(2)], vec![json!("/b"), json!(1)]]),
+                ),
+            ]
+            .into(),
+        };
+        let text = render(&report, 1);
+        let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part:?} is not in\n{text}"));
+        assert!(place("events      7") < place("/a") && place("/a") < place("broken failed: broken.sql:3: no table"));
+        assert!(text.contains("(1 more rows)") && !text.contains("/b"), "{text}");
+    }
+}

@@ -1,0 +1,22 @@
+//! The end of a process: one signal, passed on to every part.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// A token that is cancelled by Ctrl-C or SIGTERM. A second Ctrl-C ends the process at once.
+pub(crate) fn on_signal() -> anyhow::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; what was taken is written down first");
+        cancelled.cancel();
+        interrupt.recv().await;
+        std::process::exit(130);
+    });
+    Ok(token)
+}
