@@ -44,7 +44,8 @@ impl Change {
     /// a publish touches no file that was there. Without this distinction, merges of a busy day would lose
     /// against the publishes of every few seconds for ever.
     pub(crate) fn is_void_after(&self, other: &FoundCommit) -> bool {
-        let lanes = || self.lanes.iter().any(|(lane, _)| other.lanes.contains(&lane.to_string()));
+        let lanes =
+            || self.lanes.iter().any(|(lane, _)| other.lanes.iter().any(|(other, _)| *other == lane.to_string()));
         let new_rows = || {
             other.added.iter().any(|(path, data_change)| {
                 *data_change && partition(path).is_none_or(|date| self.read_dates.contains(&date))
@@ -137,7 +138,7 @@ mod tests {
         FoundCommit {
             added: owned(added),
             removed: owned(removed),
-            lanes: lanes.iter().map(LaneId::to_string).collect(),
+            lanes: lanes.iter().map(|lane| (lane.to_string(), 1)).collect(),
             ..FoundCommit::default()
         }
     }

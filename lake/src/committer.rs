@@ -70,8 +70,8 @@ pub(crate) struct FoundCommit {
     pub(crate) added: Vec<(String, bool)>,
     /// Paths removed, with whether their rows left the table.
     pub(crate) removed: Vec<(String, bool)>,
-    /// Lanes consumed.
-    pub(crate) lanes: Vec<String>,
+    /// Lanes consumed, each with the last sequence number.
+    pub(crate) lanes: Vec<(String, u64)>,
     /// Whether the schema or the protocol changed.
     pub(crate) redefined: bool,
     /// What the commit calls itself: `WRITE`, `OPTIMIZE`, …
@@ -110,6 +110,7 @@ struct FileAction {
 #[serde(rename_all = "camelCase")]
 struct Txn {
     app_id: String,
+    version: u64,
 }
 
 /// Reads a commit back; `None` if there is none at this location.
@@ -134,7 +135,7 @@ fn parse_commit(bytes: &[u8]) -> Result<FoundCommit, serde_json::Error> {
         }
         found.added.extend(action.add.map(|add| (add.path, add.data_change)));
         found.removed.extend(action.remove.map(|remove| (remove.path, remove.data_change)));
-        found.lanes.extend(action.txn.map(|txn| txn.app_id));
+        found.lanes.extend(action.txn.map(|txn| (txn.app_id, txn.version)));
         found.redefined |= action.meta_data.is_some() || action.protocol.is_some();
     }
     Ok(found)
@@ -155,7 +156,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(found.commit_id.as_deref(), Some("me"));
-        assert_eq!(found.lanes, ["lane"]);
+        assert_eq!(found.lanes, [("lane".to_owned(), 7)]);
         assert_eq!(found.added, [("date=2026-01-01/a.parquet".to_owned(), true)]);
         assert_eq!(found.removed, [("date=2026-01-01/b.parquet".to_owned(), false)]);
         assert!(!found.redefined);

@@ -71,8 +71,54 @@ pub struct Duplicates {
     pub read_dates: BTreeSet<NaiveDate>,
 }
 
-/// Pending events by key, each with the times (µs) at which a published copy may lie.
-type Candidates = HashMap<EventKey, RangeInclusive<i64>>;
+/// Pending events, each with the times (µs) at which a published copy may lie.
+///
+/// Two lists, since nearly all ranges are short: a single long one must not make every search go back days.
+struct Candidates {
+    short: SortedCandidates,
+    long: SortedCandidates,
+}
+
+type Candidate = (RangeInclusive<i64>, EventKey);
+
+impl Candidates {
+    fn new(all: HashMap<EventKey, RangeInclusive<i64>>) -> Self {
+        let is_short = |(times, _): &Candidate| width_us(times) <= 4 * CLIENT_TIMED_SLACK.as_micros() as i64;
+        let (short, long) = all.into_iter().map(|(key, times)| (times, key)).partition(is_short);
+        Self { short: SortedCandidates::new(short), long: SortedCandidates::new(long) }
+    }
+
+    /// Those of which a file or row group with events of `held` times may have a copy.
+    fn overlapping(&self, held: Option<(i64, i64)>) -> impl Iterator<Item = &EventKey> {
+        self.short.overlapping(held).chain(self.long.overlapping(held))
+    }
+}
+
+/// Candidates by the beginning of their range, so that those of interest to a file are found without looking at
+/// the others.
+struct SortedCandidates {
+    sorted: Vec<Candidate>,
+    widest_us: i64,
+}
+
+impl SortedCandidates {
+    fn new(mut candidates: Vec<Candidate>) -> Self {
+        candidates.sort_unstable_by_key(|(times, _)| *times.start());
+        let widest_us = candidates.iter().map(|(times, _)| width_us(times)).max().unwrap_or(0);
+        Self { sorted: candidates, widest_us }
+    }
+
+    fn overlapping(&self, held: Option<(i64, i64)>) -> impl Iterator<Item = &EventKey> {
+        let (min, max) = held.unwrap_or((i64::MIN, i64::MAX));
+        let first = self.sorted.partition_point(|(times, _)| *times.start() < min.saturating_sub(self.widest_us));
+        let end = self.sorted.partition_point(|(times, _)| *times.start() <= max).max(first);
+        self.sorted[first..end].iter().filter(move |(times, _)| *times.end() >= min).map(|(_, key)| key)
+    }
+}
+
+fn width_us(times: &RangeInclusive<i64>) -> i64 {
+    times.end().saturating_sub(*times.start())
+}
 
 impl Lake {
     /// Finds the events of raw files that `table` has already.
@@ -82,12 +128,12 @@ impl Lake {
         let (candidates, rows) = self.read_candidates(raw).await?;
         let repeated = (candidates.len() as u64) < rows;
         let read_dates = candidates.values().flat_map(dates).collect();
+        let candidates = Candidates::new(candidates);
         // Boxed, since the compiler cannot see that a stream of borrowing futures may move between threads.
         let mut searches: Vec<BoxFuture<'_, Result<Vec<EventKey>>>> = Vec::new();
         for file in &table.files {
-            let relevant = relevant_to(file.times_us("occurred_at"), &candidates);
-            if !relevant.is_empty() {
-                searches.push(self.search(file, relevant).boxed());
+            if candidates.overlapping(file.times_us("occurred_at")).next().is_some() {
+                searches.push(self.search(file, &candidates).boxed());
             }
         }
         let found: HashSet<EventKey> =
@@ -96,8 +142,8 @@ impl Lake {
     }
 
     /// The keys of raw files, and how many rows they have.
-    async fn read_candidates(&self, raw: &[RawFile]) -> Result<(Candidates, u64)> {
-        let (mut candidates, mut rows) = (Candidates::new(), 0);
+    async fn read_candidates(&self, raw: &[RawFile]) -> Result<(HashMap<EventKey, RangeInclusive<i64>>, u64)> {
+        let (mut candidates, mut rows) = (HashMap::<EventKey, RangeInclusive<i64>>::new(), 0);
         let mut sites: HashSet<Arc<str>> = HashSet::new();
         let mut reads: Vec<BoxFuture<'_, Result<Vec<RecordBatch>>>> = Vec::new();
         for file in raw {
@@ -129,11 +175,7 @@ impl Lake {
         Ok((candidates, rows))
     }
 
-    async fn search(
-        &self,
-        file: &TableFile,
-        mut wanted: HashMap<&EventKey, &RangeInclusive<i64>>,
-    ) -> Result<Vec<EventKey>> {
+    async fn search(&self, file: &TableFile, candidates: &Candidates) -> Result<Vec<EventKey>> {
         let damaged = |error| LakeError::parquet(&file.path, error);
         let mut reader = ObjectReader { store: self.store(), path: file.path.clone(), size_bytes: file.size_bytes };
         let metadata =
@@ -148,7 +190,7 @@ impl Lake {
         let mut row_groups = Vec::new();
         for (index, row_group) in metadata.metadata().row_groups().iter().enumerate() {
             let times = times_us(row_group, time_column);
-            let mut possible = wanted.iter().filter(|(_, wanted)| overlap(wanted, times)).map(|(key, _)| key);
+            let mut possible = candidates.overlapping(times);
             let filter = builder.get_row_group_column_bloom_filter(index, id_column).await.map_err(damaged)?;
             let probable = match filter {
                 Some(filter) => possible.any(|key| filter.check(&key.event_id.0[..])),
@@ -168,9 +210,10 @@ impl Lake {
             .with_row_groups(row_groups)
             .build()
             .map_err(damaged)?;
+        let wanted: HashSet<&EventKey> = candidates.overlapping(file.times_us("occurred_at")).collect();
         let (mut sites, mut found) = (HashSet::new(), Vec::new());
         while let Some(batch) = rows.try_next().await.map_err(damaged)? {
-            found.extend(keys(&batch, &mut sites).filter(|key| wanted.remove(key).is_some()));
+            found.extend(keys(&batch, &mut sites).filter(|key| wanted.contains(key)));
         }
         Ok(found)
     }
@@ -192,14 +235,6 @@ fn dates(times_us: &RangeInclusive<i64>) -> impl Iterator<Item = NaiveDate> + us
     let date = |us: i64| DateTime::from_timestamp_micros(us).map(|time| time.date_naive());
     let (first, last) = (date(*times_us.start()), date(*times_us.end()));
     first.into_iter().flat_map(|first| first.iter_days()).take_while(move |date| Some(*date) <= last)
-}
-
-fn relevant_to(file_times: Option<(i64, i64)>, candidates: &Candidates) -> HashMap<&EventKey, &RangeInclusive<i64>> {
-    candidates.iter().filter(|(_, times)| overlap(times, file_times)).collect()
-}
-
-fn overlap(wanted: &RangeInclusive<i64>, held: Option<(i64, i64)>) -> bool {
-    held.is_none_or(|(min, max)| *wanted.start() <= max && *wanted.end() >= min)
 }
 
 fn times_us(row_group: &RowGroupMetaData, column: usize) -> Option<(i64, i64)> {
@@ -259,8 +294,25 @@ mod tests {
 
     #[test]
     fn a_file_without_statistics_may_hold_anything() {
-        assert!(overlap(&(1..=2), None));
-        assert!(overlap(&(1..=2), Some((2, 3))));
-        assert!(!overlap(&(1..=2), Some((3, 4))));
+        check(None, &[1, 2, 3]);
+    }
+
+    #[test]
+    fn only_ranges_that_meet_the_files_times_are_of_interest() {
+        check(Some((10, 20)), &[1, 3]);
+        check(Some((16, 20)), &[3]);
+        check(Some((0, 4)), &[3]);
+        check(Some((0, 5)), &[1, 3]);
+        check(Some((200 * HOUR_US, 201 * HOUR_US)), &[]);
+    }
+
+    /// Candidates 1 at 5..=15, 2 at 30..=40 and, for a retry of days, 3 at 0..=100 h.
+    #[track_caller]
+    fn check(held: Option<(i64, i64)>, expected: &[u8]) {
+        let key = |n: u8| EventKey { site_id: "s".into(), event_id: EventId([n; 16]) };
+        let candidates = Candidates::new([(key(1), 5..=15), (key(2), 30..=40), (key(3), 0..=100 * HOUR_US)].into());
+        let mut found: Vec<u8> = candidates.overlapping(held).map(|key| key.event_id.0[0]).collect();
+        found.sort_unstable();
+        assert_eq!(found, expected);
     }
 }

@@ -55,7 +55,7 @@ impl fmt::Debug for Lake {
 }
 
 impl Lake {
-    /// Opens the lake at a URL or a local path. Touches the store only to create a local directory.
+    /// Opens the lake at a URL or a local path. Changes nothing: a local directory comes with the first write.
     ///
     /// - `location`: a local path, or `file://`, `s3://bucket/prefix`, `gs://bucket/prefix`,
     ///   `az://container/prefix`, `memory:///` (a lake of its own for each call).
@@ -69,7 +69,11 @@ impl Lake {
         let store: Arc<dyn ObjectStore> = match scheme {
             ObjectStoreScheme::Local => {
                 let dir = url.to_file_path().map_err(|()| refused(location, "it is not a path of this machine"))?;
-                std::fs::create_dir_all(&dir).map_err(|error| refused(location, error))?;
+                // Without the slash at its end, which would hide a file.
+                let dir: std::path::PathBuf = dir.components().collect();
+                if dir.exists() && !dir.is_dir() {
+                    return Err(refused(location, "it is a file and not a directory"));
+                }
                 Arc::new(SyncedLocal::new())
             }
             ObjectStoreScheme::Http => {
@@ -128,6 +132,16 @@ impl Lake {
                 ),
             }),
             Err(error) => Err(LakeError::store(format!("answer a conditional put in {}", self.inner.url), error)),
+        }
+    }
+
+    /// Whether somebody has written to the lake yet: lists at most one object.
+    pub async fn exists(&self) -> Result<bool> {
+        use futures::StreamExt;
+        match self.inner.store.list(Some(&self.inner.root)).next().await {
+            Some(Ok(_)) => Ok(true),
+            None | Some(Err(object_store::Error::NotFound { .. })) => Ok(false),
+            Some(Err(error)) => Err(LakeError::store(format!("list {}", self.inner.url), error)),
         }
     }
 
@@ -236,6 +250,81 @@ mod tests {
         let lake = Lake::open(dir.path().to_str().unwrap(), []).unwrap();
         lake.probe().await.unwrap();
         lake.reachable().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_probe_refuses_a_store_that_overwrites() {
+        let store = Arc::new(Overwriting(object_store::memory::InMemory::new()));
+        let url = Url::parse("memory:///lake").unwrap();
+        let lake = Lake::with_store(store, &url, StdRng::seed_from_u64(1)).unwrap();
+        let error = lake.probe().await.unwrap_err();
+        assert!(matches!(error, LakeError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains("If-None-Match"), "{error}");
+    }
+
+    /// A store that takes a conditional put for a plain one.
+    #[derive(Debug)]
+    struct Overwriting(object_store::memory::InMemory);
+
+    impl fmt::Display for Overwriting {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Overwriting")
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl ObjectStore for Overwriting {
+        async fn put_opts(
+            &self,
+            location: &Path,
+            payload: object_store::PutPayload,
+            _: PutOptions,
+        ) -> object_store::Result<object_store::PutResult> {
+            self.0.put_opts(location, payload, PutOptions::default()).await
+        }
+
+        async fn put_multipart_opts(
+            &self,
+            location: &Path,
+            options: object_store::PutMultipartOptions,
+        ) -> object_store::Result<Box<dyn object_store::MultipartUpload>> {
+            self.0.put_multipart_opts(location, options).await
+        }
+
+        async fn get_opts(
+            &self,
+            location: &Path,
+            options: object_store::GetOptions,
+        ) -> object_store::Result<object_store::GetResult> {
+            self.0.get_opts(location, options).await
+        }
+
+        fn delete_stream(
+            &self,
+            locations: futures::stream::BoxStream<'static, object_store::Result<Path>>,
+        ) -> futures::stream::BoxStream<'static, object_store::Result<Path>> {
+            self.0.delete_stream(locations)
+        }
+
+        fn list(
+            &self,
+            prefix: Option<&Path>,
+        ) -> futures::stream::BoxStream<'static, object_store::Result<object_store::ObjectMeta>> {
+            self.0.list(prefix)
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<object_store::ListResult> {
+            self.0.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(
+            &self,
+            from: &Path,
+            to: &Path,
+            options: object_store::CopyOptions,
+        ) -> object_store::Result<()> {
+            self.0.copy_opts(from, to, options).await
+        }
     }
 
     #[track_caller]

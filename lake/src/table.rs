@@ -30,7 +30,7 @@ use crate::error::{LakeError, Result};
 use crate::layout::LaneId;
 use crate::table_file::{TableFile, from_scan_rows, to_add_rows};
 use crate::tables::TableSpec;
-use crate::vacuum::SharedRemovals;
+use crate::vacuum::SharedDepartures;
 
 const ENGINE_INFO: &str = concat!("dewpond/", env!("CARGO_PKG_VERSION"));
 
@@ -51,7 +51,7 @@ pub struct Table {
     spec: &'static TableSpec,
     rng: Arc<Mutex<StdRng>>,
     latest: Mutex<Option<Arc<TableSnapshot>>>,
-    removals: SharedRemovals,
+    departures: SharedDepartures,
 }
 
 /// A version of a table, whole: its files do not change, whatever is committed later.
@@ -128,7 +128,7 @@ impl Table {
         rng: Arc<Mutex<StdRng>>,
     ) -> Self {
         let root = Path::from_url_path(url.path()).expect("the lake's own path was parsed before");
-        Self { store, kernel, url, root, spec, rng, latest: Mutex::default(), removals: SharedRemovals::default() }
+        Self { store, kernel, url, root, spec, rng, latest: Mutex::default(), departures: SharedDepartures::default() }
     }
 
     /// What the table is.
@@ -264,10 +264,11 @@ impl Table {
             serde_json::json!({"commitInfo": {"timestamp": 0, "operation": "CREATE TABLE", "engineInfo": ENGINE_INFO,
                 "operationParameters": {COMMIT_ID: self.new_uuid().to_string()}}}),
             serde_json::json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
+            // Entries of the log must stay, so no engine is to clean them up.
             serde_json::json!({"metaData": {
                 "id": self.new_uuid().to_string(), "name": self.spec.name,
                 "format": {"provider": "parquet", "options": {}}, "schemaString": schema,
-                "partitionColumns": ["date"], "configuration": {}, "createdTime": 0}}),
+                "partitionColumns": ["date"], "configuration": {"delta.enableExpiredLogCleanup": "false"}, "createdTime": 0}}),
         ]
         .map(|action| action.to_string())
         .join("\n");
@@ -312,17 +313,13 @@ impl Table {
         .await
     }
 
-    /// What was removed when, as far as vacuum has read it.
-    pub(crate) fn removals(&self) -> &SharedRemovals {
-        &self.removals
+    /// What vacuum has read of the log.
+    pub(crate) fn departures(&self) -> &SharedDepartures {
+        &self.departures
     }
 
-    /// The log paths of the files that a version removed.
-    pub(crate) async fn read_removed(&self, version: u64) -> Result<Vec<String>> {
-        Ok(self.read_version(version).await?.removed.into_iter().map(|(path, _)| path).collect())
-    }
-
-    async fn read_version(&self, version: u64) -> Result<FoundCommit> {
+    /// What a version changed.
+    pub(crate) async fn read_version(&self, version: u64) -> Result<FoundCommit> {
         let kernel = self.kernel.clone();
         let location =
             self.url.join(&format!("_delta_log/{version:020}.json")).expect("a version's file name is a plain word");

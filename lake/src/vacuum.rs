@@ -3,7 +3,7 @@
 //! Acts only on what a freshly loaded log says, and by the store's own clock: ages are differences between
 //! the Last-Modified of an object written now and that of the object in question.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,10 +14,10 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::sync::Mutex;
 
 use crate::error::{LakeError, Result};
-use crate::layout::RAW_DIR;
+use crate::layout::{RAW_DIR, RawFile};
 use crate::store::Lake;
 use crate::table::Table;
-use crate::tables::TableSpec;
+use crate::tables::{EVENTS, TableSpec};
 
 /// Requests under way at the same time.
 const CONCURRENT: usize = 16;
@@ -51,13 +51,27 @@ pub struct Vacuumed {
     pub bytes: u64,
 }
 
-/// When each path left its table, as far as the log was read; kept between runs, so that each entry of the
-/// log is read once.
+/// When files went out of use, as far as the log was read; kept between runs, so that each entry of the log is
+/// read once.
 #[derive(Default)]
-pub(crate) struct Removals {
+pub(crate) struct Departures {
     read_until: Option<u64>,
+    /// When each path left the table.
     removed_at: HashMap<String, DateTime<Utc>>,
+    /// When each lane was consumed, by the last sequence number that was.
+    consumed_at: HashMap<String, BTreeMap<u64, DateTime<Utc>>>,
 }
+
+impl Departures {
+    /// When a raw file that the table has consumed was consumed; `None` if that was before what was read.
+    fn consumed_at(&self, file: &RawFile) -> Option<DateTime<Utc>> {
+        let lane = self.consumed_at.get(&file.lane.to_string())?;
+        lane.range(file.seq..).next().map(|(_, at)| *at)
+    }
+}
+
+/// One for each table.
+pub(crate) type SharedDepartures = Mutex<Departures>;
 
 impl Lake {
     /// Deletes what is older than the settings say and needed by no version. Safe beside everything else,
@@ -87,10 +101,15 @@ impl Lake {
 
     async fn vacuum_raw(&self, now: DateTime<Utc>, settings: VacuumSettings) -> Result<Vacuumed> {
         let snapshot = self.snapshot().await?;
+        let log = self.list(&format!("{}/_delta_log", EVENTS.name)).await?;
+        let table = self.table(&EVENTS);
+        let mut departures = table.departures().lock().await;
+        read_departures(&table, snapshot.events.version, &log, &mut departures, now, settings).await?;
         let old: Vec<_> = snapshot
             .consumed
             .iter()
-            .filter(|file| is_older(file.modified_at, now, settings.raw_grace))
+            // The grace is for queries that began before the commit, so it counts from the commit.
+            .filter(|file| departures.consumed_at(file).is_none_or(|at| is_older(at, now, settings.raw_grace)))
             .map(|file| (file.path.clone(), file.size_bytes))
             .collect();
         let probes = self.list(RAW_DIR).await?.into_iter().filter(|object| {
@@ -113,8 +132,8 @@ impl Lake {
         let table = self.table(spec);
         let snapshot = table.load().await?;
         let live: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
-        let mut removals = table.removals().lock().await;
-        Self::read_removals(&table, &objects, &mut removals, now, settings).await?;
+        let mut departures = table.departures().lock().await;
+        read_departures(&table, snapshot.version, &objects, &mut departures, now, settings).await?;
 
         let root = self.path(spec.name);
         let dead = objects
@@ -127,7 +146,7 @@ impl Lake {
                 if log_path.starts_with('_') {
                     return None;
                 }
-                let dead = match removals.removed_at.get(&log_path) {
+                let dead = match departures.removed_at.get(&log_path) {
                     Some(&removed_at) => is_older(removed_at, now, settings.replaced_grace),
                     None => is_older(object.last_modified, now, settings.orphan_grace),
                 };
@@ -136,42 +155,6 @@ impl Lake {
             .collect();
         let (table_files, bytes) = self.delete(dead).await?;
         Ok(Vacuumed { raw_files: 0, table_files, bytes })
-    }
-
-    /// Reads what left the table in the log's entries since the last call; on the first call, in those
-    /// young enough that it matters.
-    async fn read_removals(
-        table: &Table,
-        objects: &[ObjectMeta],
-        removals: &mut Removals,
-        now: DateTime<Utc>,
-        settings: VacuumSettings,
-    ) -> Result<()> {
-        let horizon = settings.orphan_grace.max(settings.replaced_grace);
-        let mut entries: Vec<(u64, DateTime<Utc>)> = objects
-            .iter()
-            .filter_map(|object| {
-                let version = object.location.filename()?.strip_suffix(".json")?.parse().ok()?;
-                let unread = match removals.read_until {
-                    Some(read_until) => version > read_until,
-                    None => !is_older(object.last_modified, now, horizon),
-                };
-                unread.then_some((version, object.last_modified))
-            })
-            .collect();
-        entries.sort_unstable();
-        let mut reads: Vec<BoxFuture<'_, Result<_>>> = Vec::new();
-        for (version, at) in entries {
-            reads.push(async move { Ok((version, at, table.read_removed(version).await?)) }.boxed());
-        }
-        let mut reads = stream::iter(reads).buffered(CONCURRENT);
-        while let Some((version, at, removed)) = reads.try_next().await? {
-            removals.removed_at.extend(removed.into_iter().map(|path| (path, at)));
-            removals.read_until = Some(version);
-        }
-        // What was removed long ago is deleted by now, or is old enough as an orphan.
-        removals.removed_at.retain(|_, at| !is_older(*at, now, horizon * 2));
-        Ok(())
     }
 
     async fn list(&self, dir: &str) -> Result<Vec<ObjectMeta>> {
@@ -206,8 +189,55 @@ impl Lake {
     }
 }
 
-/// What the log's removals are remembered in, one for each table.
-pub(crate) type SharedRemovals = Mutex<Removals>;
+/// Reads the log's entries up to version `until` that were not read yet; on the first call, from those on that
+/// are young enough to matter.
+///
+/// - `listed`: a listing with the log's entries, for their times. An entry that is not in it is younger.
+async fn read_departures(
+    table: &Table,
+    until: Option<u64>,
+    listed: &[ObjectMeta],
+    departures: &mut Departures,
+    now: DateTime<Utc>,
+    settings: VacuumSettings,
+) -> Result<()> {
+    let Some(until) = until else { return Ok(()) };
+    let horizon = settings.orphan_grace.max(settings.replaced_grace).max(settings.raw_grace);
+    let times: BTreeMap<u64, DateTime<Utc>> = listed
+        .iter()
+        .filter_map(|object| {
+            let version = object.location.filename()?.strip_suffix(".json")?.parse().ok()?;
+            Some((version, object.last_modified))
+        })
+        .collect();
+    let first = match departures.read_until {
+        Some(read_until) => read_until + 1,
+        None => {
+            let young = times.iter().find(|(_, at)| !is_older(**at, now, horizon)).map(|(version, _)| *version);
+            young.unwrap_or_else(|| times.last_key_value().map_or(0, |(version, _)| version + 1))
+        }
+    };
+    let mut reads: Vec<BoxFuture<'_, Result<_>>> = Vec::new();
+    for version in first..=until {
+        let at = times.get(&version).copied().unwrap_or(now);
+        reads.push(async move { Ok((version, at, table.read_version(version).await?)) }.boxed());
+    }
+    let mut reads = stream::iter(reads).buffered(CONCURRENT);
+    while let Some((version, at, found)) = reads.try_next().await? {
+        departures.removed_at.extend(found.removed.into_iter().map(|(path, _)| (path, at)));
+        for (lane, seq) in found.lanes {
+            departures.consumed_at.entry(lane).or_default().insert(seq, at);
+        }
+        departures.read_until = Some(version);
+    }
+    // What went out of use that long ago is deleted by now, or is old enough without a record.
+    departures.removed_at.retain(|_, at| !is_older(*at, now, horizon * 2));
+    departures.consumed_at.retain(|_, lane| {
+        lane.retain(|_, at| !is_older(*at, now, horizon * 2));
+        !lane.is_empty()
+    });
+    Ok(())
+}
 
 fn is_older(at: DateTime<Utc>, now: DateTime<Utc>, than: Duration) -> bool {
     (now - at).to_std().is_ok_and(|age| age > than)

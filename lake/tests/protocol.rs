@@ -1,5 +1,7 @@
 //! The lake's protocol on real stores: what is appended is visible at once and published once.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
