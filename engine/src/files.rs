@@ -1,13 +1,15 @@
 //! A table over an explicit list of Parquet files.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::pruning::PrunableStatistics;
+use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, DFSchema, Statistics};
+use datafusion::common::{Column, ColumnStatistics, DFSchema, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
@@ -67,7 +69,7 @@ impl FilesTable {
         self
     }
 
-    /// The files in which rows may satisfy `filters`, by their statistics and partition values.
+    /// The files in which rows may satisfy `filters`, by what the log says of them and their partition values.
     fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
         let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(self.files.clone()) };
         let schema = self.schema.table_schema();
@@ -75,10 +77,7 @@ impl FilesTable {
         let Some(predicate) = PruningPredicateBuilder::new().with_file_schema(schema.clone()).build(predicate) else {
             return Ok(self.files.clone());
         };
-        let unknown = Arc::new(Statistics::new_unknown(schema));
-        let statistics =
-            self.files.iter().map(|file| file.statistics.clone().unwrap_or_else(|| unknown.clone())).collect();
-        let keep = predicate.prune(&PrunableStatistics::new(statistics, schema.clone()))?;
+        let keep = predicate.prune(&FileBounds { files: &self.files, schema })?;
         Ok(self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect())
     }
 
@@ -90,6 +89,55 @@ impl FilesTable {
             .map(|name| Ok(PhysicalSortExpr::new(col(name, schema)?, nulls_first())))
             .collect::<Result<Vec<_>>>()?;
         Ok(LexOrdering::new(columns))
+    }
+}
+
+/// The bounds of files, for pruning. DataFusion's own form of this takes only exact bounds; ours hold and are
+/// not tight, which is all that pruning needs.
+struct FileBounds<'a> {
+    files: &'a [PartitionedFile],
+    schema: &'a SchemaRef,
+}
+
+impl FileBounds<'_> {
+    fn bounds(&self, column: &Column, of: impl Fn(&ColumnStatistics) -> &Precision<ScalarValue>) -> Option<ArrayRef> {
+        let index = self.schema.index_of(column.name()).ok()?;
+        let unknown = ScalarValue::try_new_null(self.schema.field(index).data_type()).ok()?;
+        let known = |file: &PartitionedFile| {
+            let statistics = file.statistics.as_ref()?.column_statistics.get(index)?;
+            of(statistics).get_value().cloned()
+        };
+        let bounds: Vec<Option<ScalarValue>> = self.files.iter().map(known).collect();
+        if bounds.iter().all(Option::is_none) {
+            return None;
+        }
+        ScalarValue::iter_to_array(bounds.into_iter().map(|bound| bound.unwrap_or_else(|| unknown.clone()))).ok()
+    }
+}
+
+impl PruningStatistics for FileBounds<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |statistics| &statistics.min_value)
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |statistics| &statistics.max_value)
+    }
+
+    fn num_containers(&self) -> usize {
+        self.files.len()
+    }
+
+    fn null_counts(&self, _: &Column) -> Option<ArrayRef> {
+        None
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        None
+    }
+
+    fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
     }
 }
 

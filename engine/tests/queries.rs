@@ -1,0 +1,157 @@
+//! SQL over a lake: what is read, in which order, within which limits.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+use std::collections::BTreeSet;
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use chrono::{DateTime, TimeDelta, Utc};
+use engine::{Engine, EngineError, EngineSettings, Param, QueryResult, Scope, Session};
+use lake::{Change, CommitKind, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter};
+
+const DAYS: i64 = 5;
+const EVENTS_A_DAY: i64 = 1_000;
+
+fn noon() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn event(number: i64, at: DateTime<Utc>) -> Event {
+    Event {
+        event_id: EventId::from_client(&number.to_string()),
+        site_id: if number % 4 == 0 { "blog".into() } else { "shop".into() },
+        name: "page_view".into(),
+        occurred_at_us: at.timestamp_micros(),
+        received_at_us: at.timestamp_micros() + 1,
+        visitor_id: Some(number % 50),
+        properties: Some(format!("{{\"number\":{number}}}")),
+        protocol: "native",
+        ..Event::default()
+    }
+}
+
+/// Five days in one published file each, and one pending event on the fifth.
+async fn lake() -> Lake {
+    let lake = Lake::open("memory:///", []).unwrap();
+    let table = lake.table(&EVENTS);
+    let mut adds = Vec::new();
+    for day in 0..DAYS {
+        let mut events: Vec<Event> = (0..EVENTS_A_DAY)
+            .map(|n| event(day * EVENTS_A_DAY + n, noon() + TimeDelta::days(day) + TimeDelta::seconds(n)))
+            .collect();
+        events.sort_by_key(|event| (event.site_id.clone(), event.visitor_id, event.occurred_at_us));
+        let mut batch = RawBatch::default();
+        assert!(events.iter().all(|event| batch.push(event)));
+        let mut writer = TableWriter::start(&lake, &EVENTS, (noon() + TimeDelta::days(day)).date_naive()).unwrap();
+        writer.write(&batch.into_batch()).await.unwrap();
+        adds.push(writer.finish().await.unwrap());
+    }
+    let change =
+        Change { kind: CommitKind::Publish, adds, removes: vec![], lanes: vec![], read_dates: BTreeSet::new() };
+    table.commit(change, table.load().await.unwrap()).await.unwrap();
+
+    let mut pending = RawBatch::default();
+    pending.push(&event(DAYS * EVENTS_A_DAY, noon() + TimeDelta::days(DAYS - 1)));
+    let lane = Lane::start(lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
+    lane.append(pending.encode(), noon()).await.unwrap();
+    lake
+}
+
+async fn session(settings: &EngineSettings, scope: Scope) -> Session {
+    Engine::new(lake().await, settings).unwrap().view().await.unwrap().session(&scope).unwrap()
+}
+
+async fn answer(session: &Session, sql: &str, params: &[(String, Param)]) -> String {
+    let answer = session.query(sql, params).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    text(&answer)
+}
+
+fn text(answer: &QueryResult) -> String {
+    let options = FormatOptions::default();
+    let mut rows = Vec::new();
+    for batch in &answer.batches {
+        let columns: Vec<_> =
+            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        for row in 0..batch.num_rows() {
+            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" "));
+        }
+    }
+    rows.join("\n")
+}
+
+#[tokio::test]
+async fn published_and_pending_events_are_one_table() {
+    let session = session(&EngineSettings::default(), Scope::Lake).await;
+    assert_eq!(answer(&session, "SELECT count(*) FROM events", &[]).await, "5001");
+    assert_eq!(
+        answer(&session, "SELECT date, count(*) FROM events GROUP BY date ORDER BY date DESC LIMIT 2", &[]).await,
+        "2026-03-05 1001\n2026-03-04 1000"
+    );
+}
+
+#[tokio::test]
+async fn a_session_of_a_site_sees_no_other_sites_events() {
+    let session = session(&EngineSettings::default(), Scope::Site("blog".into())).await;
+    assert_eq!(
+        answer(&session, "SELECT count(*), min(site_id), max(site_id) FROM events", &[]).await,
+        "1251 blog blog"
+    );
+    assert_eq!(answer(&session, "SELECT count(*) FROM events WHERE site_id = 'shop' OR true", &[]).await, "1251");
+}
+
+#[tokio::test]
+async fn files_of_other_dates_and_times_are_not_read() {
+    let session = session(&EngineSettings::default(), Scope::Lake).await;
+    let plan =
+        async |filter: &str| answer(&session, &format!("EXPLAIN SELECT name FROM events WHERE {filter}"), &[]).await;
+    let files = |plan: &str| plan.matches("events/date=").count();
+    assert_eq!(files(&plan("date = '2026-03-02'").await), 1);
+    assert_eq!(files(&plan("occurred_at >= '2026-03-04T00:00:00Z'").await), 2);
+    assert_eq!(files(&plan("occurred_at >= '2026-03-02T12:00:00Z' AND occurred_at < '2026-03-02T12:01:00Z'").await), 1);
+    assert_eq!(files(&plan("site_id = 'zoo'").await), 0);
+    assert_eq!(files(&plan("name = 'page_view'").await), 5);
+}
+
+#[tokio::test]
+async fn the_order_of_the_files_is_known_and_spares_a_sort() {
+    let lake = lake().await;
+    let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
+    let files = lake.table(&EVENTS).load().await.unwrap().files.clone();
+    let plan = engine.sorted_rows(&EVENTS, &files).unwrap().create_physical_plan().await.unwrap();
+    let plan = datafusion::physical_plan::displayable(plan.as_ref()).indent(false).to_string();
+    assert!(plan.contains("SortPreservingMergeExec") && !plan.contains("SortExec:"), "{plan}");
+}
+
+#[tokio::test]
+async fn parameters_are_bound_and_never_pasted() {
+    let session = session(&EngineSettings::default(), Scope::Lake).await;
+    let params = [
+        ("from".to_owned(), Param::Time(noon() + TimeDelta::days(4))),
+        ("site".to_owned(), Param::Text(Some("x' OR 'a'='a".into()))),
+        ("unused".to_owned(), Param::Integer(1)),
+    ];
+    assert_eq!(answer(&session, "SELECT count(*) FROM events WHERE occurred_at >= $from", &params).await, "1001");
+    assert_eq!(answer(&session, "SELECT count(*) FROM events WHERE site_id = $site", &params).await, "0");
+}
+
+#[tokio::test]
+async fn properties_are_queried_as_json() {
+    let session = session(&EngineSettings::default(), Scope::Lake).await;
+    let sql = "SELECT max(json_get_int(properties, 'number')) FROM events";
+    assert_eq!(answer(&session, sql, &[]).await, "5000");
+}
+
+#[tokio::test]
+async fn a_query_beyond_its_memory_says_so_and_a_sort_spills_instead() {
+    let small = EngineSettings { memory_bytes: 24 << 20, query_threads: Some(1), ..EngineSettings::default() };
+    let session = session(&small, Scope::Lake).await;
+    let rows = "SELECT e.*, f.event_id AS other FROM events e JOIN (SELECT * FROM events LIMIT 20) f ON true";
+    let numbered = format!("SELECT *, row_number() OVER (ORDER BY properties, other) AS place FROM ({rows})");
+    assert_eq!(answer(&session, &format!("SELECT max(place) FROM ({numbered})"), &[]).await, "100020");
+    // The first rows of an order are kept in memory; there is no spilling them.
+    let hoarding = format!("SELECT count(*) FROM (SELECT * FROM ({rows}) ORDER BY properties, other LIMIT 1000000)");
+    match session.query(&hoarding, &[]).await {
+        Err(EngineError::Limit { message }) => assert!(message.contains("pool"), "{message}"),
+        other => panic!("{:?}", other.map(|answer| answer.batches.len())),
+    }
+}
