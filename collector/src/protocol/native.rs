@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::field::{self, Object};
 use super::{Context, Parsed, items};
 use crate::error::{IngestError, Rejection};
+use crate::event_time::Window;
 use crate::{agent, event_time, page};
 
 /// What the column `protocol` says of these events.
@@ -132,6 +133,10 @@ fn read_event(
         return Err("`name` is missing: what happened, for example page_view".into());
     }
     event.event_id = id.unwrap_or_else(missing_id);
+    if context.window == Window::History {
+        // Their arrival here says nothing of the clock that sent them then.
+        sent_us = None;
+    }
     event.occurred_at_us = event_time::occurred_at_us(created_us, sent_us, context.received_at_us, context.window)?;
     event.corrected_by_us =
         created_us.filter(|_| sent_us.is_some()).map(|created_us| event.occurred_at_us - created_us);
@@ -304,6 +309,9 @@ mod tests {
         let history = Context { window: Window::History, ..context() };
         let event = parse_event(json, &history, || EventId([7; 16])).unwrap();
         assert_eq!((event.occurred_at_us, event.event_id), (1_671_715_547_677_000, EventId([7; 16])));
+        let sent_then = r#"{"name":"a","timestamp":"2022-12-22T13:25:47Z","sent_at":"2022-12-22T13:26:00Z"}"#;
+        let event = parse_event(sent_then, &history, || EventId([7; 16])).unwrap();
+        assert_eq!((event.occurred_at_us, event.corrected_by_us), (1_671_715_547_000_000, None));
     }
 
     #[test]
