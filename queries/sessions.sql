@@ -8,6 +8,7 @@
 WITH paused AS (
     -- One row per event, with the event before it. Events without a session id form a run of their own.
     SELECT
+        site_id,
         visitor_id,
         session_id,
         occurred_at,
@@ -20,6 +21,7 @@ WITH paused AS (
 opened AS (
     -- The event that opens a session carries its start; the others carry none.
     SELECT
+        site_id,
         visitor_id,
         session_id,
         occurred_at,
@@ -32,11 +34,12 @@ opened AS (
 started AS (
     -- Every event with the start of its session: the latest start so far.
     SELECT
+        site_id,
         visitor_id,
         session_id,
         occurred_at,
         max(opened_at) OVER (
-            PARTITION BY visitor_id, session_id ORDER BY occurred_at
+            PARTITION BY site_id, visitor_id, session_id ORDER BY occurred_at
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS started_at
     FROM opened
@@ -44,6 +47,7 @@ started AS (
 pieces AS (
     -- The pieces of at most 24 hours that sessions are split into; nearly always one.
     SELECT DISTINCT
+        site_id,
         visitor_id,
         session_id,
         started_at,

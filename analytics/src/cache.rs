@@ -77,6 +77,27 @@ impl Cache {
         }
     }
 
+    /// Keeps a value if the cache has none under the key. A reader that puts back what it found in history must
+    /// not replace what a run has set in between.
+    pub async fn add(&self, key: &str, value: &[u8]) -> io::Result<()> {
+        match self {
+            Self::InProcess(values) => {
+                values.write().entry(key.to_owned()).or_insert_with(|| value.to_vec());
+                Ok(())
+            }
+            Self::Memcached(server) => {
+                let packed = pack(value)?;
+                if packed.len() + key.len() > ITEM_BYTES_MAX {
+                    return Ok(());
+                }
+                match server.run(Operation::Add(key, &packed)).await {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                    done => done.map(drop),
+                }
+            }
+        }
+    }
+
     /// Keeps a value. A value too large for an item is compressed with gzip, which clients know by its first
     /// two bytes; one that is too large even so is refused with [`ErrorKind::FileTooLarge`], and an older value
     /// of the key is removed rather than left to be read.
@@ -105,6 +126,7 @@ impl Cache {
 #[derive(Clone, Copy)]
 enum Operation<'a> {
     Get(&'a str),
+    Add(&'a str, &'a [u8]),
     Set(&'a str, &'a [u8]),
     Delete(&'a str),
 }
@@ -114,6 +136,7 @@ impl Operation<'_> {
     async fn perform(self, connection: &mut Protocol<Compat<TcpStream>>) -> io::Result<Vec<u8>> {
         match self {
             Self::Get(key) => connection.get(key).await,
+            Self::Add(key, value) => connection.add(key, value, 0).await.map(|()| vec![]),
             Self::Delete(key) => connection.delete(key).await.map(|()| vec![]),
             Self::Set(key, value) => {
                 // The client sends it without asking for a reply: read it back to know.
@@ -154,7 +177,7 @@ impl Memcached {
                     *slot = Some(connection);
                     return Ok(done);
                 }
-                Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
+                Ok(Err(error)) if is_answer(&error) => {
                     *slot = Some(connection);
                     return Err(error);
                 }
@@ -168,13 +191,18 @@ impl Memcached {
             stream.set_nodelay(true)?;
             let mut connection = Protocol::new(stream.compat());
             let outcome = operation.perform(&mut connection).await;
-            let usable = outcome.as_ref().map_or_else(|error| error.kind() == ErrorKind::NotFound, |_| true);
+            let usable = outcome.as_ref().map_or_else(is_answer, |_| true);
             Ok::<_, io::Error>((outcome, usable.then_some(connection)))
         };
         let (outcome, connection) = timeout(self.timeout, attempt).await.map_err(|_| ErrorKind::TimedOut)??;
         *slot = connection;
         outcome
     }
+}
+
+/// Whether an error is the server's answer, after which the connection can be used on.
+fn is_answer(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
 }
 
 /// As it is if it fits, so that any client can read it; else compressed.

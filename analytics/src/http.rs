@@ -149,7 +149,7 @@ async fn find(analytics: &Analytics, site: Option<&str>) -> anyhow::Result<Optio
         },
     };
     if served == Served::Miss
-        && let Err(error) = analytics.cache.set(&key, &body).await
+        && let Err(error) = analytics.cache.add(&key, &body).await
     {
         tracing::debug!(key, %error, "could not put a report back into the cache");
     }
@@ -218,7 +218,7 @@ async fn read_history(
     until: DateTime<Utc>,
 ) -> anyhow::Result<Vec<serde_json::Value>> {
     const SQL: &str = "SELECT generated_at, complete_until, lake_version, value, columns, rows, error FROM reports
-        WHERE metric = $metric AND site_id IS NOT DISTINCT FROM $site
+        WHERE metric = $metric AND (site_id IS NOT DISTINCT FROM $site)
             AND generated_at >= $from AND generated_at < $until
         ORDER BY generated_at DESC LIMIT $rows";
     let params = [
