@@ -1,28 +1,35 @@
-# The two commands: `make run` and `make test`. Everything else is listed by `make help`.
+# The two commands are `make run` and `make test`; `make help` lists the others.
 
 CARGO ?= cargo
-DEMO_EVENTS ?= 20000
 LAKE ?= data/lake
+DEMO_EVENTS ?= 20000
+KILL_ROUNDS ?= 1000
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# The other engines that read the table in a test live here.
+VENV := $(TARGET_DIR)/test-venv
 
-.PHONY: help run test test-tools check fmt campaign bench readers
+.PHONY: help run test check tools campaign bench
 
-help: ## Show the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-run: ## Build, start all roles on data/lake, send demo traffic, show the report, stay up.
-	$(CARGO) build --release -p dewpond
-	"$$($(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/dewpond" \
-		up --lake $(LAKE) --demo $(DEMO_EVENTS)
+run: ## Build, start all roles on data/lake, send demo traffic, show the report, stay up until Ctrl-C.
+	$(CARGO) build --release --locked -p dewpond
+	$(TARGET_DIR)/release/dewpond up --lake $(LAKE) --demo $(DEMO_EVENTS)
 
-test: test-tools check ## Run every test, a bounded share of the long ones among them.
-	$(CARGO) nextest run --workspace --locked 2>/dev/null --no-run || true
-	if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		$(CARGO) nextest run --workspace --locked; \
-	else \
-		$(CARGO) test --workspace --locked; \
-	fi
+test: tools check ## Run the lints and every test, with a bounded share of the long ones.
+	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") scripts/nextest --workspace --locked
 	$(CARGO) test --workspace --locked --doc
 
 check: ## Formatting and lints.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+tools: ## Install what the tests need, where it is missing and can be installed.
+	scripts/install-test-tools "$(VENV)"
+
+campaign: tools ## The long tests: kill loops of KILL_ROUNDS rounds on both stores.
+	DEWPOND_KILL_ROUNDS=$(KILL_ROUNDS) $(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture kill
+
+bench: ## The measurements of benches/README.md, in a short form.
+	$(CARGO) run --release --locked -p benches -- all --short

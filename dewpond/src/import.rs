@@ -15,6 +15,7 @@ use collector::protocol::{Context, native};
 use indicatif::{ProgressBar, ProgressStyle};
 use lake::{EventId, Lake, Lane, LaneId, LaneSettings, RawBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::lake_flags::LakeFlags;
@@ -184,9 +185,10 @@ impl Import {
                     let mut lines = arrow::json::LineDelimitedWriter::new(Vec::new());
                     lines.write(&in_utc(&batch)?)?;
                     lines.finish()?;
-                    for json in String::from_utf8(lines.into_inner())?.lines() {
+                    for line in String::from_utf8(lines.into_inner())?.lines() {
                         number += 1;
-                        self.event(json, &format_args!("{name}, row {number}"), progress);
+                        let json = from_columns(serde_json::from_str(line)?).to_string();
+                        self.event(&json, &format_args!("{name}, row {number}"), progress);
                     }
                     self.write_if_full(progress).await?;
                 }
@@ -250,17 +252,49 @@ impl Import {
 
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
-/// A record of a CSV file as JSON: empty cells are absent, `properties` is JSON already, times and numbers
-/// are read from their text by the protocol.
+/// A record of a CSV file as JSON: empty cells are absent, and a time in digits is a number of milliseconds.
 fn csv_json(header: &csv::StringRecord, record: &csv::StringRecord) -> String {
     let fields = header.iter().zip(record).filter(|(_, cell)| !cell.is_empty()).map(|(name, cell)| {
-        let value = match name {
-            "properties" => serde_json::from_str(cell).unwrap_or_else(|_| cell.into()),
-            _ => serde_json::Value::from(cell),
+        let value = match cell.parse::<i64>() {
+            Ok(millis) if name == "timestamp" => millis.into(),
+            _ => cell.into(),
         };
         (name.to_owned(), value)
     });
-    serde_json::Value::Object(fields.collect()).to_string()
+    from_columns(fields.collect()).to_string()
+}
+
+/// A row of a table as an event: `properties` is JSON in a string, and an exported event has its time in
+/// `occurred_at` and its id as 16 bytes in hexadecimal.
+fn from_columns(mut fields: Map<String, Json>) -> Json {
+    if let Some(properties) =
+        fields.get("properties").and_then(Json::as_str).and_then(|text| serde_json::from_str(text).ok())
+    {
+        fields.insert("properties".into(), properties);
+    }
+    if let Some(occurred_at) = fields.remove("occurred_at") {
+        fields.entry("timestamp").or_insert(occurred_at);
+        // What the lake derives anew, or knows better.
+        for derived in [
+            "received_at",
+            "visitor_id",
+            "site_id",
+            "protocol",
+            "date",
+            "is_bot",
+            "hostname",
+            "path",
+            "query",
+            "referrer_host",
+        ] {
+            fields.remove(derived);
+        }
+        let id = fields.get("event_id").and_then(Json::as_str).filter(|id| id.len() == 32);
+        if let Some(id) = id.and_then(|id| Uuid::try_parse(id).ok()) {
+            fields.insert("event_id".into(), id.hyphenated().to_string().into());
+        }
+    }
+    Json::Object(fields)
 }
 
 /// The batch with its times in UTC, so that they are written with a zone.
@@ -293,8 +327,17 @@ mod tests {
 
     #[test]
     fn a_csv_record_becomes_the_json_of_its_filled_cells() {
-        let header = csv::StringRecord::from(vec!["name", "user_id", "properties"]);
-        let record = csv::StringRecord::from(vec!["buy", "", r#"{"a":1}"#]);
-        assert_eq!(csv_json(&header, &record), r#"{"name":"buy","properties":{"a":1}}"#);
+        let header = csv::StringRecord::from(vec!["name", "user_id", "properties", "timestamp"]);
+        let record = csv::StringRecord::from(vec!["buy", "", r#"{"a":1}"#, "1700000000000"]);
+        assert_eq!(csv_json(&header, &record), r#"{"name":"buy","properties":{"a":1},"timestamp":1700000000000}"#);
+    }
+
+    #[test]
+    fn an_exported_event_keeps_its_id_and_its_time() {
+        let row = r#"{"event_id":"4be2b2dd4a594b91b39d2db84cdf31c5","name":"a","occurred_at":"2024-01-01T00:00:00Z","visitor_id":7}"#;
+        assert_eq!(
+            from_columns(serde_json::from_str(row).unwrap()).to_string(),
+            r#"{"event_id":"4be2b2dd-4a59-4b91-b39d-2db84cdf31c5","name":"a","timestamp":"2024-01-01T00:00:00Z"}"#
+        );
     }
 }

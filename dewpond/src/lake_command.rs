@@ -43,10 +43,10 @@ enum Command {
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     match flags.command {
-        Command::Stats { lake, json } => stats(&lake.open()?, json).await,
+        Command::Stats { lake, json } => stats(&lake.open_existing().await?, json).await,
         Command::History { lake, json, table, limit } => {
             let spec = if table == REPORTS.name { &REPORTS } else { &EVENTS };
-            history(&lake.open()?, spec, limit, json).await
+            history(&lake.open_existing().await?, spec, limit, json).await
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use lake::Lake;
 
@@ -18,9 +18,19 @@ pub(crate) struct LakeFlags {
 }
 
 impl LakeFlags {
-    /// Opens the lake, for reading or for one command.
+    /// Opens the lake for a command that writes, be it the first.
     pub(crate) fn open(&self) -> anyhow::Result<Lake> {
         Ok(Lake::open(&self.location, std::env::vars())?)
+    }
+
+    /// Opens the lake for a command that only reads. A lake that is not there is a mistake in its name, and
+    /// must not pass for an empty one.
+    pub(crate) async fn open_existing(&self) -> anyhow::Result<Lake> {
+        let lake = self.open()?;
+        if !lake.exists().await? {
+            bail!("there is no lake at {}: --lake names another, and a collector or an import starts one", lake.url());
+        }
+        Ok(lake)
     }
 
     /// Opens the lake for a role that writes to it, and makes sure that its store can keep the promises.

@@ -94,7 +94,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
 /// the filters of `tracing_subscriber`.
 fn init_logs() {
     let filter = EnvFilter::try_from_env("DEWPOND_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,delta_kernel=warn,datafusion=warn,tokio_cron_scheduler=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,delta_kernel=warn,datafusion=error,tokio_cron_scheduler=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 

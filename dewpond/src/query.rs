@@ -84,7 +84,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         params.push((name.to_owned(), Param::parse(value)));
     }
 
-    let engine = Engine::new(flags.lake.open()?, &flags.engine)?;
+    let engine = Engine::new(flags.lake.open_existing().await?, &flags.engine)?;
     let scope = flags.site.map_or(Scope::Lake, Scope::Site);
     let in_source = |error: EngineError| match (&source, &error) {
         (Some(file), EngineError::Query { message, line: Some(line) }) => {
@@ -168,10 +168,7 @@ impl Answer {
                 writer.finish()?;
                 writer.into_inner().flush()?;
             }
-            Self::Parquet(mut writer) => {
-                writer.finish()?;
-                writer.into_inner()?.flush()?;
-            }
+            Self::Parquet(writer) => writer.into_inner()?.flush()?,
         }
         Ok(())
     }

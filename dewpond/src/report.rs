@@ -29,7 +29,7 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let lake = flags.lake.open()?;
+    let lake = flags.lake.open_existing().await?;
     let Some(report) = latest_report(&lake, flags.site.as_deref()).await? else {
         bail!("there is no report yet: `dewpond analytics --once` makes one");
     };

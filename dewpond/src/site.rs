@@ -70,7 +70,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             let lake = output.lake.open()?;
             print_key(&lake.add_site(&name, Utc::now()).await?, output.json);
         }
-        Command::List { output } => list(&output.lake.open()?, output.json).await?,
+        Command::List { output } => list(&output.lake.open_existing().await?, output.json).await?,
         Command::Key { command: KeyCommand::Add { name, output } } => {
             let lake = output.lake.open()?;
             print_key(&lake.add_key(&name, Utc::now()).await?, output.json);

@@ -87,7 +87,11 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let serving = axum::serve(reports, routes).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let serving = tokio::spawn(async move { serving.await });
 
-    if let (Some(events), Some(key)) = (flags.demo, key) {
+    if let Some(events) = flags.demo {
+        let key = match key {
+            Some(key) => key,
+            None => lake.add_key(DEFAULT_SITE, Utc::now()).await?.write_key,
+        };
         tokio::select! {
             shown = show(events, events_at, key, &analytics) => shown?,
             () = shutdown.cancelled() => {}
@@ -140,7 +144,12 @@ fn greet(lake: &Lake, collector: SocketAddr, analytics: SocketAddr, key: Option<
 /// The registry keeps only a key's hash. So that whoever tries things out finds the key again, it is kept in
 /// a file beside a local lake, readable by its owner; beside a remote lake it is shown once.
 async fn default_key(lake: &Lake) -> anyhow::Result<Option<String>> {
-    let file = lake.url().to_file_path().ok().map(|dir| dir.with_extension("key"));
+    let local = (lake.url().scheme() == "file").then(|| lake.url().to_file_path().ok()).flatten();
+    let file = local.map(|dir| {
+        let mut name = dir.file_name().unwrap_or_default().to_owned();
+        name.push(".key");
+        dir.with_file_name(name)
+    });
     let sites = lake.sites().await?;
     if let Some(kept) = file.as_deref().and_then(|file| std::fs::read_to_string(file).ok()) {
         let kept = kept.trim().to_owned();

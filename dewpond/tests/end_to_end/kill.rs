@@ -1,0 +1,172 @@
+//! Nothing acknowledged is lost when processes die at any moment, and nothing is doubled.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+use engine::{Engine, EngineSettings, Scope};
+use lake::Lake;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use reqwest::StatusCode;
+use serde_json::Value as Json;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::clients::{client, events, post};
+use crate::role::Role;
+use crate::s3_server;
+
+/// Rounds of a test run; a campaign asks for more with `DEWPOND_KILL_ROUNDS`.
+fn rounds() -> u64 {
+    std::env::var("DEWPOND_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_on_a_local_disk_when_processes_are_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    kill_loop(dir.path().join("lake").to_str().unwrap(), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_on_an_s3_api_when_processes_are_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = s3_server::start(dir.path()).await;
+    kill_loop("s3://bucket/lake", &env).await;
+}
+
+/// What the clients know.
+#[derive(Default)]
+struct Known {
+    acknowledged: Mutex<HashSet<String>>,
+    /// Sent and never acknowledged: they may be in the lake or not, and are sent again in the next round.
+    open: Mutex<Vec<Vec<String>>>,
+    next_id: AtomicU64,
+}
+
+async fn kill_loop(location: &str, env: &[(String, String)]) {
+    let lake = Lake::open(location, env.iter().cloned()).unwrap();
+    let key = lake.add_site("shop", Utc::now()).await.unwrap().write_key;
+    let known = Arc::new(Known::default());
+    let seed = std::env::var("DEWPOND_KILL_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| rand::rng().random());
+    println!("DEWPOND_KILL_SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    for round in 0..rounds() {
+        run_round(location, env, &key, &known, &mut rng, round % 2 == 1).await;
+        check(&lake, &known, round).await;
+    }
+    // The published table alone, once everything is in it: nothing twice, nothing missing.
+    let (done, _, stderr) = crate::role::run(&["compactor", "--lake", location, "--once"], env).await;
+    assert!(done, "{stderr}");
+    assert!(lake.snapshot().await.unwrap().pending.is_empty());
+    check(&lake, &known, rounds()).await;
+    let acknowledged = known.acknowledged.lock().len();
+    println!("{acknowledged} events acknowledged in {} rounds", rounds());
+    assert!(acknowledged > 100, "the clients got hardly anything through: {acknowledged}");
+}
+
+/// Starts all processes, sends, kills them one by one at random moments.
+async fn run_round(
+    location: &str,
+    env: &[(String, String)],
+    key: &str,
+    known: &Arc<Known>,
+    rng: &mut StdRng,
+    two_compactors: bool,
+) {
+    let collector = ["collector", "--lake", location, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let compactor = [
+        "compactor",
+        "--lake",
+        location,
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--publish-cron",
+        "* * * * * *",
+        "--merge-cron",
+        "* * * * * *",
+        "--vacuum-cron",
+        "* * * * * *",
+        "--raw-grace",
+        "0s",
+    ];
+    let (first, second) =
+        tokio::join!(Role::start(&collector, env, "collector"), Role::start(&collector, env, "collector"),);
+    let urls = Arc::new([first.url("collector"), second.url("collector")]);
+    let mut victims = vec![first, second];
+    for _ in 0..if two_compactors { 2 } else { 1 } {
+        victims.push(Role::start(&compactor, env, "compactor").await);
+    }
+
+    let stopped = Arc::new(AtomicBool::new(false));
+    let mut senders = JoinSet::new();
+    for _ in 0..4 {
+        let (urls, key, known, stopped) = (urls.clone(), key.to_owned(), known.clone(), stopped.clone());
+        let mut rng = StdRng::seed_from_u64(rng.random());
+        senders.spawn(async move { send_until(&stopped, &urls[..], &key, &known, &mut rng).await });
+    }
+    while !victims.is_empty() {
+        sleep(Duration::from_millis(rng.random_range(50..600))).await;
+        let victim = victims.swap_remove(rng.random_range(0..victims.len()));
+        victim.kill().await;
+    }
+    stopped.store(true, Ordering::Relaxed);
+    senders.join_all().await;
+}
+
+async fn send_until(stopped: &AtomicBool, urls: &[String], key: &str, known: &Known, rng: &mut StdRng) {
+    let client = client();
+    while !stopped.load(Ordering::Relaxed) {
+        let again = known.open.lock().pop();
+        let ids = again.unwrap_or_else(|| {
+            let count = rng.random_range(1..20);
+            let first = known.next_id.fetch_add(count, Ordering::Relaxed);
+            (first..first + count).map(|id| format!("event-{id}")).collect()
+        });
+        let body = Json::Array(events(ids.clone()));
+        match post(&client, &urls[rng.random_range(0..urls.len())], key, &body).await {
+            Ok(response) if response.status() == StatusCode::ACCEPTED => known.acknowledged.lock().extend(ids),
+            Ok(response) if response.status().is_client_error() => {
+                panic!("{}: {}", response.status(), response.text().await.unwrap_or_default())
+            }
+            _ => {
+                known.open.lock().push(ids);
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+/// Every acknowledged id is there exactly once, and no id is there twice.
+async fn check(lake: &Lake, known: &Known, round: u64) {
+    let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
+    let session = engine.view().await.unwrap().session(&Scope::Lake).unwrap();
+    let answer = session.query("SELECT event_id FROM events", &[]).await.unwrap();
+    let mut found: HashMap<[u8; 16], u64> = HashMap::new();
+    for batch in &answer.batches {
+        let ids = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Binary).unwrap();
+        let ids = arrow::array::AsArray::as_binary::<i32>(&*ids);
+        for id in ids.iter().flatten() {
+            *found.entry(id.try_into().unwrap()).or_default() += 1;
+        }
+    }
+    let doubled = found.values().filter(|&&times| times > 1).count();
+    assert_eq!(doubled, 0, "round {round}: ids that are there more than once");
+    let acknowledged = known.acknowledged.lock();
+    let lost: Vec<&String> =
+        acknowledged.iter().filter(|id| !found.contains_key(&lake::EventId::from_client(id).0)).collect();
+    assert!(
+        lost.is_empty(),
+        "round {round}: {} of {} acknowledged events are lost: {lost:?}",
+        lost.len(),
+        acknowledged.len()
+    );
+    let sent = known.next_id.load(Ordering::Relaxed) as usize;
+    assert!(found.len() <= sent, "round {round}: {} events, {sent} sent", found.len());
+}

@@ -1,0 +1,15 @@
+//! The whole line, from an HTTP request to the cached report: in one process, in many, on a local disk, on an
+//! S3 API, with a real Memcached, with processes killed, and read by other engines.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod bad_input;
+mod clients;
+mod exactly_once;
+mod kill;
+mod memcached;
+mod other_engines;
+mod role;
+mod s3_server;
+mod visibility;
+mod world;

@@ -1,0 +1,93 @@
+//! A role as a process of its own, as an operator runs it.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// The built binary.
+pub const DEWPOND: &str = env!("CARGO_BIN_EXE_dewpond");
+
+/// The directory of the metrics.
+pub fn queries_dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../queries")
+}
+
+/// A running role. Killed with SIGKILL when it is dropped.
+pub struct Role {
+    child: Child,
+    /// The address that each part said it listens on, by the part's name.
+    addresses: Vec<(String, String)>,
+}
+
+impl Role {
+    /// Starts the binary and waits until it says that `part` is up.
+    pub async fn start(args: &[&str], env: &[(String, String)], part: &str) -> Self {
+        let mut child = command(args, env).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut addresses = Vec::new();
+        let up = timeout(Duration::from_secs(60), async {
+            let mut log = String::new();
+            while let Some(line) = lines.next_line().await.unwrap() {
+                log += &format!("{line}\n");
+                let Some((said, fields)) = line.split_once(" is up") else { continue };
+                let name = said.rsplit(' ').next().unwrap().to_owned();
+                let listen = fields.split_whitespace().find_map(|field| field.strip_prefix("listen="));
+                addresses.push((name.clone(), listen.unwrap_or_default().to_owned()));
+                if name == part {
+                    return Ok(());
+                }
+            }
+            Err(log)
+        });
+        match up.await {
+            Ok(Ok(())) => {}
+            Ok(Err(log)) => panic!("{args:?} ended before {part} was up:\n{log}"),
+            Err(_) => panic!("{args:?} did not say within a minute that {part} is up"),
+        }
+        // Whoever stops reading a pipe stops the writer in the end.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, addresses }
+    }
+
+    /// The URL of a part.
+    pub fn url(&self, part: &str) -> String {
+        let found = self.addresses.iter().find(|(name, _)| name == part);
+        format!("http://{}", found.unwrap_or_else(|| panic!("{part} is not among {:?}", self.addresses)).1)
+    }
+
+    /// SIGKILL: no destructor, no flush, nothing.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM, and what became of it.
+    pub async fn stop(mut self) -> std::process::ExitStatus {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        timeout(Duration::from_secs(60), self.child.wait()).await.expect("a role ends within a minute").unwrap()
+    }
+}
+
+/// Runs the binary to its end. Returns whether it succeeded, its standard output and its standard error.
+pub async fn run(args: &[&str], env: &[(String, String)]) -> (bool, String, String) {
+    let output = timeout(Duration::from_secs(120), command(args, env).output()).await.expect("it ends").unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+/// Runs the binary to its end, which must be a success, and returns its standard output.
+pub async fn run_well(args: &[&str], env: &[(String, String)]) -> String {
+    let (succeeded, stdout, stderr) = run(args, env).await;
+    assert!(succeeded, "{args:?} failed:\n{stderr}");
+    stdout
+}
+
+fn command(args: &[&str], env: &[(String, String)]) -> Command {
+    let mut command = Command::new(DEWPOND);
+    command.args(args).envs(env.iter().cloned()).env("NO_COLOR", "1").env("DEWPOND_LOG", "info").kill_on_drop(true);
+    command
+}

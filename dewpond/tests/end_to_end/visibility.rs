@@ -1,0 +1,76 @@
+//! A query sees what was acknowledged before it, and the compactor changes no answer.
+
+use chrono::{TimeDelta, Utc};
+use lake::EVENTS;
+use serde_json::{Value as Json, json};
+
+use crate::clients::{client, post_accepted};
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_seen_right_after_its_acknowledgement_with_the_compactor_off_and_on() {
+    let world = World::start(1).await;
+    let client = client();
+    for n in 0..10 {
+        post_accepted(&client, &world.collectors[0], &world.key, &json!({"name": "page_view"})).await;
+        assert_eq!(world.number("SELECT count(*) FROM events").await, n + 1);
+        if n % 3 == 2 {
+            world.compactor.publish().await.unwrap();
+            assert_eq!(world.number("SELECT count(*) FROM events").await, n + 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_query_answers_the_same_before_and_after_publish_and_merge() {
+    let world = World::start(2).await;
+    let client = client();
+    let now = Utc::now();
+    for round in 0..24 {
+        let body = Json::Array(traffic(round, now));
+        post_accepted(&client, &world.collectors[round % 2], &world.key, &body).await;
+        if round % 5 == 0 {
+            // The acknowledgement was lost: the same again, elsewhere.
+            post_accepted(&client, &world.collectors[(round + 1) % 2], &world.key, &body).await;
+        }
+        if round % 2 == 1 && round < 23 {
+            world.compactor.publish().await.unwrap();
+        }
+    }
+    // Of five names one is a ping, which is no event of its own.
+    let as_of = Utc::now();
+    let before = world.answers(as_of).await;
+    assert!(before.iter().any(|(name, rows)| name == "events" && rows[0][0] == json!(24 * 40)), "{before:?}");
+
+    assert!(world.compactor.publish().await.unwrap().rows_published > 0);
+    assert_eq!(world.answers(as_of).await, before, "after publish");
+
+    let files_before = world.lake.table(&EVENTS).load().await.unwrap().files.len();
+    let merged = world.compactor.merge().await.unwrap();
+    assert!(merged.files_in > merged.files_out, "{merged:?} of {files_before} files");
+    assert_eq!(world.answers(as_of).await, before, "after merge");
+
+    world.compactor.vacuum().await.unwrap();
+    assert_eq!(world.answers(as_of).await, before, "after vacuum");
+}
+
+/// Fifty events of many kinds over the last two days.
+fn traffic(round: usize, now: chrono::DateTime<Utc>) -> Vec<Json> {
+    const NAMES: [&str; 5] = ["page_view", "object_in_view", "page_ping", "purchase", "object_interaction"];
+    (0..50)
+        .map(|n| {
+            let seed = round * 50 + n;
+            let at = now - TimeDelta::seconds((seed * 7_919 % 172_000) as i64 + 60);
+            json!({
+                "event_id": format!("event-{seed}"),
+                "name": NAMES[seed % NAMES.len()],
+                "timestamp": at.to_rfc3339(),
+                "anonymous_id": if seed % 11 == 0 { Json::Null } else { json!(format!("visitor-{}", seed * 31 % 97)) },
+                "session_id": if seed % 3 == 0 { json!(format!("session-{}", seed % 40)) } else { Json::Null },
+                "url": format!("https://shop.example/page-{}?q={seed}", seed % 17),
+                "revenue": if seed % 5 == 3 { json!(seed as f64 / 100.0) } else { Json::Null },
+                "properties": {"n": n},
+            })
+        })
+        .collect()
+}
