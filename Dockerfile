@@ -1,0 +1,50 @@
+# syntax=docker/dockerfile:1
+#
+# One image for every role: docker-compose.yml picks the role by its command.
+#
+#   docker build --tag dewpond .
+#   docker run --rm --volume dewpond:/lake dewpond site add shop --lake /lake
+#   docker run --rm --volume dewpond:/lake --publish 8080:8080 dewpond \
+#     collector --lake /lake --listen 0.0.0.0:8080
+
+FROM rust:1.95-slim-bookworm AS builder
+WORKDIR /build
+
+# Nothing is installed here. The C parts (aws-lc, ring, zstd, mimalloc, blake3) build with the gcc that the
+# image brings: no make, cmake, C++ or libssl. A crate that asks for one of those should be looked at before
+# this file is.
+COPY . .
+
+# The caches outlive the layer, so a change of one line does not compile DataFusion again. They are not part
+# of the image: the binary has to be copied out within the same step.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target,sharing=locked \
+    cargo build --release --locked --package dewpond \
+    && install -D target/release/dewpond /out/dewpond
+
+# The same Debian as the builder: the binary needs a glibc at least as new as the one it was linked with.
+FROM debian:bookworm-slim
+
+# The certificates are for object stores that speak https.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
+
+# By number in USER, so that Kubernetes' runAsNonRoot can tell that it is not root. /lake is for a lake on a
+# local disk: a fresh volume mounted there takes over this owner.
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin dewpond \
+    && install --directory --owner=dewpond --group=dewpond /lake
+
+COPY --from=builder /out/dewpond /usr/local/bin/dewpond
+COPY queries/ /queries/
+
+# The default, `queries`, is relative to the repository.
+ENV DEWPOND_QUERIES=/queries
+
+USER 10001:10001
+WORKDIR /lake
+
+# No HEALTHCHECK: the image also runs commands that come to an end, such as `dewpond query`. Whoever starts a
+# role knows its admin port, and asks it with `dewpond health --admin 127.0.0.1:9090`.
+ENTRYPOINT ["dewpond"]
+CMD ["--help"]
