@@ -1,0 +1,211 @@
+//! Durable events a second: the collector against a server that parses the same requests and drops them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use chrono::Utc;
+use lake::Lake;
+
+use crate::lake_of::SITE;
+use crate::load::{self, Answers, Load};
+use crate::machine::{self, Usage, Watch};
+use crate::server::Server;
+
+/// The sizes of requests that are worth comparing: trackers send one event at a time, servers many.
+pub(crate) const BATCHES: [usize; 2] = [1, 100];
+
+/// What to send to both servers.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Flags {
+    /// How long each server is measured, after a fifth of it to warm up.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    seconds: u64,
+
+    /// Connections with one request under way on each; several numbers for several measurements. Chosen by the
+    /// size of a request if not given.
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    connections: Vec<u32>,
+
+    /// Events of a request.
+    #[arg(long, default_value_t = 1, value_name = "EVENTS")]
+    batch: usize,
+
+    /// The collector's flush interval; its default for a local disk if not given.
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    flush: Option<Duration>,
+
+    /// Measurements of each server, in turns; the one with the most requests counts.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    runs: u32,
+}
+
+impl Flags {
+    /// What `all` measures.
+    pub(crate) fn of(batch: usize, short: bool) -> Self {
+        let connections = match (batch, short) {
+            (1, true) => vec![64, 1_024],
+            (_, true) => vec![64],
+            _ => vec![],
+        };
+        let (seconds, runs) = if short { (3, 1) } else { (10, 3) };
+        Self { seconds, connections, batch, flush: None, runs }
+    }
+
+    fn connections(&self) -> &[u32] {
+        match (self.connections.as_slice(), self.batch) {
+            ([], 1) => &[64, 1_024, 4_096],
+            ([], _) => &[8, 64, 256],
+            (chosen, _) => chosen,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Drop,
+    Collector,
+}
+
+/// One server under one load.
+struct Measured {
+    answers: Answers,
+    seconds: f64,
+    batch: usize,
+    server: Usage,
+    generator_cpu: Duration,
+    others_cores: f64,
+}
+
+impl Measured {
+    fn requests_per_s(&self) -> f64 {
+        self.answers.requests as f64 / self.seconds
+    }
+
+    fn events_per_s(&self) -> f64 {
+        self.requests_per_s() * self.batch as f64
+    }
+
+    /// Of the server, µs. What it costs, whoever else is on the machine.
+    fn cpu_us_per_event(&self) -> f64 {
+        self.server.cpu.as_secs_f64() * 1e6 / self.events() as f64
+    }
+
+    fn generator_us_per_event(&self) -> f64 {
+        self.generator_cpu.as_secs_f64() * 1e6 / self.events() as f64
+    }
+
+    fn events(&self) -> u64 {
+        self.answers.acknowledged * self.batch as u64
+    }
+}
+
+/// Measures both servers and prints a table.
+pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
+    println!(
+        "### Ingest, {} per request\n",
+        if flags.batch == 1 { "one event".into() } else { format!("{} events", flags.batch) }
+    );
+    println!(
+        "| connections | server | requests/s | events/s | ack p50 ms | p99 ms | max ms | server CPU µs/event | \
+         generator CPU µs/event | memory MiB | at most MiB | others' cores |"
+    );
+    println!("|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    for &connections in flags.connections() {
+        let (mut baseline, mut collector) = (None, None);
+        for _ in 0..flags.runs.max(1) {
+            keep_faster(&mut baseline, measure(Kind::Drop, flags, connections, dir).await?);
+            keep_faster(&mut collector, measure(Kind::Collector, flags, connections, dir).await?);
+        }
+        let (Some(baseline), Some(collector)) = (baseline, collector) else { bail!("nothing was measured") };
+        print_row(connections, "parse and drop", &baseline);
+        print_row(connections, "collector", &collector);
+        println!(
+            "| {connections} | **collector / drop** | **{share:.2}** | **{share:.2}** | | | | **{:.2}** | | | | |",
+            collector.cpu_us_per_event() / baseline.cpu_us_per_event(),
+            share = collector.requests_per_s() / baseline.requests_per_s(),
+        );
+    }
+    println!("\nEvery acknowledged event was found in the lake exactly once.\n");
+    Ok(())
+}
+
+fn keep_faster(best: &mut Option<Measured>, new: Measured) {
+    if best.as_ref().is_none_or(|best| best.requests_per_s() < new.requests_per_s()) {
+        *best = Some(new);
+    }
+}
+
+fn print_row(connections: u32, name: &str, measured: &Measured) {
+    const MIB: f64 = (1 << 20) as f64;
+    println!(
+        "| {connections} | {name} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} |",
+        measured.requests_per_s(),
+        measured.events_per_s(),
+        measured.answers.time_ms(0.5),
+        measured.answers.time_ms(0.99),
+        measured.answers.time_ms(1.0),
+        measured.cpu_us_per_event(),
+        measured.generator_us_per_event(),
+        measured.server.rss_bytes as f64 / MIB,
+        measured.server.rss_bytes_max as f64 / MIB,
+        measured.others_cores,
+    );
+}
+
+/// Starts a server with a lake of its own, loads it, and looks for the events.
+async fn measure(kind: Kind, flags: &Flags, connections: u32, dir: &Path) -> anyhow::Result<Measured> {
+    let lake_dir = tempfile::tempdir_in(dir)?;
+    let location = lake_dir.path().to_string_lossy().into_owned();
+    let lake = Lake::open(&location, [])?;
+    let write_key = lake.add_site(SITE, Utc::now()).await?.write_key;
+    let server = match kind {
+        Kind::Drop => Server::start(["serve-drop"]).await?,
+        Kind::Collector => {
+            let mut args = vec!["serve-collector".to_owned(), "--lake".to_owned(), location];
+            if let Some(flush) = flags.flush {
+                args.extend(["--flush-after".to_owned(), humantime::format_duration(flush).to_string()]);
+            }
+            Server::start(args).await?
+        }
+    };
+    let seconds = Duration::from_secs(flags.seconds.max(1));
+    let load =
+        Load { address: server.address, write_key, connections, batch: flags.batch, warm_up: seconds / 5, seconds };
+    let (watch, server_before) = (Watch::start()?, server.usage()?);
+    let generator_before = machine::usage(std::process::id())?;
+    let answers = load::send(load).await?;
+    let server_after = server.usage()?;
+    let generator_cpu = machine::usage(std::process::id())?.cpu - generator_before.cpu;
+    let measured = Measured {
+        answers,
+        seconds: seconds.as_secs_f64(),
+        batch: flags.batch,
+        server: server_after,
+        generator_cpu,
+        others_cores: watch.others_cores(server_after.cpu - server_before.cpu + generator_cpu)?,
+    };
+    server.stop().await?;
+    if measured.answers.refused > 0 {
+        eprintln!("{} requests were refused; they do not count", measured.answers.refused);
+    }
+    if matches!(kind, Kind::Collector) {
+        verify(&lake, &measured).await?;
+    }
+    Ok(measured)
+}
+
+/// Makes sure that what was acknowledged is in the lake, each event once.
+async fn verify(lake: &Lake, measured: &Measured) -> anyhow::Result<()> {
+    let snapshot = lake.snapshot().await?;
+    let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
+    ensure!(!found.repeated, "an event is in the lake twice");
+    // A request that was refused may have landed all the same: nobody was told that it had not.
+    let refused = measured.answers.refused * measured.batch as u64;
+    let (acknowledged, rows) = (measured.events(), found.rows);
+    ensure!(
+        (acknowledged..=acknowledged + refused).contains(&rows),
+        "{acknowledged} events were acknowledged and {rows} are in the lake"
+    );
+    Ok(())
+}

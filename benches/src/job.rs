@@ -1,0 +1,194 @@
+//! The report over a large lake, against the scan of one column: what the job costs above reading.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use analytics::{Analytics, AnalyticsSettings, to_json_rows};
+use anyhow::{Context, bail, ensure};
+use chrono::{TimeDelta, Utc};
+use engine::{Engine, EngineSettings, Scope};
+use lake::Lake;
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+use crate::lake_of::{self, SITE, last_day, midnight};
+use crate::machine::{self, Watch};
+use crate::parse_count;
+
+/// Days that the events are spread over: the range of the report.
+const DAYS: u64 = 30;
+
+/// The baseline: every row, one column of eight bytes, no work to speak of.
+const SCAN: &str = "SELECT sum(visitor_id) FROM events";
+
+/// What to report on.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Flags {
+    /// Events in the lake, over 30 days.
+    #[arg(long, default_value = "10_000_000", value_parser = parse_count, value_name = "N")]
+    events: u64,
+
+    /// Visitors that the events are of, at most.
+    #[arg(long, default_value = "1_000_000", value_parser = parse_count, value_name = "N")]
+    visitors: u64,
+
+    /// Directory of the metrics.
+    #[arg(long, default_value = "queries", value_name = "DIR")]
+    queries: PathBuf,
+
+    /// Runs of the job, and of the scan; the first and the fastest are shown.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    runs: usize,
+}
+
+impl Flags {
+    /// What `all` measures.
+    pub(crate) fn of(short: bool) -> Self {
+        let (events, visitors) = if short { (1_000_000, 100_000) } else { (10_000_000, 1_000_000) };
+        Self { events, visitors, queries: "queries".into(), runs: 3 }
+    }
+}
+
+/// The job's process.
+#[derive(clap::Args)]
+pub(crate) struct ChildFlags {
+    /// The lake to report on.
+    #[arg(long)]
+    lake: PathBuf,
+
+    #[arg(long)]
+    queries: PathBuf,
+
+    #[arg(long)]
+    runs: usize,
+
+    #[command(flatten)]
+    engine: EngineSettings,
+}
+
+/// What the job's process found.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    runs: Vec<Run>,
+    scans_ms: Vec<f64>,
+    /// What the scan answered.
+    scanned: i64,
+    rss_bytes_max: u64,
+}
+
+/// One run of the job.
+#[derive(Serialize, Deserialize)]
+struct Run {
+    /// The whole of it: the report of the lake, that of its one site, and the history.
+    total_ms: f64,
+    /// The metrics of the lake's report.
+    metrics_ms: BTreeMap<String, i64>,
+    /// Cores that others kept busy meanwhile.
+    others_cores: f64,
+}
+
+impl Run {
+    /// The lake's report alone.
+    fn report_ms(&self) -> f64 {
+        self.metrics_ms.values().sum::<i64>() as f64
+    }
+}
+
+/// Makes a lake, reports on it in another process, and prints a table.
+pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
+    let lake_dir = tempfile::tempdir_in(dir)?;
+    let lake = Lake::open(&lake_dir.path().to_string_lossy(), [])?;
+    lake.ensure_site(SITE, Utc::now()).await?;
+    let started = Instant::now();
+    let held = lake_of::published_days(&lake, flags.events, DAYS, flags.visitors).await?;
+    println!("### The job on {} events\n", held.rows);
+    println!(
+        "{} files, {:.0} MB, {:.1} bytes an event; made in {:.0} s.\n",
+        held.files,
+        held.bytes as f64 / 1e6,
+        held.bytes as f64 / held.rows as f64,
+        started.elapsed().as_secs_f64()
+    );
+    let found = start_child(flags, lake_dir.path()).await?;
+    ensure!(found.scanned == held.visitor_ids_sum, "the scan did not see the events that were written");
+    print(&found)
+}
+
+fn print(found: &Found) -> anyhow::Result<()> {
+    let scan_ms = found.scans_ms.iter().copied().reduce(f64::min).context("nothing was scanned")?;
+    let first = found.runs.first().context("the job never ran")?;
+    let fastest = found.runs.iter().min_by(|a, b| a.total_ms.total_cmp(&b.total_ms)).context("the job never ran")?;
+    println!("| | first run ms | fastest run ms | fastest / scan |\n|---|--:|--:|--:|");
+    println!("| scan: `{SCAN}` | | {scan_ms:.0} | 1.0 |");
+    for (metric, ms) in &fastest.metrics_ms {
+        println!("| {metric} | {} | {ms} | {:.1} |", first.metrics_ms[metric], *ms as f64 / scan_ms);
+    }
+    let row = |name, of: fn(&Run) -> f64| {
+        println!("| **{name}** | **{:.0}** | **{:.0}** | **{:.1}** |", of(first), of(fastest), of(fastest) / scan_ms);
+    };
+    row("report of the lake", Run::report_ms);
+    row("whole run: lake and one site", |run| run.total_ms);
+    println!("| *others' cores meanwhile* | {:.2} | {:.2} | |", first.others_cores, fastest.others_cores);
+    println!("\nMemory of the job's process at most: {:.0} MiB.\n", found.rss_bytes_max as f64 / (1 << 20) as f64);
+    Ok(())
+}
+
+/// A process of its own, so that its memory is the job's and not the generator's.
+async fn start_child(flags: &Flags, lake: &Path) -> anyhow::Result<Found> {
+    let child = Command::new(std::env::current_exe()?)
+        .args(["run-job", "--runs", &flags.runs.max(1).to_string()])
+        .arg("--lake")
+        .arg(lake)
+        .arg("--queries")
+        .arg(&flags.queries)
+        .stderr(std::process::Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    if !child.status.success() {
+        bail!("the job's process ended with {}", child.status);
+    }
+    serde_json::from_slice(&child.stdout).context("the job's process said something else than its times")
+}
+
+/// Runs the job and the scan, and prints their times as JSON.
+pub(crate) async fn run_child(flags: &ChildFlags) -> anyhow::Result<()> {
+    let lake = Lake::open(&flags.lake.to_string_lossy(), [])?;
+    let engine = Engine::new(lake, &flags.engine)?;
+    let settings = AnalyticsSettings {
+        queries: flags.queries.clone(),
+        cron: String::new(),
+        memcached: None,
+        memcached_timeout: Duration::ZERO,
+        metric_timeout: Duration::from_secs(600),
+    };
+    // The report's range ends now: let it be the end of the lake's last day.
+    let now = midnight(last_day()) + TimeDelta::days(1) - TimeDelta::seconds(1);
+    let analytics = Analytics::new(engine.clone(), settings, Arc::new(move || now));
+    let (mut runs, mut scans_ms, mut scanned) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..flags.runs {
+        let (watch, before, started) = (Watch::start()?, own_cpu()?, Instant::now());
+        let report = analytics.run().await?;
+        let total_ms = started.elapsed().as_secs_f64() * 1e3;
+        if let Some((name, metric)) = report.metrics.iter().find(|(_, metric)| metric.error.is_some()) {
+            bail!("{name} failed: {}", metric.error.as_deref().unwrap_or_default());
+        }
+        let metrics_ms = report.metrics.into_iter().map(|(name, metric)| (name, metric.duration_ms)).collect();
+        runs.push(Run { total_ms, metrics_ms, others_cores: watch.others_cores(own_cpu()? - before)? });
+
+        let session = engine.view().await?.session(&Scope::Lake)?;
+        let started = Instant::now();
+        let answer = session.query(SCAN, &[]).await?;
+        scans_ms.push(started.elapsed().as_secs_f64() * 1e3);
+        scanned = to_json_rows(&answer)?[0][0].as_i64().context("the scan's answer is no number")?;
+    }
+    let rss_bytes_max = machine::usage(std::process::id())?.rss_bytes_max;
+    println!("{}", serde_json::to_string(&Found { runs, scans_ms, scanned, rss_bytes_max })?);
+    Ok(())
+}
+
+fn own_cpu() -> anyhow::Result<Duration> {
+    Ok(machine::usage(std::process::id())?.cpu)
+}

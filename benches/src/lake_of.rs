@@ -1,0 +1,246 @@
+//! Lakes of any size: visitors' events as the collector and the compactor would have left them, made without
+//! either.
+
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use lake::{
+    Change, CommitKind, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableFile, TableWriter,
+    visitor_id,
+};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use uuid::Uuid;
+
+/// The site of all events.
+pub(crate) const SITE: &str = "default";
+
+/// The last day of every lake. Fixed, so that the same numbers make the same lake.
+pub(crate) fn last_day() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 3, 31).expect("March has 31 days")
+}
+
+/// Rows that are handed to a file at a time.
+const CHUNK_ROWS: usize = 8_192;
+
+/// Pages of the site; earlier ones are seen more.
+const PAGES: u32 = 400;
+
+/// Which events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traffic {
+    /// How many.
+    pub(crate) events: u64,
+    /// Different visitors to choose from. A few come often, most once or twice.
+    pub(crate) visitors: u64,
+    /// The first moment.
+    pub(crate) from: DateTime<Utc>,
+    /// The moment after the last.
+    pub(crate) until: DateTime<Utc>,
+    /// Other seeds make other events.
+    pub(crate) seed: u64,
+}
+
+/// What a lake holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) rows: u64,
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+    /// The sum of all visitor ids, as SQL adds them: wrapping.
+    pub(crate) visitor_ids_sum: i64,
+}
+
+/// Publishes `events` over the last `days` days: one sorted file a day, as merges leave them.
+pub(crate) async fn published_days(lake: &Lake, events: u64, days: u64, visitors: u64) -> anyhow::Result<Held> {
+    let writes = (0..days).map(|back| {
+        let (from, lake) = (midnight(last_day() - Days::new(back)), lake.clone());
+        let until = from + TimeDelta::days(1);
+        // What does not divide evenly falls on the last days.
+        let events = events / days + u64::from(back < events % days);
+        let traffic = Traffic { events, visitors, from, until, seed: back };
+        async move { tokio::spawn(async move { write_sorted(&lake, traffic).await }).await? }
+    });
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    let written: Vec<(TableFile, i64)> = stream::iter(writes).buffer_unordered(cores).try_collect().await?;
+    publish(lake, written).await
+}
+
+/// Publishes events of one day as one sorted file.
+pub(crate) async fn published(lake: &Lake, traffic: Traffic) -> anyhow::Result<Held> {
+    let written = write_sorted(lake, traffic).await?;
+    publish(lake, vec![written]).await
+}
+
+/// Leaves events as raw files that wait to be published.
+pub(crate) async fn pending(lake: &Lake, traffic: Traffic, file_rows: usize) -> anyhow::Result<()> {
+    let mut rng = StdRng::seed_from_u64(traffic.seed);
+    let mut visits = rows(traffic, &mut rng);
+    visits.sort_unstable_by_key(|row| row.at_us);
+    let id = uuid::Builder::from_unix_timestamp_millis(traffic.until.timestamp_millis().max(0) as u64, &rng.random());
+    let mut lane = Lane::start(lake.clone(), LaneId(id.into_uuid()), LaneSettings::default());
+    for chunk in visits.chunks(file_rows) {
+        (lane, _) = lane.append(batch(chunk, &mut rng).encode(), traffic.until).await?;
+    }
+    Ok(())
+}
+
+/// The midnight with which a day begins.
+pub(crate) fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
+}
+
+/// Writes a file. Returns the sum of its visitor ids with it.
+async fn write_sorted(lake: &Lake, traffic: Traffic) -> anyhow::Result<(TableFile, i64)> {
+    let mut rng = StdRng::seed_from_u64(traffic.seed);
+    let mut visits = rows(traffic, &mut rng);
+    visits.sort_unstable_by_key(|row| (row.visitor_id, row.at_us));
+    let mut writer = TableWriter::start(lake, &EVENTS, traffic.from.date_naive())?;
+    for chunk in visits.chunks(CHUNK_ROWS) {
+        writer.write(&batch(chunk, &mut rng).into_batch()).await?;
+    }
+    let visitor_ids_sum = visits.iter().fold(0, |sum: i64, row| sum.wrapping_add(row.visitor_id));
+    Ok((writer.finish().await?, visitor_ids_sum))
+}
+
+async fn publish(lake: &Lake, written: Vec<(TableFile, i64)>) -> anyhow::Result<Held> {
+    let visitor_ids_sum = written.iter().fold(0, |sum: i64, (_, of_file)| sum.wrapping_add(*of_file));
+    let adds: Vec<TableFile> = written.into_iter().map(|(file, _)| file).collect();
+    let held = Held {
+        rows: adds.iter().map(|file| file.rows).sum(),
+        files: adds.len(),
+        bytes: adds.iter().map(|file| file.size_bytes).sum(),
+        visitor_ids_sum,
+    };
+    let table = lake.table(&EVENTS);
+    let base = table.load().await?;
+    let change =
+        Change { kind: CommitKind::Publish, adds, removes: vec![], lanes: vec![], read_dates: Default::default() };
+    table.commit(change, base).await?;
+    Ok(held)
+}
+
+/// An event before it is written out: small, because a day of them is sorted in memory.
+#[derive(Clone, Copy)]
+struct Row {
+    visitor_id: i64,
+    visitor: u64,
+    at_us: i64,
+    page: u32,
+    name: &'static str,
+    from_search: bool,
+}
+
+/// Visits until there are enough events.
+fn rows(traffic: Traffic, rng: &mut StdRng) -> Vec<Row> {
+    let (from_us, until_us) = (traffic.from.timestamp_micros(), traffic.until.timestamp_micros());
+    let wanted = traffic.events as usize;
+    let mut rows = Vec::with_capacity(wanted + 64);
+    while rows.len() < wanted {
+        // Cubing a uniform number makes low visitor numbers frequent.
+        let visitor = (rng.random::<f64>().powi(3) * traffic.visitors as f64) as u64;
+        let visitor_id = visitor_id(SITE, &format!("visitor-{visitor}"));
+        let from_search = rng.random_bool(0.4);
+        let mut at_us = rng.random_range(from_us..until_us);
+        for _ in 0..1 + (rng.random::<f64>().powi(2) * 6.0) as usize {
+            let page = (rng.random::<f64>().powi(3) * f64::from(PAGES)) as u32;
+            let mut push = |name, after_us| {
+                at_us += after_us;
+                // What would lie beyond the range is not there yet.
+                if at_us < until_us {
+                    rows.push(Row { visitor_id, visitor, at_us, page, name, from_search });
+                }
+            };
+            push("page_view", 0);
+            if rng.random_bool(0.5) {
+                push("object_in_view", rng.random_range(1_000_000..5_000_000));
+            }
+            if rng.random_bool(0.4) {
+                push("page_ping", 10_000_000);
+            }
+            if rng.random_bool(0.1) {
+                push("object_interaction", rng.random_range(2_000_000..20_000_000));
+            }
+            if rng.random_bool(0.01) {
+                push("purchase", 30_000_000);
+            }
+            // Now and then somebody comes back from a coffee: a new session.
+            at_us += if rng.random_bool(0.03) { 45 * 60_000_000 } else { rng.random_range(3_000_000..90_000_000) };
+        }
+    }
+    rows.truncate(wanted);
+    rows
+}
+
+fn batch(rows: &[Row], rng: &mut StdRng) -> RawBatch {
+    let mut batch = RawBatch::default();
+    for row in rows {
+        batch.push(&event(row, rng));
+    }
+    batch
+}
+
+fn event(row: &Row, rng: &mut StdRng) -> Event {
+    let text = |text: &str| Some(text.to_owned());
+    let path = if row.page == 0 { "/".to_owned() } else { format!("/catalogue/{}/item-{}", row.page % 20, row.page) };
+    let (browser, browser_version, os, os_version, device) = match row.visitor % 4 {
+        0 => ("Chrome", "142.0.0.0", "Windows 10", "NT 10.0", "desktop"),
+        1 => ("Safari", "18.6", "iPhone", "18.6", "mobile"),
+        2 => ("Firefox", "145.0", "Linux", "", "desktop"),
+        _ => ("Chrome", "142.0.0.0", "Android", "15", "mobile"),
+    };
+    let is_purchase = row.name == "purchase";
+    Event {
+        event_id: EventId(uuid_v7(row.at_us, rng).into_bytes()),
+        site_id: SITE.into(),
+        name: row.name.to_owned(),
+        occurred_at_us: row.at_us,
+        received_at_us: row.at_us + rng.random_range(50_000..2_000_000),
+        visitor_id: Some(row.visitor_id),
+        user_id: row.visitor.is_multiple_of(5).then(|| format!("customer-{}", row.visitor)),
+        anonymous_id: Some(format!("visitor-{}", row.visitor)),
+        url: Some(format!("https://shop.example{path}")),
+        hostname: text("shop.example"),
+        title: Some(format!("Page {}", row.page)),
+        path: Some(path),
+        referrer: row.from_search.then(|| "https://www.google.com/".to_owned()),
+        referrer_host: row.from_search.then(|| "www.google.com".to_owned()),
+        browser: text(browser),
+        browser_version: text(browser_version),
+        os: text(os),
+        os_version: text(os_version).filter(|version| !version.is_empty()),
+        device: text(device),
+        language: text("en"),
+        object: row.name.starts_with("object").then(|| "newsletter-banner".to_owned()),
+        revenue_e4: is_purchase.then(|| rng.random_range(90_000..990_000)),
+        currency: is_purchase.then(|| "EUR".to_owned()),
+        is_bot: row.visitor % 50 == 49,
+        protocol: "native",
+        ..Event::default()
+    }
+}
+
+fn uuid_v7(at_us: i64, rng: &mut StdRng) -> Uuid {
+    uuid::Builder::from_unix_timestamp_millis((at_us / 1_000).max(0) as u64, &rng.random()).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lake_holds_what_was_asked_for() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        let held = published_days(&lake, 1_003, 4, 100).await.unwrap();
+        assert_eq!((held.rows, held.files), (1_003, 4));
+        let from = midnight(last_day());
+        let traffic = Traffic { events: 50, visitors: 10, from, until: from + TimeDelta::hours(1), seed: 9 };
+        pending(&lake, traffic, 20).await.unwrap();
+        let snapshot = lake.snapshot().await.unwrap();
+        assert_eq!((snapshot.events.rows(), snapshot.pending.len()), (1_003, 3));
+        let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
+        assert_eq!((found.rows, found.repeated, found.keys.len()), (50, false, 0));
+    }
+}

@@ -1,0 +1,166 @@
+//! The load generator: keep-alive HTTP/1.1 over plain sockets, one request under way on each connection.
+//!
+//! It runs on one thread, because it shares the machine with the server. A connection sends its next request
+//! when it has the answer to the last one, so that the server is as busy as the connections can make it and
+//! the time of an answer grows with their number.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use chrono::Utc;
+use futures::future::try_join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::request::Request;
+
+/// Answers are a few hundred bytes.
+const ANSWER_BYTES_MAX: usize = 4 * 1_024;
+
+/// What to send.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) address: SocketAddr,
+    pub(crate) write_key: String,
+    pub(crate) connections: u32,
+    /// Events of a request.
+    pub(crate) batch: usize,
+    /// Sending before anything is measured.
+    pub(crate) warm_up: Duration,
+    /// Sending that is measured.
+    pub(crate) seconds: Duration,
+}
+
+/// What came back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers {
+    /// Requests acknowledged while measuring.
+    pub(crate) requests: u64,
+    /// Requests acknowledged at any time, those of the warm-up and of the end among them.
+    pub(crate) acknowledged: u64,
+    /// Requests that were answered with anything else.
+    pub(crate) refused: u64,
+    /// Times of acknowledgements while measuring, in µs, ascending.
+    times_us: Vec<u32>,
+}
+
+impl Answers {
+    /// The time, in ms, that a share of the acknowledgements kept within.
+    pub(crate) fn time_ms(&self, share: f64) -> f64 {
+        let last = self.times_us.len().saturating_sub(1);
+        let at = (self.times_us.len() as f64 * share) as usize;
+        self.times_us.get(at.min(last)).map_or(0.0, |us| f64::from(*us) / 1e3)
+    }
+
+    fn merge(mut self, other: Self) -> Self {
+        self.requests += other.requests;
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.times_us.extend(other.times_us);
+        self
+    }
+}
+
+/// Sends a load from a thread of its own. Every request that was begun is waited for.
+pub(crate) async fn send(load: Load) -> anyhow::Result<Answers> {
+    let sending = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(send_all(&load))
+    });
+    sending.await?
+}
+
+async fn send_all(load: &Load) -> anyhow::Result<Answers> {
+    let mut streams = Vec::new();
+    for _ in 0..load.connections {
+        // One after the other: together they would not fit into the queue of a listener.
+        let stream = TcpStream::connect(load.address).await.context("could not connect; `ulimit -n` may be too low")?;
+        stream.set_nodelay(true)?;
+        streams.push(stream);
+    }
+    let from = Instant::now() + load.warm_up;
+    let until = from + load.seconds;
+    let senders = streams.into_iter().zip(0..).map(|(stream, connection)| {
+        let request = Request::new(connection, load.batch, &load.write_key, Utc::now());
+        tokio::spawn(send_on(stream, request, from, until))
+    });
+    let mut answers = Answers::default();
+    for sent in try_join_all(senders).await? {
+        answers = answers.merge(sent?);
+    }
+    answers.times_us.sort_unstable();
+    Ok(answers)
+}
+
+async fn send_on(
+    mut stream: TcpStream,
+    mut request: Request,
+    from: Instant,
+    until: Instant,
+) -> anyhow::Result<Answers> {
+    let mut answers = Answers::default();
+    let mut buffer = vec![0; ANSWER_BYTES_MAX];
+    loop {
+        let started = Instant::now();
+        if started >= until {
+            return Ok(answers);
+        }
+        stream.write_all(request.renewed()).await.context("the server hung up")?;
+        if read_status(&mut stream, &mut buffer).await? != 202 {
+            answers.refused += 1;
+            continue;
+        }
+        let ended = Instant::now();
+        answers.acknowledged += 1;
+        if ended >= from && ended < until {
+            answers.requests += 1;
+            answers.times_us.push((ended - started).as_micros().try_into().unwrap_or(u32::MAX));
+        }
+    }
+}
+
+/// Reads one answer and returns its status.
+async fn read_status(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<u16> {
+    let mut filled = 0;
+    loop {
+        let read = stream.read(&mut buffer[filled..]).await.context("the server hung up")?;
+        if read == 0 {
+            bail!("the server closed a connection, or its answer is longer than {ANSWER_BYTES_MAX} bytes");
+        }
+        filled += read;
+        if let Some((status, length)) = parse_head(&buffer[..filled])
+            && filled >= length
+        {
+            return Ok(status);
+        }
+    }
+}
+
+/// The status of an answer and its length with its body, once its head is complete.
+fn parse_head(answer: &[u8]) -> Option<(u16, usize)> {
+    let head_bytes = answer.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+    let head = std::str::from_utf8(&answer[..head_bytes]).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let body_bytes: usize = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse().ok()?;
+    Some((status, head_bytes + body_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_ends_with_its_body() {
+        let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 3\r\n\r\nabc";
+        assert_eq!(parse_head(answer), Some((202, answer.len())));
+        assert_eq!(parse_head(&answer[..30]), None);
+    }
+
+    #[test]
+    fn a_share_of_the_answers_keeps_within_a_time() {
+        let answers = Answers { times_us: (1..=100).map(|ms| ms * 1_000).collect(), ..Answers::default() };
+        assert_eq!((answers.time_ms(0.5), answers.time_ms(0.99), answers.time_ms(1.0)), (51.0, 100.0, 100.0));
+        assert_eq!(Answers::default().time_ms(0.5), 0.0);
+    }
+}

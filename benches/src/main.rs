@@ -1,0 +1,143 @@
+//! Dewpond's figures: each one beside a baseline that was measured in the same run on the same machine.
+//!
+//! A measurement: a temporary lake on the local disk → the real parts of Dewpond at work on it → a Markdown
+//! table on the standard output. `benches/README.md` says what the figures mean and keeps some.
+
+mod ingest;
+mod job;
+mod lake_of;
+mod load;
+mod machine;
+mod publish;
+mod request;
+mod serve;
+mod server;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tempfile::TempDir;
+use tracing_subscriber::EnvFilter;
+
+/// The one that `dewpond` has: an allocator is a good part of what is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures Dewpond against named baselines.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    /// Where temporary lakes are put: on the disk to be measured. The system's directory for temporary files
+    /// if not given.
+    #[arg(long, global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Durable events a second, against a server that parses and drops.
+    Ingest(ingest::Flags),
+    /// The report over a large lake, against the scan of one column.
+    Job(job::Flags),
+    /// A publish into days that hold rows already, against one into an empty day.
+    Publish(publish::Flags),
+    /// All of them.
+    All {
+        /// In a few minutes, with less of everything.
+        #[arg(long)]
+        short: bool,
+    },
+    /// The collector, in a process of its own.
+    #[command(hide = true)]
+    ServeCollector(serve::CollectorFlags),
+    /// The baseline of the collector, in a process of its own.
+    #[command(hide = true)]
+    ServeDrop,
+    /// The job, in a process of its own.
+    #[command(hide = true)]
+    RunJob(job::ChildFlags),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_logs();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(cli)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    match &cli.what {
+        What::ServeCollector(flags) => return serve::collector(flags).await,
+        What::ServeDrop => return serve::drop().await,
+        What::RunJob(flags) => return job::run_child(flags).await,
+        _ => {}
+    }
+    // Removed with all that is in it when this returns, whichever way.
+    let dir = temporary_dir(cli.dir)?;
+    println!("{}\n", machine::describe(dir.path())?);
+    match cli.what {
+        What::Ingest(flags) => ingest::run(&flags, dir.path()).await,
+        What::Job(flags) => job::run(&flags, dir.path()).await,
+        What::Publish(flags) => publish::run(&flags, dir.path()).await,
+        What::All { short } => {
+            for batch in ingest::BATCHES {
+                ingest::run(&ingest::Flags::of(batch, short), dir.path()).await?;
+            }
+            job::run(&job::Flags::of(short), dir.path()).await?;
+            publish::run(&publish::Flags::of(short), dir.path()).await
+        }
+        What::ServeCollector(_) | What::ServeDrop | What::RunJob(_) => unreachable!("returned above"),
+    }
+}
+
+fn temporary_dir(parent: Option<PathBuf>) -> anyhow::Result<TempDir> {
+    let builder = || {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("dewpond-bench-");
+        builder
+    };
+    match parent {
+        Some(parent) => {
+            builder().tempdir_in(&parent).with_context(|| format!("could not write to {}", parent.display()))
+        }
+        None => builder().tempdir().context("could not make a temporary directory; choose a place with --dir"),
+    }
+}
+
+fn init_logs() {
+    let filter = EnvFilter::try_from_env("DEWPOND_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+/// A number as people type it: `10_000_000`.
+fn parse_count(text: &str) -> Result<u64, String> {
+    text.replace('_', "").parse().map_err(|error| format!("{error}; write it as 10_000_000"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_count_may_have_underscores() {
+        assert_eq!(super::parse_count("10_000_000"), Ok(10_000_000));
+        assert!(super::parse_count("many").is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! A publish into days that hold rows already, against one into an empty day. It should cost the same.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use chrono::{Days, TimeDelta};
+use compactor::{Compactor, CompactorSettings};
+use engine::{Engine, EngineSettings};
+use lake::Lake;
+
+use crate::lake_of::{self, Traffic, last_day, midnight};
+use crate::machine::{self, Watch};
+use crate::parse_count;
+
+/// Rows of a raw file, about what a busy collector writes at a time.
+const RAW_FILE_ROWS: usize = 5_000;
+
+const VISITORS: u64 = 100_000;
+
+/// What to publish, and into what.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Flags {
+    /// Rows that the day holds already; several numbers for several days.
+    #[arg(long, default_value = "1_000_000,4_000_000", value_delimiter = ',', value_parser = parse_count, value_name = "N")]
+    day_rows: Vec<u64>,
+
+    /// Rows to publish, of a minute of that day.
+    #[arg(long, default_value = "50_000", value_parser = parse_count, value_name = "N")]
+    new_rows: u64,
+
+    /// Publishes into each day; the fastest counts.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    runs: u64,
+}
+
+impl Flags {
+    /// What `all` measures.
+    pub(crate) fn of(short: bool) -> Self {
+        let day_rows = if short { vec![250_000] } else { vec![1_000_000, 4_000_000] };
+        Self { day_rows, new_rows: 50_000, runs: 3 }
+    }
+}
+
+/// Publishes into each day and prints a table.
+pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
+    println!("### Publishing {} rows in {} raw files\n", flags.new_rows, flags.new_rows.div_ceil(RAW_FILE_ROWS as u64));
+    println!("| the day holds | publish ms | rows/s | against an empty day | others' cores |\n|--:|--:|--:|--:|--:|");
+    let mut empty_s = None;
+    for day_rows in [0].iter().chain(&flags.day_rows) {
+        let (seconds, others_cores) = measure(*day_rows, flags, dir).await?;
+        let empty_s = *empty_s.get_or_insert(seconds);
+        println!(
+            "| {day_rows} | {:.0} | {:.0} | {:.2} | {others_cores:.2} |",
+            seconds * 1e3,
+            flags.new_rows as f64 / seconds,
+            seconds / empty_s
+        );
+    }
+    println!();
+    Ok(())
+}
+
+/// The seconds of the fastest of some publishes, and the cores that others kept busy meanwhile. Each publish
+/// goes into a day of its own, so that none finds what another has left.
+async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<(f64, f64)> {
+    let lake_dir = tempfile::tempdir_in(dir)?;
+    let lake = Lake::open(&lake_dir.path().to_string_lossy(), [])?;
+    let engine = Engine::new(lake.clone(), &EngineSettings::default())?;
+    let now = midnight(last_day());
+    let compactor = Compactor::new(engine, settings(), Arc::new(move || now));
+    let mut fastest = (f64::INFINITY, 0.0);
+    for run in 0..flags.runs.max(1) {
+        let day = midnight(last_day() - Days::new(run));
+        let evening = day + TimeDelta::hours(18);
+        if day_rows > 0 {
+            let held = Traffic { events: day_rows, visitors: VISITORS, from: day, until: evening, seed: 2 * run };
+            lake_of::published(&lake, held).await?;
+        }
+        let minute = Traffic {
+            events: flags.new_rows,
+            visitors: VISITORS,
+            from: evening - TimeDelta::minutes(1),
+            until: evening,
+            seed: 2 * run + 1,
+        };
+        lake_of::pending(&lake, minute, RAW_FILE_ROWS).await?;
+        let (watch, before, started) = (Watch::start()?, machine::usage(std::process::id())?, Instant::now());
+        let published = compactor.publish().await?;
+        let seconds = started.elapsed().as_secs_f64();
+        let others_cores = watch.others_cores(machine::usage(std::process::id())?.cpu - before.cpu)?;
+        if seconds < fastest.0 {
+            fastest = (seconds, others_cores);
+        }
+        ensure!(
+            published.rows_published == flags.new_rows,
+            "{} rows were pending and {} published",
+            flags.new_rows,
+            published.rows_published
+        );
+    }
+    Ok(fastest)
+}
+
+fn settings() -> CompactorSettings {
+    CompactorSettings {
+        publish_cron: String::new(),
+        merge_cron: String::new(),
+        vacuum_cron: String::new(),
+        merge_target_bytes: 256 << 20,
+        publish_bytes_max: 1 << 30,
+        raw_grace: Duration::from_secs(3_600),
+        replaced_grace: Duration::from_secs(86_400),
+    }
+}
