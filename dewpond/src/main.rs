@@ -16,6 +16,7 @@ mod site;
 mod table;
 mod up;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -95,7 +96,12 @@ async fn run(role: Role) -> anyhow::Result<()> {
 fn init_logs() {
     let filter = EnvFilter::try_from_env("DEWPOND_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,delta_kernel=warn,datafusion=error,tokio_cron_scheduler=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }
 
 #[cfg(test)]

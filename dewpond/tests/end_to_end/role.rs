@@ -88,6 +88,6 @@ pub async fn run_well(args: &[&str], env: &[(String, String)]) -> String {
 
 fn command(args: &[&str], env: &[(String, String)]) -> Command {
     let mut command = Command::new(DEWPOND);
-    command.args(args).envs(env.iter().cloned()).env("NO_COLOR", "1").env("DEWPOND_LOG", "info").kill_on_drop(true);
+    command.args(args).envs(env.iter().cloned()).env("DEWPOND_LOG", "info").kill_on_drop(true);
     command
 }
