@@ -73,17 +73,19 @@ pub async fn latest_report(lake: &Lake, site: Option<&str>) -> Result<Option<Rep
     Ok(best)
 }
 
+/// A row of the table: a metric, its name, and the report it is in.
+type Row<'a> = (&'a Report, &'a String, &'a Metric);
+
 fn to_rows(reports: &[Report]) -> Result<RecordBatch, HistoryError> {
     // The table's order: site (the whole lake first), metric.
     let mut reports: Vec<&Report> = reports.iter().collect();
     reports.sort_by(|a, b| a.site.cmp(&b.site));
-    let rows: Vec<(&Report, &String, &Metric)> = reports
+    let rows: Vec<Row<'_>> = reports
         .into_iter()
         .flat_map(|report| report.metrics.iter().map(move |(name, metric)| (report, name, metric)))
         .collect();
-    let text = |of: &dyn Fn(&(&Report, &String, &Metric)) -> Option<String>| -> ArrayRef {
-        Arc::new(rows.iter().map(of).collect::<StringArray>())
-    };
+    let text =
+        |of: fn(&Row<'_>) -> Option<String>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<StringArray>()) };
     let time = |of: fn(&Report) -> DateTime<Utc>| -> ArrayRef {
         let times = rows.iter().map(|(report, _, _)| of(report).timestamp_micros());
         Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
@@ -92,15 +94,15 @@ fn to_rows(reports: &[Report]) -> Result<RecordBatch, HistoryError> {
         time(|report| report.generated_at),
         time(|report| report.complete_until),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|(report, _, _)| report.lake_version))),
-        text(&|(report, _, _)| report.site.clone()),
-        text(&|(_, name, _)| Some((*name).clone())),
-        text(&|(_, _, metric)| metric.title.clone()),
-        text(&|(_, _, metric)| metric.columns.as_ref().map(to_json)),
-        text(&|(_, _, metric)| metric.rows.as_ref().map(to_json)),
+        text(|(report, _, _)| report.site.clone()),
+        text(|(_, name, _)| Some((*name).clone())),
+        text(|(_, _, metric)| metric.title.clone()),
+        text(|(_, _, metric)| metric.columns.as_ref().map(to_json)),
+        text(|(_, _, metric)| metric.rows.as_ref().map(to_json)),
         Arc::new(
             rows.iter().map(|(_, _, metric)| metric.value.as_ref().and_then(Json::as_f64)).collect::<Float64Array>(),
         ),
-        text(&|(_, _, metric)| metric.error.clone()),
+        text(|(_, _, metric)| metric.error.clone()),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|(_, _, metric)| metric.duration_ms))),
     ];
     Ok(RecordBatch::try_new(REPORTS.file_schema.clone(), columns)?)

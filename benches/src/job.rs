@@ -131,7 +131,9 @@ fn print(found: &Found) -> anyhow::Result<()> {
     row("report of the lake", Run::report_ms);
     row("whole run: lake and one site", |run| run.total_ms);
     println!("| *others' cores meanwhile* | {:.2} | {:.2} | |", first.others_cores, fastest.others_cores);
-    println!("\nMemory of the job's process at most: {:.0} MiB.\n", found.rss_bytes_max as f64 / (1 << 20) as f64);
+    let totals: Vec<String> = found.runs.iter().map(|run| format!("{:.0}", run.total_ms)).collect();
+    println!("\nWhole runs, in order: {} ms.", totals.join(", "));
+    println!("Memory of the job's process at most: {:.0} MiB.\n", found.rss_bytes_max as f64 / (1 << 20) as f64);
     Ok(())
 }
 

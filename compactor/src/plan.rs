@@ -137,7 +137,7 @@ fn pack(date: NaiveDate, files: Vec<&TableFile>, policy: MergePolicy, files_min:
         group.push(file.clone());
     }
     merges.push(Merge { date, files: group });
-    merges.retain(|merge| merge.files.len() >= files_min.min(OPEN_FILES_MAX).max(2));
+    merges.retain(|merge| merge.files.len() >= files_min.clamp(2, OPEN_FILES_MAX));
     merges
 }
 

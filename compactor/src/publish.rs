@@ -84,8 +84,8 @@ struct DateWriter<'a> {
 
 impl DateWriter<'_> {
     async fn write(&mut self, batch: &RecordBatch) -> Result<(), WorkError> {
-        let dates = batch["date"].clone();
-        for rows in partition(&[dates.clone()])?.ranges() {
+        let dates = &batch["date"];
+        for rows in partition(std::slice::from_ref(dates))?.ranges() {
             let date = dates.as_primitive::<Date32Type>().value_as_date(rows.start).ok_or_else(|| {
                 WorkError::Lake(LakeError::Refused { reason: "an event lies outside the calendar".into() })
             })?;

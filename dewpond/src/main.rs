@@ -38,7 +38,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Role {
     /// Run all roles in one process.
-    Up(up::Flags),
+    Up(Box<up::Flags>),
     /// Take events over HTTP and make them durable.
     Collector(collector_role::Flags),
     /// Publish, merge and vacuum the lake on a schedule.
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
 
 async fn run(role: Role) -> anyhow::Result<()> {
     match role {
-        Role::Up(flags) => up::run(flags).await,
+        Role::Up(flags) => up::run(*flags).await,
         Role::Collector(flags) => collector_role::run(flags).await,
         Role::Compactor(flags) => compactor_role::run(flags).await,
         Role::Analytics(flags) => analytics_role::run(flags).await,

@@ -107,7 +107,7 @@ type Out = Box<dyn Write + Send>;
 /// An answer on its way out, batch by batch; only a table is kept whole, to align its columns.
 enum Answer {
     Table(SchemaRef, Vec<RecordBatch>, Out),
-    Csv(arrow::csv::Writer<Out>),
+    Csv(Box<arrow::csv::Writer<Out>>),
     Json(arrow::json::ArrayWriter<Out>),
     Ndjson(arrow::json::LineDelimitedWriter<Out>),
     Parquet(Box<ArrowWriter<Out>>),
@@ -128,7 +128,7 @@ impl Answer {
                 let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
                 // An answer without rows still has a header.
                 writer.write(&RecordBatch::new_empty(schema))?;
-                Self::Csv(writer)
+                Self::Csv(Box::new(writer))
             }
             Format::Json => Self::Json(arrow::json::ArrayWriter::new(out)),
             Format::Ndjson => Self::Ndjson(arrow::json::LineDelimitedWriter::new(out)),
