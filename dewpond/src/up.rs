@@ -72,8 +72,10 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
 
     let key = default_key(&lake).await?;
     let engine = Engine::new(lake.clone(), &flags.engine)?;
+    // Memory of its own, so that no query of a report can keep a publish waiting for it.
+    let compacting = Engine::new(lake.clone(), &flags.engine)?;
     let collector = Collector::start(lake.clone(), &flags.collector, clock()).await;
-    let compactor = Compactor::new(engine.clone(), flags.compactor, clock());
+    let compactor = Compactor::new(compacting, flags.compactor, clock());
     let analytics = Analytics::new(engine, flags.analytics, clock());
     let mut schedule = Schedule::start().await?;
     compactor.schedule(&mut schedule).await?;

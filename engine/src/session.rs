@@ -30,11 +30,11 @@ const SNAPSHOT_TRIES: usize = 3;
 /// What queries may use.
 #[derive(clap::Args, Clone, Debug)]
 pub struct EngineSettings {
-    /// Memory that all queries of this process share, in bytes; beyond it they spill to disk.
+    /// Memory that all queries of a role share, in bytes; beyond it they spill to disk.
     #[arg(long, env = "DEWPOND_MEMORY_BYTES", default_value_t = 1 << 30, value_name = "BYTES")]
     pub memory_bytes: usize,
 
-    /// Temporary disk space that all queries of this process share, in bytes.
+    /// Temporary disk space that all queries of a role share, in bytes.
     #[arg(long, env = "DEWPOND_SPILL_BYTES", default_value_t = 100 << 30, value_name = "BYTES")]
     pub spill_bytes: u64,
 
