@@ -12,11 +12,17 @@ use chrono::Utc;
 use futures::future::try_join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use crate::request::Request;
 
 /// Answers are a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 4 * 1_024;
+
+/// Connections that are opened at once, and the pause after them. A listener's queue holds 128 here, and a
+/// connection that finds it full tries again only after a second.
+const BURST: u32 = 32;
+const BURST_PAUSE: Duration = Duration::from_millis(2);
 
 /// What to send.
 #[derive(Clone, Debug)]
@@ -73,11 +79,13 @@ pub(crate) async fn send(load: Load) -> anyhow::Result<Answers> {
 
 async fn send_all(load: &Load) -> anyhow::Result<Answers> {
     let mut streams = Vec::new();
-    for _ in 0..load.connections {
-        // One after the other: together they would not fit into the queue of a listener.
+    for number in 1..=load.connections {
         let stream = TcpStream::connect(load.address).await.context("could not connect; `ulimit -n` may be too low")?;
         stream.set_nodelay(true)?;
         streams.push(stream);
+        if number % BURST == 0 {
+            sleep(BURST_PAUSE).await;
+        }
     }
     let from = Instant::now() + load.warm_up;
     let until = from + load.seconds;
