@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
-use lake::{Change, CommitKind, Lake, LakeError, REPORTS, TableFile, TableWriter, read_batches};
+use lake::{Change, Lake, LakeError, REPORTS, TableFile, TableWriter, read_batches};
 use serde_json::Value as Json;
 
 use crate::report::{Metric, Report};
@@ -32,13 +32,7 @@ pub(crate) async fn append(lake: &Lake, reports: &[Report]) -> Result<(), Histor
     let date = first.generated_at.date_naive();
     let mut writer = TableWriter::start(lake, &REPORTS, date)?;
     writer.write(&to_rows(reports)?).await?;
-    let change = Change {
-        kind: CommitKind::Publish,
-        adds: vec![writer.finish().await?],
-        removes: vec![],
-        lanes: vec![],
-        read_dates: BTreeSet::new(),
-    };
+    let change = Change::publish(vec![writer.finish().await?], vec![], BTreeSet::new());
     let table = lake.table(&REPORTS);
     let base = table.load().await?;
     table.commit(change, base).await?;

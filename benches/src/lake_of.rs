@@ -7,8 +7,7 @@ use std::thread::available_parallelism;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use lake::{
-    Change, CommitKind, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableFile, TableWriter,
-    visitor_id,
+    Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableFile, TableWriter, visitor_id,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -116,8 +115,7 @@ async fn publish(lake: &Lake, written: Vec<(TableFile, i64)>) -> anyhow::Result<
     };
     let table = lake.table(&EVENTS);
     let base = table.load().await?;
-    let change =
-        Change { kind: CommitKind::Publish, adds, removes: vec![], lanes: vec![], read_dates: Default::default() };
+    let change = Change::publish(adds, vec![], Default::default());
     table.commit(change, base).await?;
     Ok(held)
 }

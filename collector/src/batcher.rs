@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lake::{Event, Lake, Lane, LaneId, LaneSettings};
+use lake::{Event, Lake, Lane, LaneSettings};
 use parking_lot::RwLock;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use crate::Clock;
 use crate::batch::{self, Accepted, Arrival, Batch};
@@ -172,12 +171,12 @@ impl Writer {
 
     /// Writes a batch and answers the requests that wait for it.
     fn write(&self, lane: Lane, batch: Batch) -> InFlight {
-        let (clock, id) = (self.clock.clone(), lane.id());
+        let (lake, clock, id) = (self.lake.clone(), self.clock.clone(), lane.id());
         tokio::spawn(async move {
             let Batch { columns, waiting, .. } = batch;
             let total = waiting.total();
             // Encoding takes longer than a request thread may be held.
-            let file = match tokio::task::spawn_blocking(move || columns.encode()).await {
+            let file = match lake.run_aside(move || columns.encode()).await {
                 Ok(file) => file,
                 Err(error) => {
                     tracing::error!(lane = %id, error = &error as &dyn std::error::Error, "could not encode a batch");
@@ -209,7 +208,7 @@ impl Writer {
     }
 
     fn new_lane(&self) -> Lane {
-        Lane::start(self.lake.clone(), LaneId(Uuid::now_v7()), self.lane)
+        Lane::start(self.lake.clone(), self.lake.new_lane_id((self.clock)()), self.lane)
     }
 }
 

@@ -7,12 +7,13 @@ use chrono::{DateTime, Utc};
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use engine::{Engine, EngineError};
-use lake::{EVENTS, LakeError, REPORTS, TableSpec, VacuumSettings, Vacuumed};
+use lake::{EVENTS, LakeError, Person, REPORTS, TableSpec, VacuumSettings, Vacuumed};
 use schedule::Schedule;
 
 use crate::merge::{Merged, merge};
 use crate::plan::{MergePolicy, plan_merges};
 use crate::publish::{Published, publish_some};
+use crate::removal::{ErasureDone, Removed, complete_erasures, erase, plan_expiry, remove};
 
 /// The tables that are merged and vacuumed.
 fn tables() -> [&'static TableSpec; 2] {
@@ -20,7 +21,7 @@ fn tables() -> [&'static TableSpec; 2] {
 }
 
 /// Tries of one piece of work against other compactors before it is left to the next run.
-const CONFLICT_TRIES: u32 = 5;
+pub(crate) const CONFLICT_TRIES: u32 = 5;
 
 /// Settings of the compactor.
 #[derive(clap::Args, Clone, Debug)]
@@ -33,7 +34,7 @@ pub struct CompactorSettings {
     #[arg(long, env = "DEWPOND_MERGE_CRON", default_value = "0 */5 * * * *", value_name = "CRON")]
     pub merge_cron: String,
 
-    /// When to delete what nobody needs any more.
+    /// When to remove events that are older than their sites keep them, and to delete what nobody needs any more.
     #[arg(long, env = "DEWPOND_VACUUM_CRON", default_value = "0 7 * * * *", value_name = "CRON")]
     pub vacuum_cron: String,
 
@@ -89,7 +90,7 @@ impl From<ArrowError> for WorkError {
 
 impl WorkError {
     /// Whether a plan from a new snapshot may succeed at once.
-    fn wants_new_plan(&self) -> bool {
+    pub(crate) fn wants_new_plan(&self) -> bool {
         matches!(self, Self::Lake(LakeError::Conflict { .. } | LakeError::Gone { .. }))
     }
 }
@@ -132,7 +133,10 @@ impl Compactor {
         schedule
             .every("vacuum", &self.settings.vacuum_cron, move || {
                 let this = this.clone();
-                async move { this.vacuum().await.map(drop) }
+                async move {
+                    this.remove().await?;
+                    this.vacuum().await.map(drop)
+                }
             })
             .await
     }
@@ -206,6 +210,30 @@ impl Compactor {
                 seconds = started.elapsed().as_secs_f64(),
                 "merged"
             );
+        }
+        Ok(total)
+    }
+
+    /// Erases a person: their events leave the table and do not come back. Their bytes leave the store with the
+    /// vacuums after that.
+    pub async fn erase(&self, person: &Person) -> anyhow::Result<ErasureDone> {
+        let done = erase(self.engine.lake(), person, (self.clock)()).await?;
+        tracing::info!(rows = done.published.rows, pending = done.pending_rows, "erased a person");
+        Ok(done)
+    }
+
+    /// Removes events that are older than their sites keep them, and completes erasures that were interrupted.
+    pub async fn remove(&self) -> anyhow::Result<Removed> {
+        let (lake, now) = (self.engine.lake(), (self.clock)());
+        let mut total = complete_erasures(lake, now).await?;
+        for expired in plan_expiry(lake.sites().await?.sites(), now.date_naive()) {
+            let removed = remove(lake, &expired).await?;
+            total.rows += removed.rows;
+            total.files += removed.files;
+        }
+        if total.rows > 0 {
+            metrics::counter!("compactor_rows_removed_total").increment(total.rows);
+            tracing::info!(rows = total.rows, files = total.files, "removed expired and erased events");
         }
         Ok(total)
     }

@@ -9,8 +9,10 @@ mod compactor;
 mod merge;
 mod plan;
 mod publish;
+mod removal;
 
 pub use compactor::{Compactor, CompactorSettings};
 pub use merge::Merged;
 pub use plan::{Merge, MergePolicy, PublishPlan, plan_merges, plan_publish};
 pub use publish::Published;
+pub use removal::{ErasureDone, Removed};

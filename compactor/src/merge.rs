@@ -1,10 +1,8 @@
 //! Merging: the same rows in fewer, larger, sorted files.
 
-use std::collections::BTreeSet;
-
 use engine::Engine;
 use futures::TryStreamExt;
-use lake::{Change, CommitKind, TableSpec, TableWriter};
+use lake::{Change, TableSpec, TableWriter};
 
 use crate::compactor::WorkError;
 use crate::plan::Merge;
@@ -40,13 +38,6 @@ pub(crate) async fn merge(engine: &Engine, spec: &'static TableSpec, merge: &Mer
     }
     let done =
         Merged { files_in: merge.files.len(), files_out: 1, rows: written.rows, bytes_written: written.size_bytes };
-    let change = Change {
-        kind: CommitKind::Merge,
-        adds: vec![written],
-        removes: merge.files.iter().map(|file| file.log_path.clone()).collect(),
-        lanes: vec![],
-        read_dates: BTreeSet::new(),
-    };
-    table.commit(change, base).await?;
+    table.commit(Change::merge(vec![written], &merge.files), base).await?;
     Ok(done)
 }

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::Date32Type;
 use datafusion::logical_expr::col;
 use engine::{Engine, PendingEvents};
 use futures::TryStreamExt;
-use lake::{Change, CommitKind, EVENTS, Lake, LakeError, TableFile, TableWriter};
+use lake::{Change, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter};
 
 use crate::compactor::WorkError;
 use crate::plan::{PublishPlan, plan_publish};
@@ -51,27 +51,62 @@ pub(crate) async fn publish_some(
     if files.is_empty() {
         return Ok(None);
     }
-    let duplicates = Arc::new(lake.find_duplicates(&files, &snapshot.events).await?);
-    let pending = PendingEvents { files, duplicates: duplicates.clone() };
-    let order = ["date"].iter().chain(EVENTS.sort).map(|name| col(*name).sort(true, true)).collect();
-    let mut rows = engine.pending_rows(&pending)?.sort(order)?.execute_stream().await?;
-
-    let mut writer = DateWriter { lake, file_bytes_max, open: None, done: vec![] };
-    while let Some(batch) = rows.try_next().await? {
-        writer.write(&batch).await?;
+    let mut duplicates = Arc::new(lake.find_duplicates(&files, &snapshot.events).await?);
+    let mut damaged = duplicates.damaged.clone();
+    let adds = match write_sorted(engine, &files, &duplicates, file_bytes_max).await {
+        Ok(adds) => adds,
+        Err(error) if error.wants_new_plan() => return Err(error),
+        // Damage that the keys do not show.
+        Err(error) => {
+            damaged = lake.find_damaged(&files).await?;
+            if damaged.is_empty() {
+                return Err(error);
+            }
+            let readable: Vec<RawFile> =
+                files.iter().filter(|file| !damaged.iter().any(|damaged| damaged.file == **file)).cloned().collect();
+            duplicates = Arc::new(lake.find_duplicates(&readable, &snapshot.events).await?);
+            write_sorted(engine, &readable, &duplicates, file_bytes_max).await?
+        }
+    };
+    if let Some(column) = &duplicates.unknown_column {
+        let reason = format!(
+            "a collector of a later release writes a column {column}, which this compactor would lose: update the \
+             compactor; nothing is lost meanwhile"
+        );
+        return Err(LakeError::Refused { reason }.into());
     }
-    let adds = writer.finish().await?;
+    for damaged in &damaged {
+        lake.put_aside(damaged).await?;
+        metrics::counter!("compactor_raw_files_damaged_total").increment(1);
+    }
     let published = Published {
-        raw_files: pending.files.len(),
+        raw_files: files.len(),
         rows_consumed: duplicates.rows,
         rows_published: adds.iter().map(|file| file.rows).sum(),
         files_added: adds.len(),
         bytes_added: adds.iter().map(|file| file.size_bytes).sum(),
     };
     let read_dates = duplicates.read_dates.clone();
-    let change = Change { kind: CommitKind::Publish, adds, removes: vec![], lanes, read_dates };
+    let change = Change::publish(adds, lanes, read_dates);
     lake.table(&EVENTS).commit(change, snapshot.events).await?;
     Ok(Some(published))
+}
+
+/// Writes the rows of raw files, each event once and none that the table has, in the table's order.
+async fn write_sorted(
+    engine: &Engine,
+    files: &[RawFile],
+    duplicates: &Arc<Duplicates>,
+    file_bytes_max: u64,
+) -> Result<Vec<TableFile>, WorkError> {
+    let pending = PendingEvents::new(files, duplicates);
+    let order = ["date"].iter().chain(EVENTS.sort).map(|name| col(*name).sort(true, true)).collect();
+    let mut rows = engine.pending_rows(&pending)?.sort(order)?.execute_stream().await?;
+    let mut writer = DateWriter { lake: engine.lake(), file_bytes_max, open: None, done: vec![] };
+    while let Some(batch) = rows.try_next().await? {
+        writer.write(&batch).await?;
+    }
+    writer.finish().await
 }
 
 /// Writes rows in order of date to one file a date, or more if it grows beyond `file_bytes_max`.

@@ -14,7 +14,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     lake: LakeFlags,
 
-    /// Publish, merge and vacuum once, and exit.
+    /// Publish, merge, remove what has expired and vacuum once, and exit.
     #[arg(long, action = ArgAction::SetTrue)]
     once: bool,
 
@@ -36,14 +36,17 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if flags.once {
         let published = compactor.publish().await?;
         let merged = compactor.merge().await?;
+        let removed = compactor.remove().await?;
         let vacuumed = compactor.vacuum().await?;
         println!(
-            "published {} events from {} raw files ({} duplicates); merged {} files into {}; deleted {} files",
+            "published {} events from {} raw files ({} duplicates); merged {} files into {}; removed {} expired or \
+             erased events; deleted {} files",
             published.rows_published,
             published.raw_files,
             published.duplicates(),
             merged.files_in,
             merged.files_out,
+            removed.rows,
             vacuumed.raw_files + vacuumed.table_files,
         );
         return Ok(());

@@ -7,7 +7,7 @@ use lake::{EVENTS, Lake, REPORTS, TableSpec};
 use serde_json::json;
 
 use crate::lake_flags::LakeFlags;
-use crate::table;
+use crate::{erase, table};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -25,6 +25,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Erase a person: their events leave the lake, and late copies do not come back.
+    Erase(Box<erase::Flags>),
     /// The newest versions of a table.
     History {
         #[command(flatten)]
@@ -43,6 +45,7 @@ enum Command {
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     match flags.command {
+        Command::Erase(flags) => erase::run(*flags).await,
         Command::Stats { lake, json } => stats(&lake.open_existing().await?, json).await,
         Command::History { lake, json, table, limit } => {
             let spec = if table == REPORTS.name { &REPORTS } else { &EVENTS };

@@ -5,6 +5,7 @@ mod analytics_role;
 mod collector_role;
 mod compactor_role;
 mod demo;
+mod erase;
 mod health;
 mod import;
 mod lake_command;

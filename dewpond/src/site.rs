@@ -28,6 +28,17 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Change a site's settings.
+    Set {
+        /// The site.
+        name: String,
+        /// For how long events are kept by the date they happened, in whole days such as `400d`; `forever` keeps
+        /// all. The compactor removes what is older; reports stay in their history.
+        #[arg(long, value_name = "TIME", value_parser = parse_retention)]
+        retention: Retention,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Issue and revoke write keys.
     Key {
         #[command(subcommand)]
@@ -64,6 +75,21 @@ struct Output {
     json: bool,
 }
 
+/// For how many days; none for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Retention(Option<u32>);
+
+fn parse_retention(text: &str) -> Result<Retention, String> {
+    if text == "forever" {
+        return Ok(Retention(None));
+    }
+    let days = humantime::parse_duration(text).map_err(|error| error.to_string())?.as_secs_f64() / 86_400.0;
+    if days < 1.0 || days.fract() != 0.0 {
+        return Err("events are kept for whole days, for example 400d, or forever".into());
+    }
+    Ok(Retention(Some(days as u32)))
+}
+
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     match flags.command {
         Command::Add { name, output } => {
@@ -71,6 +97,14 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             print_key(&lake.add_site(&name, Utc::now()).await?, output.json);
         }
         Command::List { output } => list(&output.lake.open_existing().await?, output.json).await?,
+        Command::Set { name, retention, output } => {
+            output.lake.open_existing().await?.set_retention(&name, retention.0).await?;
+            match (output.json, retention.0) {
+                (true, days) => println!("{}", json!({"site_id": name, "retention_days": days})),
+                (false, Some(days)) => println!("{name} keeps events for {days} days"),
+                (false, None) => println!("{name} keeps events for ever"),
+            }
+        }
         Command::Key { command: KeyCommand::Add { name, output } } => {
             let lake = output.lake.open()?;
             print_key(&lake.add_key(&name, Utc::now()).await?, output.json);
@@ -110,7 +144,7 @@ async fn list(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
                         |key| json!({"prefix": key.prefix, "created_at": key.created_at, "revoked_at": key.revoked_at}),
                     )
                     .collect();
-                json!({"site_id": &*site.site_id, "created_at": site.created_at, "keys": keys})
+                json!({"site_id": &*site.site_id, "created_at": site.created_at, "retention_days": site.retention_days, "keys": keys})
             })
             .collect();
         println!("{}", json!(sites));
@@ -125,9 +159,11 @@ async fn list(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
                 .iter()
                 .map(|key| format!("{}…{}", key.prefix, if key.revoked_at.is_some() { " (revoked)" } else { "" }))
                 .collect();
-            vec![site.site_id.to_string(), site.created_at.format("%Y-%m-%d %H:%M").to_string(), keys.join(", ")]
+            let added = site.created_at.format("%Y-%m-%d %H:%M").to_string();
+            let kept = site.retention_days.map_or("forever".to_owned(), |days| format!("{days}d"));
+            vec![site.site_id.to_string(), added, kept, keys.join(", ")]
         })
         .collect::<Vec<_>>();
-    print!("{}", table::render(&["site", "added", "keys"], &rows));
+    print!("{}", table::render(&["site", "added", "kept", "keys"], &rows));
     Ok(())
 }

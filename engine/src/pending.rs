@@ -27,6 +27,12 @@ pub struct PendingEvents {
 }
 
 impl PendingEvents {
+    /// Those of `files` that can be read.
+    pub fn new(files: &[RawFile], duplicates: &Arc<Duplicates>) -> Self {
+        let readable = |file: &&RawFile| !duplicates.damaged.iter().any(|damaged| damaged.file == **file);
+        Self { files: files.iter().filter(readable).cloned().collect(), duplicates: duplicates.clone() }
+    }
+
     /// The rows: the columns of the table `events`, `date` among them, each event once, none that the table
     /// has already. Of several copies the one with the smallest `(received_at, lane, seq)` stays.
     pub(crate) fn plan(&self, context: &SessionContext, places: &Places) -> Result<LogicalPlan> {

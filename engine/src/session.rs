@@ -134,7 +134,14 @@ impl Engine {
     async fn try_view(&self) -> Result<View> {
         let snapshot = self.lake.snapshot().await?;
         let duplicates = self.lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
-        let pending = PendingEvents { files: snapshot.pending.clone(), duplicates: Arc::new(duplicates) };
+        for damaged in &duplicates.damaged {
+            tracing::error!(
+                file = %damaged.file.path,
+                reason = damaged.reason,
+                "a raw file is damaged: its events are missing from this answer; the next publish puts it aside"
+            );
+        }
+        let pending = PendingEvents::new(&snapshot.pending, &Arc::new(duplicates));
         let reports = self.lake.table(&REPORTS).load().await?;
         Ok(View { engine: self.clone(), snapshot, pending, reports })
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::{Engine, EngineError, EngineSettings, Param, QueryResult, Scope, Session};
-use lake::{Change, CommitKind, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter};
+use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter};
 
 const DAYS: i64 = 5;
 const EVENTS_A_DAY: i64 = 1_000;
@@ -46,8 +46,7 @@ async fn lake() -> Lake {
         writer.write(&batch.into_batch()).await.unwrap();
         adds.push(writer.finish().await.unwrap());
     }
-    let change =
-        Change { kind: CommitKind::Publish, adds, removes: vec![], lanes: vec![], read_dates: BTreeSet::new() };
+    let change = Change::publish(adds, vec![], BTreeSet::new());
     table.commit(change, table.load().await.unwrap()).await.unwrap();
 
     let mut pending = RawBatch::default();

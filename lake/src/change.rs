@@ -15,6 +15,8 @@ pub enum CommitKind {
     Publish,
     /// The same rows in other files. `dataChange=false`.
     Merge,
+    /// Fewer rows: some are erased, or too old to be kept. `dataChange=true`.
+    Delete,
 }
 
 /// A change to a table, planned on a snapshot.
@@ -30,14 +32,41 @@ pub struct Change {
     pub lanes: Vec<(LaneId, u64)>,
     /// Partitions in which the plan looked for duplicates. New rows there make it void.
     pub read_dates: BTreeSet<NaiveDate>,
+    /// The version of the list of erasures that everybody must honour from this commit on.
+    pub erasures: Option<u64>,
 }
 
 impl Change {
+    /// New rows.
+    ///
+    /// - `lanes`: the last sequence number of each lane that is in the table then.
+    /// - `read_dates`: where the plan looked for duplicates.
+    pub fn publish(adds: Vec<TableFile>, lanes: Vec<(LaneId, u64)>, read_dates: BTreeSet<NaiveDate>) -> Self {
+        Self { kind: CommitKind::Publish, adds, removes: vec![], lanes, read_dates, erasures: None }
+    }
+
+    /// The same rows in other files.
+    pub fn merge(adds: Vec<TableFile>, removed: &[TableFile]) -> Self {
+        let removes = removed.iter().map(|file| file.log_path.clone()).collect();
+        Self { kind: CommitKind::Merge, adds, removes, lanes: vec![], read_dates: BTreeSet::new(), erasures: None }
+    }
+
+    /// Fewer rows: `adds` are what is left of `removed`.
+    pub fn delete(adds: Vec<TableFile>, removed: &[TableFile]) -> Self {
+        Self { kind: CommitKind::Delete, ..Self::merge(adds, removed) }
+    }
+
+    /// No rows, but from here on everybody honours this version of the list of erasures.
+    pub(crate) fn erase(version: u64) -> Self {
+        Self { erasures: Some(version), ..Self::delete(vec![], &[]) }
+    }
+
     /// Whether a commit that came in between makes this change void.
     ///
     /// - The same lane was consumed: its rows would be there twice.
     /// - New rows came to a date in which this change looked for duplicates: one of them may be among them.
     /// - A file that this change removes was removed: its rows would be there twice, or come back.
+    /// - Somebody was erased, and this change may bring in rows of theirs: its plan honours an older list.
     /// - Schema or protocol changed.
     ///
     /// A merge beside a publish is no conflict in either order: a merge neither brings nor takes rows, and
@@ -52,9 +81,16 @@ impl Change {
             })
         };
         let removed = || other.removed.iter().any(|(path, _)| self.removes.contains(path));
-        other.redefined || lanes() || (!self.read_dates.is_empty() && new_rows()) || removed()
+        let erasures = || {
+            let brings_rows = self.kind == CommitKind::Publish || self.erasures.is_some();
+            brings_rows && other.lanes.iter().any(|(app_id, _)| app_id == ERASURES)
+        };
+        other.redefined || lanes() || erasures() || (!self.read_dates.is_empty() && new_rows()) || removed()
     }
 }
+
+/// The application id under which the log says which list of erasures to honour.
+pub(crate) const ERASURES: &str = "erasures";
 
 fn partition(log_path: &str) -> Option<NaiveDate> {
     log_path.strip_prefix("date=")?.split_once('/')?.0.parse().ok()
@@ -103,6 +139,15 @@ mod tests {
     }
 
     #[test]
+    fn an_erasure_voids_what_may_bring_the_rows_back() {
+        let erasure = || FoundCommit { lanes: vec![(ERASURES.to_owned(), 1)], ..FoundCommit::default() };
+        check(&publish(&["2026-01-01"]), erasure(), true);
+        check(&merge(&["date=2026-01-01/a"]), erasure(), false);
+        let marker = Change { erasures: Some(2), ..merge(&[]) };
+        check(&marker, erasure(), true);
+    }
+
+    #[test]
     fn a_new_schema_voids_everything() {
         let redefined = FoundCommit { redefined: true, ..FoundCommit::default() };
         check(&merge(&["date=2026-01-01/a"]), redefined, true);
@@ -120,6 +165,7 @@ mod tests {
             removes: vec![],
             lanes: vec![(LANE, 3)],
             read_dates: read_dates.iter().map(|date| date.parse().unwrap()).collect(),
+            erasures: None,
         }
     }
 
@@ -130,6 +176,7 @@ mod tests {
             removes: removes.iter().map(|&path| path.to_owned()).collect(),
             lanes: vec![],
             read_dates: BTreeSet::new(),
+            erasures: None,
         }
     }
 

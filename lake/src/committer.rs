@@ -15,6 +15,8 @@ pub(crate) const COMMIT_ID: &str = "commitId";
 /// Commits one piece of work, known by its id, by put-if-absent and read-back.
 pub(crate) struct ReadBackCommitter {
     pub(crate) commit_id: String,
+    /// Sabotage: an error is taken for what it says.
+    pub(crate) blind: bool,
 }
 
 impl Committer for ReadBackCommitter {
@@ -32,6 +34,9 @@ impl Committer for ReadBackCommitter {
             }
             Err(error) => error,
         };
+        if self.blind {
+            return Err(error);
+        }
         match read_commit(engine, &location)? {
             Some(found) if found.commit_id.as_deref() == Some(&self.commit_id) => {
                 tracing::info!(version = metadata.version(), "a commit had landed although its put failed");

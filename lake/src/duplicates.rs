@@ -31,9 +31,11 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
+use crate::batch::{check_raw_schema, raw_schema};
+use crate::damaged::DamagedFile;
+use crate::erasure::{ERASURE_COLUMNS, Erasures};
 use crate::error::{LakeError, Result};
 use crate::event::EventId;
-use crate::file::read_batches;
 use crate::layout::RawFile;
 use crate::object_reader::ObjectReader;
 use crate::store::Lake;
@@ -61,8 +63,14 @@ pub struct EventKey {
 /// What a search for duplicates found, and where it looked.
 #[derive(Clone, Debug, Default)]
 pub struct Duplicates {
-    /// Pending events of which the table has a copy.
+    /// Pending events to leave out: the table has a copy, or they are of somebody who was erased.
     pub keys: Vec<EventKey>,
+    /// Those of `keys` that were erased.
+    pub erased: Vec<EventKey>,
+    /// Raw files that cannot be read, and so have no part in the rest.
+    pub damaged: Vec<DamagedFile>,
+    /// A column that only a later release knows. Queries lose nothing by that; a publish would.
+    pub unknown_column: Option<String>,
     /// Pending rows, all copies counted.
     pub rows: u64,
     /// Whether some event is pending in more than one copy.
@@ -79,11 +87,28 @@ struct Candidates {
     long: SortedCandidates,
 }
 
-type Candidate = (RangeInclusive<i64>, EventKey);
+type TimedKey = (RangeInclusive<i64>, EventKey);
+
+/// Some columns of a raw file.
+pub(crate) struct RawRows {
+    batches: Vec<RecordBatch>,
+    unknown_column: Option<String>,
+}
+
+/// What raw files hold.
+#[derive(Default)]
+struct PendingKeys {
+    /// Events, each with the times at which a published copy may lie.
+    candidates: HashMap<EventKey, RangeInclusive<i64>>,
+    rows: u64,
+    erased: HashSet<EventKey>,
+    damaged: Vec<DamagedFile>,
+    unknown_column: Option<String>,
+}
 
 impl Candidates {
     fn new(all: HashMap<EventKey, RangeInclusive<i64>>) -> Self {
-        let is_short = |(times, _): &Candidate| width_us(times) <= 4 * CLIENT_TIMED_SLACK.as_micros() as i64;
+        let is_short = |(times, _): &TimedKey| width_us(times) <= 4 * CLIENT_TIMED_SLACK.as_micros() as i64;
         let (short, long) = all.into_iter().map(|(key, times)| (times, key)).partition(is_short);
         Self { short: SortedCandidates::new(short), long: SortedCandidates::new(long) }
     }
@@ -97,12 +122,12 @@ impl Candidates {
 /// Candidates by the beginning of their range, so that those of interest to a file are found without looking at
 /// the others.
 struct SortedCandidates {
-    sorted: Vec<Candidate>,
+    sorted: Vec<TimedKey>,
     widest_us: i64,
 }
 
 impl SortedCandidates {
-    fn new(mut candidates: Vec<Candidate>) -> Self {
+    fn new(mut candidates: Vec<TimedKey>) -> Self {
         candidates.sort_unstable_by_key(|(times, _)| *times.start());
         let widest_us = candidates.iter().map(|(times, _)| width_us(times)).max().unwrap_or(0);
         Self { sorted: candidates, widest_us }
@@ -121,11 +146,16 @@ fn width_us(times: &RangeInclusive<i64>) -> i64 {
 }
 
 impl Lake {
-    /// Finds the events of raw files that `table` has already.
+    /// Finds the events of raw files that `table` has already, and those that were erased.
     ///
     /// Fails with [`LakeError::Gone`] if a file vanished since the snapshot: take a new one.
-    pub async fn find_duplicates(&self, raw: &[RawFile], table: &TableSnapshot) -> Result<Duplicates> {
-        let (candidates, rows) = self.read_candidates(raw).await?;
+    pub async fn find_duplicates(&self, raw: &[RawFile], table: &Arc<TableSnapshot>) -> Result<Duplicates> {
+        let erasures = match raw {
+            [] => Arc::default(),
+            _ => self.erasures_of(table).await?,
+        };
+        let PendingKeys { candidates, rows, erased, damaged, unknown_column } =
+            self.read_candidates(raw, &erasures).await?;
         let repeated = (candidates.len() as u64) < rows;
         let read_dates = candidates.values().flat_map(dates).collect();
         let candidates = Candidates::new(candidates);
@@ -138,41 +168,76 @@ impl Lake {
         }
         let found: HashSet<EventKey> =
             stream::iter(searches).buffer_unordered(CONCURRENT_FILES).try_concat().await?.into_iter().collect();
-        Ok(Duplicates { keys: found.into_iter().collect(), rows, repeated, read_dates })
+        let erased: Vec<EventKey> = erased.into_iter().collect();
+        let keys = found.into_iter().chain(erased.iter().cloned()).collect();
+        Ok(Duplicates { keys, erased, damaged, unknown_column, rows, repeated, read_dates })
     }
 
-    /// The keys of raw files, and how many rows they have.
-    async fn read_candidates(&self, raw: &[RawFile]) -> Result<(HashMap<EventKey, RangeInclusive<i64>>, u64)> {
-        let (mut candidates, mut rows) = (HashMap::<EventKey, RangeInclusive<i64>>::new(), 0);
+    /// What raw files hold, as far as it can be read.
+    async fn read_candidates(&self, raw: &[RawFile], erasures: &Erasures) -> Result<PendingKeys> {
+        let mut pending = PendingKeys::default();
         let mut sites: HashSet<Arc<str>> = HashSet::new();
-        let mut reads: Vec<BoxFuture<'_, Result<Vec<RecordBatch>>>> = Vec::new();
+        let mut columns = vec!["site_id", "event_id", "occurred_at", "received_at", "corrected_by"];
+        if !erasures.is_empty() {
+            columns.extend(ERASURE_COLUMNS);
+        }
+        let mut reads: Vec<BoxFuture<'_, (&RawFile, Result<RawRows>)>> = Vec::new();
         for file in raw {
-            reads.push(
-                async move {
-                    let columns = ["site_id", "event_id", "occurred_at", "received_at", "corrected_by"];
-                    read_batches(self.store(), &file.path, file.size_bytes, &columns).await?.try_collect().await
-                }
-                .boxed(),
-            );
+            let columns = columns.as_slice();
+            reads.push(async move { (file, self.read_raw(file, columns).await) }.boxed());
         }
         let mut reads = stream::iter(reads).buffered(CONCURRENT_FILES);
-        while let Some(batches) = reads.try_next().await? {
+        while let Some((file, read)) = reads.next().await {
+            let batches = match read {
+                Ok(read) => {
+                    pending.unknown_column = pending.unknown_column.or(read.unknown_column);
+                    read.batches
+                }
+                Err(error) => {
+                    pending.damaged.push(DamagedFile::of(file, error)?);
+                    continue;
+                }
+            };
             for batch in batches {
-                rows += batch.num_rows() as u64;
+                pending.rows += batch.num_rows() as u64;
                 let occurred = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>();
                 let received = batch["received_at"].as_primitive::<TimestampMicrosecondType>();
-                let corrected = batch["corrected_by"].as_primitive::<Int64Type>();
+                let corrected = batch.column_by_name("corrected_by").map(|column| column.as_primitive::<Int64Type>());
+                let erased = match erasures.is_empty() {
+                    true => None,
+                    false => Some(erasures.covered_rows(&batch)),
+                };
                 for (row, key) in keys(&batch, &mut sites).enumerate() {
-                    let corrected_by_us = corrected.is_valid(row).then(|| corrected.value(row));
-                    let times = copy_times(occurred.value(row), received.value(row), corrected_by_us);
-                    candidates
+                    let occurred_at_us = occurred.value(row);
+                    if erased.as_ref().is_some_and(|erased| erased.value(row)) {
+                        pending.erased.insert(key.clone());
+                    }
+                    let corrected_by_us =
+                        corrected.filter(|column| column.is_valid(row)).map(|column| column.value(row));
+                    let times = copy_times(occurred_at_us, received.value(row), corrected_by_us);
+                    pending
+                        .candidates
                         .entry(key)
                         .and_modify(|known| *known = *known.start().min(times.start())..=*known.end().max(times.end()))
                         .or_insert(times);
                 }
             }
         }
-        Ok((candidates, rows))
+        Ok(pending)
+    }
+
+    /// Some columns of a raw file, checked to be all there and of their types.
+    pub(crate) async fn read_raw(&self, file: &RawFile, columns: &[&str]) -> Result<RawRows> {
+        let damaged = |error| LakeError::parquet(&file.path, error);
+        let reader = ObjectReader { store: self.store(), path: file.path.clone(), size_bytes: file.size_bytes };
+        let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(damaged)?;
+        check_raw_schema(builder.schema()).map_err(|reason| LakeError::corrupt(file.path.to_string(), reason))?;
+        let is_known = |name: &str| raw_schema().field_with_name(name).is_ok();
+        let unknown_column = builder.schema().fields().iter().map(|field| field.name()).find(|name| !is_known(name));
+        let unknown_column = unknown_column.cloned();
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+        let rows = builder.with_projection(mask).build().map_err(damaged)?;
+        Ok(RawRows { batches: rows.try_collect().await.map_err(damaged)?, unknown_column })
     }
 
     async fn search(&self, file: &TableFile, candidates: &Candidates) -> Result<Vec<EventKey>> {

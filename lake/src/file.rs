@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::compute;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use chrono::NaiveDate;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use object_store::ObjectStore;
@@ -173,16 +174,19 @@ fn bounds(column: &ArrayRef) -> Option<Bounds> {
     }
 }
 
-/// The same rows with exactly the columns and types of `schema`; view types become plain ones.
-fn batch_as(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+/// The same rows with exactly the columns and types of `schema`: view types become plain ones, and columns that
+/// the rows lack are null.
+fn batch_as(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = schema
         .fields()
         .iter()
         .map(|field| {
-            let column = batch.column_by_name(field.name()).ok_or_else(|| {
-                arrow::error::ArrowError::SchemaError(format!("the rows have no column {}", field.name()))
-            })?;
-            compute::cast(column, field.data_type())
+            match batch.column_by_name(field.name()) {
+                Some(column) => compute::cast(column, field.data_type()),
+                // Rows of a file that is older than the column.
+                None if field.is_nullable() => Ok(new_null_array(field.data_type(), batch.num_rows())),
+                None => Err(ArrowError::SchemaError(format!("the rows have no column {}", field.name()))),
+            }
         })
         .collect::<Result<Vec<_>, _>>()?;
     RecordBatch::try_new(schema.clone(), columns)

@@ -12,6 +12,9 @@ const SECONDS_PER_HOUR: i64 = 3_600;
 /// The directory of the raw tier. Outside the table roots, so that no other engine's VACUUM touches it.
 pub(crate) const RAW_DIR: &str = "raw";
 
+/// Where the bytes of damaged raw files are kept.
+pub(crate) const DAMAGED_DIR: &str = "damaged";
+
 /// One UTC hour of arrivals: the unit the raw tier is filed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hour {

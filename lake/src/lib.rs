@@ -9,7 +9,9 @@
 mod batch;
 mod change;
 mod committer;
+mod damaged;
 mod duplicates;
+mod erasure;
 mod error;
 mod event;
 mod file;
@@ -18,6 +20,8 @@ mod lane;
 mod layout;
 mod object_reader;
 mod registry;
+mod runtime;
+mod sabotage;
 mod snapshot;
 mod store;
 mod table;
@@ -27,13 +31,18 @@ mod vacuum;
 
 pub use batch::{RawBatch, event_schema};
 pub use change::{Change, CommitKind};
+pub use damaged::DamagedFile;
 pub use duplicates::{CLIENT_TIMED_SLACK, Duplicates, EventKey, RETRY_WINDOW};
+pub use erasure::{ERASURE_COLUMNS, Erasures, Person, PersonId};
 pub use error::{LakeError, Result};
 pub use event::{Event, EventId, visitor_id};
 pub use file::{TableWriter, read_batches};
 pub use lane::{AppendError, Lane, LaneSettings};
 pub use layout::{Hour, LaneId, RawFile};
 pub use registry::{IssuedKey, Site, SiteDirectory, WriteKey};
+pub use runtime::{LakeRuntime, Panicked, Threads};
+#[cfg(feature = "sabotage")]
+pub use sabotage::Sabotage;
 pub use snapshot::Snapshot;
 pub use store::Lake;
 pub use table::{Table, TableSnapshot, VersionEntry};

@@ -27,6 +27,9 @@ pub struct Site {
     pub created_at: DateTime<Utc>,
     /// The keys that may write to it, revoked ones among them.
     pub keys: Vec<WriteKey>,
+    /// For how many days its events are kept, by the date they happened; for ever if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
 }
 
 /// A write key, as it is kept: enough to recognise it, not enough to use it.
@@ -113,7 +116,7 @@ impl Lake {
                 )));
             }
             let keys = vec![kept(&write_key, now)];
-            document.sites.push(Site { site_id: name.into(), created_at: now, keys });
+            document.sites.push(Site { site_id: name.into(), created_at: now, keys, retention_days: None });
             Ok(())
         })
         .await?;
@@ -130,12 +133,24 @@ impl Lake {
             check_site_id(name)?;
             added = !document.sites.iter().any(|site| &*site.site_id == name);
             if added {
-                document.sites.push(Site { site_id: name.into(), created_at: now, keys: vec![] });
+                document.sites.push(Site { site_id: name.into(), created_at: now, keys: vec![], retention_days: None });
             }
             Ok(())
         })
         .await?;
         Ok(added)
+    }
+
+    /// Sets for how many days a site's events are kept; `None` keeps them for ever.
+    pub async fn set_retention(&self, site_id: &str, days: Option<u32>) -> Result<()> {
+        if days == Some(0) {
+            return Err(refused("keep events for one day at least".into()));
+        }
+        self.update_document(SITES, |document: &mut SitesDocument| {
+            find_site(document, site_id)?.retention_days = days;
+            Ok(())
+        })
+        .await
     }
 
     /// Issues another key for a site.
@@ -179,7 +194,7 @@ impl Lake {
     }
 
     /// The newest version of a document, with its number; version 0 is the empty document nobody wrote.
-    async fn read_document<T: DeserializeOwned + Default>(&self, name: &str) -> Result<(u64, T)> {
+    pub(crate) async fn read_document<T: DeserializeOwned + Default>(&self, name: &str) -> Result<(u64, T)> {
         let dir = self.path(&format!("registry/{name}"));
         let objects: Vec<ObjectMeta> = match self.store().list(Some(&dir)).try_collect().await {
             Ok(objects) => objects,
@@ -194,6 +209,11 @@ impl Lake {
         Ok((version, self.read_json(&path).await?))
     }
 
+    /// One version of a document. Versions never change.
+    pub(crate) async fn read_version_of<T: DeserializeOwned>(&self, name: &str, version: u64) -> Result<T> {
+        self.read_json(&self.path(&document_path(name, version))).await
+    }
+
     async fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T> {
         let read = async { self.store().get(path).await?.bytes().await };
         let bytes = read.await.map_err(|error| LakeError::store(format!("read {path}"), error))?;
@@ -201,7 +221,11 @@ impl Lake {
     }
 
     /// Applies `change` to the newest version and creates the next one; again if somebody was faster.
-    async fn update_document<T>(&self, name: &str, mut change: impl FnMut(&mut T) -> Result<()>) -> Result<()>
+    pub(crate) async fn update_document<T>(
+        &self,
+        name: &str,
+        mut change: impl FnMut(&mut T) -> Result<()>,
+    ) -> Result<()>
     where
         T: Serialize + DeserializeOwned + Default,
     {
@@ -211,7 +235,7 @@ impl Lake {
             let (version, mut document) = self.read_document::<T>(name).await?;
             change(&mut document)?;
             let next = Versioned { writer: writer.clone(), document };
-            let path = self.path(&format!("registry/{name}/{:012}.json", version + 1));
+            let path = self.path(&document_path(name, version + 1));
             let bytes = serde_json::to_vec_pretty(&next).expect("a registry document is plain data");
             match self.store().put_opts(&path, bytes.into(), PutOptions::from(PutMode::Create)).await {
                 Ok(_) => return Ok(()),
@@ -260,6 +284,10 @@ fn kept(write_key: &str, now: DateTime<Utc>) -> WriteKey {
 
 fn hash_key(write_key: &str) -> String {
     blake3::hash(write_key.as_bytes()).to_hex().to_string()
+}
+
+fn document_path(name: &str, version: u64) -> String {
+    format!("registry/{name}/{version:012}.json")
 }
 
 fn version_of(path: &Path) -> Option<u64> {

@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::path::Path as FsPath;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use delta_kernel_default_engine::DefaultEngineBuilder;
-use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
+use chrono::{DateTime, Utc};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, parse_url_opts};
 use parking_lot::Mutex;
@@ -14,20 +13,13 @@ use rand::{Rng, SeedableRng};
 use url::Url;
 use uuid::Uuid;
 
+use crate::erasure::Erasures;
 use crate::error::{LakeError, Result};
 use crate::fsync::SyncedLocal;
-use crate::layout::RAW_DIR;
-use crate::table::{Kernel, Table};
+use crate::layout::{LaneId, RAW_DIR};
+use crate::runtime::{LakeRuntime, Panicked};
+use crate::table::Table;
 use crate::tables::TableSpec;
-
-/// Where the kernel, whose interface blocks, does its I/O. A runtime of its own, because its checkpoints
-/// read and write at once and would wait for themselves on a single thread; one for the process, because a
-/// runtime must not be dropped on an async thread.
-static KERNEL_RUNTIME: LazyLock<Arc<TokioMultiThreadExecutor>> = LazyLock::new(|| {
-    const THREADS: usize = 2;
-    let executor = TokioMultiThreadExecutor::new_owned_runtime(Some(THREADS), None);
-    Arc::new(executor.expect("a process that cannot start two threads cannot do anything else"))
-});
 
 /// An open lake. Cheap to clone; clones share the store and what is known of the tables.
 #[derive(Clone)]
@@ -43,9 +35,10 @@ struct Inner {
     root: Path,
     /// The lake's root as a URL, with a slash at its end.
     url: Url,
-    kernel: Arc<Kernel>,
+    runtime: LakeRuntime,
     rng: Arc<Mutex<StdRng>>,
     tables: Mutex<Vec<Arc<Table>>>,
+    erasures: Mutex<Option<(u64, Arc<Erasures>)>>,
 }
 
 impl fmt::Debug for Lake {
@@ -95,16 +88,22 @@ impl Lake {
     /// - `url`: its path is where the lake's root lies in the store.
     /// - `rng`: names new files and spreads retries.
     pub fn with_store(store: Arc<dyn ObjectStore>, url: &Url, rng: StdRng) -> Result<Self> {
+        let runtime = LakeRuntime::of_process(store.clone());
+        Self::with_runtime(store, url, rng, runtime)
+    }
+
+    /// A lake as [`with_store`](Self::with_store) makes it, on a runtime that the caller brings, too.
+    pub fn with_runtime(store: Arc<dyn ObjectStore>, url: &Url, rng: StdRng, runtime: LakeRuntime) -> Result<Self> {
         let mut url = url.clone();
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
         let root = Path::from_url_path(url.path()).map_err(|error| refused(url.as_str(), error))?;
         let store_url = Url::parse(&url[..url::Position::BeforePath]).map_err(|error| refused(url.as_str(), error))?;
-        let kernel = DefaultEngineBuilder::new(store.clone()).with_task_executor(KERNEL_RUNTIME.clone()).build();
-        let kernel = Arc::new(kernel);
         let (rng, tables) = (Arc::new(Mutex::new(rng)), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { store, store_url, root, url, kernel, rng, tables }) })
+        Ok(Self {
+            inner: Arc::new(Inner { store, store_url, root, url, runtime, rng, tables, erasures: Mutex::default() }),
+        })
     }
 
     /// Makes sure that the store can do what the lake's promises rest on: a second create of the same
@@ -177,10 +176,35 @@ impl Lake {
             return table.clone();
         }
         let url = self.inner.url.join(&format!("{}/", spec.name)).expect("a table's name is a plain word");
-        let (store, kernel, rng) = (self.inner.store.clone(), self.inner.kernel.clone(), self.inner.rng.clone());
-        let table = Arc::new(Table::new(store, kernel, url, spec, rng));
+        let (store, runtime, rng) = (self.inner.store.clone(), self.inner.runtime.clone(), self.inner.rng.clone());
+        let table = Arc::new(Table::new(store, runtime, url, spec, rng));
         tables.push(table.clone());
         table
+    }
+
+    /// The list of erasures that was read last, with its version.
+    pub(crate) fn known_erasures(&self) -> &Mutex<Option<(u64, Arc<Erasures>)>> {
+        &self.inner.erasures
+    }
+
+    /// What the lake runs on.
+    pub(crate) fn runtime(&self) -> &LakeRuntime {
+        &self.inner.runtime
+    }
+
+    /// Does work that takes a while, such as encoding a batch, off the async threads.
+    pub async fn run_aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::result::Result<T, Panicked> {
+        self.inner.runtime.run(work).await
+    }
+
+    /// A lane that was never there before: a UUIDv7, so that lanes sort by their start.
+    pub fn new_lane_id(&self, now: DateTime<Utc>) -> LaneId {
+        let random: [u8; 10] = self.inner.rng.lock().random();
+        let ms = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+        LaneId(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
     }
 
     /// A new name that nobody else has.

@@ -10,12 +10,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use delta_kernel::engine::arrow_conversion::TryFromArrow;
 use delta_kernel::engine::arrow_data::ArrowEngineData;
-use delta_kernel::schema::StructType;
+use delta_kernel::schema::{StructField, StructType};
 use delta_kernel::snapshot::{IncrementalReplay, SnapshotRef};
 use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
-use delta_kernel::{FilteredEngineData, KernelError, KernelResult, Snapshot as KernelSnapshot};
-use delta_kernel_default_engine::DefaultEngine;
-use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
+use delta_kernel::{Engine, FilteredEngineData, KernelError, KernelResult, Snapshot as KernelSnapshot};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use parking_lot::Mutex;
@@ -24,28 +22,25 @@ use rand::rngs::StdRng;
 use url::Url;
 use uuid::Uuid;
 
-use crate::change::{Change, CommitKind};
+use crate::change::{Change, CommitKind, ERASURES};
 use crate::committer::{COMMIT_ID, FoundCommit, ReadBackCommitter, read_commit};
 use crate::error::{LakeError, Result};
 use crate::layout::LaneId;
+use crate::runtime::LakeRuntime;
+use crate::sabotage::Sabotage;
 use crate::table_file::{TableFile, from_scan_rows, to_add_rows};
 use crate::tables::TableSpec;
 use crate::vacuum::SharedDepartures;
 
 const ENGINE_INFO: &str = concat!("dewpond/", env!("CARGO_PKG_VERSION"));
 
-/// A checkpoint every so many versions: what a reader that starts from nothing replays at the most.
-const CHECKPOINT_EVERY: u64 = 100;
-
 /// Tries of a commit whose outcome is unknown before the caller is told to come back later.
 const UNKNOWN_TRIES_MAX: u32 = 8;
-
-pub(crate) type Kernel = DefaultEngine<TokioMultiThreadExecutor>;
 
 /// A table of the lake.
 pub struct Table {
     store: Arc<dyn ObjectStore>,
-    kernel: Arc<Kernel>,
+    runtime: LakeRuntime,
     url: Url,
     root: Path,
     spec: &'static TableSpec,
@@ -58,10 +53,10 @@ pub struct Table {
 pub struct TableSnapshot {
     /// The version; `None` while the table does not exist yet.
     pub version: Option<u64>,
-    /// The live files, in no particular order.
+    /// The live files, by path.
     pub files: Vec<TableFile>,
     log: Option<SnapshotRef>,
-    kernel: Arc<Kernel>,
+    runtime: LakeRuntime,
     table: &'static str,
 }
 
@@ -69,17 +64,27 @@ impl TableSnapshot {
     /// The last sequence number of each of `lanes` that is in the table; 0 if none is.
     pub async fn consumed(self: &Arc<Self>, lanes: Vec<LaneId>) -> Result<Vec<(LaneId, u64)>> {
         let this = self.clone();
-        blocking(format!("read the lanes of {}", self.table), move || {
+        run_kernel(&self.runtime, format!("read the lanes of {}", self.table), move || {
             lanes
                 .into_iter()
                 .map(|lane| {
                     let seq = match &this.log {
-                        Some(log) => log.get_app_id_version(&lane.to_string(), &*this.kernel)?,
+                        Some(log) => log.get_app_id_version(&lane.to_string(), &*this.runtime.kernel)?,
                         None => None,
                     };
                     Ok((lane, seq.unwrap_or(0) as u64))
                 })
                 .collect()
+        })
+        .await
+    }
+
+    /// Which version of the list of erasures readers of this version honour; 0 if none was ever made.
+    pub(crate) async fn erasures_version(self: &Arc<Self>) -> Result<u64> {
+        let this = self.clone();
+        run_kernel(&self.runtime, format!("read the erasures of {}", self.table), move || {
+            let Some(log) = &this.log else { return Ok(0) };
+            Ok(log.get_app_id_version(ERASURES, &*this.runtime.kernel)?.unwrap_or(0) as u64)
         })
         .await
     }
@@ -122,13 +127,13 @@ enum Tried {
 impl Table {
     pub(crate) fn new(
         store: Arc<dyn ObjectStore>,
-        kernel: Arc<Kernel>,
+        runtime: LakeRuntime,
         url: Url,
         spec: &'static TableSpec,
         rng: Arc<Mutex<StdRng>>,
     ) -> Self {
         let root = Path::from_url_path(url.path()).expect("the lake's own path was parsed before");
-        Self { store, kernel, url, root, spec, rng, latest: Mutex::default(), departures: SharedDepartures::default() }
+        Self { store, runtime, url, root, spec, rng, latest: Mutex::default(), departures: SharedDepartures::default() }
     }
 
     /// What the table is.
@@ -144,27 +149,27 @@ impl Table {
                 version: None,
                 files: vec![],
                 log: None,
-                kernel: self.kernel.clone(),
+                runtime: self.runtime.clone(),
                 table: self.spec.name,
             }));
         }
-        let (kernel, url, root, spec) = (self.kernel.clone(), self.url.clone(), self.root.clone(), self.spec);
-        let snapshot = blocking(format!("read the log of {}", spec.name), move || {
+        let (runtime, url, root, spec) = (self.runtime.clone(), self.url.clone(), self.root.clone(), self.spec);
+        let snapshot = run_kernel(&self.runtime, format!("read the log of {}", spec.name), move || {
             let known = latest.as_ref().and_then(|latest| latest.log.clone());
             let log = match known {
                 Some(log) => KernelSnapshot::builder_from(log)
                     .with_incremental_crc_replay(IncrementalReplay::Unlimited)
-                    .build(&*kernel)?,
+                    .build(&*runtime.kernel)?,
                 None => KernelSnapshot::builder_for(url)
                     .with_incremental_crc_replay(IncrementalReplay::Unlimited)
-                    .build(&*kernel)?,
+                    .build(&*runtime.kernel)?,
             };
             if let Some(latest) = latest
                 && latest.version == Some(log.version())
             {
                 return Ok(Ok(latest));
             }
-            Ok(read_files(spec, &root, &kernel, log).map(Arc::new))
+            Ok(read_files(spec, &root, &runtime, log).map(Arc::new))
         })
         .await??;
         let mut latest = self.latest.lock();
@@ -193,9 +198,13 @@ impl Table {
             None => self.load().await?,
         };
         let mut unknown_tries = 0;
+        let blind = self.runtime.sabotage == Some(Sabotage::CommitWithoutReadingBack);
         loop {
             let newest = on.version.unwrap_or(0);
             for version in checked + 1..=newest {
+                if self.runtime.sabotage == Some(Sabotage::NoConflictRule) {
+                    break;
+                }
                 if change.is_void_after(&self.read_version(version).await?) {
                     return Err(LakeError::Conflict { table: self.spec.name.into(), version });
                 }
@@ -213,6 +222,10 @@ impl Table {
                 }
                 // The same version again, with the same id: if the first put lands after all, the second
                 // one reads its own id back.
+                Tried::Unknown(_) if blind => {
+                    on = self.load().await?;
+                    checked = on.version.unwrap_or(0);
+                }
                 Tried::Unknown(error) => {
                     unknown_tries += 1;
                     if unknown_tries == UNKNOWN_TRIES_MAX {
@@ -279,27 +292,39 @@ impl Table {
     }
 
     async fn try_commit(&self, change: Arc<Change>, on: Arc<TableSnapshot>, commit_id: String) -> Result<Tried> {
-        let (kernel, spec) = (self.kernel.clone(), self.spec);
+        let (kernel, spec) = (self.runtime.kernel.clone(), self.spec);
+        let blind = self.runtime.sabotage == Some(Sabotage::CommitWithoutReadingBack);
         let adds = to_add_rows(spec, &change.adds)?;
-        blocking(format!("commit to {}", spec.name), move || {
+        let new_columns = match &on.log {
+            Some(log) => new_columns(spec, log)?,
+            None => vec![],
+        };
+        run_kernel(&self.runtime, format!("commit to {}", spec.name), move || {
             let log = on.log.clone().ok_or_else(|| KernelError::generic("the table was not created"))?;
             let operation = match change.kind {
                 CommitKind::Publish => UpdateTableOperation::Write,
                 CommitKind::Merge => UpdateTableOperation::Optimize,
+                CommitKind::Delete => UpdateTableOperation::Delete,
             };
             let mut builder = log
                 .clone()
-                .update_table(operation, ENGINE_INFO, change.kind == CommitKind::Publish)
+                .update_table(operation, ENGINE_INFO, change.kind != CommitKind::Merge)
                 .with_operation_parameters([(COMMIT_ID, Some(commit_id.clone()))]);
             for (lane, seq) in &change.lanes {
                 builder = builder.with_transaction_id(lane.to_string(), *seq as i64);
             }
-            let mut transaction = builder.build(&*kernel, Box::new(ReadBackCommitter { commit_id }))?;
+            if let Some(version) = change.erasures {
+                builder = builder.with_transaction_id(ERASURES.to_owned(), version as i64);
+            }
+            for column in new_columns {
+                builder = builder.add_column(column);
+            }
+            let mut transaction = builder.build(&*kernel, Box::new(ReadBackCommitter { commit_id, blind }))?;
             if !change.adds.is_empty() {
                 transaction.add_files(Box::new(adds));
             }
             if !change.removes.is_empty() {
-                for rows in remove_rows(&log, &kernel, &change.removes)? {
+                for rows in remove_rows(&log, &*kernel, &change.removes)? {
                     transaction.remove_files(rows);
                 }
             }
@@ -320,10 +345,10 @@ impl Table {
 
     /// What a version changed.
     pub(crate) async fn read_version(&self, version: u64) -> Result<FoundCommit> {
-        let kernel = self.kernel.clone();
+        let kernel = self.runtime.kernel.clone();
         let location =
             self.url.join(&format!("_delta_log/{version:020}.json")).expect("a version's file name is a plain word");
-        blocking(format!("read version {version} of {}", self.spec.name), move || {
+        run_kernel(&self.runtime, format!("read version {version} of {}", self.spec.name), move || {
             read_commit(&*kernel, &location)?
                 .ok_or_else(|| KernelError::generic(format!("{location} is not there, and must never be deleted")))
         })
@@ -335,11 +360,11 @@ impl Table {
     async fn tend(&self, version: u64) {
         let tended = async {
             let snapshot = self.load().await?;
-            let (Some(log), kernel) = (snapshot.log.clone(), self.kernel.clone()) else { return Ok(()) };
-            blocking(format!("tend the log of {}", self.spec.name), move || {
-                log.write_checksum(&*kernel)?;
-                if version > 0 && version.is_multiple_of(CHECKPOINT_EVERY) {
-                    log.checkpoint(&*kernel, None)?;
+            let (Some(log), runtime) = (snapshot.log.clone(), self.runtime.clone()) else { return Ok(()) };
+            run_kernel(&self.runtime, format!("tend the log of {}", self.spec.name), move || {
+                log.write_checksum(&*runtime.kernel)?;
+                if version > 0 && version.is_multiple_of(runtime.checkpoint_every) {
+                    log.checkpoint(&*runtime.kernel, None)?;
                 }
                 Ok(())
             })
@@ -365,20 +390,48 @@ impl Table {
     }
 }
 
-fn read_files(spec: &'static TableSpec, root: &Path, kernel: &Arc<Kernel>, log: SnapshotRef) -> Result<TableSnapshot> {
+fn read_files(spec: &'static TableSpec, root: &Path, runtime: &LakeRuntime, log: SnapshotRef) -> Result<TableSnapshot> {
     let unreadable = |error: KernelError| LakeError::unavailable(format!("read the log of {}", spec.name), error);
     let mut files = Vec::new();
     let scan = log.clone().scan_builder().build().map_err(unreadable)?;
-    for rows in scan.scan_metadata(&**kernel).map_err(unreadable)? {
+    for rows in scan.scan_metadata(&*runtime.kernel).map_err(unreadable)? {
         let (rows, selected) = rows.map_err(unreadable)?.scan_files.into_parts();
         let rows = ArrowEngineData::try_from_engine_data(rows).map_err(unreadable)?;
         files.extend(from_scan_rows(spec, root, rows.record_batch(), &selected)?);
     }
-    Ok(TableSnapshot { version: Some(log.version()), files, log: Some(log), kernel: kernel.clone(), table: spec.name })
+    // The kernel keeps files in a hash map, whose order is another in each process.
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(TableSnapshot {
+        version: Some(log.version()),
+        files,
+        log: Some(log),
+        runtime: runtime.clone(),
+        table: spec.name,
+    })
+}
+
+/// The columns of ours that the table does not have yet: it was made by an earlier release.
+///
+/// Fails if the table has columns that we do not know, because what we write would lack them.
+fn new_columns(spec: &TableSpec, log: &SnapshotRef) -> Result<Vec<StructField>> {
+    let theirs = log.schema();
+    let ours = StructType::try_from_arrow(spec.schema().as_ref()).expect("the types of our tables have Delta forms");
+    if let Some(unknown) = theirs.fields().find(|field| ours.field(field.name()).is_none()) {
+        return Err(LakeError::Refused {
+            reason: format!(
+                "the table {} has a column {} that this release ({}) does not know and would lose: run the release \
+                 that added it, or a later one",
+                spec.name,
+                unknown.name(),
+                env!("CARGO_PKG_VERSION")
+            ),
+        });
+    }
+    Ok(ours.fields().filter(|field| theirs.field(field.name()).is_none()).cloned().collect())
 }
 
 /// The kernel's rows of the files to remove, with its own selection narrowed to them.
-fn remove_rows(log: &SnapshotRef, kernel: &Kernel, removes: &[String]) -> KernelResult<Vec<FilteredEngineData>> {
+fn remove_rows(log: &SnapshotRef, kernel: &dyn Engine, removes: &[String]) -> KernelResult<Vec<FilteredEngineData>> {
     use arrow::array::AsArray;
 
     let removes: HashSet<&str> = removes.iter().map(String::as_str).collect();
@@ -417,13 +470,14 @@ fn remove_rows(log: &SnapshotRef, kernel: &Kernel, removes: &[String]) -> Kernel
 }
 
 /// Runs the kernel, which blocks, off the async threads.
-async fn blocking<T: Send + 'static>(
+async fn run_kernel<T: Send + 'static>(
+    runtime: &LakeRuntime,
     action: String,
     work: impl FnOnce() -> KernelResult<T> + Send + 'static,
 ) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    match runtime.run(work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(LakeError::unavailable(action, error)),
-        Err(join) => Err(LakeError::unavailable(action, join)),
+        Err(panicked) => Err(LakeError::unavailable(action, panicked)),
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
 use lake::{
-    Change, CommitKind, EVENTS, Event, EventId, Lake, LakeError, Lane, LaneId, LaneSettings, RawBatch, Snapshot,
-    TableWriter, read_batches,
+    Change, EVENTS, Event, EventId, Lake, LakeError, Lane, LaneId, LaneSettings, RawBatch, Snapshot, TableWriter,
+    read_batches,
 };
 use uuid::Uuid;
 
@@ -53,13 +53,8 @@ async fn publish(lake: &Lake, snapshot: &Snapshot) -> Result<u64, LakeError> {
         }
     }
     let lanes = snapshot.pending.iter().map(|file| (file.lane, file.seq)).collect::<std::collections::BTreeMap<_, _>>();
-    let change = Change {
-        kind: CommitKind::Publish,
-        adds: vec![writer.finish().await?],
-        removes: vec![],
-        lanes: lanes.into_iter().collect(),
-        read_dates: duplicates.read_dates,
-    };
+    let adds = vec![writer.finish().await?];
+    let change = Change::publish(adds, lanes.into_iter().collect(), duplicates.read_dates);
     table.commit(change, snapshot.events.clone()).await
 }
 
@@ -140,13 +135,7 @@ async fn a_merge_replaces_files_beside_a_publish_and_conflicts_with_another_merg
     for _ in 0..2 {
         let mut writer = TableWriter::start(&lake, &EVENTS, noon().date_naive()).unwrap();
         writer.write(&events(0..20).into_batch()).await.unwrap();
-        changes.push(Change {
-            kind: CommitKind::Merge,
-            adds: vec![writer.finish().await.unwrap()],
-            removes: planned_on.files.iter().map(|file| file.log_path.clone()).collect(),
-            lanes: vec![],
-            read_dates: BTreeSet::new(),
-        });
+        changes.push(Change::merge(vec![writer.finish().await.unwrap()], &planned_on.files));
     }
     let table = lake.table(&EVENTS);
     table.commit(changes.pop().unwrap(), planned_on.clone()).await.unwrap();
@@ -182,13 +171,7 @@ async fn vacuum_deletes_consumed_raw_files_and_replaced_table_files_and_nothing_
     let before = lake.table(&EVENTS).load().await.unwrap();
     let mut writer = TableWriter::start(&lake, &EVENTS, noon().date_naive()).unwrap();
     writer.write(&events(0..10).into_batch()).await.unwrap();
-    let merged = Change {
-        kind: CommitKind::Merge,
-        adds: vec![writer.finish().await.unwrap()],
-        removes: before.files.iter().map(|file| file.log_path.clone()).collect(),
-        lanes: vec![],
-        read_dates: BTreeSet::new(),
-    };
+    let merged = Change::merge(vec![writer.finish().await.unwrap()], &before.files);
     lake.table(&EVENTS).commit(merged, before.clone()).await.unwrap();
 
     let young = lake.vacuum(&[&EVENTS], lake::VacuumSettings::default()).await.unwrap();

@@ -12,4 +12,5 @@ mod other_engines;
 mod role;
 mod s3_server;
 mod visibility;
+mod whole_life;
 mod world;

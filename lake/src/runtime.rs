@@ -1,0 +1,85 @@
+//! What the lake's code runs on: threads for work that blocks, and the engine of the Delta kernel.
+
+use std::sync::{Arc, LazyLock};
+
+use delta_kernel::Engine;
+use delta_kernel_default_engine::DefaultEngineBuilder;
+use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
+use futures::future::{BoxFuture, FutureExt};
+use object_store::ObjectStore;
+
+use crate::sabotage::Sabotage;
+
+/// Where the kernel, whose interface blocks, does its I/O. A runtime of its own, because its checkpoints
+/// read and write at once and would wait for themselves on a single thread; one for the process, because a
+/// runtime must not be dropped on an async thread.
+static KERNEL_RUNTIME: LazyLock<Arc<TokioMultiThreadExecutor>> = LazyLock::new(|| {
+    const THREADS: usize = 2;
+    let executor = TokioMultiThreadExecutor::new_owned_runtime(Some(THREADS), None);
+    Arc::new(executor.expect("a process that cannot start two threads cannot do anything else"))
+});
+
+/// Where work that would hold up an async thread is done.
+pub trait Threads: Send + Sync + 'static {
+    /// Does `work` aside; ends when it has ended.
+    fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<(), Panicked>>;
+}
+
+/// Work that was done aside did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the work panicked")]
+pub struct Panicked;
+
+/// What a lake runs on. Everything that happens at a time or in an order of its own comes from here and from
+/// the store, so that a simulation can bring both.
+#[derive(Clone)]
+pub struct LakeRuntime {
+    /// Replays and writes Delta logs.
+    pub kernel: Arc<dyn Engine>,
+    /// Where work that blocks is done.
+    pub threads: Arc<dyn Threads>,
+    /// A checkpoint every so many versions: what a reader that starts from nothing replays at the most.
+    pub checkpoint_every: u64,
+    pub(crate) sabotage: Option<Sabotage>,
+}
+
+const CHECKPOINT_EVERY: u64 = 100;
+
+impl LakeRuntime {
+    /// A runtime of its own parts.
+    pub fn new(kernel: Arc<dyn Engine>, threads: Arc<dyn Threads>) -> Self {
+        Self { kernel, threads, checkpoint_every: CHECKPOINT_EVERY, sabotage: None }
+    }
+
+    /// The runtime of a real process: the kernel's own engine over `store`, and Tokio's threads.
+    pub fn of_process(store: Arc<dyn ObjectStore>) -> Self {
+        let kernel = DefaultEngineBuilder::new(store).with_task_executor(KERNEL_RUNTIME.clone()).build();
+        Self::new(Arc::new(kernel), Arc::new(TokioThreads))
+    }
+
+    /// Breaks the protocol on purpose.
+    #[cfg(feature = "sabotage")]
+    pub fn sabotaged(self, sabotage: Sabotage) -> Self {
+        Self { sabotage: Some(sabotage), ..self }
+    }
+
+    /// Does `work` aside and returns what it returned.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Panicked> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.threads.run(Box::new(move || drop(sender.send(work())))).await?;
+        receiver.await.map_err(|_| Panicked)
+    }
+}
+
+struct TokioThreads;
+
+impl Threads for TokioThreads {
+    fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<(), Panicked>> {
+        // Started now: work of a future that is dropped is finished all the same.
+        let running = tokio::task::spawn_blocking(work);
+        async move { running.await.map_err(|_| Panicked) }.boxed()
+    }
+}

@@ -1,0 +1,14 @@
+//! Ways to break the protocol, by which tests show that the simulation would see a break.
+//!
+//! Only the feature `sabotage` can switch one on, and only tests enable it.
+
+/// One way to break the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// A snapshot loads the log before it lists the raw tier.
+    LogBeforeListing,
+    /// A commit whose put failed is made again as the next version, without a look at what is there.
+    CommitWithoutReadingBack,
+    /// A commit ignores what others committed since its plan.
+    NoConflictRule,
+}

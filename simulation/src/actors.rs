@@ -1,0 +1,424 @@
+//! The actors of a run: each is the code that ships, in a simulated process, with somebody who makes it work.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::DataType;
+use chrono::TimeDelta;
+use collector::Batcher;
+use compactor::{Compactor, CompactorSettings};
+use engine::{Engine, EngineSettings, Scope};
+use futures::TryStreamExt;
+use lake::{EVENTS, Event, EventId, Lake, Person, PersonId, VacuumSettings, read_batches};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use parking_lot::Mutex;
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::fault_store::{Process, atomically};
+use crate::history::{Expectation, Id, Violation, check_chain};
+use crate::run::Setup;
+
+type Live = (Arc<Process>, Batcher);
+
+/// The live collectors, behind what a load balancer would be.
+#[derive(Clone, Default)]
+pub(crate) struct Collectors {
+    live: Arc<Mutex<Vec<Live>>>,
+}
+
+impl Collectors {
+    /// Two collectors, each of which dies at a random operation and is started again.
+    pub(crate) fn start(setup: &Arc<Setup>, crashes: Option<u64>, tasks: &mut Vec<JoinHandle<()>>) -> Self {
+        let collectors = Self::default();
+        for _ in 0..2 {
+            let (setup, collectors) = (setup.clone(), collectors.clone());
+            tasks.push(tokio::spawn(async move {
+                let mut rng = setup.rng();
+                loop {
+                    let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
+                    let settings = collector::Settings {
+                        flush_after: Some(Duration::from_millis(rng.random_range(1..100))),
+                        lanes: rng.random_range(1..3).try_into().expect("it is not zero"),
+                        ..collector::Settings::default()
+                    };
+                    let batcher = Batcher::start(&lake, &settings, setup.clock());
+                    collectors.live.lock().push((process.clone(), batcher));
+                    process.death().await;
+                    setup.summary.lock().kills += 1;
+                    collectors.live.lock().retain(|(live, _)| !Arc::ptr_eq(live, &process));
+                    sleep(pause(&mut rng)).await;
+                }
+            }));
+        }
+        collectors
+    }
+
+    fn choose(&self, rng: &mut StdRng) -> Option<Live> {
+        self.live.lock().choose(rng).cloned()
+    }
+}
+
+fn dies_after(rng: &mut StdRng, crashes: Option<u64>) -> Option<u64> {
+    crashes.map(|mean| rng.random_range(1..2 * mean))
+}
+
+/// Mostly short, sometimes long: what is usually far apart must sometimes meet.
+fn pause(rng: &mut StdRng) -> Duration {
+    let longest_ms = [20, 300, 300, 2_000, 2_000, 15_000][rng.random_range(0..6)];
+    Duration::from_millis(rng.random_range(1..longest_ms))
+}
+
+/// For those who run all the time.
+fn short_pause(rng: &mut StdRng) -> Duration {
+    let longest_ms = [20, 200, 500, 1_500][rng.random_range(0..4)];
+    Duration::from_millis(rng.random_range(1..longest_ms))
+}
+
+/// How an event's time comes about; copies of one event differ in it.
+#[derive(Clone, Copy)]
+enum Timing {
+    /// The client's own time.
+    Client,
+    /// No time: that of arrival.
+    Arrival,
+    /// A body with its time of sending, sent again as it is: corrected by how long the client has tried.
+    SentAgain,
+}
+
+/// Which person caused an event: the same of two clients for some of their events.
+fn user_of(id: &Id) -> &'static str {
+    match id.name.len() % 2 {
+        0 => "ada",
+        _ => "bob",
+    }
+}
+
+/// What a client has to send.
+#[derive(Clone)]
+struct Draft {
+    id: Id,
+    timing: Timing,
+    made_at_us: i64,
+}
+
+impl Draft {
+    /// The event as a collector would make it of this try.
+    fn event(&self, now_us: i64, jitter_us: i64) -> Event {
+        let (occurred_at_us, corrected_by_us) = match self.timing {
+            Timing::Client => (self.made_at_us + jitter_us, Some(jitter_us)),
+            Timing::Arrival => (now_us, None),
+            Timing::SentAgain => (now_us, Some(now_us - self.made_at_us)),
+        };
+        Event {
+            event_id: EventId::from_client(&self.id.name),
+            site_id: self.id.site.as_str().into(),
+            name: self.id.name.clone(),
+            occurred_at_us,
+            received_at_us: now_us,
+            corrected_by_us,
+            visitor_id: Some((self.id.name.len() % 3) as i64),
+            user_id: Some(user_of(&self.id).to_owned()),
+            protocol: "native",
+            ..Event::default()
+        }
+    }
+}
+
+/// A client: sends each of its batches until it is acknowledged, perhaps through another collector, perhaps
+/// while its first try is still under way, and sometimes once more.
+pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: usize) {
+    let mut rng = setup.rng();
+    let mut left = rng.random_range(4..24);
+    let mut made = 0;
+    while left > 0 {
+        let size = rng.random_range(1..4).min(left);
+        left -= size;
+        let drafts: Vec<Draft> = (0..size)
+            .map(|_| {
+                made += 1;
+                let now_us = setup.world.now().timestamp_micros();
+                // Some were made a week ago: a date in which any two files are merged.
+                let age = if rng.random_bool(0.5) { TimeDelta::days(7) } else { TimeDelta::zero() };
+                let timing = [Timing::Client, Timing::Client, Timing::Arrival, Timing::SentAgain];
+                let timing = *timing.choose(&mut rng).expect("there are four");
+                Draft {
+                    id: Id {
+                        site: ["one", "two"][rng.random_range(0..2)].to_owned(),
+                        name: format!("event {made} of client {number}"),
+                    },
+                    timing,
+                    made_at_us: match timing {
+                        Timing::Client => now_us - age.num_microseconds().unwrap_or(0),
+                        _ => now_us,
+                    },
+                }
+            })
+            .collect();
+        let ids = || drafts.iter().map(|draft| draft.id.clone());
+        setup.history.lock().send(ids());
+        let mut again = if rng.random_bool(0.2) { 1 } else { 0 };
+        loop {
+            if let Some((process, batcher)) = collectors.choose(&mut rng) {
+                let now_us = setup.world.now().timestamp_micros();
+                // The network's delay moves the correction of a clock.
+                let jitter_us = rng.random_range(0..300_000_000);
+                let events = drafts.iter().map(|draft| draft.event(now_us, jitter_us)).collect();
+                let answer = async {
+                    tokio::select! {
+                        biased;
+                        () = process.death() => false,
+                        answer = batcher.append(events) => answer.is_ok(),
+                    }
+                };
+                let patience = Duration::from_millis([50, 500, 60_000][rng.random_range(0..3)]);
+                if timeout(patience, answer).await == Ok(true) {
+                    let mut history = setup.history.lock();
+                    history.acknowledge(ids());
+                    drop(history);
+                    setup.world.note(|| format!("acknowledged {:?}", ids().map(|id| id.name).collect::<Vec<_>>()));
+                    if again == 0 {
+                        break;
+                    }
+                    again -= 1;
+                }
+            }
+            sleep(pause(&mut rng)).await;
+        }
+        sleep(pause(&mut rng)).await;
+    }
+    setup.summary.lock().acknowledged += made;
+}
+
+fn engine_of(lake: Lake) -> Engine {
+    let settings = EngineSettings { query_threads: Some(1), ..EngineSettings::default() };
+    Engine::new(lake, &settings).expect("an engine without a spill directory needs nothing")
+}
+
+fn compactor_of(setup: &Setup, lake: Lake) -> Compactor {
+    let settings = CompactorSettings {
+        publish_cron: String::new(),
+        merge_cron: String::new(),
+        vacuum_cron: String::new(),
+        merge_target_bytes: 256 << 20,
+        // Small, so that one publish takes several commits.
+        publish_bytes_max: 60_000,
+        raw_grace: Duration::ZERO,
+        replaced_grace: Duration::ZERO,
+    };
+    Compactor::new(engine_of(lake), settings, setup.clock())
+}
+
+/// Publishes and merges; dies at a random operation and is started again.
+pub(crate) async fn compactor(setup: Arc<Setup>, crashes: Option<u64>) {
+    let mut rng = setup.rng();
+    loop {
+        let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
+        let compactor = compactor_of(&setup, lake);
+        let work = async {
+            loop {
+                sleep(short_pause(&mut rng)).await;
+                if rng.random_bool(0.7) {
+                    let done = compactor.publish().await;
+                    setup.world.note(|| format!("publish: {done:?}"));
+                    setup.summary.lock().publishes += u64::from(done.is_ok_and(|done| done.raw_files > 0));
+                } else if rng.random_bool(0.2) {
+                    let done = compactor.remove().await;
+                    setup.world.note(|| format!("remove: {done:?}"));
+                } else {
+                    let done = compactor.merge().await;
+                    setup.world.note(|| format!("merge: {done:?}"));
+                    setup.summary.lock().merges += u64::from(done.is_ok_and(|done| done.files_in > 0));
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = process.death() => {}
+            () = work => {}
+        }
+        setup.summary.lock().kills += 1;
+        sleep(pause(&mut rng)).await;
+    }
+}
+
+/// Vacuums with no grace at all or a short one.
+pub(crate) async fn vacuum(setup: Arc<Setup>, crashes: Option<u64>) {
+    let mut rng = setup.rng();
+    loop {
+        let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
+        let work = async {
+            loop {
+                sleep(short_pause(&mut rng) * 3).await;
+                let grace = Duration::from_secs([0, 5, 60][rng.random_range(0..3)]);
+                // Longer than any commit takes here, with all its tries.
+                let orphan_grace = Duration::from_secs(1_000);
+                let settings = VacuumSettings { raw_grace: grace, replaced_grace: grace, orphan_grace };
+                let done = lake.vacuum(&[&EVENTS], settings).await;
+                setup.world.note(|| format!("vacuum: {done:?}"));
+                if let Ok(done) = done {
+                    setup.summary.lock().deleted += (done.raw_files + done.table_files) as u64;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = process.death() => {}
+            () = work => {}
+        }
+        setup.summary.lock().kills += 1;
+        sleep(pause(&mut rng)).await;
+    }
+}
+
+/// Erases one person, once, until it has worked; dies at a random operation and is started again.
+pub(crate) async fn eraser(setup: Arc<Setup>, crashes: Option<u64>) {
+    let mut rng = setup.rng();
+    sleep(Duration::from_millis(rng.random_range(1..20_000))).await;
+    let (site, user) = (["one", "two"][rng.random_range(0..2)], ["ada", "bob"][rng.random_range(0..2)]);
+    let person = Person { site_id: site.into(), id: PersonId::User(user.to_owned()) };
+    loop {
+        let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
+        let compactor = compactor_of(&setup, lake);
+        // Each try erases up to its own beginning.
+        let theirs = setup.history.lock().begin_erasure(|id| id.site == site && user_of(id) == user);
+        setup.world.note(|| format!("erasing {user} of {site}: {} events", theirs.len()));
+        let done = tokio::select! {
+            biased;
+            () = process.death() => None,
+            done = compactor.erase(&person) => Some(done),
+        };
+        setup.world.note(|| format!("erasing: {done:?}"));
+        if let Some(Ok(_)) = done {
+            setup.history.lock().end_erasure(theirs);
+            setup.summary.lock().erasures += 1;
+            return;
+        }
+        sleep(pause(&mut rng)).await;
+    }
+}
+
+/// Reads as a query does, and checks what it sees.
+pub(crate) async fn reader(setup: Arc<Setup>) {
+    let mut rng = setup.rng();
+    let (_, lake) = setup.start_process(None);
+    let engine = engine_of(lake);
+    loop {
+        sleep(pause(&mut rng)).await;
+        let expected = setup.history.lock().expectation();
+        setup.world.note(|| "a read begins".to_owned());
+        // A store that fails may fail a read; a read that answers must be right.
+        match read(&engine).await {
+            Ok(rows) => {
+                setup.world.note(|| format!("a read has {}", rows.len()));
+                setup.summary.lock().reads += 1;
+                if let Err(violation) = setup.history.lock().check(&rows, &expected) {
+                    setup.report(violation);
+                    return;
+                }
+            }
+            Err(error) => setup.world.note(|| format!("a read failed: {error:#}")),
+        }
+    }
+}
+
+async fn read(engine: &Engine) -> anyhow::Result<Vec<Id>> {
+    let session = engine.view().await?.session(&Scope::Lake)?;
+    let answer = session.query("SELECT site_id, name FROM events", &[]).await?;
+    let mut rows = Vec::new();
+    for batch in &answer.batches {
+        let column = |index: usize| arrow::compute::cast(batch.column(index), &DataType::Utf8);
+        let (sites, names) = (column(0)?, column(1)?);
+        let (sites, names) = (sites.as_string::<i32>(), names.as_string::<i32>());
+        rows.extend((0..sites.len()).map(|row| Id { site: sites.value(row).into(), name: names.value(row).into() }));
+    }
+    Ok(rows)
+}
+
+/// Looks at the whole store in one instant: the log is a chain, its files are there, the published table alone
+/// has no event twice.
+pub(crate) async fn auditor(setup: Arc<Setup>) {
+    let mut rng = setup.rng();
+    loop {
+        sleep(pause(&mut rng) * 4).await;
+        if let Err(violation) = atomically(|| futures::executor::block_on(audit(&setup))) {
+            setup.report(violation);
+            return;
+        }
+    }
+}
+
+async fn audit(setup: &Setup) -> Result<(), Violation> {
+    let (_, lake) = setup.start_process(None);
+    let stuck = |error: lake::LakeError| Violation::Stuck(format!("an audit failed: {error:?}"));
+    let log: Vec<_> = lake
+        .store()
+        .list(Some(&Path::from("lake/events/_delta_log")))
+        .try_collect()
+        .await
+        .map_err(|error| Violation::Stuck(error.to_string()))?;
+    let version = |path: &Path| path.filename()?.strip_suffix(".json")?.parse().ok();
+    let versions: BTreeSet<u64> = log.iter().filter_map(|object| version(&object.location)).collect();
+    check_chain(&versions)?;
+    let table = lake.table(&EVENTS).load().await.map_err(stuck)?;
+    let mut rows = Vec::new();
+    for file in &table.files {
+        if lake.store().head(&file.path).await.is_err() {
+            return Err(Violation::MissingFile(file.path.to_string()));
+        }
+        let columns = ["site_id", "name"];
+        let batches = read_batches(lake.store(), &file.path, file.size_bytes, &columns).await.map_err(stuck)?;
+        for batch in batches.try_collect::<Vec<_>>().await.map_err(stuck)? {
+            let (sites, names) = (batch["site_id"].as_string::<i32>(), batch["name"].as_string::<i32>());
+            rows.extend(
+                (0..sites.len()).map(|row| Id { site: sites.value(row).into(), name: names.value(row).into() }),
+            );
+        }
+    }
+    setup.summary.lock().version = table.version.unwrap_or(0);
+    setup.history.lock().check(&rows, &Expectation::default())
+}
+
+/// When all faults are over: what is pending can be published, and everything is there once.
+pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
+    let (_, lake) = setup.start_process(None);
+    let compactor = compactor_of(setup, lake.clone());
+    let stuck = |what: &str, error: &dyn std::fmt::Debug| Violation::Stuck(format!("{what}: {error:?}"));
+    compactor.publish().await.map_err(|error| stuck("a publish failed", &error))?;
+    compactor.merge().await.map_err(|error| stuck("a merge failed", &error))?;
+    compactor.vacuum().await.map_err(|error| stuck("a vacuum failed", &error))?;
+    let snapshot = lake.snapshot().await.map_err(|error| stuck("a snapshot failed", &error))?;
+    if !snapshot.pending.is_empty() {
+        return Err(Violation::Stuck(format!("{} files stay pending", snapshot.pending.len())));
+    }
+    let rows = read(&engine_of(lake)).await.map_err(|error| stuck("a read failed", &error))?;
+    let history = setup.history.lock().clone();
+    history.check(&rows, &history.expectation())?;
+    atomically(|| futures::executor::block_on(audit(setup)))
+}
+
+/// Deletes log entries before the last checkpoint: what must never be done.
+pub(crate) async fn log_cleanup(setup: Arc<Setup>) {
+    let mut rng = setup.rng();
+    let (_, lake) = setup.start_process(None);
+    let dir = Path::from("lake/events/_delta_log");
+    loop {
+        sleep(pause(&mut rng)).await;
+        let Ok(log) = lake.store().list(Some(&dir)).try_collect::<Vec<_>>().await else { continue };
+        let version = |path: &Path| path.filename()?.split_once('.')?.0.parse::<u64>().ok();
+        let is_checkpoint = |path: &Path| path.filename().is_some_and(|name| name.contains("checkpoint.parquet"));
+        let last =
+            log.iter().filter(|object| is_checkpoint(&object.location)).filter_map(|o| version(&o.location)).max();
+        for object in &log {
+            if version(&object.location) < last && object.location.extension() == Some("json") {
+                let _ = lake.store().delete(&object.location).await;
+            }
+        }
+    }
+}

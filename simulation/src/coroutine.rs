@@ -1,0 +1,111 @@
+//! Work that blocks, one step at a time.
+//!
+//! The Delta kernel's interface blocks its thread while its I/O runs elsewhere. Here each of its calls has a
+//! thread of its own, but only one thread of the whole simulation ever runs: the runtime waits while the call
+//! computes, and the call waits while the runtime does its I/O, among everything else that happens at that
+//! simulated time. So the order of all operations is the runtime's, and that follows from the seed.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use delta_kernel::{KernelError, KernelResult};
+use delta_kernel_default_engine::executor::TaskExecutor;
+use futures::future::{BoxFuture, FutureExt};
+use lake::{Panicked, Threads};
+use tokio::runtime::{EnterGuard, Handle};
+
+use crate::fault_store::atomically;
+
+/// What a call asks of the runtime.
+enum Request {
+    /// Run this; it hands its output back itself.
+    Run(BoxFuture<'static, ()>),
+    /// The call has returned, or panicked.
+    Ended { well: bool },
+}
+
+thread_local! {
+    /// The way to the runtime, on a thread that runs a call.
+    static RUNTIME: RefCell<Option<Sender<Request>>> = const { RefCell::new(None) };
+}
+
+/// The kernel's executor and the lake's threads, as coroutines of the runtime they were made in.
+#[derive(Clone)]
+pub struct Coroutines {
+    runtime: Handle,
+}
+
+impl Coroutines {
+    /// Must be made within the simulation's runtime.
+    pub fn new() -> Self {
+        Self { runtime: Handle::current() }
+    }
+}
+
+impl Threads for Coroutines {
+    fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<(), Panicked>> {
+        async move {
+            let (sender, requests) = channel();
+            thread::spawn(move || {
+                RUNTIME.set(Some(sender.clone()));
+                let well = catch_unwind(AssertUnwindSafe(work)).is_ok();
+                // Nobody listens if the process was killed meanwhile.
+                let _ = sender.send(Request::Ended { well });
+            });
+            loop {
+                match requests.recv() {
+                    Ok(Request::Run(io)) => io.await,
+                    Ok(Request::Ended { well: true }) => return Ok(()),
+                    Ok(Request::Ended { well: false }) | Err(_) => return Err(Panicked),
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Unwinds the thread of a call whose process was killed.
+struct Killed;
+
+impl TaskExecutor for Coroutines {
+    type Guard<'a> = EnterGuard<'a>;
+
+    fn block_on<T>(&self, task: T) -> T::Output
+    where
+        T: Future + Send + 'static,
+        T::Output: Send + 'static,
+    {
+        let Some(runtime) = RUNTIME.with_borrow(Clone::clone) else {
+            // The runtime itself is here, inside the I/O of another call: a checkpoint reads while it writes.
+            return atomically(|| futures::executor::block_on(task));
+        };
+        let (sender, output) = channel();
+        let io = async move { drop(sender.send(task.await)) };
+        let asked = runtime.send(Request::Run(io.boxed())).is_ok();
+        match output.recv() {
+            Ok(output) if asked => output,
+            _ => resume_unwind(Box::new(Killed)),
+        }
+    }
+
+    fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.runtime.spawn(task);
+    }
+
+    fn spawn_blocking<T, R>(&self, task: T) -> BoxFuture<'_, KernelResult<R>>
+    where
+        T: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        async move { Ok::<_, KernelError>(task()) }.boxed()
+    }
+
+    fn enter(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
+    }
+}

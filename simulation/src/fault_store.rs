@@ -1,0 +1,457 @@
+//! An object store that does what real ones do on bad days, by a seed.
+//!
+//! One [`World`] holds the objects; each simulated process reaches it through a [`FaultStore`] of its own, so
+//! that a killed process sends nothing more. What may go wrong with a put: it fails before it is applied; it is
+//! applied and fails; it is applied and the answer never comes; it is applied much later; a create is answered
+//! with "already exists" though nothing landed (S3's 409), or because it landed itself (a retry inside the
+//! client); it is slow. Reads and deletes fail or are slow. A listing comes in pages, each of another moment.
+
+use std::cell::Cell;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::time::{Instant, sleep};
+
+thread_local! {
+    /// Set where time must stand still: inside a kernel call that waits for another.
+    static ATOMIC: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` with every store operation done at once and without fault.
+pub(crate) fn atomically<T>(work: impl FnOnce() -> T) -> T {
+    let before = ATOMIC.replace(true);
+    let done = work();
+    ATOMIC.set(before);
+    done
+}
+
+/// How long a client of a store waits for an answer.
+const STORE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is in the store, what time it is, and what goes wrong.
+pub struct World {
+    objects: InMemory,
+    state: Mutex<State>,
+    began: Instant,
+    began_at: DateTime<Utc>,
+    calm: AtomicBool,
+}
+
+struct State {
+    rng: StdRng,
+    /// The share of operations that go wrong.
+    fault_rate: f64,
+    modified_at: std::collections::HashMap<Path, DateTime<Utc>>,
+    trace: DefaultHasher,
+    operations: u64,
+    log: Option<Vec<String>>,
+}
+
+/// What goes wrong with an operation that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Fault {
+    None,
+    FailsBefore,
+    AppliedThenFails,
+    AppliedThenTimesOut,
+    AppliedMuchLater,
+    ExistsThoughNothingLanded,
+    ExistsBecauseItLanded,
+    Slow,
+}
+
+impl World {
+    /// An empty store. Must be made within a Tokio runtime whose time is paused.
+    ///
+    /// - `fault_rate`: the share of operations that go wrong, of 1.
+    pub fn new(seed: u64, began_at: DateTime<Utc>, fault_rate: f64) -> Arc<Self> {
+        Arc::new(Self {
+            objects: InMemory::new(),
+            state: Mutex::new(State {
+                rng: StdRng::seed_from_u64(seed),
+                fault_rate,
+                modified_at: std::collections::HashMap::new(),
+                trace: DefaultHasher::new(),
+                operations: 0,
+                log: None,
+            }),
+            began: Instant::now(),
+            began_at,
+            calm: AtomicBool::new(false),
+        })
+    }
+
+    /// The simulated time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.began_at + TimeDelta::from_std(self.began.elapsed()).unwrap_or(TimeDelta::MAX)
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn calm_down(&self) {
+        self.calm.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes every operation down, for [`log`](Self::log).
+    pub fn keep_log(&self) {
+        self.state.lock().log = Some(vec![]);
+    }
+
+    /// The operations so far, one a line, if they are kept.
+    pub fn log(&self) -> Vec<String> {
+        self.state.lock().log.clone().unwrap_or_default()
+    }
+
+    /// Writes a line among the operations.
+    pub fn note(&self, line: impl FnOnce() -> String) {
+        let now = self.now();
+        let mut state = self.state.lock();
+        if let Some(log) = &mut state.log {
+            log.push(format!("{} {}", now.format("%dT%H:%M:%S%.6f"), line()));
+        }
+    }
+
+    /// A number that two runs share only if they did the same operations in the same order, and how many.
+    pub fn trace(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.trace.finish(), state.operations)
+    }
+
+    fn record(&self, process: u64, operation: &str, path: &Path, outcome: Fault) {
+        let now = self.now();
+        {
+            let mut state = self.state.lock();
+            state.operations += 1;
+            (process, operation, path.as_ref(), outcome, now.timestamp_micros()).hash(&mut state.trace);
+        }
+        self.note(|| format!("process {process} {operation} {path} {outcome:?}"));
+    }
+
+    /// How long the next operation is under way before it takes effect.
+    fn latency(&self) -> Duration {
+        Duration::from_micros(self.state.lock().rng.random_range(100..20_000))
+    }
+
+    fn is_atomic(&self) -> bool {
+        ATOMIC.get()
+    }
+
+    fn roll(&self, faults: &[Fault]) -> Fault {
+        let mut state = self.state.lock();
+        let rate = state.fault_rate;
+        if self.calm.load(Ordering::Relaxed) || ATOMIC.get() || !state.rng.random_bool(rate) {
+            return Fault::None;
+        }
+        faults[state.rng.random_range(0..faults.len())]
+    }
+
+    fn pause_of(&self, longest: Duration) -> Duration {
+        longest.mul_f64(self.state.lock().rng.random())
+    }
+
+    async fn apply_put(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let put = self.objects.put_opts(path, payload, options).await?;
+        self.state.lock().modified_at.insert(path.clone(), self.now());
+        Ok(put)
+    }
+
+    fn dated(&self, meta: ObjectMeta) -> ObjectMeta {
+        let modified_at = self.state.lock().modified_at.get(&meta.location).copied();
+        ObjectMeta { last_modified: modified_at.unwrap_or(self.began_at), ..meta }
+    }
+}
+
+/// A simulated process, as far as the store is concerned.
+pub struct Process {
+    number: u64,
+    dead: AtomicBool,
+    operations_left: AtomicU64,
+    died: tokio::sync::Notify,
+}
+
+impl Process {
+    /// A process that dies at its store operation number `dies_after`, if not killed before.
+    pub fn new(number: u64, dies_after: Option<u64>) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            dead: AtomicBool::new(false),
+            operations_left: AtomicU64::new(dies_after.unwrap_or(u64::MAX)),
+            died: tokio::sync::Notify::new(),
+        })
+    }
+
+    /// Kills it: nothing it does reaches the store any more, and no operation of it ever ends.
+    pub fn kill(&self) {
+        self.dead.store(true, Ordering::Relaxed);
+        self.died.notify_waiters();
+    }
+
+    /// Whether it was killed.
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Ends when it dies.
+    pub async fn death(&self) {
+        let died = self.died.notified();
+        if !self.is_dead() {
+            died.await;
+        }
+    }
+
+    /// A point at which the process may be dead or die; in that case it never goes on.
+    async fn live_on(&self) {
+        let left = self.operations_left.load(Ordering::Relaxed);
+        if left == 0 {
+            self.kill();
+        } else if left != u64::MAX {
+            self.operations_left.store(left - 1, Ordering::Relaxed);
+        }
+        if self.is_dead() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The store as one process sees it.
+pub struct FaultStore {
+    world: Arc<World>,
+    process: Arc<Process>,
+}
+
+impl FaultStore {
+    /// The view of `process`.
+    pub fn new(world: Arc<World>, process: Arc<Process>) -> Self {
+        Self { world, process }
+    }
+
+    /// Before an operation takes effect.
+    async fn begin(&self) {
+        if !self.world.is_atomic() {
+            sleep(self.world.latency()).await;
+            self.process.live_on().await;
+        }
+    }
+
+    /// After it did, before the process hears of it.
+    async fn end(&self) {
+        if !self.world.is_atomic() {
+            sleep(self.world.latency()).await;
+            self.process.live_on().await;
+        }
+    }
+
+    async fn check_read(&self, operation: &str, path: &Path) -> Result<()> {
+        self.begin().await;
+        let fault = self.world.roll(&[Fault::FailsBefore, Fault::Slow, Fault::Slow]);
+        self.world.record(self.process.number, operation, path, fault);
+        match fault {
+            Fault::FailsBefore => Err(failure("the read failed")),
+            Fault::Slow => {
+                sleep(self.world.pause_of(Duration::from_secs(5))).await;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn failure(why: &'static str) -> Error {
+    Error::Generic { store: "FaultStore", source: why.into() }
+}
+
+fn exists(path: &Path) -> Error {
+    Error::AlreadyExists { path: path.to_string(), source: "409 Conflict".into() }
+}
+
+const PUT_FAULTS: &[Fault] =
+    &[Fault::FailsBefore, Fault::AppliedThenFails, Fault::AppliedThenTimesOut, Fault::AppliedMuchLater, Fault::Slow];
+const CREATE_FAULTS: &[Fault] = &[
+    Fault::FailsBefore,
+    Fault::AppliedThenFails,
+    Fault::AppliedThenTimesOut,
+    Fault::AppliedMuchLater,
+    Fault::ExistsThoughNothingLanded,
+    Fault::ExistsBecauseItLanded,
+    Fault::Slow,
+];
+
+#[async_trait::async_trait]
+impl ObjectStore for FaultStore {
+    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let (world, process) = (&self.world, &self.process);
+        let create = options.mode == PutMode::Create;
+        let fault = world.roll(if create { CREATE_FAULTS } else { PUT_FAULTS });
+        let operation = if create { "create" } else { "put" };
+        self.begin().await;
+        if fault == Fault::Slow {
+            sleep(world.pause_of(Duration::from_secs(20))).await;
+        }
+        world.record(process.number, operation, path, fault);
+        let outcome = match fault {
+            Fault::None | Fault::Slow => world.apply_put(path, payload, options).await,
+            Fault::FailsBefore => Err(failure("nothing was written")),
+            Fault::AppliedThenFails => {
+                world.apply_put(path, payload, options).await.and(Err(failure("it was written, and then it failed")))
+            }
+            Fault::AppliedThenTimesOut => {
+                let written = world.apply_put(path, payload, options).await;
+                sleep(STORE_TIMEOUT).await;
+                written.and(Err(failure("it was written, and then it timed out")))
+            }
+            Fault::AppliedMuchLater => {
+                let (world, path) = (world.clone(), path.clone());
+                let delay = world.pause_of(Duration::from_secs(90));
+                tokio::spawn(async move {
+                    sleep(delay).await;
+                    let landed = world.apply_put(&path, payload, options).await.is_ok();
+                    world.note(|| format!("a late put of {path} lands: {landed}"));
+                });
+                sleep(self.world.pause_of(STORE_TIMEOUT)).await;
+                Err(failure("nobody knows what became of it"))
+            }
+            Fault::ExistsThoughNothingLanded => Err(exists(path)),
+            Fault::ExistsBecauseItLanded => {
+                world.apply_put(path, payload, options).await.and_then(|_| Err(exists(path)))
+            }
+        };
+        self.end().await;
+        outcome
+    }
+
+    async fn put_multipart_opts(&self, path: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(Error::NotImplemented { operation: format!("a multipart put of {path}"), implementer: self.to_string() })
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        self.check_read("get", path).await?;
+        let found = self.world.objects.get_opts(path, options).await;
+        self.end().await;
+        found.map(|found| GetResult { meta: self.world.dated(found.meta.clone()), ..found })
+    }
+
+    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let this = Self { world: self.world.clone(), process: self.process.clone() };
+        let this = Arc::new(this);
+        paths
+            .then(move |path| {
+                let this = this.clone();
+                async move {
+                    let path = path?;
+                    let fault =
+                        this.world.roll(&[Fault::FailsBefore, Fault::AppliedThenFails, Fault::AppliedMuchLater]);
+                    this.begin().await;
+                    this.world.record(this.process.number, "delete", &path, fault);
+                    let outcome = match fault {
+                        Fault::FailsBefore => Err(failure("nothing was deleted")),
+                        Fault::AppliedThenFails => {
+                            this.world.apply_delete(&path).await.and(Err(failure("it was deleted, and then it failed")))
+                        }
+                        Fault::AppliedMuchLater => {
+                            let (world, path) = (this.world.clone(), path.clone());
+                            let delay = world.pause_of(Duration::from_secs(90));
+                            tokio::spawn(async move {
+                                sleep(delay).await;
+                                let gone = world.apply_delete(&path).await.is_ok();
+                                world.note(|| format!("a late delete of {path} lands: {gone}"));
+                            });
+                            Err(failure("nobody knows what became of it"))
+                        }
+                        _ => this.world.apply_delete(&path).await,
+                    };
+                    this.end().await;
+                    outcome.map(|()| path)
+                }
+            })
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.pages(prefix, None)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.pages(prefix, Some(offset.clone()))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.check_read("list directory", prefix.unwrap_or(&Path::default())).await?;
+        let mut found = self.world.objects.list_with_delimiter(prefix).await?;
+        found.objects = found.objects.into_iter().map(|meta| self.world.dated(meta)).collect();
+        Ok(found)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.check_read("copy", from).await?;
+        self.world.objects.copy_opts(from, to, options).await?;
+        self.world.state.lock().modified_at.insert(to.clone(), self.world.now());
+        self.end().await;
+        Ok(())
+    }
+}
+
+impl World {
+    /// Like S3, a delete of what is not there succeeds.
+    async fn apply_delete(&self, path: &Path) -> Result<()> {
+        use object_store::ObjectStoreExt;
+        match self.objects.delete(path).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl FaultStore {
+    /// A listing in pages, each of another moment.
+    fn pages(&self, prefix: Option<&Path>, offset: Option<Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let this = Arc::new(Self { world: self.world.clone(), process: self.process.clone() });
+        let prefix = prefix.cloned();
+        let pages = futures::stream::try_unfold(Some(offset), move |offset| {
+            let (this, prefix) = (this.clone(), prefix.clone());
+            async move {
+                let Some(offset) = offset else { return Ok(None) };
+                this.check_read("list", prefix.as_ref().unwrap_or(&Path::default())).await?;
+                let length = match this.world.is_atomic() {
+                    true => usize::MAX,
+                    false => this.world.state.lock().rng.random_range(1..12),
+                };
+                let objects = &this.world.objects;
+                let found = match &offset {
+                    Some(offset) => objects.list_with_offset(prefix.as_ref(), offset),
+                    None => objects.list(prefix.as_ref()),
+                };
+                let page: Vec<ObjectMeta> = found.take(length).try_collect().await?;
+                let next = (page.len() == length).then(|| page.last().map(|last| last.location.clone()));
+                let page: Vec<_> = page.into_iter().map(|meta| Ok(this.world.dated(meta))).collect();
+                Ok::<_, Error>(Some((futures::stream::iter(page), next)))
+            }
+        });
+        pages.try_flatten().boxed()
+    }
+}
+
+impl fmt::Display for FaultStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FaultStore of process {}", self.process.number)
+    }
+}
+
+impl fmt::Debug for FaultStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

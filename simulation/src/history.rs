@@ -1,0 +1,186 @@
+//! What clients sent and were told, and what a reader may therefore see. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// An event as clients and readers name it: its site and the number it was made with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id {
+    /// The tenant.
+    pub site: String,
+    /// The event's name, which says its number.
+    pub name: String,
+}
+
+/// What happened so far, as the clients know it.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    sent: BTreeSet<Id>,
+    acknowledged: BTreeSet<Id>,
+    /// Of somebody whose erasure has begun.
+    fading: BTreeSet<Id>,
+    /// Acknowledged before the erasure of their person began, and it has ended.
+    erased: BTreeSet<Id>,
+}
+
+/// What a read must and must not have.
+#[derive(Clone, Debug, Default)]
+pub struct Expectation {
+    must_have: BTreeSet<Id>,
+    must_not_have: BTreeSet<Id>,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// An event was acknowledged before the read began, and the read does not have it.
+    Lost(Id),
+    /// The read has an event more than once.
+    Doubled(Id, usize),
+    /// The read has an event of a person who was erased before it began.
+    Returned(Id),
+    /// The read has an event that nobody sent.
+    Invented(Id),
+    /// The log has no entry of this version, and a later one.
+    BrokenChain(u64),
+    /// A file that the newest version names is not there.
+    MissingFile(String),
+    /// Something that must work once all faults are over does not.
+    Stuck(String),
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(id) => write!(f, "{} of {} was acknowledged and is lost", id.name, id.site),
+            Self::Doubled(id, times) => write!(f, "{} of {} is there {times} times", id.name, id.site),
+            Self::Returned(id) => write!(f, "{} of {} was erased and is there", id.name, id.site),
+            Self::Invented(id) => write!(f, "{} of {} was never sent", id.name, id.site),
+            Self::BrokenChain(version) => write!(f, "the log has no version {version} and a later one"),
+            Self::MissingFile(path) => write!(f, "the table names {path}, which is not there"),
+            Self::Stuck(what) => write!(f, "after all faults: {what}"),
+        }
+    }
+}
+
+impl History {
+    /// Clients are about to send these.
+    pub fn send(&mut self, ids: impl IntoIterator<Item = Id>) {
+        self.sent.extend(ids);
+    }
+
+    /// Clients were told that these are durable.
+    pub fn acknowledge(&mut self, ids: impl IntoIterator<Item = Id>) {
+        self.acknowledged.extend(ids);
+    }
+
+    /// An erasure of a person begins: events of theirs so far may or may not be there. Returns those that must
+    /// not be there once it has ended.
+    pub fn begin_erasure(&mut self, is_theirs: impl Fn(&Id) -> bool) -> Vec<Id> {
+        self.fading.extend(self.sent.iter().filter(|id| is_theirs(id)).cloned());
+        self.acknowledged.iter().filter(|id| is_theirs(id)).cloned().collect()
+    }
+
+    /// The erasure has ended.
+    pub fn end_erasure(&mut self, ids: Vec<Id>) {
+        self.erased.extend(ids);
+    }
+
+    /// What every read that begins now must have, and must not have.
+    pub fn expectation(&self) -> Expectation {
+        Expectation { must_have: self.acknowledged.clone(), must_not_have: self.erased.clone() }
+    }
+
+    /// Checks the rows of a read.
+    ///
+    /// - `expected`: the [`expectation`](Self::expectation) when the read began.
+    pub fn check(&self, rows: &[Id], expected: &Expectation) -> Result<(), Violation> {
+        let mut times: BTreeMap<&Id, usize> = BTreeMap::new();
+        for row in rows {
+            *times.entry(row).or_default() += 1;
+        }
+        for (&id, &times) in &times {
+            if times > 1 {
+                return Err(Violation::Doubled(id.clone(), times));
+            }
+            if !self.sent.contains(id) {
+                return Err(Violation::Invented(id.clone()));
+            }
+            if expected.must_not_have.contains(id) {
+                return Err(Violation::Returned(id.clone()));
+            }
+        }
+        match expected.must_have.iter().find(|id| !times.contains_key(id) && !self.fading.contains(id)) {
+            Some(lost) => Err(Violation::Lost(lost.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Checks that versions `0..` of a log are all there.
+pub fn check_chain(versions: &BTreeSet<u64>) -> Result<(), Violation> {
+    let newest = versions.last().map_or(0, |newest| newest + 1);
+    match (0..newest).find(|version| !versions.contains(version)) {
+        Some(missing) => Err(Violation::BrokenChain(missing)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_acknowledged_before_must_be_there() {
+        check("a b", "a", "b", Err(Violation::Lost(id("a"))));
+        check("a b", "a", "a", Ok(()));
+    }
+
+    #[test]
+    fn what_was_sent_and_not_acknowledged_may_be_there_once() {
+        check("a b", "", "b", Ok(()));
+        check("a b", "", "b b", Err(Violation::Doubled(id("b"), 2)));
+    }
+
+    #[test]
+    fn what_was_never_sent_must_not_be_there() {
+        check("a", "", "x", Err(Violation::Invented(id("x"))));
+    }
+
+    #[test]
+    fn what_is_being_erased_may_be_missing_and_what_was_erased_must_be() {
+        let mut history = History::default();
+        history.send([id("a"), id("b")]);
+        history.acknowledge([id("a")]);
+        let before = history.expectation();
+        let theirs = history.begin_erasure(|_| true);
+        assert_eq!(theirs, [id("a")]);
+        assert_eq!(history.check(&[], &before), Ok(()));
+        assert_eq!(history.check(&[id("a")], &history.expectation()), Ok(()));
+        history.end_erasure(theirs);
+        assert_eq!(history.check(&[id("a")], &before), Ok(()));
+        assert_eq!(history.check(&[id("a")], &history.expectation()), Err(Violation::Returned(id("a"))));
+        assert_eq!(history.check(&[id("b")], &history.expectation()), Ok(()));
+    }
+
+    #[test]
+    fn a_chain_has_no_gap_and_begins_at_zero() {
+        assert_eq!(check_chain(&BTreeSet::from([0, 1, 2])), Ok(()));
+        assert_eq!(check_chain(&BTreeSet::from([0, 2])), Err(Violation::BrokenChain(1)));
+        assert_eq!(check_chain(&BTreeSet::from([1, 2])), Err(Violation::BrokenChain(0)));
+        assert_eq!(check_chain(&BTreeSet::new()), Ok(()));
+    }
+
+    #[track_caller]
+    fn check(sent: &str, acknowledged: &str, rows: &str, expected: Result<(), Violation>) {
+        let ids = |names: &str| names.split_whitespace().map(id).collect::<Vec<_>>();
+        let mut history = History::default();
+        history.send(ids(sent));
+        history.acknowledge(ids(acknowledged));
+        assert_eq!(history.check(&ids(rows), &history.expectation()), expected);
+    }
+
+    fn id(name: &str) -> Id {
+        Id { site: "s".into(), name: name.into() }
+    }
+}

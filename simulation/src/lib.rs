@@ -1,0 +1,21 @@
+//! Deterministic simulation: the code that ships, on a store that fails, with processes that die, in simulated
+//! time. One seed is one run, always the same.
+//!
+//! The collector's batcher, the compactor, the vacuum and the readers run as they are, each process with a view
+//! of its own of one faulty store ([`FaultStore`]). Clients retry until they are acknowledged. Every read is
+//! checked against what was acknowledged before it began.
+//!
+//! What makes it deterministic: one thread runs at a time (the kernel's blocking calls are coroutines), Tokio's
+//! time is paused, DataFusion has one partition, and latencies, faults and deaths come from the seed.
+
+mod actors;
+mod coroutine;
+mod fault_store;
+mod history;
+mod run;
+mod seeds;
+
+pub use fault_store::{FaultStore, Process, World};
+pub use history::{Expectation, History, Id, Violation};
+pub use run::{Failure, Sabotage, Summary, run};
+pub use seeds::{Runs, run_all};

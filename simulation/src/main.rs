@@ -1,0 +1,70 @@
+//! Runs many seeds: `simulation --seeds 100000`.
+
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::Parser;
+use simulation::{Sabotage, run, run_all};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Simulates small installations under faults, one a seed, and checks the lake's promises at every read.
+#[derive(Parser)]
+struct Flags {
+    /// How many seeds.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    seeds: u64,
+
+    /// The first seed.
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    from: u64,
+
+    /// Seeds run at the same time; the number of cores if not given.
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+
+    /// Breaks the protocol on purpose, and succeeds if that is noticed.
+    #[arg(long, value_enum)]
+    sabotage: Option<Sabotage>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let flags = Flags::parse();
+    let jobs = flags.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get()));
+    let (end, started) = (flags.from + flags.seeds, Instant::now());
+    let runs = run_all(flags.from..end, jobs, flags.sabotage, |done| {
+        if done.is_multiple_of(5_000) {
+            eprintln!("{done} seeds in {:.0} s", started.elapsed().as_secs_f64());
+        }
+    });
+    let total = runs.total;
+    println!(
+        "{} reads checked, {} events acknowledged, {} publishes, {} merges, {} files deleted, {} persons erased, {} processes killed, \
+         {} store operations in {:.0} s",
+        total.reads,
+        total.acknowledged,
+        total.publishes,
+        total.merges,
+        total.deleted,
+        total.erasures,
+        total.kills,
+        total.operations,
+        started.elapsed().as_secs_f64()
+    );
+    match (runs.failure, flags.sabotage) {
+        (None, None) => println!("seeds {}..{end}: no promise was broken", flags.from),
+        (None, Some(sabotage)) => bail!("{sabotage:?} was not noticed in seeds {}..{end}", flags.from),
+        (Some((seed, failure)), sabotage) => {
+            // The same run again, since a seed is one run, with every operation told.
+            if let Err(again) = run(seed, sabotage, true) {
+                again.log.iter().for_each(|line| println!("{line}"));
+            }
+            match sabotage {
+                Some(sabotage) => println!("{sabotage:?} was noticed at seed {seed}: {}", failure.violation),
+                None => bail!("seed {seed}: {}", failure.violation),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Many runs at the same time, until one fails.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use parking_lot::Mutex;
+
+use crate::run::{Failure, Sabotage, Summary, run};
+
+/// What many runs did.
+#[derive(Debug, Default)]
+pub struct Runs {
+    /// All of them together, without their traces.
+    pub total: Summary,
+    /// The first that failed, with its seed. Others were not begun after it.
+    pub failure: Option<(u64, Failure)>,
+}
+
+/// Runs each of `seeds`, `jobs` at the same time.
+///
+/// - `progress`: hears after each run how many are done.
+pub fn run_all(seeds: Range<u64>, jobs: usize, sabotage: Option<Sabotage>, progress: impl Fn(u64) + Sync) -> Runs {
+    let (next, done) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
+    let runs = Mutex::new(Runs::default());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || runs.lock().failure.is_some() {
+                        return;
+                    }
+                    match run(seed, sabotage, false) {
+                        Ok(summary) => runs.lock().total.add(summary),
+                        Err(failure) => {
+                            runs.lock().failure.get_or_insert((seed, failure));
+                        }
+                    }
+                    progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+                }
+            });
+        }
+    });
+    runs.into_inner()
+}
+
+impl Summary {
+    fn add(&mut self, one: Self) {
+        self.operations += one.operations;
+        self.reads += one.reads;
+        self.publishes += one.publishes;
+        self.merges += one.merges;
+        self.deleted += one.deleted;
+        self.erasures += one.erasures;
+        self.kills += one.kills;
+        self.acknowledged += one.acknowledged;
+    }
+}
