@@ -33,7 +33,7 @@ use parquet::file::statistics::Statistics;
 
 use crate::error::{LakeError, Result};
 use crate::event::EventId;
-use crate::file::read_batches;
+use crate::file::{catch_damage, read_batches};
 use crate::layout::RawFile;
 use crate::object_reader::ObjectReader;
 use crate::store::Lake;
@@ -133,7 +133,7 @@ impl Lake {
         let mut searches: Vec<BoxFuture<'_, Result<Vec<EventKey>>>> = Vec::new();
         for file in &table.files {
             if candidates.overlapping(file.times_us("occurred_at")).next().is_some() {
-                searches.push(self.search(file, &candidates).boxed());
+                searches.push(catch_damage(&file.path, self.search(file, &candidates)).boxed());
             }
         }
         let found: HashSet<EventKey> =
