@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt;
-use lake::{Event, EventId, Hour, Lake, Lane, LaneId, LaneSettings, RawBatch, read_batches, visitor_id};
+use lake::{Event, EventId, Hour, Lake, LakeError, Lane, LaneId, LaneSettings, RawBatch, read_batches, visitor_id};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -85,6 +85,24 @@ proptest! {
         prop_assert_eq!(hour_a.dir(), a.format("raw/date=%Y-%m-%d/hour=%H").to_string());
         let minute_later = Hour::containing(a + TimeDelta::minutes(1));
         prop_assert!(minute_later == hour_a || minute_later == Hour::containing(a + TimeDelta::hours(1)));
+    }
+}
+
+#[tokio::test]
+async fn a_raw_file_that_is_torn_at_any_byte_is_corrupt() {
+    let mut batch = RawBatch::default();
+    for id in 0..3 {
+        let event_id = EventId([id; 16]);
+        batch.push(&Event { event_id, site_id: "shop".into(), name: "page_view".into(), ..Event::default() });
+    }
+    let whole = batch.encode();
+    for length in 0..whole.len() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        let lane = Lane::start(lake.clone(), LaneId(Uuid::from_u128(1)), LaneSettings::default());
+        lane.append(whole.slice(..length), DateTime::UNIX_EPOCH).await.unwrap();
+        let snapshot = lake.snapshot().await.unwrap();
+        let searched = lake.find_duplicates(&snapshot.pending, &snapshot.events).await;
+        assert!(matches!(searched, Err(LakeError::Corrupt { .. })), "{length} of {} bytes: {searched:?}", whole.len());
     }
 }
 
