@@ -112,7 +112,7 @@ fn compress(label: u8, text: &[u8]) -> Vec<u8> {
             encoder.write_all(text).unwrap();
             encoder.finish().unwrap()
         }
-        Some("deflate") if text.len() % 2 == 0 => {
+        Some("deflate") if text.len().is_multiple_of(2) => {
             let mut encoder = DeflateEncoder::new(vec![], Compression::fast());
             encoder.write_all(text).unwrap();
             encoder.finish().unwrap()

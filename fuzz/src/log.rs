@@ -52,20 +52,20 @@ pub(crate) fn read(input: &[u8]) {
     let first = entries().swap_remove(0);
     block_on(async {
         let lake = Lake::open("memory:///", []).unwrap();
-        // As the definition of the table, and as the entry behind it.
-        let lake_with = async |entries: [&[u8]; 2]| {
-            for (version, bytes) in entries.iter().enumerate() {
-                lake.store().put(&entry(version as u64), bytes.to_vec().into()).await.unwrap();
-            }
-        };
-        lake_with([&first, input]).await;
+        for (version, bytes) in [&first, input].into_iter().enumerate() {
+            lake.store().put(&entry(version as u64), bytes.to_vec().into()).await.unwrap();
+        }
         let table = lake.table(&EVENTS);
         let declared = |error: LakeError| {
             let kinds = matches!(error, LakeError::Corrupt { .. } | LakeError::Unavailable { .. });
             assert!(kinds, "{error:?}");
         };
-        drop(table.history(10).await.map_err(declared));
-        drop(lake.vacuum(&[&EVENTS], VacuumSettings::default()).await.map_err(declared));
+        if let Err(error) = table.history(10).await {
+            declared(error);
+        }
+        if let Err(error) = lake.vacuum(&[&EVENTS], VacuumSettings::default()).await {
+            declared(error);
+        }
         let lane = Lane::start(lake.clone(), LaneId(Uuid::from_u128(1)), LaneSettings::default());
         lane.append(raw_batch(1).encode(), DateTime::UNIX_EPOCH).await.unwrap();
         match lake.snapshot().await {
