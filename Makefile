@@ -33,12 +33,13 @@ check: ## Formatting and lints.
 tools: ## Install what the tests need, where it is missing and can be installed.
 	scripts/install-test-tools "$(VENV)"
 
-campaign: tools fuzz ## The long tests: kill loops of KILL_ROUNDS rounds, CASES and LAKE_CASES of properties, HISTORIES, and make fuzz.
+campaign: tools ## The long tests: kill loops of KILL_ROUNDS rounds, CASES and LAKE_CASES of properties, HISTORIES, and make fuzz.
 	DEWPOND_KILL_ROUNDS=$(KILL_ROUNDS) $(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture kill
 	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --workspace --exclude dewpond --lib --test properties --test mutations
 	PROPTEST_CASES=$(LAKE_CASES) $(CARGO) test --locked -p dewpond --test properties
 	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") DEWPOND_READER_HISTORIES=$(HISTORIES) \
 		$(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture other_engines
+	scripts/fuzz $(FUZZ_SECONDS)
 
 fuzz: ## Every reader of bytes from outside under libFuzzer, FUZZ_SECONDS each.
 	scripts/fuzz $(FUZZ_SECONDS)
