@@ -4,11 +4,16 @@ CARGO ?= cargo
 LAKE ?= data/lake
 DEMO_EVENTS ?= 20000
 KILL_ROUNDS ?= 1000
+# A campaign's share of each kind of test; a test run has a few seconds of each.
+CASES ?= 2000
+LAKE_CASES ?= 200
+HISTORIES ?= 50
+FUZZ_SECONDS ?= 60
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The other engines that read the table in a test live here.
 VENV := $(TARGET_DIR)/test-venv
 
-.PHONY: help run test check tools campaign bench
+.PHONY: help run test check tools campaign fuzz bench
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,8 +33,16 @@ check: ## Formatting and lints.
 tools: ## Install what the tests need, where it is missing and can be installed.
 	scripts/install-test-tools "$(VENV)"
 
-campaign: tools ## The long tests: kill loops of KILL_ROUNDS rounds on both stores.
+campaign: tools ## The long tests: kill loops of KILL_ROUNDS rounds, CASES and LAKE_CASES of properties, HISTORIES, and make fuzz.
 	DEWPOND_KILL_ROUNDS=$(KILL_ROUNDS) $(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture kill
+	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --workspace --exclude dewpond --lib --test properties --test mutations
+	PROPTEST_CASES=$(LAKE_CASES) $(CARGO) test --locked -p dewpond --test properties
+	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") DEWPOND_READER_HISTORIES=$(HISTORIES) \
+		$(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture other_engines
+	scripts/fuzz $(FUZZ_SECONDS)
+
+fuzz: ## Every reader of bytes from outside under libFuzzer, FUZZ_SECONDS each.
+	scripts/fuzz $(FUZZ_SECONDS)
 
 bench: ## The measurements of benches/README.md, in a short form.
 	$(CARGO) run --release --locked -p benches -- all --short

@@ -248,6 +248,29 @@ mod tests {
         assert_eq!(unpack(packed).unwrap(), value);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_server_keeps_is_a_value_or_none(
+            value in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+            places in proptest::collection::vec((0..200_usize, proptest::prelude::any::<u8>()), 0..4),
+        ) {
+            unpack(value.clone());
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(&value).unwrap();
+            let mut packed = encoder.finish().unwrap();
+            proptest::prop_assert_eq!(unpack(packed.clone()), Some(value.clone()));
+            for (place, byte) in places {
+                if let Some(changed) = packed.get_mut(place) {
+                    *changed = byte;
+                }
+            }
+            // gzip has a checksum: what is read at all is what was packed, unless it is no gzip any more.
+            if packed.starts_with(&GZIP_MAGIC) {
+                proptest::prop_assert!(unpack(packed).is_none_or(|found| found == value));
+            }
+        }
+    }
+
     #[test]
     fn a_damaged_value_is_no_value() {
         assert_eq!(unpack(vec![0x1f, 0x8b, 0, 0]), None);

@@ -245,3 +245,25 @@ async fn read_history(
     points.reverse();
     Ok(points)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn every_text_is_an_instant_or_refused_in_words(text in "\\PC{0,30}|[-+0-9.:TZ ]{1,32}") {
+            if let Err(words) = instant(Some(&text), DateTime::UNIX_EPOCH) {
+                proptest::prop_assert!(words.contains("is no time"), "{}", words);
+            }
+        }
+
+        #[test]
+        fn an_instant_that_is_printed_is_read_as_it_was(us in -10_000_000_000_000_000_i64..10_000_000_000_000_000) {
+            let time = DateTime::from_timestamp_micros(us).expect("within three hundred years of 1970");
+            // As it comes out of a query string, where a plus is a space.
+            let text = time.to_rfc3339().replace('+', " ");
+            proptest::prop_assert_eq!(instant(Some(&text), DateTime::UNIX_EPOCH), Ok(time));
+        }
+    }
+}

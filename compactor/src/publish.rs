@@ -1,5 +1,6 @@
 //! Publishing: raw files in, deduplicated, sorted files of the table `events` out.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -8,7 +9,7 @@ use datafusion::arrow::compute::partition;
 use datafusion::arrow::datatypes::Date32Type;
 use datafusion::logical_expr::col;
 use engine::{Engine, PendingEvents};
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 use lake::{Change, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter};
 
 use crate::compactor::WorkError;
@@ -53,14 +54,15 @@ pub(crate) async fn publish_some(
     }
     let mut duplicates = Arc::new(lake.find_duplicates(&files, &snapshot.events).await?);
     let mut damaged = duplicates.damaged.clone();
-    let adds = match write_sorted(engine, &files, &duplicates, file_bytes_max).await {
-        Ok(adds) => adds,
-        Err(error) if error.wants_new_plan() => return Err(error),
-        // Damage that the keys do not show.
-        Err(error) => {
+    // The Parquet decoder may panic over damage that the keys do not show.
+    let written = AssertUnwindSafe(write_sorted(engine, &files, &duplicates, file_bytes_max)).catch_unwind().await;
+    let adds = match written {
+        Ok(Ok(adds)) => adds,
+        Ok(Err(error)) if error.wants_new_plan() => return Err(error),
+        failed => {
             damaged = lake.find_damaged(&files).await?;
             if damaged.is_empty() {
-                return Err(error);
+                return failed.unwrap_or_else(|panic| resume_unwind(panic)).map(|_| None);
             }
             let readable: Vec<RawFile> =
                 files.iter().filter(|file| !damaged.iter().any(|damaged| damaged.file == **file)).cloned().collect();

@@ -85,6 +85,23 @@ mod tests {
         check("nan", Param::Text(Some("nan".into())));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn every_text_is_some_value_and_a_quoted_one_is_itself(text in "\\PC{0,20}|[-+0-9.:TZeE ]{1,24}") {
+            // Any value can be bound.
+            Param::parse(&text).to_scalar();
+            let quoted = format!("'{}'", text.replace('\'', "''"));
+            proptest::prop_assert_eq!(Param::parse(&quoted), Param::Text(Some(text)));
+        }
+
+        #[test]
+        fn what_is_printed_is_read_as_it_was(integer: i64, us in -10_000_000_000_000_000_i64..10_000_000_000_000_000) {
+            proptest::prop_assert_eq!(Param::parse(&integer.to_string()), Param::Integer(integer));
+            let time = DateTime::from_timestamp_micros(us).unwrap();
+            proptest::prop_assert_eq!(Param::parse(&time.to_rfc3339()), Param::Time(time));
+        }
+    }
+
     #[track_caller]
     fn check(text: &str, expected: Param) {
         assert_eq!(Param::parse(text), expected);

@@ -36,6 +36,7 @@ use crate::damaged::DamagedFile;
 use crate::erasure::{ERASURE_COLUMNS, Erasures};
 use crate::error::{LakeError, Result};
 use crate::event::EventId;
+use crate::file::catch_damage;
 use crate::layout::RawFile;
 use crate::object_reader::ObjectReader;
 use crate::store::Lake;
@@ -163,7 +164,7 @@ impl Lake {
         let mut searches: Vec<BoxFuture<'_, Result<Vec<EventKey>>>> = Vec::new();
         for file in &table.files {
             if candidates.overlapping(file.times_us("occurred_at")).next().is_some() {
-                searches.push(self.search(file, &candidates).boxed());
+                searches.push(catch_damage(&file.path, self.search(file, &candidates)).boxed());
             }
         }
         let found: HashSet<EventKey> =
@@ -184,7 +185,7 @@ impl Lake {
         let mut reads: Vec<BoxFuture<'_, (&RawFile, Result<RawRows>)>> = Vec::new();
         for file in raw {
             let columns = columns.as_slice();
-            reads.push(async move { (file, self.read_raw(file, columns).await) }.boxed());
+            reads.push(async move { (file, catch_damage(&file.path, self.read_raw(file, columns)).await) }.boxed());
         }
         let mut reads = stream::iter(reads).buffered(CONCURRENT_FILES);
         while let Some((file, read)) = reads.next().await {

@@ -1,6 +1,8 @@
 //! Parquet: how the lake's files are encoded, written and read.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
@@ -8,7 +10,8 @@ use arrow::compute;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use chrono::NaiveDate;
-use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures::future::FutureExt;
+use futures::stream::{BoxStream, StreamExt};
 use object_store::ObjectStore;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
@@ -202,10 +205,27 @@ pub async fn read_batches(
     columns: &[&str],
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let reader = ObjectReader { store, path: path.clone(), size_bytes };
-    let builder =
-        ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|error| LakeError::parquet(path, error))?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    let stream = builder.with_projection(mask).build().map_err(|error| LakeError::parquet(path, error))?;
+    let stream = catch_damage(path, async {
+        let builder =
+            ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|error| LakeError::parquet(path, error))?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+        builder.with_projection(mask).build().map_err(|error| LakeError::parquet(path, error))
+    });
     let path = path.clone();
-    Ok(stream.map_err(move |error| LakeError::parquet(&path, error)).boxed())
+    let batches = AssertUnwindSafe(stream.await?).catch_unwind().map(move |batch| match batch {
+        Ok(batch) => batch.map_err(|error| LakeError::parquet(&path, error)),
+        Err(panic) => Err(damage(&path, panic)),
+    });
+    Ok(batches.boxed())
+}
+
+/// Reads of a damaged file may panic, since the Parquet decoder checks less than it relies on: they become
+/// [`LakeError::Corrupt`], so that whoever reads knows which file it was.
+pub(crate) async fn catch_damage<T>(path: &Path, read: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(read).catch_unwind().await.unwrap_or_else(|panic| Err(damage(path, panic)))
+}
+
+fn damage(path: &Path, panic: Box<dyn Any + Send>) -> LakeError {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    LakeError::corrupt(path.to_string(), format!("its decoder gave up: {}", words.unwrap_or("it did not say why")))
 }

@@ -5,6 +5,7 @@
 //! name and syncs the directory, in this order, and only then returns. A reader therefore never sees a
 //! name whose bytes could still vanish.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path as FsPath, PathBuf};
@@ -19,11 +20,14 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
+use parking_lot::Mutex;
 
 /// `LocalFileSystem`, with puts that are on the disk when they return.
 #[derive(Debug, Clone)]
 pub(crate) struct SyncedLocal {
     inner: Arc<LocalFileSystem>,
+    /// Directories whose names are on the disk, with those above; a partition is one more an hour.
+    durable_dirs: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl std::fmt::Display for SyncedLocal {
@@ -34,7 +38,7 @@ impl std::fmt::Display for SyncedLocal {
 
 impl SyncedLocal {
     pub(crate) fn new() -> Self {
-        Self { inner: Arc::new(LocalFileSystem::new()) }
+        Self { inner: Arc::new(LocalFileSystem::new()), durable_dirs: Arc::default() }
     }
 
     async fn sync(&self, location: &Path) -> Result<()> {
@@ -46,12 +50,11 @@ impl SyncedLocal {
         .await
     }
 
-    /// Creates the directory of `location` and makes the new directory entries durable, up to the
-    /// first directory that was there before.
+    /// Creates the directory of `location` and makes its name durable, and those above it.
     async fn prepare_dir(&self, location: &Path) -> Result<PathBuf> {
         let path = self.inner.path_to_filesystem(location)?;
-        let dir = path.clone();
-        blocking(location, move || create_dir(parent(&dir)?)).await?;
+        let (file, durable_dirs) = (path.clone(), self.durable_dirs.clone());
+        blocking(location, move || make_dir(parent(&file)?, &durable_dirs)).await?;
         Ok(path)
     }
 }
@@ -165,22 +168,43 @@ fn put(path: &FsPath, payload: &PutPayload, create: bool) -> io::Result<()> {
         // Best effort: a staging file that stays is invisible and harmless.
         let _ = fs::remove_file(&staging);
     }
-    placed?;
-    sync_dir(parent(path)?)
+    match placed {
+        // Whoever hears this takes the object for safe. It may be another put's, such as an earlier try that was
+        // given up while its sync took long, and that has not come so far yet.
+        Err(error) if create && error.kind() == ErrorKind::AlreadyExists => {
+            File::open(path)?.sync_all()?;
+            sync_dir(parent(path)?)?;
+            Err(error)
+        }
+        placed => {
+            placed?;
+            sync_dir(parent(path)?)
+        }
+    }
 }
 
-fn create_dir(dir: &FsPath) -> io::Result<()> {
-    if dir.is_dir() {
+/// Creates a directory if it is missing, and syncs the one above in either case: whoever created it may not have
+/// come to that yet, or may have died before.
+fn make_dir(dir: &FsPath, durable: &Mutex<HashSet<PathBuf>>) -> io::Result<()> {
+    let is_there = dir.is_dir();
+    if is_there && durable.lock().contains(dir) {
         return Ok(());
     }
-    let above = parent(dir)?;
-    create_dir(above)?;
-    match fs::create_dir(dir) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
+    let Some(above) = dir.parent() else { return Ok(()) };
+    make_dir(above, durable)?;
+    if !is_there {
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
     }
-    sync_dir(above)
+    match sync_dir(above) {
+        // Above a lake there are directories that its processes may not read; others made what is in them.
+        Err(error) if is_there && error.kind() == ErrorKind::PermissionDenied => {}
+        synced => synced?,
+    }
+    durable.lock().insert(dir.to_owned());
+    Ok(())
 }
 
 fn parent(path: &FsPath) -> io::Result<&FsPath> {

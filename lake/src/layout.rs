@@ -120,6 +120,29 @@ mod tests {
         check("äöü-äöü-äöü-äöü-äöü-äöü-äöü-äöü-äöü-000000000042.parquet", None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn every_name_reads_back(lane in proptest::prelude::any::<u128>(), seq in 0..1_000_000_000_000_u64) {
+            let lane = LaneId(Uuid::from_u128(lane));
+            let found = RawFile::parse(&listed(&RawFile::name(lane, seq)));
+            proptest::prop_assert_eq!(found.map(|file| (file.lane, file.seq)), Some((lane, seq)));
+        }
+
+        #[test]
+        fn a_changed_name_is_another_files_or_nobodys(
+            lane in proptest::prelude::any::<u128>(),
+            seq in 0..1_000_000_000_000_u64,
+            place in 0..57_usize,
+            byte in "[ -~]",
+        ) {
+            let mut name = RawFile::name(LaneId(Uuid::from_u128(lane)), seq);
+            name.replace_range(place..place + 1, &byte);
+            if let Some(file) = RawFile::parse(&listed(&name)) {
+                proptest::prop_assert_eq!(RawFile::name(file.lane, file.seq), name.to_lowercase());
+            }
+        }
+    }
+
     #[test]
     fn names_sort_as_sequences_do() {
         let lane = LaneId(Uuid::try_parse(LANE).unwrap());
@@ -128,13 +151,16 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, expected_seq: Option<u64>) {
-        let meta = ObjectMeta {
+        assert_eq!(RawFile::parse(&listed(name)).map(|file| file.seq), expected_seq, "{name}");
+    }
+
+    fn listed(name: &str) -> ObjectMeta {
+        ObjectMeta {
             location: Path::from(format!("raw/date=2026-03-01/hour=09/{name}")),
             last_modified: DateTime::UNIX_EPOCH,
             size: 1,
             e_tag: None,
             version: None,
-        };
-        assert_eq!(RawFile::parse(&meta).map(|file| file.seq), expected_seq, "{name}");
+        }
     }
 }

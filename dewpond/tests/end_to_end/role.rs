@@ -26,7 +26,12 @@ pub struct Role {
 impl Role {
     /// Starts the binary and waits until it says that `part` is up.
     pub async fn start(args: &[&str], env: &[(String, String)], part: &str) -> Self {
-        let mut child = command(args, env).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_under(&[], args, env, part).await
+    }
+
+    /// The same, as the child of another program, which must become the role by `exec`.
+    pub async fn start_under(outer: &[&str], args: &[&str], env: &[(String, String)], part: &str) -> Self {
+        let mut child = command_under(outer, args, env).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut addresses = Vec::new();
         let up = timeout(Duration::from_secs(60), async {
@@ -79,6 +84,13 @@ pub async fn run(args: &[&str], env: &[(String, String)]) -> (bool, String, Stri
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
+/// Runs the binary to its end as the child of another program. Returns whether it succeeded and its standard error.
+pub async fn run_under(outer: &[&str], args: &[&str]) -> (bool, String) {
+    let output = timeout(Duration::from_secs(120), command_under(outer, args, &[]).output()).await;
+    let output = output.expect("it ends").unwrap();
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
 /// Runs the binary to its end, which must be a success, and returns its standard output.
 pub async fn run_well(args: &[&str], env: &[(String, String)]) -> String {
     let (succeeded, stdout, stderr) = run(args, env).await;
@@ -87,7 +99,12 @@ pub async fn run_well(args: &[&str], env: &[(String, String)]) -> String {
 }
 
 fn command(args: &[&str], env: &[(String, String)]) -> Command {
-    let mut command = Command::new(DEWPOND);
-    command.args(args).envs(env.iter().cloned()).env("DEWPOND_LOG", "info").kill_on_drop(true);
+    command_under(&[], args, env)
+}
+
+fn command_under(outer: &[&str], args: &[&str], env: &[(String, String)]) -> Command {
+    let words = [outer, &[DEWPOND], args].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).envs(env.iter().cloned()).env("DEWPOND_LOG", "info").kill_on_drop(true);
     command
 }

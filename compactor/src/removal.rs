@@ -1,0 +1,247 @@
+//! Removing rows from the table: those of people who were erased, and those older than their site keeps.
+//!
+//! Goes date by date, and rewrites only files that have such rows. A publish beside it is no conflict: it
+//! touches no file that was there. A merge of the same files is; then the date is planned again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::{filter_record_batch, not};
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use futures::TryStreamExt;
+use lake::{
+    Change, ERASURE_COLUMNS, EVENTS, Erasures, EventId, EventKey, Lake, Person, RETRY_WINDOW, Site, TableFile,
+    TableWriter, Value, read_batches,
+};
+
+use crate::compactor::{CONFLICT_TRIES, WorkError};
+
+/// Rows that leave the table.
+#[derive(Clone, Debug)]
+pub(crate) enum Leaving {
+    /// All of a site before a date.
+    Expired { site_id: Arc<str>, keep_from: NaiveDate },
+    /// Those of people who were erased.
+    Erased(Arc<Erasures>),
+}
+
+/// What was removed from the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Rows.
+    pub rows: u64,
+    /// Files that had some of them, and are replaced.
+    pub files: usize,
+}
+
+/// What an erasure did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ErasureDone {
+    /// What it removed from the table.
+    pub published: Removed,
+    /// Pending rows that no query sees any more and no publish takes in.
+    pub pending_rows: usize,
+}
+
+/// Which sites' events are too old, and from which date on they are kept.
+pub(crate) fn plan_expiry(sites: &[Site], today: NaiveDate) -> Vec<Leaving> {
+    let keep_from = |days: u32| today.checked_sub_days(Days::new(u64::from(days)));
+    sites
+        .iter()
+        .filter_map(|site| {
+            Some(Leaving::Expired { site_id: site.site_id.clone(), keep_from: keep_from(site.retention_days?)? })
+        })
+        .collect()
+}
+
+impl Leaving {
+    fn columns(&self) -> &'static [&'static str] {
+        match self {
+            Self::Expired { .. } => &["site_id"],
+            Self::Erased(_) => &ERASURE_COLUMNS,
+        }
+    }
+
+    /// Whether a file may have such rows, by what the log says of it.
+    fn may_be_in(&self, file: &TableFile) -> bool {
+        match self {
+            Self::Expired { site_id, keep_from } => {
+                file.date.is_some_and(|date| date < *keep_from)
+                    && site_range(file).is_none_or(|(min, max)| min <= site_id.as_ref() && site_id.as_ref() <= max)
+            }
+            Self::Erased(_) => true,
+        }
+    }
+
+    /// Whether all rows of a file are such, by what the log says of it.
+    fn is_all_of(&self, file: &TableFile) -> bool {
+        match self {
+            Self::Expired { site_id, .. } => {
+                self.may_be_in(file) && site_range(file) == Some((site_id.as_ref(), site_id.as_ref()))
+            }
+            Self::Erased(_) => false,
+        }
+    }
+
+    /// Which rows of a file that [`may_be_in`](Self::may_be_in) are such.
+    fn rows(&self, batch: &RecordBatch) -> BooleanArray {
+        match self {
+            Self::Expired { site_id, .. } => {
+                let sites = batch["site_id"].as_string::<i32>();
+                sites.iter().map(|site| Some(site == Some(site_id.as_ref()))).collect()
+            }
+            Self::Erased(erasures) => erasures.covered_rows(batch),
+        }
+    }
+}
+
+fn site_range(file: &TableFile) -> Option<(&str, &str)> {
+    let range = file.ranges.get("site_id")?;
+    match (&range.min, &range.max) {
+        (Value::Text(min), Value::Text(max)) => Some((min, max)),
+        _ => None,
+    }
+}
+
+/// Removes rows from the table. They stay in the store until vacuum deletes the files that had them.
+pub(crate) async fn remove(lake: &Lake, leaving: &Leaving) -> Result<Removed, WorkError> {
+    let table = lake.table(&EVENTS);
+    let mut dates: BTreeMap<Option<NaiveDate>, usize> = BTreeMap::new();
+    for file in table.load().await?.files.iter().filter(|file| leaving.may_be_in(file)) {
+        *dates.entry(file.date).or_default() += 1;
+    }
+    let mut total = Removed::default();
+    for date in dates.into_keys() {
+        let mut tries = 1;
+        loop {
+            match remove_from(lake, leaving, date).await {
+                Ok(removed) => {
+                    total.rows += removed.rows;
+                    total.files += removed.files;
+                    break;
+                }
+                Err(error) if error.wants_new_plan() && tries < CONFLICT_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(total)
+}
+
+async fn remove_from(lake: &Lake, leaving: &Leaving, date: Option<NaiveDate>) -> Result<Removed, WorkError> {
+    let table = lake.table(&EVENTS);
+    let base = table.load().await?;
+    let (mut adds, mut removed, mut rows) = (Vec::new(), Vec::new(), 0);
+    for file in base.files.iter().filter(|file| file.date == date && leaving.may_be_in(file)) {
+        if leaving.is_all_of(file) {
+            rows += file.rows;
+            removed.push(file.clone());
+            continue;
+        }
+        if count_rows(lake, leaving, file).await? == 0 {
+            continue;
+        }
+        let left = write_rest(lake, leaving, file).await?;
+        rows += file.rows - left.as_ref().map_or(0, |left| left.rows);
+        adds.extend(left);
+        removed.push(file.clone());
+    }
+    let done = Removed { rows, files: removed.len() };
+    if !removed.is_empty() {
+        table.commit(Change::delete(adds, &removed), base).await?;
+    }
+    Ok(done)
+}
+
+async fn count_rows(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<usize, WorkError> {
+    let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, leaving.columns()).await?;
+    let mut count = 0;
+    while let Some(batch) = batches.try_next().await? {
+        count += leaving.rows(&batch).true_count();
+    }
+    Ok(count)
+}
+
+/// Writes the rows of a file that stay, in their order; `None` if none does.
+async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<Option<TableFile>, WorkError> {
+    let columns: Vec<&str> = EVENTS.file_schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, &columns).await?;
+    let mut writer = None;
+    while let Some(batch) = batches.try_next().await? {
+        let staying = filter_record_batch(&batch, &not(&leaving.rows(&batch))?)?;
+        if staying.num_rows() == 0 {
+            continue;
+        }
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            none => none.insert(TableWriter::start(lake, &EVENTS, file.date.unwrap_or_default())?),
+        };
+        writer.write(&staying).await?;
+    }
+    match writer {
+        Some(writer) => Ok(Some(writer.finish().await?)),
+        None => Ok(None),
+    }
+}
+
+/// Erases a person. Safe to repeat: after a crash at any step, the same call completes it, and so does the
+/// compactor.
+pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<ErasureDone, WorkError> {
+    // From here on nothing of the person comes in.
+    lake.forget(person, &[], now).await?;
+    let erasures = newest_erasures(lake).await?;
+    let (mut keys, pending_rows) = pending_keys(lake).await?;
+    keys.extend(recent_keys(lake, &erasures, now).await?);
+    // A late copy of these, without a time of its own, would look like something new.
+    if !keys.is_empty() {
+        lake.forget(person, &keys, now).await?;
+    }
+    let published = complete_erasures(lake, now).await?;
+    Ok(ErasureDone { published, pending_rows })
+}
+
+/// Removes what the table still has of anybody who was erased.
+pub(crate) async fn complete_erasures(lake: &Lake, now: DateTime<Utc>) -> Result<Removed, WorkError> {
+    let erasures = newest_erasures(lake).await?;
+    if !erasures.are_unfinished() {
+        return Ok(Removed::default());
+    }
+    let until = erasures.newest_at().unwrap_or(now);
+    let removed = remove(lake, &Leaving::Erased(erasures)).await?;
+    lake.finish_erasures(until, now).await?;
+    Ok(removed)
+}
+
+async fn newest_erasures(lake: &Lake) -> Result<Arc<Erasures>, WorkError> {
+    Ok(lake.erasures_of(&lake.table(&EVENTS).load().await?).await?)
+}
+
+/// Pending events that are left out because they are erased, with how many there are.
+async fn pending_keys(lake: &Lake) -> Result<(Vec<EventKey>, usize), WorkError> {
+    let snapshot = lake.snapshot().await?;
+    let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
+    Ok((found.erased.clone(), found.erased.len()))
+}
+
+/// Erased events in the table that came so lately that a client may send them again.
+async fn recent_keys(lake: &Lake, erasures: &Arc<Erasures>, now: DateTime<Utc>) -> Result<Vec<EventKey>, WorkError> {
+    let since_us = (now - TimeDelta::from_std(RETRY_WINDOW).unwrap_or_default()).timestamp_micros();
+    let mut keys = Vec::new();
+    for file in &lake.table(&EVENTS).load().await?.files {
+        if file.times_us("received_at").is_some_and(|(_, newest)| newest < since_us) {
+            continue;
+        }
+        let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, &ERASURE_COLUMNS).await?;
+        while let Some(batch) = batches.try_next().await? {
+            let rows = filter_record_batch(&batch, &erasures.covered_rows(&batch))?;
+            let received = rows["received_at"].as_primitive::<TimestampMicrosecondType>();
+            let (sites, ids) = (rows["site_id"].as_string::<i32>(), rows["event_id"].as_binary::<i32>());
+            keys.extend((0..rows.num_rows()).filter(|&row| received.value(row) >= since_us).filter_map(|row| {
+                Some(EventKey { site_id: sites.value(row).into(), event_id: EventId(ids.value(row).try_into().ok()?) })
+            }));
+        }
+    }
+    Ok(keys)
+}

@@ -1,0 +1,133 @@
+//! A request to the collector: its key, its compression and its body, up to the file in the lake.
+//!
+//! The first byte of an input chooses the label of the encoding, the second the path; the rest is the body.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use chrono::{DateTime, Utc};
+use collector::{Collector, Settings};
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use lake::Lake;
+use tower::ServiceExt;
+
+use crate::block_on;
+
+const LABELS: [Option<&str>; 6] = [None, Some("gzip"), Some("deflate"), Some("br"), Some("zstd"), Some("x-unknown")];
+const PATHS: [&str; 4] = ["/v1/events", "/v1/events", "/v1/session", "/v1/events?key=none&key=%zz"];
+
+/// A collector is thrown away after so many requests, with the files that they became.
+const REQUESTS_MAX: u32 = 500;
+
+struct Door {
+    router: Router,
+    key: String,
+    requests_left: u32,
+}
+
+thread_local! {
+    static DOOR: RefCell<Option<Door>> = const { RefCell::new(None) };
+}
+
+fn arrival() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_772_366_400, 0).unwrap()
+}
+
+fn open() -> Door {
+    block_on(async {
+        let lake = Lake::open("memory:///", []).unwrap();
+        let key = lake.add_site("shop", arrival()).await.unwrap().write_key;
+        let settings = Settings {
+            flush_after: Some(Duration::ZERO),
+            body_bytes_max: 1 << 20,
+            inflated_bytes_max: 1 << 20,
+            batch_events_max: 100,
+            ..Settings::default()
+        };
+        let collector = Collector::start(lake, &settings, Arc::new(arrival)).await;
+        Door { router: collector.router(), key, requests_left: REQUESTS_MAX }
+    })
+}
+
+pub(crate) fn read(input: &[u8]) {
+    let [label, path, body @ ..] = input else { return };
+    let mut door = DOOR.take().filter(|door| door.requests_left > 0).unwrap_or_else(open);
+    door.requests_left -= 1;
+    let path = PATHS[usize::from(*path) % PATHS.len()];
+    let mut request = Request::post(path);
+    if let Some(label) = LABELS[usize::from(*label) % LABELS.len()] {
+        request = request.header("content-encoding", label);
+    }
+    if path == PATHS[0] {
+        request = request.header("x-api-key", &door.key);
+    }
+    let request = request.body(Body::from(body.to_vec())).unwrap();
+    let (status, answer) = block_on(async {
+        let response = door.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        (status, to_bytes(response.into_body(), 64 << 20).await.unwrap())
+    });
+    let refusals = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::PAYLOAD_TOO_LARGE];
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    match status {
+        StatusCode::ACCEPTED => assert!(answer["accepted"].is_u64() && answer["rejected"].is_array(), "{answer}"),
+        StatusCode::CREATED => assert!(answer["session_id"].is_string(), "{answer}"),
+        status if refusals.contains(&status) => assert!(answer["message"].is_string(), "{answer}"),
+        status => panic!("{status}: {answer}"),
+    }
+    DOOR.set(Some(door));
+}
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let one =
+        br#"{"event_id":"e-1","name":"page_view","user_id":"ada","timestamp":"2026-03-01T11:59:00Z","revenue":1.5}"#;
+    let envelope =
+        br#"{"key":"none","sent_at":1772366400000,"events":[{"name":"a"},{"name":"b","properties":{"c":[1,{}]}}]}"#;
+    let zeros = vec![b'0'; 2 << 20];
+    let mut seeds = vec![[&[0, 2], &b"{\"user_id\":\"ada\"}"[..]].concat()];
+    for path in [0, 1, 3] {
+        for text in [&one[..], &envelope[..], b"{\"name\":\"a\"}\n{\"name\":\"b\"}\n!\n", &zeros] {
+            for label in 0..LABELS.len() as u8 {
+                let body = compress(label, text);
+                // What does not shrink and is large is uninteresting after the first time.
+                if body.len() < 64 << 10 {
+                    seeds.push([&[label, path], &body[..]].concat());
+                }
+            }
+        }
+    }
+    seeds
+}
+
+fn compress(label: u8, text: &[u8]) -> Vec<u8> {
+    match LABELS[usize::from(label)] {
+        Some("gzip") => {
+            let mut encoder = GzEncoder::new(vec![], Compression::fast());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        }
+        Some("deflate") if text.len().is_multiple_of(2) => {
+            let mut encoder = DeflateEncoder::new(vec![], Compression::fast());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        }
+        Some("deflate") => {
+            let mut encoder = ZlibEncoder::new(vec![], Compression::fast());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        }
+        Some("br") => {
+            let mut body = vec![];
+            brotli::CompressorWriter::new(&mut body, 4_096, 5, 22).write_all(text).unwrap();
+            body
+        }
+        Some("zstd") => zstd::encode_all(text, 1).unwrap(),
+        _ => text.to_vec(),
+    }
+}

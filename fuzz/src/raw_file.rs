@@ -1,0 +1,42 @@
+//! A raw file: what a lane wrote, torn or changed on its way.
+
+use arrow::array::RecordBatch;
+use chrono::DateTime;
+use futures::TryStreamExt;
+use lake::{Lake, LakeError, Lane, LaneId, LaneSettings, read_batches};
+use uuid::Uuid;
+
+use crate::{block_on, raw_batch};
+
+/// Rows that an input can hold at the most: more can only have been made up.
+const ROWS_MAX: usize = 100_000;
+
+pub(crate) fn read(input: &[u8]) {
+    block_on(async {
+        let lake = Lake::open("memory:///", []).unwrap();
+        let lane = Lane::start(lake.clone(), LaneId(Uuid::from_u128(1)), LaneSettings::default());
+        let (_, file) = lane.append(input.to_vec().into(), DateTime::UNIX_EPOCH).await.unwrap();
+        let schema = raw_batch(1).into_batch().schema();
+        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let batches = async {
+            let batches = read_batches(lake.store(), &file.path, file.size_bytes, &columns).await?;
+            batches.try_collect::<Vec<RecordBatch>>().await
+        };
+        match batches.await {
+            Ok(batches) => assert!(batches.iter().map(RecordBatch::num_rows).sum::<usize>() <= ROWS_MAX),
+            Err(LakeError::Corrupt { .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+        let snapshot = lake.snapshot().await.unwrap();
+        assert_eq!(snapshot.pending.len(), 1);
+        match lake.find_duplicates(&snapshot.pending, &snapshot.events).await {
+            Ok(duplicates) => assert!(duplicates.keys.is_empty()),
+            Err(LakeError::Corrupt { .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    });
+}
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    [0, 1, 40].map(|events| raw_batch(events).encode().to_vec()).into()
+}

@@ -1,0 +1,63 @@
+//! Raw files that cannot be read: put aside with their bytes, loudly, so that the rest goes on.
+
+use object_store::{ObjectStoreExt, PutMode, PutOptions};
+
+use crate::batch::raw_column_names;
+use crate::error::{LakeError, Result};
+use crate::file::catch_damage;
+use crate::layout::{DAMAGED_DIR, RAW_DIR, RawFile};
+use crate::store::Lake;
+
+/// A raw file that is no readable Parquet, or lacks what every event has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedFile {
+    /// The file.
+    pub file: RawFile,
+    /// How reading it failed.
+    pub reason: String,
+}
+
+impl DamagedFile {
+    /// Takes an error for what it is: damage, or (given back) something that passes.
+    pub(crate) fn of(file: &RawFile, error: LakeError) -> Result<Self> {
+        match &error {
+            LakeError::Corrupt { source, .. } => Ok(Self { file: file.clone(), reason: source.to_string() }),
+            _ => Err(error),
+        }
+    }
+}
+
+impl Lake {
+    /// Reads raw files whole and returns those that are damaged.
+    pub async fn find_damaged(&self, files: &[RawFile]) -> Result<Vec<DamagedFile>> {
+        let mut damaged = Vec::new();
+        let columns: Vec<&str> = raw_column_names().collect();
+        for file in files {
+            if let Err(error) = catch_damage(&file.path, self.read_raw(file, &columns)).await {
+                damaged.push(DamagedFile::of(file, error)?);
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Keeps a copy of a damaged raw file in `damaged/`, where nothing is ever deleted by us. Safe to repeat.
+    pub async fn put_aside(&self, damaged: &DamagedFile) -> Result<()> {
+        let file = &damaged.file;
+        let raw = self.path(RAW_DIR);
+        let within = file.path.prefix_match(&raw).into_iter().flatten();
+        let copy = within.fold(self.path(DAMAGED_DIR), |path, part| path.join(part));
+        let read = async { self.store().get(&file.path).await?.bytes().await };
+        let bytes = read.await.map_err(|error| LakeError::store(format!("read {}", file.path), error))?;
+        match self.store().put_opts(&copy, bytes.into(), PutOptions::from(PutMode::Create)).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(LakeError::store(format!("write {copy}"), error)),
+        }
+        tracing::error!(
+            file = %file.path,
+            %copy,
+            reason = damaged.reason,
+            "a raw file is damaged and its events are missing; its bytes are kept in the copy"
+        );
+        Ok(())
+    }
+}

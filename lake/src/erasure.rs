@@ -1,0 +1,301 @@
+//! Erasure: a person's events leave the lake and do not come back.
+//!
+//! The registry keeps a list of who was erased, as salted hashes. An event is left out of everything that
+//! reads or publishes pending events if it is of an erased person and happened or came before the erasure, or if
+//! its id is that of an event that was erased: a late copy without a time of its own seems to have happened now.
+//!
+//! How nothing slips through: the list is written first, and then a commit to the table `events` names its
+//! version. A publish that was planned before that commit is void; a plan made after it honours the list. So
+//! from that commit on no row of the person comes into the table, and those in it can be removed date by date.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::datatypes::TimestampMicrosecondType;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::change::Change;
+use crate::duplicates::{EventKey, RETRY_WINDOW};
+use crate::error::{LakeError, Result};
+use crate::store::Lake;
+use crate::table::TableSnapshot;
+use crate::tables::EVENTS;
+
+const ERASURES: &str = "erasures";
+
+/// Whose events to erase: everything of a site that carries this id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The tenant.
+    pub site_id: Arc<str>,
+    /// Which of an event's ids.
+    pub id: PersonId,
+}
+
+/// An id that an event carries of the person who caused it, as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PersonId {
+    /// `user_id`.
+    User(String),
+    /// `anonymous_id`.
+    Anonymous(String),
+}
+
+impl PersonId {
+    /// The column that has it.
+    pub fn column(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user_id",
+            Self::Anonymous(_) => "anonymous_id",
+        }
+    }
+
+    fn value(&self) -> &str {
+        match self {
+            Self::User(value) | Self::Anonymous(value) => value,
+        }
+    }
+}
+
+/// What an erasure list asks of an event.
+#[derive(Clone, Copy, Debug)]
+struct Subject<'a> {
+    site_id: &'a str,
+    event_id: &'a [u8],
+    user_id: Option<&'a str>,
+    anonymous_id: Option<&'a str>,
+    /// The earlier of when it happened and when it came.
+    known_since_us: i64,
+}
+
+/// The list as it is stored. It names nobody: the ids are salted hashes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ErasuresDocument {
+    /// Random, so that the hashes cannot be looked up in a table made before.
+    salt: String,
+    persons: Vec<ErasedPerson>,
+    /// Hashes of the ids of erased events that a client may still send again.
+    events: Vec<ErasedEvents>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ErasedPerson {
+    hash: String,
+    /// Events up to then.
+    erased_at: DateTime<Utc>,
+    /// When the last of the events had left the table; none while some may be there.
+    done_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ErasedEvents {
+    erased_at: DateTime<Utc>,
+    hashes: Vec<String>,
+}
+
+/// Who and what was erased, for looking events up.
+#[derive(Clone, Debug, Default)]
+pub struct Erasures {
+    salt: String,
+    /// Until when a person's events are erased.
+    persons: HashMap<String, DateTime<Utc>>,
+    events: HashSet<String>,
+    unfinished: bool,
+    newest_at: Option<DateTime<Utc>>,
+}
+
+/// The columns by which an event is known to be erased.
+pub const ERASURE_COLUMNS: [&str; 6] = ["site_id", "event_id", "user_id", "anonymous_id", "occurred_at", "received_at"];
+
+impl Erasures {
+    fn new(document: ErasuresDocument) -> Self {
+        let unfinished = document.persons.iter().any(|person| person.done_at.is_none());
+        let newest_at = document.persons.iter().map(|person| person.erased_at).max();
+        let mut persons = HashMap::new();
+        for person in document.persons {
+            let until = persons.entry(person.hash).or_insert(person.erased_at);
+            *until = person.erased_at.max(*until);
+        }
+        let events = document.events.into_iter().flat_map(|events| events.hashes).collect();
+        Self { salt: document.salt, persons, events, unfinished, newest_at }
+    }
+
+    /// Whether nobody was ever erased.
+    pub fn is_empty(&self) -> bool {
+        self.persons.is_empty() && self.events.is_empty()
+    }
+
+    /// Whether the table may still have events of somebody who was erased.
+    pub fn are_unfinished(&self) -> bool {
+        self.unfinished
+    }
+
+    /// The time up to which the last erased person's events are erased.
+    pub fn newest_at(&self) -> Option<DateTime<Utc>> {
+        self.newest_at
+    }
+
+    /// Which rows must not be seen. The rows have the [`ERASURE_COLUMNS`] of `events`.
+    pub fn covered_rows(&self, rows: &RecordBatch) -> BooleanArray {
+        let text = |name: &str| rows[name].as_string::<i32>();
+        let (sites, users, anonymous) = (text("site_id"), text("user_id"), text("anonymous_id"));
+        let ids = rows["event_id"].as_binary::<i32>();
+        let time = |name: &str| rows[name].as_primitive::<TimestampMicrosecondType>();
+        let (occurred, received) = (time("occurred_at"), time("received_at"));
+        let value = |column: &'_ StringArray, row: usize| column.is_valid(row).then(|| column.value(row).to_owned());
+        (0..rows.num_rows())
+            .map(|row| {
+                let (user_id, anonymous_id) = (value(users, row), value(anonymous, row));
+                Some(self.cover(Subject {
+                    site_id: sites.value(row),
+                    event_id: ids.value(row),
+                    user_id: user_id.as_deref(),
+                    anonymous_id: anonymous_id.as_deref(),
+                    known_since_us: occurred.value(row).min(received.value(row)),
+                }))
+            })
+            .collect()
+    }
+
+    fn cover(&self, event: Subject<'_>) -> bool {
+        let erased = |column: &str, id: Option<&str>| {
+            let until = id.and_then(|id| self.persons.get(&hash_person(&self.salt, event.site_id, column, id)));
+            until.is_some_and(|until| event.known_since_us <= until.timestamp_micros())
+        };
+        erased("user_id", event.user_id)
+            || erased("anonymous_id", event.anonymous_id)
+            || (!self.events.is_empty() && self.events.contains(&hash_event(&self.salt, event.site_id, event.event_id)))
+    }
+}
+
+impl Lake {
+    /// The list that `table`'s version tells readers and publishers to honour.
+    pub async fn erasures_of(&self, table: &Arc<TableSnapshot>) -> Result<Arc<Erasures>> {
+        let version = table.erasures_version().await?;
+        if version == 0 {
+            return Ok(Arc::default());
+        }
+        if let Some((known, erasures)) = &*self.known_erasures().lock()
+            && *known == version
+        {
+            return Ok(erasures.clone());
+        }
+        let erasures = Arc::new(Erasures::new(self.read_version_of(ERASURES, version).await?));
+        *self.known_erasures().lock() = Some((version, erasures.clone()));
+        Ok(erasures)
+    }
+
+    /// Puts a person on the list of erased ones, and makes sure that everybody honours it: when this returns,
+    /// no event of theirs up to `now` comes into the table any more, and pending ones are in no answer. What
+    /// the table has already is still to be removed.
+    ///
+    /// - `events`: the person's events that are known; copies of them are left out even if they seem to have
+    ///   happened later.
+    pub async fn forget(&self, person: &Person, events: &[EventKey], now: DateTime<Utc>) -> Result<()> {
+        let new_salt = self.new_uuid().to_string();
+        self.update_document(ERASURES, |document: &mut ErasuresDocument| {
+            if document.salt.is_empty() {
+                document.salt.clone_from(&new_salt);
+            }
+            let hash = hash_person(&document.salt, &person.site_id, person.id.column(), person.id.value());
+            document.persons.retain(|known| known.hash != hash);
+            document.persons.push(ErasedPerson { hash, erased_at: now, done_at: None });
+            // Nobody sends copies of these any more.
+            document.events.retain(|events| {
+                now - events.erased_at <= chrono::TimeDelta::from_std(RETRY_WINDOW).unwrap_or_default()
+            });
+            if !events.is_empty() {
+                let hash = |key: &EventKey| hash_event(&document.salt, &key.site_id, &key.event_id.0);
+                let hashes = events.iter().map(hash).collect();
+                document.events.push(ErasedEvents { erased_at: now, hashes });
+            }
+            Ok(())
+        })
+        .await?;
+        self.announce_erasures().await
+    }
+
+    /// Notes that the table has no event any more of anybody who was erased up to `until`.
+    pub async fn finish_erasures(&self, until: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
+        self.update_document(ERASURES, |document: &mut ErasuresDocument| {
+            for person in document.persons.iter_mut().filter(|person| person.erased_at <= until) {
+                person.done_at.get_or_insert(now);
+            }
+            Ok(())
+        })
+        .await?;
+        self.announce_erasures().await
+    }
+
+    /// Commits the number of the newest list to the table.
+    async fn announce_erasures(&self) -> Result<()> {
+        let table = self.table(&EVENTS);
+        loop {
+            let base = table.load().await?;
+            let (version, _) = self.read_document::<ErasuresDocument>(ERASURES).await?;
+            match table.commit(Change::erase(version), base).await {
+                // Somebody else erased somebody: their list may be older than ours, or newer.
+                Err(LakeError::Conflict { .. }) => {}
+                other => return other.map(drop),
+            }
+        }
+    }
+}
+
+fn hash_person(salt: &str, site_id: &str, column: &str, id: &str) -> String {
+    hash(&[salt.as_bytes(), site_id.as_bytes(), column.as_bytes(), id.as_bytes()])
+}
+
+fn hash_event(salt: &str, site_id: &str, event_id: &[u8]) -> String {
+    hash(&[salt.as_bytes(), site_id.as_bytes(), b"event_id", event_id])
+}
+
+/// 128 bits of BLAKE3 over the parts, each with its length, so that no two lists of parts are the same bytes.
+fn hash(parts: &[&[u8]]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventId;
+
+    #[tokio::test]
+    async fn an_erased_persons_events_are_left_out_until_the_erasure_and_not_later() {
+        let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH + chrono::TimeDelta::days(9));
+        let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
+        let key = |id: &str| EventKey { site_id: "shop".into(), event_id: EventId::from_client(id) };
+        lake.forget(&person, &[key("known")], now).await.unwrap();
+        let table = lake.table(&EVENTS).load().await.unwrap();
+        let erasures = lake.erasures_of(&table).await.unwrap();
+
+        let (before, after) = (now.timestamp_micros(), now.timestamp_micros() + 1);
+        let check = |id: &str, user_id, anonymous_id, known_since_us, expected| {
+            let event_id = &key(id).event_id.0;
+            let on = |site_id| erasures.cover(Subject { site_id, event_id, user_id, anonymous_id, known_since_us });
+            assert_eq!((on("shop"), on("other")), (expected, false));
+        };
+        check("1", Some("ada"), None, before, true);
+        check("1", Some("ada"), Some("device"), before, true);
+        check("1", Some("ada"), None, after, false);
+        check("1", Some("bob"), None, before, false);
+        check("1", None, Some("ada"), before, false);
+        check("known", None, None, after, true);
+    }
+
+    #[tokio::test]
+    async fn the_list_names_nobody() {
+        let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH);
+        let person = Person { site_id: "shop".into(), id: PersonId::User("ada@example.com".into()) };
+        lake.forget(&person, &[], now).await.unwrap();
+        let (_, document) = lake.read_document::<ErasuresDocument>(ERASURES).await.unwrap();
+        assert!(!serde_json::to_string(&document).unwrap().contains("ada"));
+    }
+}
