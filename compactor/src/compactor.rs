@@ -180,7 +180,7 @@ impl Compactor {
         for spec in tables() {
             loop {
                 let snapshot = self.engine.lake().table(spec).load().await?;
-                let plan = plan_merges(&snapshot.files, policy, (self.clock)().date_naive());
+                let plan = plan_merges(&snapshot.files, policy, (self.clock)());
                 let Some(first) = plan.first() else { break };
                 // Only the first: what it becomes may belong to another merge of the next plan.
                 match merge(&self.engine, spec, first).await {

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{Days, NaiveDate};
-use lake::{LaneId, RawFile, TableFile};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use lake::{CLIENT_TIMED_SLACK, LaneId, RawFile, TableFile};
 
 /// Raw files to publish together.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -56,7 +56,7 @@ pub fn plan_publish(pending: &[RawFile], watermarks: &BTreeMap<LaneId, u64>, byt
 pub struct Merge {
     /// The partition.
     pub date: NaiveDate,
-    /// The files, at least two, in path order.
+    /// The files, at least two.
     pub files: Vec<TableFile>,
 }
 
@@ -70,12 +70,24 @@ pub struct MergePolicy {
     pub fan_in: usize,
     /// A date so many days back receives no more events; whatever is small there is merged.
     pub sealed_after_days: u64,
+    /// Files with events of the last so long are hot: copies of new events may be in them. They are merged only
+    /// into files that span [`hot_span`](Self::hot_span) at the most, so that a publish never has to look for
+    /// duplicates in a file that spans the day.
+    pub hot_for: TimeDelta,
+    /// The time that a merged file of hot ones may span.
+    pub hot_span: TimeDelta,
 }
 
 impl Default for MergePolicy {
     fn default() -> Self {
         // Events are accepted 72 hours back; the fifth day gets none but imports.
-        Self { target_bytes: 256 << 20, fan_in: 10, sealed_after_days: 5 }
+        Self {
+            target_bytes: 256 << 20,
+            fan_in: 10,
+            sealed_after_days: 5,
+            hot_for: TimeDelta::from_std(2 * CLIENT_TIMED_SLACK).unwrap_or(TimeDelta::MAX),
+            hot_span: TimeDelta::minutes(5),
+        }
     }
 }
 
@@ -85,12 +97,14 @@ const SMALLEST_BYTES: u64 = 64 << 10;
 /// Chooses files to merge.
 ///
 /// - `files`: all live files of a table, in any order.
-/// - `today`: the UTC date.
+/// - `now`: the time, which tells what is hot and what is sealed.
 ///
 /// Returns merges of files that are in no other merge of the plan, newest date first: recent days are asked
-/// for most.
-pub fn plan_merges(files: &[TableFile], policy: MergePolicy, today: NaiveDate) -> Vec<Merge> {
+/// for most. Files are merged with their neighbours in time, so that files come to span little of it.
+pub fn plan_merges(files: &[TableFile], policy: MergePolicy, now: DateTime<Utc>) -> Vec<Merge> {
+    let today = now.date_naive();
     let sealed_before = today.checked_sub_days(Days::new(policy.sealed_after_days)).unwrap_or(today);
+    let hot_since_us = (now - policy.hot_for).timestamp_micros();
     let mut dates: BTreeMap<NaiveDate, Vec<&TableFile>> = BTreeMap::new();
     for file in files.iter().filter(|file| file.size_bytes < policy.target_bytes / 2) {
         if let Some(date) = file.date {
@@ -99,9 +113,9 @@ pub fn plan_merges(files: &[TableFile], policy: MergePolicy, today: NaiveDate) -
     }
     let mut merges = Vec::new();
     for (date, mut small) in dates.into_iter().rev() {
-        small.sort_by(|a, b| a.log_path.cmp(&b.log_path));
+        small.sort_by_key(|file| (file.times_us("occurred_at"), &file.log_path));
         if date < sealed_before {
-            merges.extend(pack(date, small, policy, 2));
+            merges.extend(pack(date, small, policy, None, 2));
             continue;
         }
         let mut sizes: BTreeMap<u32, Vec<&TableFile>> = BTreeMap::new();
@@ -109,9 +123,10 @@ pub fn plan_merges(files: &[TableFile], policy: MergePolicy, today: NaiveDate) -
             sizes.entry(size_class(file.size_bytes, policy.fan_in)).or_default().push(file);
         }
         for (_, alike) in sizes {
-            if alike.len() >= policy.fan_in {
-                merges.extend(pack(date, alike, policy, policy.fan_in));
-            }
+            let is_hot = |file: &&TableFile| file.times_us("occurred_at").is_some_and(|(_, max)| max >= hot_since_us);
+            let (hot, cold): (Vec<_>, Vec<_>) = alike.into_iter().partition(is_hot);
+            merges.extend(pack(date, cold, policy, None, policy.fan_in));
+            merges.extend(pack(date, hot, policy, Some(policy.hot_span), policy.fan_in));
         }
     }
     merges
@@ -125,20 +140,36 @@ fn size_class(size_bytes: u64, fan_in: usize) -> u32 {
 /// Files that one merge opens at the same time, at the most.
 const OPEN_FILES_MAX: usize = 64;
 
-/// Groups files in order, each group close to the target and not above, of `files_min` files or more.
-fn pack(date: NaiveDate, files: Vec<&TableFile>, policy: MergePolicy, files_min: usize) -> Vec<Merge> {
-    let (mut merges, mut group, mut group_bytes) = (Vec::new(), Vec::new(), 0);
+/// Groups files in order, each group close to the target and not above, spanning `span_max` at the most, of
+/// `files_min` files or more.
+fn pack(
+    date: NaiveDate,
+    files: Vec<&TableFile>,
+    policy: MergePolicy,
+    span_max: Option<TimeDelta>,
+    files_min: usize,
+) -> Vec<Merge> {
+    let mut merges = vec![Merge { date, files: vec![] }];
     for file in files {
-        if group_bytes + file.size_bytes > policy.target_bytes || group.len() == OPEN_FILES_MAX {
-            merges.push(Merge { date, files: std::mem::take(&mut group) });
-            group_bytes = 0;
+        let group = &mut merges.last_mut().expect("there is a first").files;
+        let group_bytes: u64 = group.iter().map(|file| file.size_bytes).sum();
+        let fits = group_bytes + file.size_bytes <= policy.target_bytes
+            && group.len() < OPEN_FILES_MAX
+            && span_max.is_none_or(|span_max| span(group.iter().chain([file])) <= span_max);
+        match fits {
+            true => group.push(file.clone()),
+            false => merges.push(Merge { date, files: vec![file.clone()] }),
         }
-        group_bytes += file.size_bytes;
-        group.push(file.clone());
     }
-    merges.push(Merge { date, files: group });
     merges.retain(|merge| merge.files.len() >= files_min.clamp(2, OPEN_FILES_MAX));
     merges
+}
+
+/// The time from the first event of files to the last.
+fn span<'a>(files: impl Iterator<Item = &'a TableFile>) -> TimeDelta {
+    let times = files.filter_map(|file| file.times_us("occurred_at"));
+    let whole = times.reduce(|whole, times| (whole.0.min(times.0), whole.1.max(times.1)));
+    whole.map_or(TimeDelta::zero(), |(min, max)| TimeDelta::microseconds(max - min))
 }
 
 #[cfg(test)]
@@ -195,6 +226,9 @@ mod tests {
     }
 
     mod merging {
+        use chrono::NaiveTime;
+        use lake::{FileRange, Value};
+
         use super::*;
 
         const KIB: u64 = 1 << 10;
@@ -234,17 +268,36 @@ mod tests {
         }
 
         #[test]
+        fn neighbours_in_time_are_merged() {
+            check(
+                "a=1@10:300-320 b=1@10:100-120 c=1@10:320-340 d=1@10:120-130 e=1@10:310-350 f=1@10:130-150",
+                "b+d+f+a+e+c",
+            );
+            check("a=4000@10:3-4 b=4000@10:1-2 c=4000@10:2-3 d=1@10:9-9", "");
+            check("a=3000@10:3-4 b=3000@10:1-2 c=3000@10:2-3 d=3000@10:5-6", "b+c+a");
+        }
+
+        #[test]
+        fn hot_files_come_to_span_little() {
+            // It is minute 720.
+            check("a=1@10:700-701 b=1@10:701-702 c=1@10:702-703", "a+b+c");
+            check("a=1@10:700-702 b=1@10:702-704 c=1@10:704-706", "");
+            check("a=1@10:100-719 b=1@10:718-719 c=1@10:718-719 d=1@10:719-720", "b+c+d");
+        }
+
+        #[test]
         fn dates_are_merged_apart() {
             check("a=1@9 b=1@9 c=1@8", "");
         }
 
-        /// Plans over files written as `path=KiB` or `path=KiB@day` with a fan-in of 3 and a target of 10 MiB,
-        /// on the 10th day of a month.
+        /// Plans over files written as `path=KiB`, `path=KiB@day` or `path=KiB@day:first-last` (minutes of the
+        /// day) with a fan-in of 3 and a target of 10 MiB, at noon of the 10th day of a month.
         #[track_caller]
         fn check(files: &str, expected: &str) {
             let files: Vec<TableFile> = files.split_whitespace().map(file).collect();
-            let policy = MergePolicy { target_bytes: 10_000 * KIB, fan_in: 3, sealed_after_days: 5 };
-            let actual: Vec<String> = plan_merges(&files, policy, day(10))
+            let policy = MergePolicy { target_bytes: 10_000 * KIB, fan_in: 3, ..MergePolicy::default() };
+            let noon = day(10).and_hms_opt(12, 0, 0).unwrap().and_utc();
+            let actual: Vec<String> = plan_merges(&files, policy, noon)
                 .iter()
                 .map(|merge| merge.files.iter().map(|file| file.log_path.as_str()).collect::<Vec<_>>().join("+"))
                 .collect();
@@ -254,13 +307,22 @@ mod tests {
         fn file(text: &str) -> TableFile {
             let (path, rest) = text.split_once('=').expect("path=KiB");
             let (size, date) = rest.split_once('@').unwrap_or((rest, "10"));
+            let (date, times) = date.split_once(':').map_or((date, None), |(date, times)| (date, Some(times)));
+            let minute = |text: &str| {
+                let minutes = TimeDelta::minutes(text.parse().unwrap());
+                Value::TimeUs((day(10).and_time(NaiveTime::MIN).and_utc() + minutes).timestamp_micros())
+            };
+            let range = times.map(|times| {
+                let (first, last) = times.split_once('-').unwrap();
+                FileRange { min: minute(first), max: minute(last), nulls: Some(0) }
+            });
             TableFile {
                 path: path.into(),
                 log_path: path.into(),
                 date: Some(day(date.parse().unwrap())),
                 size_bytes: size.parse::<u64>().unwrap() * KIB,
                 rows: 1,
-                ranges: BTreeMap::new(),
+                ranges: range.map(|range| ("occurred_at".to_owned(), range)).into_iter().collect(),
             }
         }
 

@@ -4,13 +4,13 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::compute::partition;
-use datafusion::arrow::datatypes::Date32Type;
+use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::{filter_record_batch, not, partition};
+use datafusion::arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 use datafusion::logical_expr::col;
 use engine::{Engine, PendingEvents};
 use futures::{FutureExt, TryStreamExt};
-use lake::{Change, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter};
+use lake::{CLIENT_TIMED_SLACK, Change, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter};
 
 use crate::compactor::WorkError;
 use crate::plan::{PublishPlan, plan_publish};
@@ -104,18 +104,23 @@ async fn write_sorted(
     let pending = PendingEvents::new(files, duplicates);
     let order = ["date"].iter().chain(EVENTS.sort).map(|name| col(*name).sort(true, true)).collect();
     let mut rows = engine.pending_rows(&pending)?.sort(order)?.execute_stream().await?;
-    let mut writer = DateWriter { lake: engine.lake(), file_bytes_max, open: None, done: vec![] };
+    let mut writer =
+        DateWriter { lake: engine.lake(), file_bytes_max, date: None, fresh: None, late: None, done: vec![] };
     while let Some(batch) = rows.try_next().await? {
         writer.write(&batch).await?;
     }
     writer.finish().await
 }
 
-/// Writes rows in order of date to one file a date, or more if it grows beyond `file_bytes_max`.
+/// Writes rows in order of date to two files a date, or more if they grow beyond `file_bytes_max`: one of the
+/// events that happened just before they came, one of those that came late. A single late event would make a file
+/// span the day, and every publish after it would have to look for duplicates there.
 struct DateWriter<'a> {
     lake: &'a Lake,
     file_bytes_max: u64,
-    open: Option<(NaiveDate, TableWriter)>,
+    date: Option<NaiveDate>,
+    fresh: Option<TableWriter>,
+    late: Option<TableWriter>,
     done: Vec<TableFile>,
 }
 
@@ -126,26 +131,33 @@ impl DateWriter<'_> {
             let date = dates.as_primitive::<Date32Type>().value_as_date(rows.start).ok_or_else(|| {
                 WorkError::Lake(LakeError::Refused { reason: "an event lies outside the calendar".into() })
             })?;
-            self.open_for(date).await?;
-            if let Some((_, writer)) = &mut self.open {
-                writer.write(&batch.slice(rows.start, rows.len())).await?;
+            if self.date != Some(date) {
+                self.close().await?;
+                self.date = Some(date);
+            }
+            let rows = batch.slice(rows.start, rows.len());
+            let late = came_late(&rows);
+            let (fresh_rows, late_rows) =
+                (filter_record_batch(&rows, &not(&late)?)?, filter_record_batch(&rows, &late)?);
+            for (writer, rows) in [(&mut self.fresh, fresh_rows), (&mut self.late, late_rows)] {
+                if rows.num_rows() == 0 {
+                    continue;
+                }
+                if let Some(full) = writer.take_if(|writer| writer.size_bytes() >= self.file_bytes_max) {
+                    self.done.push(full.finish().await?);
+                }
+                let writer = match writer {
+                    Some(writer) => writer,
+                    none => none.insert(TableWriter::start(self.lake, &EVENTS, date)?),
+                };
+                writer.write(&rows).await?;
             }
         }
         Ok(())
     }
 
-    async fn open_for(&mut self, date: NaiveDate) -> Result<(), WorkError> {
-        let fits =
-            |(open, writer): &(NaiveDate, TableWriter)| *open == date && writer.size_bytes() < self.file_bytes_max;
-        if !self.open.as_ref().is_some_and(fits) {
-            self.close().await?;
-            self.open = Some((date, TableWriter::start(self.lake, &EVENTS, date)?));
-        }
-        Ok(())
-    }
-
     async fn close(&mut self) -> Result<(), WorkError> {
-        if let Some((_, writer)) = self.open.take() {
+        for writer in [self.fresh.take(), self.late.take()].into_iter().flatten() {
             self.done.push(writer.finish().await?);
         }
         Ok(())
@@ -155,4 +167,12 @@ impl DateWriter<'_> {
         self.close().await?;
         Ok(self.done)
     }
+}
+
+/// Which events happened longer before they came than a copy's time may differ.
+fn came_late(rows: &RecordBatch) -> BooleanArray {
+    let time = |name: &str| rows[name].as_primitive::<TimestampMicrosecondType>();
+    let slack_us = CLIENT_TIMED_SLACK.as_micros() as i64;
+    let late = |(occurred, received): (&i64, &i64)| Some(received.saturating_sub(*occurred) > slack_us);
+    time("occurred_at").values().iter().zip(time("received_at").values()).map(late).collect()
 }
