@@ -25,7 +25,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// The newest versions of a table.
+    /// The newest versions of a table: what each changed, and the numbers and times that `query --as-of` takes.
     History {
         #[command(flatten)]
         lake: LakeFlags,
@@ -123,27 +123,33 @@ async fn history(lake: &Lake, spec: &'static TableSpec, limit: usize, as_json: b
             .map(|entry| {
                 json!({
                     "version": entry.version, "operation": entry.operation, "committed_at": entry.committed_at,
-                    "files_added": entry.files_added, "files_removed": entry.files_removed, "lanes": entry.lanes,
+                    "files_added": entry.files_added, "files_removed": entry.files_removed,
+                    "rows_added": entry.rows_added, "rows_removed": entry.rows_removed, "lanes": entry.lanes,
                 })
             })
             .collect();
         println!("{}", json!(entries));
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = entries
+    let rows = |rows: Option<u64>| rows.map_or(String::new(), |rows| rows.to_string());
+    let table_rows: Vec<Vec<String>> = entries
         .iter()
         .map(|entry| {
             vec![
                 entry.version.to_string(),
-                entry.committed_at.map_or(String::new(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string()),
+                entry.committed_at.map_or(String::new(), |at| at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
                 entry.operation.clone().unwrap_or_default(),
                 entry.files_added.to_string(),
                 entry.files_removed.to_string(),
+                rows(entry.rows_added),
+                rows(entry.rows_removed),
                 entry.lanes.to_string(),
             ]
         })
         .collect();
-    print!("{}", table::render(&["version", "committed (UTC)", "operation", "added", "removed", "lanes"], &rows));
+    let columns =
+        ["version", "committed (UTC)", "operation", "files added", "removed", "rows added", "removed", "lanes"];
+    print!("{}", table::render(&columns, &table_rows));
     Ok(())
 }
 

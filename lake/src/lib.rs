@@ -6,6 +6,7 @@
 //! An event's way through this crate: [`Event`] → [`RawBatch`] → [`Lane::append`] (durable) →
 //! [`Lake::snapshot`] (visible) → [`Table::commit`] (published).
 
+mod as_of;
 mod batch;
 mod change;
 mod committer;

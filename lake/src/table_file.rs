@@ -65,6 +65,11 @@ impl TableFile {
     }
 }
 
+/// The place in the store of a file that the log names.
+pub(crate) fn object_path(table_root: &Path, log_path: &str) -> Path {
+    log_path.split('/').fold(table_root.clone(), |path, part| path.join(part))
+}
+
 /// The kernel's input for adds: one row a file, statistics as nested columns.
 pub(crate) fn to_add_rows(spec: &TableSpec, files: &[TableFile]) -> Result<ArrowEngineData> {
     let mut partitions = MapBuilder::new(
@@ -195,7 +200,7 @@ pub(crate) fn from_scan_rows(
         } else {
             Default::default()
         };
-        let path = log_path.split('/').fold(table_root.clone(), |path, part| path.join(part));
+        let path = object_path(table_root, &log_path);
         files.push(TableFile { path, date, size_bytes: sizes.value(row) as u64, rows, ranges, log_path });
     }
     Ok(files)
