@@ -100,7 +100,7 @@ pub fn event_schema() -> SchemaRef {
     SCHEMA.clone()
 }
 
-fn raw_schema() -> SchemaRef {
+pub(crate) fn raw_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| schema_of(raw_columns()));
     SCHEMA.clone()
 }

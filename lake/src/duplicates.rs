@@ -220,7 +220,11 @@ impl Lake {
 }
 
 /// The times at which a published copy of a pending event may lie.
-fn copy_times(occurred_at_us: i64, received_at_us: i64, corrected_by_us: Option<i64>) -> RangeInclusive<i64> {
+pub(crate) fn copy_times(
+    occurred_at_us: i64,
+    received_at_us: i64,
+    corrected_by_us: Option<i64>,
+) -> RangeInclusive<i64> {
     let (slack_us, retry_us) = (CLIENT_TIMED_SLACK.as_micros() as i64, RETRY_WINDOW.as_micros() as i64);
     let (before_us, after_us) = match corrected_by_us {
         Some(by_us) if by_us.saturating_abs() > slack_us => (retry_us, retry_us),
@@ -245,7 +249,10 @@ fn times_us(row_group: &RowGroupMetaData, column: usize) -> Option<(i64, i64)> {
 }
 
 /// The keys of a batch with `site_id` and `event_id`; equal sites share one allocation through `sites`.
-fn keys<'a>(batch: &'a RecordBatch, sites: &'a mut HashSet<Arc<str>>) -> impl Iterator<Item = EventKey> + 'a {
+pub(crate) fn keys<'a>(
+    batch: &'a RecordBatch,
+    sites: &'a mut HashSet<Arc<str>>,
+) -> impl Iterator<Item = EventKey> + 'a {
     let site_ids = batch["site_id"].as_string::<i32>();
     let event_ids = batch["event_id"].as_binary::<i32>();
     (0..batch.num_rows()).map(move |row| {

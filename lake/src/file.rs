@@ -83,10 +83,11 @@ pub struct TableWriter {
     spec: &'static TableSpec,
 }
 
+/// Smallest and largest value of some rows.
 #[derive(Clone)]
-struct Bounds {
-    min: Value,
-    max: Value,
+pub(crate) struct Bounds {
+    pub(crate) min: Value,
+    pub(crate) max: Value,
 }
 
 impl TableWriter {
@@ -152,7 +153,7 @@ impl TableWriter {
 }
 
 /// Smallest and largest value of a column, or `None` if all are null.
-fn bounds(column: &ArrayRef) -> Option<Bounds> {
+pub(crate) fn bounds(column: &ArrayRef) -> Option<Bounds> {
     match column.data_type() {
         DataType::Int64 => {
             let values = column.as_primitive::<Int64Type>();

@@ -9,6 +9,7 @@
 mod as_of;
 mod batch;
 mod change;
+mod check;
 mod committer;
 mod duplicates;
 mod error;
@@ -28,6 +29,7 @@ mod vacuum;
 
 pub use batch::{RawBatch, event_schema};
 pub use change::{Change, CommitKind};
+pub use check::{Amount, CheckSettings, Checked, CheckedTable, Finding, Severity};
 pub use duplicates::{CLIENT_TIMED_SLACK, Duplicates, EventKey, RETRY_WINDOW};
 pub use error::{LakeError, Result};
 pub use event::{Event, EventId, visitor_id};

@@ -35,7 +35,7 @@ use crate::vacuum::SharedDepartures;
 const ENGINE_INFO: &str = concat!("dewpond/", env!("CARGO_PKG_VERSION"));
 
 /// A checkpoint every so many versions: what a reader that starts from nothing replays at the most.
-const CHECKPOINT_EVERY: u64 = 100;
+pub(crate) const CHECKPOINT_EVERY: u64 = 100;
 
 /// Tries of a commit whose outcome is unknown before the caller is told to come back later.
 const UNKNOWN_TRIES_MAX: u32 = 8;

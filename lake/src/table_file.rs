@@ -206,7 +206,7 @@ pub(crate) fn from_scan_rows(
     Ok(files)
 }
 
-fn parse_stats(spec: &TableSpec, stats: &str) -> Result<(u64, BTreeMap<String, FileRange>), String> {
+pub(crate) fn parse_stats(spec: &TableSpec, stats: &str) -> Result<(u64, BTreeMap<String, FileRange>), String> {
     let stats: Json = serde_json::from_str(stats).map_err(|error| error.to_string())?;
     let rows = stats["numRecords"].as_u64().ok_or("it has no row count")?;
     let mut ranges = BTreeMap::new();
