@@ -1,9 +1,12 @@
-//! The lake itself: how much is where, and what was committed when.
+//! The lake itself: how much is where, what was committed when, and whether all of it is sound.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
+use anyhow::bail;
+use chrono::Utc;
 use clap::Subcommand;
-use lake::{EVENTS, Lake, REPORTS, TableSpec};
+use lake::{Amount, CheckSettings, Checked, EVENTS, Lake, REPORTS, Severity, TableSpec};
 use serde_json::json;
 
 use crate::lake_flags::LakeFlags;
@@ -27,7 +30,7 @@ enum Command {
     },
     /// Erase a person: their events leave the lake, and late copies do not come back.
     Erase(Box<erase::Flags>),
-    /// The newest versions of a table.
+    /// The newest versions of a table: what each changed, and the numbers and times that `query --as-of` takes.
     History {
         #[command(flatten)]
         lake: LakeFlags,
@@ -41,6 +44,27 @@ enum Command {
         #[arg(long, default_value_t = 20, value_name = "N")]
         limit: usize,
     },
+    /// Read everything in the lake and say what is wrong with it.
+    ///
+    /// Every log entry, checkpoint, checksum, live file and pending raw file is read whole. An error is a row that
+    /// is lost, doubled, unreadable or answered wrongly; a warning costs speed or space. Exits with 1 if there is
+    /// an error. May run beside everything else.
+    Check {
+        #[command(flatten)]
+        lake: LakeFlags,
+        /// Print JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        /// Mend what needs no row: replace checkpoints and checksums that are missing or disagree with the log's
+        /// entries, and remove orphans older than 7 days.
+        ///
+        /// Entries, live files, raw files and the registry are never touched.
+        #[arg(long)]
+        repair: bool,
+        /// Where ids are sorted, 16 bytes an event; the system's directory for temporary files if not given.
+        #[arg(long, env = "DEWPOND_SPILL_DIR", value_name = "DIR")]
+        spill_dir: Option<PathBuf>,
+    },
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
@@ -50,6 +74,10 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         Command::History { lake, json, table, limit } => {
             let spec = if table == REPORTS.name { &REPORTS } else { &EVENTS };
             history(&lake.open_existing().await?, spec, limit, json).await
+        }
+        Command::Check { lake, json, repair, spill_dir } => {
+            let spill_dir = spill_dir.unwrap_or_else(std::env::temp_dir);
+            check(&lake.open_existing().await?, CheckSettings { now: Utc::now(), spill_dir, repair }, json).await
         }
     }
 }
@@ -126,28 +154,118 @@ async fn history(lake: &Lake, spec: &'static TableSpec, limit: usize, as_json: b
             .map(|entry| {
                 json!({
                     "version": entry.version, "operation": entry.operation, "committed_at": entry.committed_at,
-                    "files_added": entry.files_added, "files_removed": entry.files_removed, "lanes": entry.lanes,
+                    "files_added": entry.files_added, "files_removed": entry.files_removed,
+                    "rows_added": entry.rows_added, "rows_removed": entry.rows_removed, "lanes": entry.lanes,
                 })
             })
             .collect();
         println!("{}", json!(entries));
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = entries
+    let rows = |rows: Option<u64>| rows.map_or(String::new(), |rows| rows.to_string());
+    let table_rows: Vec<Vec<String>> = entries
         .iter()
         .map(|entry| {
             vec![
                 entry.version.to_string(),
-                entry.committed_at.map_or(String::new(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string()),
+                entry.committed_at.map_or(String::new(), |at| at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
                 entry.operation.clone().unwrap_or_default(),
                 entry.files_added.to_string(),
                 entry.files_removed.to_string(),
+                rows(entry.rows_added),
+                rows(entry.rows_removed),
                 entry.lanes.to_string(),
             ]
         })
         .collect();
-    print!("{}", table::render(&["version", "committed (UTC)", "operation", "added", "removed", "lanes"], &rows));
+    let columns =
+        ["version", "committed (UTC)", "operation", "files added", "removed", "rows added", "removed", "lanes"];
+    print!("{}", table::render(&columns, &table_rows));
     Ok(())
+}
+
+async fn check(lake: &Lake, settings: CheckSettings, as_json: bool) -> anyhow::Result<()> {
+    let checked = lake.check(&[&EVENTS, &REPORTS], &settings).await?;
+    if as_json {
+        println!("{}", checked_json(lake, &checked));
+    } else {
+        print_checked(lake, &checked);
+    }
+    match checked.findings.iter().filter(|finding| finding.severity == Severity::Error).count() {
+        0 => Ok(()),
+        1 => bail!("the lake has an error"),
+        errors => bail!("the lake has {errors} errors"),
+    }
+}
+
+fn checked_json(lake: &Lake, checked: &Checked) -> serde_json::Value {
+    let amount = |amount: &Amount| json!({"files": amount.files, "rows": amount.rows, "bytes": amount.bytes});
+    let objects = |amount: &Amount| json!({"files": amount.files, "bytes": amount.bytes});
+    let tables: serde_json::Map<String, serde_json::Value> = checked
+        .tables
+        .iter()
+        .map(|table| {
+            let (log, live) = (objects(&table.log), amount(&table.live));
+            (table.name.to_owned(), json!({"version": table.version, "log": log, "live": live}))
+        })
+        .collect();
+    let findings: Vec<_> = checked
+        .findings
+        .iter()
+        .map(|finding| {
+            let severity = severity(finding.severity);
+            json!({"severity": severity, "object": finding.object, "message": finding.message})
+        })
+        .collect();
+    json!({
+        "lake": lake.url().as_str(), "tables": tables, "pending": amount(&checked.pending),
+        "consumed": objects(&checked.consumed), "registry": objects(&checked.registry),
+        "repaired": checked.repaired, "findings": findings,
+    })
+}
+
+fn print_checked(lake: &Lake, checked: &Checked) {
+    let row = |part: String, version: Option<u64>, amount: &Amount, has_rows: bool| {
+        vec![
+            part,
+            version.map_or(String::new(), |version| version.to_string()),
+            amount.files.to_string(),
+            if has_rows { amount.rows.to_string() } else { String::new() },
+            human_bytes(amount.bytes),
+        ]
+    };
+    let mut rows = Vec::new();
+    for table in &checked.tables {
+        rows.push(row(table.name.to_owned(), table.version, &table.live, true));
+        rows.push(row(format!("{}, log", table.name), None, &table.log, false));
+    }
+    rows.push(row("raw, pending".to_owned(), None, &checked.pending, true));
+    rows.push(row("raw, consumed (not read)".to_owned(), None, &checked.consumed, false));
+    rows.push(row("registry".to_owned(), None, &checked.registry, false));
+    println!("{}\n", lake.url());
+    print!("{}", table::render(&["read", "version", "files", "rows", "size"], &rows));
+    println!();
+    for repaired in &checked.repaired {
+        println!("repaired: {}", table::printable(repaired));
+    }
+    for finding in &checked.findings {
+        println!(
+            "{}: {}\n  {}",
+            severity(finding.severity),
+            table::printable(&finding.object),
+            table::printable(&finding.message)
+        );
+    }
+    if checked.findings.is_empty() {
+        println!("Nothing is wrong.");
+    }
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
 }
 
 fn human_bytes(bytes: u64) -> String {

@@ -1,4 +1,4 @@
-//! One SQL query over the lake as it is now.
+//! One SQL query over the lake as it is now, or over the published table as it was.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,10 +9,11 @@ use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::util::pretty::pretty_format_batches_with_schema;
-use chrono::Utc;
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::ValueEnum;
 use engine::{Engine, EngineError, EngineSettings, Param, Scope};
 use futures::TryStreamExt;
+use lake::EVENTS;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -41,6 +42,15 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "ID")]
     site: Option<String>,
 
+    /// The published table as it was: a version, as `lake history` lists them, or a time such as
+    /// 2026-03-01T12:00:00Z or 2026-03-01 (its midnight, UTC).
+    ///
+    /// A time means the last version committed at or before it, by the clocks of the compactors. Pending
+    /// events are not part of the answer, and the table reports is read as it is now. Versions whose files were
+    /// replaced longer ago than the compactor's --replaced-grace cannot be read any more.
+    #[arg(long, value_name = "TIME|VERSION", value_parser = AsOf::parse)]
+    as_of: Option<AsOf>,
+
     /// How to write the answer.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -51,6 +61,28 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     engine: EngineSettings,
+}
+
+/// A state of the published table in the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AsOf {
+    Version(u64),
+    Time(DateTime<Utc>),
+}
+
+impl AsOf {
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(version) = text.parse() {
+            return Ok(Self::Version(version));
+        }
+        if let Ok(date) = text.parse::<NaiveDate>() {
+            return Ok(Self::Time(date.and_time(NaiveTime::MIN).and_utc()));
+        }
+        match DateTime::parse_from_rfc3339(text) {
+            Ok(time) => Ok(Self::Time(time.to_utc())),
+            Err(_) => Err("give a version such as 42, or a time such as 2026-03-01T12:00:00Z or 2026-03-01".into()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -93,7 +125,12 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         (Some(file), _) => anyhow::Error::from(error).context(file.display().to_string()),
         (None, _) => error.into(),
     };
-    let session = engine.view().await?.session(&scope)?;
+    let view = match flags.as_of {
+        None => engine.view().await?,
+        Some(AsOf::Version(version)) => engine.view_at(version).await?,
+        Some(AsOf::Time(time)) => engine.view_at(engine.lake().table(&EVENTS).version_at(time).await?).await?,
+    };
+    let session = view.session(&scope)?;
     let mut rows = session.stream(&sql, &params).await.map_err(in_source)?;
     let mut answer = Answer::start(flags.format, flags.output.as_ref(), rows.schema())?;
     while let Some(batch) = rows.try_next().await.map_err(|error| in_source(error.into()))? {
@@ -171,5 +208,27 @@ impl Answer {
             Self::Parquet(writer) => writer.into_inner()?.flush()?,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_a_version_and_a_date_is_its_midnight() {
+        let midnight = || Some(AsOf::Time("2026-03-01T00:00:00Z".parse().unwrap()));
+        check("42", Some(AsOf::Version(42)));
+        check("2026-03-01", midnight());
+        check("2026-03-01T00:00:00Z", midnight());
+        check("2026-03-01T02:00:00+02:00", midnight());
+        check("yesterday", None);
+        check("-1", None);
+        check("2026-02-30", None);
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<AsOf>) {
+        assert_eq!(AsOf::parse(text).ok(), expected, "{text}");
     }
 }

@@ -35,9 +35,13 @@ fn pad(cell: &str, width: usize, right: bool) -> String {
     if right { blank + cell } else { cell.to_owned() + &blank }
 }
 
+/// The text with control characters, which may be somebody's data and must not reach a terminal, as dots.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
+}
+
 fn cut(cell: &str) -> String {
-    // A control character of somebody's data must not reach a terminal.
-    let cell: String = cell.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
+    let cell = printable(cell);
     if cell.chars().count() <= CELL_WIDTH_MAX {
         return cell;
     }

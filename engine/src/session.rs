@@ -1,5 +1,6 @@
 //! Sessions: SQL over one snapshot, within limits, reading only.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -142,6 +143,18 @@ impl Engine {
             );
         }
         let pending = PendingEvents::new(&snapshot.pending, &Arc::new(duplicates));
+        let reports = self.lake.table(&REPORTS).load().await?;
+        Ok(View { engine: self.clone(), snapshot, pending, reports })
+    }
+
+    /// The published table as version `version` left it, and the reports as they are now. No pending events:
+    /// when they came is not part of any version.
+    ///
+    /// Fails with [`LakeError::Refused`] if there is no such version, or if vacuum has deleted files of it.
+    pub async fn view_at(&self, version: u64) -> Result<View> {
+        let events = self.lake.load_readable_at(&EVENTS, version).await?;
+        let snapshot = Snapshot { events, pending: vec![], consumed: vec![], watermarks: BTreeMap::new() };
+        let pending = PendingEvents { files: vec![], duplicates: Arc::default() };
         let reports = self.lake.table(&REPORTS).load().await?;
         Ok(View { engine: self.clone(), snapshot, pending, reports })
     }

@@ -154,3 +154,20 @@ async fn a_query_beyond_its_memory_says_so_and_a_sort_spills_instead() {
         other => panic!("{:?}", other.map(|answer| answer.batches.len())),
     }
 }
+
+#[tokio::test]
+async fn a_view_of_a_version_has_what_was_published_then_and_nothing_pending() {
+    let engine = Engine::new(lake().await, &EngineSettings::default()).unwrap();
+    let count = async |version| {
+        let session = engine.view_at(version).await.unwrap().session(&Scope::Lake).unwrap();
+        answer(&session, "SELECT count(*) FROM events", &[]).await
+    };
+    assert_eq!(count(1).await, "5000");
+    assert_eq!(count(0).await, "0");
+    let blog = engine.view_at(1).await.unwrap().session(&Scope::Site("blog".into())).unwrap();
+    assert_eq!(answer(&blog, "SELECT count(*), min(site_id) FROM events", &[]).await, "1250 blog");
+    match engine.view_at(2).await.map(|_| ()) {
+        Err(EngineError::Lake(lake::LakeError::Refused { reason })) => assert!(reason.contains("0 to 1"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -105,20 +105,6 @@ pub fn event_schema() -> SchemaRef {
     SCHEMA.clone()
 }
 
-/// Checks that a raw file has the columns of this release, each of its type. Further ones are no fault.
-pub(crate) fn check_raw_schema(found: &Schema) -> Result<(), String> {
-    for field in raw_schema().fields() {
-        match found.field_with_name(field.name()) {
-            Ok(there) if there.data_type() == field.data_type() => {}
-            Ok(there) => return Err(format!("its column {} is of type {}", field.name(), there.data_type())),
-            // A column that was added after the file was written.
-            Err(_) if field.is_nullable() => {}
-            Err(_) => return Err(format!("it has no column {}", field.name())),
-        }
-    }
-    Ok(())
-}
-
 pub(crate) fn raw_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| schema_of(raw_columns()));
     SCHEMA.clone()

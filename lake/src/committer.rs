@@ -4,6 +4,7 @@
 //! did (the answer was lost). So after anything but a plain success the version is read back and its
 //! commit id compared with ours. A commit tried again blindly would bring compacted files back.
 
+use chrono::{DateTime, Utc};
 use delta_kernel::committer::{CommitMetadata, CommitResponse, Committer, PublishMetadata};
 use delta_kernel::{Engine, FileMeta, FilteredEngineData, KernelError, KernelResult, KernelResultIterator};
 use serde::Deserialize;
@@ -77,12 +78,22 @@ pub(crate) struct FoundCommit {
     pub(crate) removed: Vec<(String, bool)>,
     /// Lanes consumed, each with the last sequence number.
     pub(crate) lanes: Vec<(String, u64)>,
+    /// Rows of the files added and of those removed; `None` if the log does not say it of every file.
+    pub(crate) rows_added: Option<u64>,
+    pub(crate) rows_removed: Option<u64>,
     /// Whether the schema or the protocol changed.
     pub(crate) redefined: bool,
     /// What the commit calls itself: `WRITE`, `OPTIMIZE`, …
     pub(crate) operation: Option<String>,
     /// When it was made, by its writer's clock, in milliseconds since the epoch.
     pub(crate) timestamp_ms: Option<i64>,
+}
+
+impl FoundCommit {
+    /// When it was made, by its writer's clock; `None` of the commit that created the table.
+    pub(crate) fn committed_at(&self) -> Option<DateTime<Utc>> {
+        self.timestamp_ms.filter(|&ms| ms > 0).and_then(DateTime::from_timestamp_millis)
+    }
 }
 
 #[derive(Deserialize)]
@@ -109,6 +120,18 @@ struct CommitInfo {
 struct FileAction {
     path: String,
     data_change: bool,
+    stats: Option<String>,
+}
+
+impl FileAction {
+    fn rows(&self) -> Option<u64> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Stats {
+            num_records: u64,
+        }
+        Some(serde_json::from_str::<Stats>(self.stats.as_ref()?).ok()?.num_records)
+    }
 }
 
 #[derive(Deserialize)]
@@ -131,15 +154,27 @@ pub(crate) fn read_commit(engine: &dyn Engine, location: &Url) -> KernelResult<O
 }
 
 fn parse_commit(bytes: &[u8]) -> Result<FoundCommit, serde_json::Error> {
-    let mut found = FoundCommit { size_bytes: bytes.len() as u64, ..FoundCommit::default() };
+    let mut found = FoundCommit {
+        size_bytes: bytes.len() as u64,
+        rows_added: Some(0),
+        rows_removed: Some(0),
+        ..FoundCommit::default()
+    };
+    let sum = |rows: Option<u64>, file: &FileAction| Some(rows? + file.rows()?);
     for action in serde_json::Deserializer::from_slice(bytes).into_iter::<Action>() {
         let action = action?;
         if let Some(info) = action.commit_info {
             (found.operation, found.timestamp_ms) = (info.operation, info.timestamp);
             found.commit_id = info.operation_parameters.and_then(|mut all| all.remove(COMMIT_ID).flatten());
         }
-        found.added.extend(action.add.map(|add| (add.path, add.data_change)));
-        found.removed.extend(action.remove.map(|remove| (remove.path, remove.data_change)));
+        if let Some(add) = action.add {
+            found.rows_added = sum(found.rows_added, &add);
+            found.added.push((add.path, add.data_change));
+        }
+        if let Some(remove) = action.remove {
+            found.rows_removed = sum(found.rows_removed, &remove);
+            found.removed.push((remove.path, remove.data_change));
+        }
         found.lanes.extend(action.txn.map(|txn| (txn.app_id, txn.version)));
         found.redefined |= action.meta_data.is_some() || action.protocol.is_some();
     }
@@ -155,7 +190,7 @@ mod tests {
         let found = parse_commit(
             br#"{"commitInfo":{"operation":"WRITE","operationParameters":{"commitId":"me"}}}
 {"txn":{"appId":"lane","version":7}}
-{"add":{"path":"date=2026-01-01/a.parquet","dataChange":true,"size":1}}
+{"add":{"path":"date=2026-01-01/a.parquet","dataChange":true,"size":1,"stats":"{\"numRecords\":5}"}}
 {"remove":{"path":"date=2026-01-01/b.parquet","dataChange":false}}
 "#,
         )
@@ -165,6 +200,8 @@ mod tests {
         assert_eq!(found.added, [("date=2026-01-01/a.parquet".to_owned(), true)]);
         assert_eq!(found.removed, [("date=2026-01-01/b.parquet".to_owned(), false)]);
         assert!(!found.redefined);
+        // The log says how many rows came, and not how many the removed file had.
+        assert_eq!((found.rows_added, found.rows_removed), (Some(5), None));
     }
 
     #[test]

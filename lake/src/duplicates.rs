@@ -31,12 +31,12 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
-use crate::batch::{check_raw_schema, raw_schema};
+use crate::batch::raw_schema;
 use crate::damaged::DamagedFile;
 use crate::erasure::{ERASURE_COLUMNS, Erasures};
 use crate::error::{LakeError, Result};
 use crate::event::EventId;
-use crate::file::catch_damage;
+use crate::file::{catch_damage, schema_problem};
 use crate::layout::RawFile;
 use crate::object_reader::ObjectReader;
 use crate::store::Lake;
@@ -232,7 +232,9 @@ impl Lake {
         let damaged = |error| LakeError::parquet(&file.path, error);
         let reader = ObjectReader { store: self.store(), path: file.path.clone(), size_bytes: file.size_bytes };
         let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(damaged)?;
-        check_raw_schema(builder.schema()).map_err(|reason| LakeError::corrupt(file.path.to_string(), reason))?;
+        if let Some(problem) = schema_problem(builder.schema(), &raw_schema()) {
+            return Err(LakeError::corrupt(file.path.to_string(), problem));
+        }
         let is_known = |name: &str| raw_schema().field_with_name(name).is_ok();
         let unknown_column = builder.schema().fields().iter().map(|field| field.name()).find(|name| !is_known(name));
         let unknown_column = unknown_column.cloned();
@@ -286,7 +288,11 @@ impl Lake {
 }
 
 /// The times at which a published copy of a pending event may lie.
-fn copy_times(occurred_at_us: i64, received_at_us: i64, corrected_by_us: Option<i64>) -> RangeInclusive<i64> {
+pub(crate) fn copy_times(
+    occurred_at_us: i64,
+    received_at_us: i64,
+    corrected_by_us: Option<i64>,
+) -> RangeInclusive<i64> {
     let (slack_us, retry_us) = (CLIENT_TIMED_SLACK.as_micros() as i64, RETRY_WINDOW.as_micros() as i64);
     let (before_us, after_us) = match corrected_by_us {
         Some(by_us) if by_us.saturating_abs() > slack_us => (retry_us, retry_us),
@@ -311,7 +317,10 @@ fn times_us(row_group: &RowGroupMetaData, column: usize) -> Option<(i64, i64)> {
 }
 
 /// The keys of a batch with `site_id` and `event_id`; equal sites share one allocation through `sites`.
-fn keys<'a>(batch: &'a RecordBatch, sites: &'a mut HashSet<Arc<str>>) -> impl Iterator<Item = EventKey> + 'a {
+pub(crate) fn keys<'a>(
+    batch: &'a RecordBatch,
+    sites: &'a mut HashSet<Arc<str>>,
+) -> impl Iterator<Item = EventKey> + 'a {
     let site_ids = batch["site_id"].as_string::<i32>();
     let event_ids = batch["event_id"].as_binary::<i32>();
     (0..batch.num_rows()).map(move |row| {

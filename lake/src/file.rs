@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::compute;
-use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use chrono::NaiveDate;
 use futures::future::FutureExt;
@@ -87,10 +87,11 @@ pub struct TableWriter {
     spec: &'static TableSpec,
 }
 
+/// Smallest and largest value of some rows.
 #[derive(Clone)]
-struct Bounds {
-    min: Value,
-    max: Value,
+pub(crate) struct Bounds {
+    pub(crate) min: Value,
+    pub(crate) max: Value,
 }
 
 impl TableWriter {
@@ -156,7 +157,7 @@ impl TableWriter {
 }
 
 /// Smallest and largest value of a column, or `None` if all are null.
-fn bounds(column: &ArrayRef) -> Option<Bounds> {
+pub(crate) fn bounds(column: &ArrayRef) -> Option<Bounds> {
     match column.data_type() {
         DataType::Int64 => {
             let values = column.as_primitive::<Int64Type>();
@@ -193,6 +194,19 @@ fn batch_as(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arro
         })
         .collect::<Result<Vec<_>, _>>()?;
     RecordBatch::try_new(schema.clone(), columns)
+}
+
+/// Why a file of this schema cannot be read as one of `expected`, if it cannot. Columns that may be null may be
+/// missing: earlier releases did not have them.
+pub(crate) fn schema_problem(found: &Schema, expected: &Schema) -> Option<String> {
+    expected.fields().iter().find_map(|field| match found.field_with_name(field.name()) {
+        Ok(found) if found.data_type() == field.data_type() => None,
+        Ok(found) => {
+            Some(format!("its column {} is {} and should be {}", field.name(), found.data_type(), field.data_type()))
+        }
+        Err(_) if field.is_nullable() => None,
+        Err(_) => Some(format!("it has no column {}", field.name())),
+    })
 }
 
 /// Reads chosen columns of one Parquet file of the lake, in the file's order.

@@ -6,8 +6,10 @@
 //! An event's way through this crate: [`Event`] → [`RawBatch`] → [`Lane::append`] (durable) →
 //! [`Lake::snapshot`] (visible) → [`Table::commit`] (published).
 
+mod as_of;
 mod batch;
 mod change;
+mod check;
 mod committer;
 mod damaged;
 mod duplicates;
@@ -31,6 +33,7 @@ mod vacuum;
 
 pub use batch::{RawBatch, event_schema};
 pub use change::{Change, CommitKind};
+pub use check::{Amount, CheckSettings, Checked, CheckedTable, Finding, Severity};
 pub use damaged::DamagedFile;
 pub use duplicates::{CLIENT_TIMED_SLACK, Duplicates, EventKey, RETRY_WINDOW};
 pub use erasure::{ERASURE_COLUMNS, Erasures, Person, PersonId};

@@ -270,6 +270,15 @@ struct Writer {
     writer: String,
 }
 
+/// Why the bytes cannot be read as a version of document `name`, if they cannot.
+pub(crate) fn check_document(name: &str, bytes: &[u8]) -> Result<(), serde_json::Error> {
+    serde_json::from_slice::<Writer>(bytes)?;
+    if name == SITES {
+        serde_json::from_slice::<SitesDocument>(bytes)?;
+    }
+    Ok(())
+}
+
 /// Characters of a key by which it can be named: `dpw_` and eight more.
 const KEY_PREFIX_CHARS: usize = 12;
 
@@ -290,7 +299,7 @@ fn document_path(name: &str, version: u64) -> String {
     format!("registry/{name}/{version:012}.json")
 }
 
-fn version_of(path: &Path) -> Option<u64> {
+pub(crate) fn version_of(path: &Path) -> Option<u64> {
     path.filename()?.strip_suffix(".json")?.parse().ok()
 }
 

@@ -113,6 +113,10 @@ pub struct VersionEntry {
     pub files_added: usize,
     /// Files that went.
     pub files_removed: usize,
+    /// Rows of the files that came; `None` if the log does not say.
+    pub rows_added: Option<u64>,
+    /// Rows of the files that went; `None` if the log does not say.
+    pub rows_removed: Option<u64>,
     /// Lanes whose events came.
     pub lanes: usize,
 }
@@ -180,6 +184,35 @@ impl Table {
         Ok(snapshot)
     }
 
+    /// A version as it was. Costs the log from the checkpoint before it on.
+    ///
+    /// Its files may have been deleted since. Fails with [`LakeError::Refused`] if there is no such version.
+    pub async fn load_at(&self, version: u64) -> Result<Arc<TableSnapshot>> {
+        let name = self.spec.name;
+        let Some(newest) = self.load().await?.version else {
+            return Err(LakeError::Refused { reason: format!("nothing has been committed to {name} yet") });
+        };
+        if version > newest {
+            return Err(LakeError::Refused {
+                reason: format!("{name} has the versions 0 to {newest}, and none that is {version}"),
+            });
+        }
+        self.read_log_at(version).await
+    }
+
+    /// A version as the log has it now, whatever was known of it before.
+    pub(crate) async fn read_log_at(&self, version: u64) -> Result<Arc<TableSnapshot>> {
+        let (runtime, url, root, spec) = (self.runtime.clone(), self.url.clone(), self.root.clone(), self.spec);
+        run_kernel(&self.runtime, format!("read version {version} of {}", spec.name), move || {
+            let log = KernelSnapshot::builder_for(url)
+                .at_version(version)
+                .with_incremental_crc_replay(IncrementalReplay::Unlimited)
+                .build(&*runtime.kernel)?;
+            Ok(read_files(spec, &root, &runtime, log).map(Arc::new))
+        })
+        .await?
+    }
+
     /// Commits a change that was planned on `base`.
     ///
     /// Returns the version it became. Fails with [`LakeError::Conflict`] if somebody's commit since `base`
@@ -245,10 +278,12 @@ impl Table {
             let found = self.read_version(version).await?;
             entries.push(VersionEntry {
                 version,
+                committed_at: found.committed_at(),
                 operation: found.operation,
-                committed_at: found.timestamp_ms.filter(|&ms| ms > 0).and_then(DateTime::from_timestamp_millis),
                 files_added: found.added.len(),
                 files_removed: found.removed.len(),
+                rows_added: found.rows_added,
+                rows_removed: found.rows_removed,
                 lanes: found.lanes.len(),
             });
         }
@@ -360,15 +395,8 @@ impl Table {
     async fn tend(&self, version: u64) {
         let tended = async {
             let snapshot = self.load().await?;
-            let (Some(log), runtime) = (snapshot.log.clone(), self.runtime.clone()) else { return Ok(()) };
-            run_kernel(&self.runtime, format!("tend the log of {}", self.spec.name), move || {
-                log.write_checksum(&*runtime.kernel)?;
-                if version > 0 && version.is_multiple_of(runtime.checkpoint_every) {
-                    log.checkpoint(&*runtime.kernel, None)?;
-                }
-                Ok(())
-            })
-            .await
+            let due = version > 0 && version.is_multiple_of(self.runtime.checkpoint_every);
+            self.write_summaries(&snapshot, due).await
         };
         if let Err(error) = tended.await {
             tracing::warn!(
@@ -378,6 +406,19 @@ impl Table {
                 "could not write a checksum or checkpoint; the next version will try again"
             );
         }
+    }
+
+    /// Writes the checksum of a version, and its checkpoint if that is wanted, unless they are there.
+    pub(crate) async fn write_summaries(&self, snapshot: &TableSnapshot, with_checkpoint: bool) -> Result<()> {
+        let (Some(log), kernel) = (snapshot.log.clone(), self.runtime.kernel.clone()) else { return Ok(()) };
+        run_kernel(&self.runtime, format!("tend the log of {}", self.spec.name), move || {
+            log.write_checksum(&*kernel)?;
+            if with_checkpoint {
+                log.checkpoint(&*kernel, None)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     fn new_uuid(&self) -> Uuid {

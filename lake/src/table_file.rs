@@ -65,6 +65,11 @@ impl TableFile {
     }
 }
 
+/// The place in the store of a file that the log names.
+pub(crate) fn object_path(table_root: &Path, log_path: &str) -> Path {
+    log_path.split('/').fold(table_root.clone(), |path, part| path.join(part))
+}
+
 /// The kernel's input for adds: one row a file, statistics as nested columns.
 pub(crate) fn to_add_rows(spec: &TableSpec, files: &[TableFile]) -> Result<ArrowEngineData> {
     let mut partitions = MapBuilder::new(
@@ -195,13 +200,13 @@ pub(crate) fn from_scan_rows(
         } else {
             Default::default()
         };
-        let path = log_path.split('/').fold(table_root.clone(), |path, part| path.join(part));
+        let path = object_path(table_root, &log_path);
         files.push(TableFile { path, date, size_bytes: sizes.value(row) as u64, rows, ranges, log_path });
     }
     Ok(files)
 }
 
-fn parse_stats(spec: &TableSpec, stats: &str) -> Result<(u64, BTreeMap<String, FileRange>), String> {
+pub(crate) fn parse_stats(spec: &TableSpec, stats: &str) -> Result<(u64, BTreeMap<String, FileRange>), String> {
     let stats: Json = serde_json::from_str(stats).map_err(|error| error.to_string())?;
     let rows = stats["numRecords"].as_u64().ok_or("it has no row count")?;
     let mut ranges = BTreeMap::new();

@@ -157,7 +157,8 @@ impl Lake {
         Ok(Vacuumed { raw_files: 0, table_files, bytes })
     }
 
-    async fn list(&self, dir: &str) -> Result<Vec<ObjectMeta>> {
+    /// Every object in a directory of the lake; none if it does not exist.
+    pub(crate) async fn list(&self, dir: &str) -> Result<Vec<ObjectMeta>> {
         match self.store().list(Some(&self.path(dir))).try_collect().await {
             Ok(objects) => Ok(objects),
             Err(object_store::Error::NotFound { .. }) => Ok(vec![]),

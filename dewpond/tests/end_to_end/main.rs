@@ -7,6 +7,7 @@ mod bad_input;
 mod clients;
 mod exactly_once;
 mod kill;
+mod lake_check;
 mod memcached;
 mod other_engines;
 mod power_loss;

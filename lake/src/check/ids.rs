@@ -1,0 +1,248 @@
+//! Each event once: no site and id twice in the whole table, on whichever dates.
+//!
+//! The keys of all rows are hashed to 16 bytes and spread by their first bits over temporary files, each small
+//! enough to be sorted in memory. So memory is bounded however large the table, the lake is read once, and the
+//! cost is 16 bytes of temporary disk an event. Only if something is there twice are ids read once more, to say
+//! where.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::{BufWriter, Read, Seek, Write};
+use std::path::Path as FsPath;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use parking_lot::Mutex;
+
+use super::{CONCURRENT_FILES, Finding};
+use crate::duplicates::{EventKey, copy_times, keys};
+use crate::error::{LakeError, Result};
+use crate::event::EventId;
+use crate::file::read_batches;
+use crate::store::Lake;
+use crate::tables::TableSpec;
+
+/// Rows whose keys are sorted at a time: 16 bytes each.
+const CHUNK_ROWS: u64 = 16 << 20;
+
+/// Events of which the copies are looked up. There is no use in a list of millions.
+const LOOKED_UP_MAX: usize = 100_000;
+
+const HASH_BYTES: usize = 16;
+
+/// The hashes of keys on their way to being sorted. Clones share the files.
+#[derive(Clone)]
+pub(super) struct SpilledIds {
+    parts: Arc<[Mutex<BufWriter<File>>]>,
+}
+
+impl SpilledIds {
+    /// Opens as many temporary files as `rows` need. They have no name and vanish with this.
+    pub(super) fn start(dir: &FsPath, rows: u64) -> Result<Self> {
+        let parts = (0..rows.div_ceil(CHUNK_ROWS).max(1))
+            .map(|_| Ok(Mutex::new(BufWriter::new(tempfile::tempfile_in(dir)?))))
+            .collect::<std::io::Result<Vec<_>>>()
+            .map_err(|error| spill_failed(dir, error))?;
+        Ok(Self { parts: parts.into() })
+    }
+
+    /// Adds the keys of a batch with `site_id` and `event_id`.
+    pub(super) fn add(&self, batch: &RecordBatch) -> Result<()> {
+        for key in keys(batch, &mut HashSet::new()) {
+            let hash = hash(&key);
+            let first = u128::from_be_bytes(hash) >> 64;
+            let part = (first * self.parts.len() as u128) >> 64;
+            let written = self.parts[part as usize].lock().write_all(&hash);
+            written.map_err(|error| LakeError::unavailable("write ids to the temporary disk", error))?;
+        }
+        Ok(())
+    }
+
+    /// Hashes that are there more than once, [`LOOKED_UP_MAX`] at the most, and how many there are in all.
+    fn find_repeated(&self) -> std::io::Result<(HashSet<[u8; HASH_BYTES]>, u64)> {
+        let (mut repeated, mut count) = (HashSet::new(), 0);
+        for part in &*self.parts {
+            let mut part = part.lock();
+            part.flush()?;
+            let file = part.get_mut();
+            file.rewind()?;
+            let mut bytes = Vec::with_capacity(file.metadata()?.len() as usize);
+            file.read_to_end(&mut bytes)?;
+            let (hashes, _) = bytes.as_chunks_mut::<HASH_BYTES>();
+            hashes.sort_unstable();
+            for same in hashes.chunk_by(|a, b| a == b).filter(|same| same.len() > 1) {
+                count += 1;
+                if repeated.len() < LOOKED_UP_MAX {
+                    repeated.insert(same[0]);
+                }
+            }
+        }
+        Ok((repeated, count))
+    }
+}
+
+fn spill_failed(dir: &FsPath, error: std::io::Error) -> LakeError {
+    LakeError::Refused { reason: format!("cannot use {} as temporary disk: {error}", dir.display()) }
+}
+
+fn hash(key: &EventKey) -> [u8; HASH_BYTES] {
+    EventId::derived(&[key.site_id.as_bytes(), &key.event_id.0]).0
+}
+
+/// One row of an event that is there more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Copy {
+    received_at_us: i64,
+    occurred_at_us: i64,
+    /// Which of the table's files.
+    file: usize,
+}
+
+impl Copy {
+    /// Whether publishing this copy, with the other one in the table, must have found it.
+    ///
+    /// What was corrected by much is looked for further away; the table does not say of which that holds.
+    fn must_have_found(&self, earlier: &Self) -> bool {
+        let corrected_by_us = (self.occurred_at_us != self.received_at_us).then_some(0);
+        copy_times(self.occurred_at_us, self.received_at_us, corrected_by_us).contains(&earlier.occurred_at_us)
+    }
+}
+
+impl Lake {
+    /// Says which events are in a table more than once.
+    ///
+    /// - `files`: the files that `ids` are of, with their sizes in bytes.
+    pub(super) async fn check_ids(
+        &self,
+        spec: &'static TableSpec,
+        files: Vec<(Path, u64)>,
+        ids: SpilledIds,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let sorted = tokio::task::spawn_blocking(move || ids.find_repeated()).await;
+        let (repeated, count) = match sorted {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return Err(LakeError::unavailable("read ids from the temporary disk", error)),
+            Err(error) => return Err(LakeError::unavailable("sort ids", error)),
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        let copies = self.find_copies(files.clone(), Arc::new(repeated)).await?;
+        findings.extend(describe(&files, copies));
+        if count > LOOKED_UP_MAX as u64 {
+            let message = format!("{count} events are there more than once; {LOOKED_UP_MAX} of them were looked up");
+            findings.push(Finding::error(self.path(spec.name), message));
+        }
+        Ok(())
+    }
+
+    /// Where the copies of these events are.
+    async fn find_copies(
+        &self,
+        files: Vec<(Path, u64)>,
+        repeated: Arc<HashSet<[u8; HASH_BYTES]>>,
+    ) -> Result<HashMap<EventKey, Vec<Copy>>> {
+        let searches = files.into_iter().enumerate().map(|(file, (path, size_bytes))| {
+            let (store, repeated) = (self.store(), repeated.clone());
+            async move {
+                let columns = ["site_id", "event_id", "occurred_at", "received_at"];
+                let mut batches = read_batches(store, &path, size_bytes, &columns).await?;
+                let (mut sites, mut found) = (HashSet::new(), Vec::new());
+                while let Some(batch) = batches.try_next().await? {
+                    let occurred = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>();
+                    let received = batch["received_at"].as_primitive::<TimestampMicrosecondType>();
+                    for (row, key) in keys(&batch, &mut sites).enumerate() {
+                        if repeated.contains(&hash(&key)) {
+                            let copy =
+                                Copy { received_at_us: received.value(row), occurred_at_us: occurred.value(row), file };
+                            found.push((key, copy));
+                        }
+                    }
+                }
+                Ok::<_, LakeError>(found)
+            }
+        });
+        let mut searches = stream::iter(searches).buffer_unordered(CONCURRENT_FILES);
+        let mut copies: HashMap<EventKey, Vec<Copy>> = HashMap::new();
+        while let Some(found) = searches.next().await {
+            match found {
+                Ok(found) => found.into_iter().for_each(|(key, copy)| copies.entry(key).or_default().push(copy)),
+                // Merged and vacuumed since it was read.
+                Err(LakeError::Gone { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(copies)
+    }
+}
+
+/// One finding for each pair of files that have events in common.
+fn describe(files: &[(Path, u64)], copies: HashMap<EventKey, Vec<Copy>>) -> Vec<Finding> {
+    let mut pairs: BTreeMap<(usize, usize, bool), (u64, EventKey)> = BTreeMap::new();
+    for (key, mut rows) in copies {
+        rows.sort_unstable();
+        for pair in rows.windows(2) {
+            let must = pair[1].must_have_found(&pair[0]);
+            let (a, b) = (pair[0].file.min(pair[1].file), pair[0].file.max(pair[1].file));
+            let (count, example) = pairs.entry((a, b, must)).or_insert_with(|| (0, key.clone()));
+            *count += 1;
+            // The smallest, so that the same lake always gets the same words.
+            *example = example.clone().min(key.clone());
+        }
+    }
+    pairs
+        .into_iter()
+        .map(|((a, b, must), (count, example))| {
+            let id: String = example.event_id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+            let place = match a == b {
+                true => "there twice".to_owned(),
+                false => format!("in {} too", files[b].0),
+            };
+            let what = format!("{count} of its events are {place}, such as {id} of site {}", example.site_id);
+            match must {
+                true => Finding::error(
+                    &files[a].0,
+                    format!("{what}: every query counts them twice; remove the copies by a new commit"),
+                ),
+                false => Finding::warning(
+                    &files[a].0,
+                    format!(
+                        "{what}, with times further apart than copies are looked for: they were sent again too late to \
+                         be known, and count twice"
+                    ),
+                ),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_US: i64 = 60_000_000;
+
+    #[test]
+    fn a_copy_near_its_time_must_have_been_found() {
+        check((0, 1), (14 * MINUTE_US, 20 * MINUTE_US), true);
+        check((0, 1), (16 * MINUTE_US, 20 * MINUTE_US), false);
+    }
+
+    #[test]
+    fn a_copy_timed_by_its_arrival_must_have_been_found_for_three_days() {
+        let day = 24 * 60 * MINUTE_US;
+        check((0, 0), (2 * day, 2 * day), true);
+        check((0, 0), (4 * day, 4 * day), false);
+    }
+
+    /// Times are of the earlier and the later copy: occurred, received.
+    #[track_caller]
+    fn check(earlier: (i64, i64), later: (i64, i64), expected: bool) {
+        let copy = |(occurred_at_us, received_at_us)| Copy { received_at_us, occurred_at_us, file: 0 };
+        assert_eq!(copy(later).must_have_found(&copy(earlier)), expected);
+    }
+}

@@ -1,0 +1,432 @@
+//! The log of a table: a chain of versions, replayed from its entries alone.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bytes::Bytes;
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::future::FutureExt;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
+use serde::Deserialize;
+
+use super::summaries::{check_hint, read_checkpoint};
+use super::{Amount, CONCURRENT_OBJECTS, Finding, Severity, in_words, relative};
+use crate::committer::COMMIT_ID;
+use crate::error::{LakeError, Result};
+use crate::layout::LaneId;
+use crate::store::Lake;
+use crate::tables::TableSpec;
+
+/// What the log of a table says, and what is wrong with it.
+#[derive(Default)]
+pub(super) struct Log {
+    /// The newest version; `None` while the table does not exist.
+    pub(super) version: Option<u64>,
+    /// Entries, checkpoints and checksums that were read.
+    pub(super) amount: Amount,
+    /// The live files by their log path. If the chain is broken: those that are known.
+    pub(super) live: BTreeMap<String, LiveFile>,
+    /// The last sequence number of each lane.
+    pub(super) lanes: HashMap<String, u64>,
+    /// When those files were removed that are still in the store, by their log path.
+    pub(super) removed_at: HashMap<String, DateTime<Utc>>,
+    pub(super) findings: Vec<Finding>,
+    /// Checkpoints, checksums and hints that cannot be read or disagree with the entries.
+    pub(super) bad_summaries: Vec<Path>,
+    /// Whether readers should get a new checkpoint, a new checksum.
+    pub(super) wants_checkpoint: bool,
+    pub(super) wants_checksum: bool,
+    /// Whether every entry from 0 to the newest version is there and could be read.
+    chain_is_whole: bool,
+}
+
+/// A live file, as the log describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LiveFile {
+    pub(super) size_bytes: u64,
+    pub(super) rows: u64,
+    pub(super) date: Option<NaiveDate>,
+    pub(super) stats: String,
+}
+
+/// The objects of a log, by what their names say.
+#[derive(Default)]
+pub(super) struct Listed {
+    entries: BTreeMap<u64, ObjectMeta>,
+    pub(super) checksums: BTreeMap<u64, ObjectMeta>,
+    pub(super) checkpoints: BTreeMap<u64, ObjectMeta>,
+    pub(super) foreign_checkpoints: Vec<Path>,
+    /// `_last_checkpoint`, which tells readers where to begin.
+    pub(super) hint: Option<ObjectMeta>,
+}
+
+impl Listed {
+    fn new(log_dir: &Path, objects: &[ObjectMeta]) -> Self {
+        let mut listed = Self::default();
+        for object in objects {
+            let Some(mut parts) = object.location.prefix_match(log_dir) else { continue };
+            let (Some(name), None) = (parts.next(), parts.next()) else { continue };
+            let name = name.as_ref();
+            if name == "_last_checkpoint" {
+                listed.hint = Some(object.clone());
+                continue;
+            }
+            let Some((version, kind)) = name.split_once('.') else { continue };
+            let (20, Ok(version)) = (version.len(), version.parse()) else { continue };
+            match kind {
+                "json" => drop(listed.entries.insert(version, object.clone())),
+                "crc" => drop(listed.checksums.insert(version, object.clone())),
+                "checkpoint.parquet" => drop(listed.checkpoints.insert(version, object.clone())),
+                other if other.starts_with("checkpoint.") => listed.foreign_checkpoints.push(object.location.clone()),
+                _ => {}
+            }
+        }
+        listed
+    }
+
+    /// The newest version that anything speaks of.
+    fn newest(&self) -> Option<u64> {
+        [&self.entries, &self.checksums, &self.checkpoints]
+            .into_iter()
+            .filter_map(|kind| kind.last_key_value().map(|(version, _)| *version))
+            .max()
+    }
+}
+
+/// A line of an entry.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Action {
+    commit_info: Option<CommitInfo>,
+    add: Option<Add>,
+    remove: Option<Remove>,
+    txn: Option<Txn>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CommitInfo {
+    operation_parameters: Option<HashMap<String, Option<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Add {
+    path: String,
+    size: u64,
+    data_change: bool,
+    #[serde(default)]
+    partition_values: HashMap<String, Option<String>>,
+    stats: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Remove {
+    path: String,
+    data_change: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Txn {
+    pub(super) app_id: String,
+    pub(super) version: u64,
+}
+
+impl LiveFile {
+    pub(super) fn new(size_bytes: u64, date: Option<&str>, stats: Option<String>) -> Self {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Stats {
+            num_records: u64,
+        }
+        let stats = stats.unwrap_or_default();
+        let rows = serde_json::from_str(&stats).map_or(0, |stats: Stats| stats.num_records);
+        Self { size_bytes, rows, date: date.and_then(|date| date.parse().ok()), stats }
+    }
+}
+
+/// The replay, one version after the other.
+pub(super) struct Replay<'a> {
+    pub(super) log: &'a mut Log,
+    pub(super) listed: &'a Listed,
+    /// Objects of the table by their log path.
+    present: &'a HashSet<String>,
+    commits: HashMap<String, u64>,
+    /// Whether the state is known: nothing was missing since version 0, or since a checkpoint.
+    pub(super) is_known: bool,
+}
+
+impl Replay<'_> {
+    /// Takes the next version in.
+    ///
+    /// - `bytes`: its entry; `None` if that is not there.
+    fn follow(&mut self, version: u64, entry: &Path, bytes: Option<&[u8]>) {
+        let applied = match bytes {
+            Some(bytes) => {
+                self.log.amount.add(0, bytes.len() as u64);
+                self.apply(version, entry, bytes).map_err(|why| format!("it cannot be read ({why})"))
+            }
+            None => {
+                Err("it is not there, and later versions are: a writer that was stalled could create it again".into())
+            }
+        };
+        if let Err(why) = applied {
+            self.log.findings.push(Finding::error(
+                entry,
+                format!(
+                    "{why}. What it added and removed is unknown; restore it from a backup or from an older version of \
+                     the object"
+                ),
+            ));
+            (self.log.chain_is_whole, self.is_known) = (false, false);
+        }
+    }
+
+    fn apply(&mut self, version: u64, entry: &Path, bytes: &[u8]) -> Result<(), String> {
+        let actions: Vec<Action> = serde_json::Deserializer::from_slice(bytes)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|error| error.to_string())?;
+        if actions.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        let committed_at = self.listed.entries.get(&version).map(|object| object.last_modified);
+        let (mut rows_in, mut rows_out, mut brings_rows) = (0, 0, false);
+        // Removes first: a file that one version removes and adds is live.
+        for remove in actions.iter().filter_map(|action| action.remove.as_ref()) {
+            brings_rows |= remove.data_change;
+            if self.present.contains(&remove.path) {
+                // An entry that is not in the listing is younger than it.
+                let removed_at = committed_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
+                self.log.removed_at.insert(remove.path.clone(), removed_at);
+            }
+            match self.log.live.remove(&remove.path) {
+                Some(file) => rows_in += file.rows,
+                None if self.is_known => self.log.findings.push(Finding::error(
+                    entry,
+                    format!(
+                        "it removes {}, which was not live: two versions replaced the same file, so its rows may be \
+                         there twice; the copies are among the other findings",
+                        remove.path
+                    ),
+                )),
+                None => {}
+            }
+        }
+        for action in actions {
+            if let Some(add) = action.add {
+                brings_rows |= add.data_change;
+                let date = add.partition_values.get("date").and_then(Option::as_deref);
+                let file = LiveFile::new(add.size, date, add.stats);
+                rows_out += file.rows;
+                self.log.removed_at.remove(&add.path);
+                self.log.live.insert(add.path, file);
+            }
+            if let Some(txn) = action.txn {
+                let before = self.log.lanes.insert(txn.app_id.clone(), txn.version);
+                if let Some(before) = before.filter(|&before| before >= txn.version) {
+                    self.log.findings.push(Finding::error(
+                        entry,
+                        format!(
+                            "it sets lane {} to {}, which was at {before} already, so events of its raw files may have \
+                             been published twice; the copies are among the other findings",
+                            txn.app_id, txn.version
+                        ),
+                    ));
+                }
+            }
+            let id = action.commit_info.and_then(|info| info.operation_parameters?.remove(COMMIT_ID).flatten());
+            if let Some(id) = id
+                && let Some(first) = self.commits.insert(id, version)
+            {
+                self.log.findings.push(Finding::error(
+                    entry,
+                    format!(
+                        "it is the same commit as version {first}, so its rows may be there twice; the copies are among \
+                         the other findings. Do not delete the entry"
+                    ),
+                ));
+            }
+        }
+        if self.is_known && !brings_rows && rows_in != rows_out {
+            self.log.findings.push(Finding::error(
+                entry,
+                format!(
+                    "a merge made {rows_out} rows of {rows_in}, so rows were lost or doubled; `dewpond query --as-of` \
+                     reads the version before it while its files are there"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Reads the whole log.
+    ///
+    /// - `objects`: a listing of the table, taken before.
+    pub(super) async fn read(lake: &Lake, spec: &'static TableSpec, objects: &[ObjectMeta]) -> Result<Self> {
+        let root = lake.path(spec.name);
+        let log_dir = root.clone().join("_delta_log");
+        let listed = Listed::new(&log_dir, objects);
+        let mut log = Self { version: listed.newest(), chain_is_whole: true, ..Self::default() };
+        let Some(newest) = log.version else {
+            if objects.iter().any(|object| object.location.extension() == Some("parquet")) {
+                log.findings.push(Finding::error(
+                    &root,
+                    "there are files and no log, so no reader sees a row of them; restore the directory _delta_log \
+                     from a backup",
+                ));
+            }
+            return Ok(log);
+        };
+        let present = objects.iter().map(|object| relative(&root, &object.location)).collect();
+        let mut replay =
+            Replay { log: &mut log, listed: &listed, present: &present, commits: HashMap::new(), is_known: true };
+        let mut versions = stream::iter(0..=newest)
+            .map(|version| {
+                let (lake, entry) = (lake.clone(), log_dir.clone().join(format!("{version:020}.json")));
+                let checksum = listed.checksums.get(&version).map(|object| object.location.clone());
+                async move {
+                    let bytes = lake.read_small(&entry).await?;
+                    let checksum_bytes = match &checksum {
+                        Some(checksum) => lake.read_small(checksum).await?,
+                        None => None,
+                    };
+                    Ok::<_, LakeError>((version, entry, bytes, checksum.zip(checksum_bytes)))
+                }
+                .boxed()
+            })
+            .buffered(CONCURRENT_OBJECTS);
+        let (mut last_good_checksum, mut last_good_checkpoint) = (0, 0);
+        while let Some((version, entry, bytes, checksum)) = versions.try_next().await? {
+            replay.follow(version, &entry, bytes.as_deref());
+            if let Some(object) = listed.checkpoints.get(&version) {
+                let read = read_checkpoint(lake, object).await?;
+                if replay.compare_checkpoint(version, object, read) {
+                    last_good_checkpoint = version;
+                }
+            }
+            if let Some((path, bytes)) = checksum
+                && replay.compare_checksum(version, path, &bytes)
+            {
+                last_good_checksum = version;
+            }
+        }
+        drop(versions);
+        check_hint(lake, &listed, &mut log).await?;
+        for path in &listed.foreign_checkpoints {
+            log.findings.push(Finding::warning(
+                path,
+                "it is a checkpoint in a form that Dewpond does not write and that is not checked; keep other engines \
+                 from writing to the table",
+            ));
+        }
+        let newest_checksum = log_dir.clone().join(format!("{newest:020}.crc"));
+        // A writer may have been about to write it when the log was listed.
+        let came_later = !listed.checksums.contains_key(&newest) && lake.read_small(&newest_checksum).await?.is_some();
+        if last_good_checksum < newest && !came_later {
+            log.wants_checksum = true;
+            log.findings.push(Finding::warning(
+                newest_checksum,
+                "the newest version has no good checksum, so loading it takes longer; the next commit writes one, or \
+                 `dewpond lake check --repair`",
+            ));
+        }
+        if newest - last_good_checkpoint > lake.runtime().checkpoint_every {
+            log.wants_checkpoint = true;
+            log.findings.push(Finding::warning(
+                &log_dir,
+                format!(
+                    "who loads the table replays {} versions, since there is no good checkpoint after version \
+                     {last_good_checkpoint}; `dewpond lake check --repair` writes one",
+                    newest - last_good_checkpoint
+                ),
+            ));
+        }
+        if log.is_sound() {
+            compare_with_kernel(lake, spec, &mut log).await?;
+        }
+        Ok(log)
+    }
+
+    /// Whether what is live is known for sure, and readers see it.
+    pub(super) fn is_sound(&self) -> bool {
+        self.chain_is_whole && self.findings.iter().all(|finding| finding.severity == Severity::Warning)
+    }
+
+    /// Whether there is something to mend in checkpoints and checksums, and all entries to mend it from.
+    pub(super) fn can_be_repaired(&self) -> bool {
+        self.chain_is_whole && (!self.bad_summaries.is_empty() || self.wants_checkpoint || self.wants_checksum)
+    }
+}
+
+/// Compares the replay with what the kernel, and so every query, makes of the same version.
+async fn compare_with_kernel(lake: &Lake, spec: &'static TableSpec, log: &mut Log) -> Result<()> {
+    let Some(version) = log.version else { return Ok(()) };
+    let object = lake.path(spec.name).join("_delta_log");
+    let loaded = match lake.table(spec).read_log_at(version).await {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let message = format!(
+                "version {version} does not load ({}), though its entries read; no query answers until this is mended",
+                in_words(&error)
+            );
+            log.findings.push(Finding::error(object, message));
+            return Ok(());
+        }
+    };
+    let seen: BTreeMap<&str, u64> = loaded.files.iter().map(|file| (file.log_path.as_str(), file.size_bytes)).collect();
+    let expected: BTreeMap<&str, u64> = log.live.iter().map(|(path, file)| (path.as_str(), file.size_bytes)).collect();
+    if let Some(difference) = first_difference(&seen, &expected) {
+        log.findings.push(Finding::error(
+            &object,
+            format!(
+                "queries read {} files of version {version} and its entries make {}: {difference} differs; restart all \
+                 roles, and report this as a defect of Dewpond if it stays",
+                seen.len(),
+                expected.len()
+            ),
+        ));
+    }
+    let lanes = log.lanes.keys().filter_map(|lane| Some(LaneId(lane.parse().ok()?))).collect();
+    for (lane, seen) in loaded.consumed(lanes).await? {
+        let expected = log.lanes.get(&lane.to_string()).copied().unwrap_or(0);
+        if seen != expected {
+            log.findings.push(Finding::error(
+                &object,
+                format!(
+                    "queries take lane {lane} for consumed up to {seen} and the entries say {expected}: events between \
+                     the two are lost or doubled; stop the compactors and look at the newest checksum and checkpoint"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The first name that only one side has, or that has different values.
+pub(super) fn first_difference<'a, V: PartialEq>(
+    left: &BTreeMap<&'a str, V>,
+    right: &BTreeMap<&'a str, V>,
+) -> Option<&'a str> {
+    let differs = |from: &BTreeMap<&'a str, V>, to: &BTreeMap<&'a str, V>| {
+        from.iter().find(|(name, value)| to.get(*name) != Some(value)).map(|(name, _)| *name)
+    };
+    differs(left, right).or_else(|| differs(right, left))
+}
+
+impl Lake {
+    /// A small object, whole; `None` if it is not there.
+    pub(super) async fn read_small(&self, path: &Path) -> Result<Option<Bytes>> {
+        let read = async { self.store().get(path).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(LakeError::store(format!("read {path}"), error)),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Reading everything in a lake and saying what is wrong with it.
+//!
+//! The log is replayed here without the kernel, from its entries alone: checkpoints, checksums and the kernel's
+//! own answer are then compared with the replay, so that a defect in one of them shows.
+//!
+//! Listings come before the log, as in a vacuum: what is written and committed between the two is live. So a
+//! check may run beside everything else.
+
+mod files;
+mod ids;
+mod log;
+mod orphans;
+mod raw;
+mod registry;
+mod repair;
+mod summaries;
+
+use std::collections::HashSet;
+use std::error::Error as StdError;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use object_store::path::Path;
+
+use self::ids::SpilledIds;
+use self::log::Log;
+use self::orphans::find_orphans;
+use crate::error::Result;
+use crate::layout::RAW_DIR;
+use crate::store::Lake;
+use crate::tables::{EVENTS, TableSpec};
+
+/// Files read at the same time; each holds a row group in memory.
+const CONCURRENT_FILES: usize = 4;
+
+/// Small objects read at the same time.
+const CONCURRENT_OBJECTS: usize = 32;
+
+/// How a lake is checked.
+#[derive(Clone, Debug)]
+pub struct CheckSettings {
+    /// The time by which ages are shown.
+    pub now: DateTime<Utc>,
+    /// Where the ids of events are sorted: 16 bytes an event of temporary disk.
+    pub spill_dir: PathBuf,
+    /// Whether to mend what can be mended without touching a row.
+    pub repair: bool,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Rows are lost, doubled, unreadable, or answered wrongly.
+    Error,
+    /// It costs speed or space.
+    Warning,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// The object in the store that it is about.
+    pub object: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl Finding {
+    fn error(object: impl ToString, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, object: object.to_string(), message: message.into() }
+    }
+
+    fn warning(object: impl ToString, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, object: object.to_string(), message: message.into() }
+    }
+}
+
+/// What was read of a part of the lake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Objects.
+    pub files: u64,
+    /// Rows, where objects have rows.
+    pub rows: u64,
+    /// Bytes of the objects.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, rows: u64, bytes: u64) {
+        self.files += 1;
+        self.rows += rows;
+        self.bytes += bytes;
+    }
+}
+
+/// A table, as far as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedTable {
+    /// Its name.
+    pub name: &'static str,
+    /// The version that was checked; `None` while the table does not exist.
+    pub version: Option<u64>,
+    /// The log's entries, checkpoints and checksums.
+    pub log: Amount,
+    /// The live files, whole.
+    pub live: Amount,
+}
+
+/// What a check read and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// The tables.
+    pub tables: Vec<CheckedTable>,
+    /// The raw files whose events the table does not have yet, whole.
+    pub pending: Amount,
+    /// The raw files that the table has consumed: counted and not read.
+    pub consumed: Amount,
+    /// The documents of the registry.
+    pub registry: Amount,
+    /// What is wrong: errors first.
+    pub findings: Vec<Finding>,
+    /// What was mended, in words.
+    pub repaired: Vec<String>,
+}
+
+impl Checked {
+    /// Whether rows are lost, doubled or unreadable.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+}
+
+impl Lake {
+    /// Reads all of the lake and says what is wrong with it.
+    ///
+    /// - `tables`: all tables; among them `events`.
+    ///
+    /// Changes nothing unless `settings.repair` is set. Reads every log entry, checkpoint, checksum, live file
+    /// and pending raw file once, and the ids of all events once more if some event is there twice. Memory is
+    /// bounded but for the list of live files and about 100 bytes a version.
+    ///
+    /// Fails only if the store does not answer.
+    pub async fn check(&self, tables: &[&'static TableSpec], settings: &CheckSettings) -> Result<Checked> {
+        let mut checked = Checked::default();
+        let raw = self.list(RAW_DIR).await?;
+        let mut read = Vec::new();
+        for spec in tables {
+            let objects = self.list(spec.name).await?;
+            let mut log = Log::read(self, spec, &objects).await?;
+            if settings.repair && log.can_be_repaired() {
+                checked.repaired.extend(self.repair_log(spec, &log).await?);
+                log = Log::read(self, spec, &self.list(spec.name).await?).await?;
+            }
+            read.push((*spec, objects, log));
+        }
+        // What is live is known only if every log is sound; without that, a live file could pass for an orphan.
+        if settings.repair && read.iter().all(|(_, _, log)| log.is_sound()) {
+            checked.repaired.extend(self.remove_orphans(tables).await?);
+            for (spec, objects, _) in &mut read {
+                let left: HashSet<Path> =
+                    self.list(spec.name).await?.into_iter().map(|object| object.location).collect();
+                objects.retain(|object| left.contains(&object.location));
+            }
+        }
+        for (spec, objects, log) in read {
+            let ids = match spec.name == EVENTS.name {
+                true => Some(SpilledIds::start(&settings.spill_dir, log.live.values().map(|file| file.rows).sum())?),
+                false => None,
+            };
+            let (readable, live) = self.check_files(spec, &log, ids.as_ref(), &mut checked.findings).await?;
+            if let Some(ids) = ids {
+                self.check_ids(spec, readable, ids, &mut checked.findings).await?;
+                self.check_raw(&raw, &log, &mut checked).await?;
+                self.check_damaged(&mut checked).await?;
+            }
+            find_orphans(&self.path(spec.name), &objects, &log, settings.now, &mut checked.findings);
+            checked.tables.push(CheckedTable { name: spec.name, version: log.version, log: log.amount, live });
+            checked.findings.extend(log.findings);
+        }
+        self.check_registry(&mut checked).await?;
+        checked.findings.sort_by(|a, b| (a.severity, &a.object).cmp(&(b.severity, &b.object)));
+        Ok(checked)
+    }
+}
+
+/// The path of an object below the lake's or a table's root.
+fn relative(root: &Path, path: &Path) -> String {
+    let parts: Option<Vec<_>> =
+        path.prefix_match(root).map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
+    parts.map_or_else(|| path.to_string(), |parts| parts.join("/"))
+}
+
+/// An error with its causes, on one line.
+fn in_words(error: &dyn StdError) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
+}

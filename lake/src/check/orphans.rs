@@ -1,0 +1,64 @@
+//! Objects of a table that no version has.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use object_store::ObjectMeta;
+use object_store::path::Path;
+
+use super::log::Log;
+use super::{Finding, relative};
+use crate::vacuum::VacuumSettings;
+
+/// Younger ones may belong to a publish or merge that is under way.
+const UNDER_WAY: TimeDelta = TimeDelta::hours(1);
+
+/// Finds the objects that cost space and nothing else.
+///
+/// - `objects`: a listing of the table, taken before the log was read.
+pub(super) fn find_orphans(
+    root: &Path,
+    objects: &[ObjectMeta],
+    log: &Log,
+    now: DateTime<Utc>,
+    findings: &mut Vec<Finding>,
+) {
+    let grace = VacuumSettings::default().orphan_grace;
+    let (mut left, mut left_bytes) = (0, 0);
+    for object in objects {
+        let log_path = relative(root, &object.location);
+        if log_path.starts_with('_') || log.live.contains_key(&log_path) {
+            continue;
+        }
+        if let Some(&removed_at) = log.removed_at.get(&log_path) {
+            if (now - removed_at).to_std().is_ok_and(|age| age > grace) {
+                (left, left_bytes) = (left + 1, left_bytes + object.size);
+            }
+            continue;
+        }
+        let age = now - object.last_modified;
+        if age < UNDER_WAY {
+            continue;
+        }
+        let remedy = match object.location.extension() {
+            Some("parquet") => "vacuum removes it after 7 days",
+            _ => "vacuum leaves it alone; remove it if it is not yours",
+        };
+        let message = format!("it is in no version, {} bytes, {} old; {remedy}", object.size, in_words(age));
+        findings.push(Finding::warning(&object.location, message));
+    }
+    if left > 0 {
+        findings.push(Finding::warning(
+            root,
+            format!(
+                "{left} files of {left_bytes} bytes were replaced more than 7 days ago and are still there; a compactor \
+                 removes them after --replaced-grace"
+            ),
+        ));
+    }
+}
+
+fn in_words(age: TimeDelta) -> String {
+    match (age.num_days(), age.num_hours()) {
+        (0, hours) => format!("{hours} h"),
+        (days, _) => format!("{days} d"),
+    }
+}

@@ -1,0 +1,62 @@
+//! The registry: documents that parse, in versions without gaps.
+
+use std::collections::BTreeMap;
+
+use object_store::path::Path;
+
+use super::{Checked, Finding, relative};
+use crate::error::Result;
+use crate::registry::{check_document, version_of};
+use crate::store::Lake;
+
+impl Lake {
+    /// Reads every version of every document.
+    pub(super) async fn check_registry(&self, checked: &mut Checked) -> Result<()> {
+        let root = self.path("registry");
+        let mut documents: BTreeMap<String, BTreeMap<u64, Path>> = BTreeMap::new();
+        for object in self.list("registry").await? {
+            let name = relative(&root, &object.location);
+            let version = version_of(&object.location);
+            match (name.rsplit_once('/'), version) {
+                (Some((document, _)), Some(version)) => {
+                    drop(documents.entry(document.to_owned()).or_default().insert(version, object.location));
+                }
+                _ => checked.findings.push(Finding::warning(
+                    &object.location,
+                    "it is no version of a document by its name, so nobody reads it; remove it if it is not yours",
+                )),
+            }
+        }
+        for (name, versions) in documents {
+            let newest = versions.last_key_value().map_or(0, |(version, _)| *version);
+            for (version, path) in &versions {
+                let Some(bytes) = self.read_small(path).await? else { continue };
+                checked.registry.add(0, bytes.len() as u64);
+                let Err(why) = check_document(&name, &bytes) else { continue };
+                checked.findings.push(match *version == newest {
+                    true => Finding::error(
+                        path,
+                        format!(
+                            "the newest version of {name} cannot be read ({why}), so no collector knows a key; restore \
+                             it from a backup, or remove it to go back to the version before"
+                        ),
+                    ),
+                    false => Finding::warning(
+                        path,
+                        format!("an older version of {name} cannot be read ({why}); nobody reads it any more"),
+                    ),
+                });
+            }
+            for missing in (1..=newest).filter(|version| !versions.contains_key(version)) {
+                checked.findings.push(Finding::warning(
+                    root.clone().join(name.as_str()).join(format!("{missing:012}.json")),
+                    format!(
+                        "version {missing} of {name} is not there, and versions must never be deleted: a writer that \
+                         was stalled could create it again, and its change would be lost"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

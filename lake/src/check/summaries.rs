@@ -1,0 +1,227 @@
+//! What a log holds beside its entries to make loading cheaper: checkpoints, checksums, and the hint at the last
+//! checkpoint. They must say what the entries say.
+
+use std::collections::{BTreeMap, HashMap};
+
+use arrow::array::{Array, AsArray, RecordBatch, StructArray};
+use arrow::datatypes::Int64Type;
+use futures::TryStreamExt;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use serde::Deserialize;
+
+use super::log::{Listed, LiveFile, Log, Replay, Txn, first_difference};
+use super::{Finding, in_words};
+use crate::error::{LakeError, Result};
+use crate::object_reader::ObjectReader;
+use crate::store::Lake;
+
+/// What `--repair` does about a bad one, for the operator.
+const REPAIR: &str = "stop the compactors, run `dewpond lake check --repair`, and restart all roles, which remember what \
+                      they have read";
+
+/// The state that a checkpoint holds.
+pub(super) struct Checkpoint {
+    live: BTreeMap<String, LiveFile>,
+    lanes: HashMap<String, u64>,
+}
+
+/// What a checksum says of its version, as far as Dewpond or other engines use it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Checksum {
+    table_size_bytes: u64,
+    num_files: u64,
+    set_transactions: Option<Vec<Txn>>,
+}
+
+#[derive(Deserialize)]
+struct Hint {
+    version: u64,
+}
+
+/// Reads a checkpoint; the inner error says why it cannot be read.
+pub(super) async fn read_checkpoint(lake: &Lake, object: &ObjectMeta) -> Result<Result<Checkpoint, String>> {
+    match try_read_checkpoint(lake, object).await {
+        Ok(checkpoint) => Ok(Ok(checkpoint)),
+        Err(error @ LakeError::Unavailable { .. }) => Err(error),
+        Err(error) => Ok(Err(in_words(&error))),
+    }
+}
+
+async fn try_read_checkpoint(lake: &Lake, object: &ObjectMeta) -> Result<Checkpoint> {
+    let damaged = |error| LakeError::parquet(&object.location, error);
+    let reader = ObjectReader { store: lake.store(), path: object.location.clone(), size_bytes: object.size };
+    let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(damaged)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["add", "txn"]);
+    let mut batches = builder.with_projection(mask).build().map_err(damaged)?;
+    let mut checkpoint = Checkpoint { live: BTreeMap::new(), lanes: HashMap::new() };
+    while let Some(batch) = batches.try_next().await.map_err(damaged)? {
+        read_actions(&batch, &mut checkpoint).ok_or_else(|| {
+            LakeError::corrupt(object.location.to_string(), "it does not have a checkpoint's columns")
+        })?;
+    }
+    Ok(checkpoint)
+}
+
+/// `None` if the rows are not those of a checkpoint.
+fn read_actions(batch: &RecordBatch, checkpoint: &mut Checkpoint) -> Option<()> {
+    let part = |name: &str| -> Option<&StructArray> { batch.column_by_name(name)?.as_struct_opt() };
+    let (add, txn) = (part("add")?, part("txn")?);
+    let (paths, sizes) = (text(add, "path")?, add.column_by_name("size")?.as_primitive_opt::<Int64Type>()?);
+    let stats = text(add, "stats");
+    let partitions = add.column_by_name("partitionValues")?.as_map_opt()?;
+    for row in (0..batch.num_rows()).filter(|&row| add.is_valid(row)) {
+        let entries = partitions.value(row);
+        let (keys, values) = (entries.column(0).as_string_opt::<i32>()?, entries.column(1).as_string_opt::<i32>()?);
+        let date = (0..entries.len())
+            .find(|&entry| keys.value(entry) == "date" && values.is_valid(entry))
+            .map(|entry| values.value(entry));
+        let stats = stats.filter(|stats| stats.is_valid(row)).map(|stats| stats.value(row).to_owned());
+        let file = LiveFile::new(sizes.value(row) as u64, date, stats);
+        checkpoint.live.insert(paths.value(row).to_owned(), file);
+    }
+    let (lanes, seqs) = (text(txn, "appId")?, txn.column_by_name("version")?.as_primitive_opt::<Int64Type>()?);
+    for row in (0..batch.num_rows()).filter(|&row| txn.is_valid(row)) {
+        checkpoint.lanes.insert(lanes.value(row).to_owned(), seqs.value(row) as u64);
+    }
+    Some(())
+}
+
+fn text<'a>(part: &'a StructArray, name: &str) -> Option<&'a arrow::array::StringArray> {
+    part.column_by_name(name)?.as_string_opt::<i32>()
+}
+
+impl Replay<'_> {
+    /// Compares a checkpoint with the entries up to its version. If these are not known, the replay goes on from
+    /// the checkpoint. Returns whether it is good, as far as one can tell.
+    pub(super) fn compare_checkpoint(
+        &mut self,
+        version: u64,
+        object: &ObjectMeta,
+        read: Result<Checkpoint, String>,
+    ) -> bool {
+        self.log.amount.add(0, object.size);
+        let mut bad = |what: String| {
+            self.log.findings.push(Finding::error(&object.location, format!("{what}; {REPAIR}")));
+            self.log.bad_summaries.push(object.location.clone());
+            false
+        };
+        let checkpoint = match read {
+            Ok(checkpoint) => checkpoint,
+            Err(why) => {
+                return bad(format!(
+                    "the checkpoint cannot be read ({why}), so versions from {version} on do not load"
+                ));
+            }
+        };
+        if !self.is_known {
+            self.log.live = checkpoint.live;
+            self.log.lanes = checkpoint.lanes;
+            self.is_known = true;
+            return true;
+        }
+        let held = by_name(&checkpoint.live, |file| file.size_bytes);
+        let expected = by_name(&self.log.live, |file| file.size_bytes);
+        if let Some(path) = first_difference(&held, &expected) {
+            return bad(format!(
+                "the checkpoint holds {} files and the entries make {}: {path} differs, so versions from {version} on \
+                 are answered wrongly",
+                held.len(),
+                expected.len()
+            ));
+        }
+        let (held, expected) = (by_name(&checkpoint.lanes, |seq| *seq), by_name(&self.log.lanes, |seq| *seq));
+        if let Some(lane) = first_difference(&held, &expected) {
+            return bad(format!(
+                "the checkpoint has another last number of lane {lane} than the entries, so its pending events may be \
+                 lost or doubled"
+            ));
+        }
+        true
+    }
+
+    /// Compares a checksum with the entries up to its version. Returns whether it is good.
+    pub(super) fn compare_checksum(&mut self, version: u64, path: Path, bytes: &[u8]) -> bool {
+        self.log.amount.add(0, bytes.len() as u64);
+        let checksum: Checksum = match serde_json::from_slice(bytes) {
+            Ok(checksum) => checksum,
+            Err(why) => {
+                let message = format!(
+                    "the checksum cannot be read ({why}); readers do without it, and `dewpond lake check --repair` \
+                     removes it"
+                );
+                self.log.findings.push(Finding::warning(&path, message));
+                self.log.bad_summaries.push(path);
+                return false;
+            }
+        };
+        if !self.is_known {
+            return false;
+        }
+        let live = &self.log.live;
+        let (files, bytes) = (live.len() as u64, live.values().map(|file| file.size_bytes).sum::<u64>());
+        let expected = by_name(&self.log.lanes, |seq| *seq);
+        let lanes = checksum
+            .set_transactions
+            .map(|lanes| lanes.into_iter().map(|lane| (lane.app_id, lane.version)).collect::<HashMap<String, u64>>());
+        let lanes_agree = lanes.is_none_or(|lanes| first_difference(&by_name(&lanes, |seq| *seq), &expected).is_none());
+        if lanes_agree && (checksum.num_files, checksum.table_size_bytes) == (files, bytes) {
+            return true;
+        }
+        let what = match lanes_agree {
+            true => format!(
+                "the checksum has {} files of {} bytes and the entries make {files} of {bytes}",
+                checksum.num_files, checksum.table_size_bytes
+            ),
+            false => "the checksum has other last numbers of lanes than the entries, and readers take pending events \
+                      by them"
+                .to_owned(),
+        };
+        let is_read = self.listed.checksums.last_key_value().is_some_and(|(last, _)| *last == version);
+        self.log.findings.push(match is_read {
+            true => Finding::error(&path, format!("{what}; {REPAIR}")),
+            false => Finding::warning(&path, format!("{what}; nobody reads it while there is a newer one")),
+        });
+        self.log.bad_summaries.push(path);
+        false
+    }
+}
+
+/// Checks that the hint names a checkpoint that is there: without one, the table does not load.
+pub(super) async fn check_hint(lake: &Lake, listed: &Listed, log: &mut Log) -> Result<()> {
+    let Some(object) = &listed.hint else { return Ok(()) };
+    let Some(bytes) = lake.read_small(&object.location).await? else { return Ok(()) };
+    let finding = match serde_json::from_slice::<Hint>(&bytes) {
+        Ok(hint) if listed.checkpoints.range(hint.version..).next().is_some() => return Ok(()),
+        // It may name a checkpoint in a form of others, which has its own finding.
+        Ok(_) if !listed.foreign_checkpoints.is_empty() => return Ok(()),
+        Ok(hint) => Finding::error(
+            &object.location,
+            format!(
+                "it names a checkpoint of version {} and there is none from there on, so the table does not load; \
+                 {REPAIR}",
+                hint.version
+            ),
+        ),
+        Err(why) => Finding::warning(
+            &object.location,
+            format!("it cannot be read ({why}), so loading the table takes longer; the next checkpoint replaces it"),
+        ),
+    };
+    log.findings.push(finding);
+    log.bad_summaries.push(object.location.clone());
+    Ok(())
+}
+
+fn by_name<'a, T, V>(
+    all: impl IntoIterator<Item = (&'a String, &'a T)>,
+    value: impl Fn(&T) -> V,
+) -> BTreeMap<&'a str, V>
+where
+    T: 'a,
+{
+    all.into_iter().map(|(name, item)| (name.as_str(), value(item))).collect()
+}
