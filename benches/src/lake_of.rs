@@ -67,10 +67,27 @@ pub(crate) async fn published_days(lake: &Lake, events: u64, days: u64, visitors
     publish(lake, written).await
 }
 
-/// Publishes events of one day as one sorted file.
-pub(crate) async fn published(lake: &Lake, traffic: Traffic) -> anyhow::Result<Held> {
-    let written = write_sorted(lake, traffic).await?;
-    publish(lake, vec![written]).await
+/// Publishes events of one day in files as the compactor leaves them at `traffic.until`: the last five minutes as
+/// they were published every ten seconds, half an hour in files of five minutes, and large files of neighbouring
+/// times before that.
+pub(crate) async fn merged_day(lake: &Lake, traffic: Traffic) -> anyhow::Result<Held> {
+    const FILE_ROWS: u64 = 8_000_000;
+    let length = traffic.until - traffic.from;
+    let rows_of = |part: TimeDelta| {
+        (traffic.events as f64 * part.as_seconds_f64() / length.as_seconds_f64()).round().max(1.0) as u64
+    };
+    let mut parts = vec![TimeDelta::seconds(10); 30];
+    parts.extend([TimeDelta::minutes(5); 5]);
+    let rest = length - TimeDelta::minutes(30);
+    let large_files = rows_of(rest).div_ceil(FILE_ROWS) as i32;
+    parts.extend(vec![rest / large_files; large_files as usize]);
+    let (mut until, mut written) = (traffic.until, Vec::new());
+    for (part, seed) in parts.into_iter().zip(traffic.seed..) {
+        let from = until - part;
+        written.push(write_sorted(lake, Traffic { events: rows_of(part), from, until, seed, ..traffic }).await?);
+        until = from;
+    }
+    publish(lake, written).await
 }
 
 /// Leaves events as raw files that wait to be published.

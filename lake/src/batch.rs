@@ -76,7 +76,10 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// What only raw files have, behind the columns of `events`: publishing needs it and nobody else.
-const RAW_ONLY_COLUMNS: &[Column] = &[maybe("corrected_by", Source::Integer(|event| event.corrected_by_us))];
+const RAW_ONLY_COLUMNS: &[Column] = &[
+    maybe("corrected_by", Source::Integer(|event| event.corrected_by_us)),
+    maybe("id_assigned", Source::Flag(|event| event.id_assigned)),
+];
 
 fn raw_columns() -> impl Iterator<Item = &'static Column> {
     COLUMNS.iter().chain(RAW_ONLY_COLUMNS)
@@ -273,6 +276,7 @@ mod tests {
             occurred_at_us: 1,
             received_at_us: 2,
             corrected_by_us: Some(5),
+            id_assigned: true,
             visitor_id: Some(3),
             user_id: text(),
             anonymous_id: text(),

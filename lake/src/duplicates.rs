@@ -102,6 +102,7 @@ struct PendingKeys {
     /// Events, each with the times at which a published copy may lie.
     candidates: HashMap<EventKey, RangeInclusive<i64>>,
     rows: u64,
+    repeated: bool,
     erased: HashSet<EventKey>,
     damaged: Vec<DamagedFile>,
     unknown_column: Option<String>,
@@ -155,9 +156,8 @@ impl Lake {
             [] => Arc::default(),
             _ => self.erasures_of(table).await?,
         };
-        let PendingKeys { candidates, rows, erased, damaged, unknown_column } =
+        let PendingKeys { candidates, rows, repeated, erased, damaged, unknown_column } =
             self.read_candidates(raw, &erasures).await?;
-        let repeated = (candidates.len() as u64) < rows;
         let read_dates = candidates.values().flat_map(dates).collect();
         let candidates = Candidates::new(candidates);
         // Boxed, since the compiler cannot see that a stream of borrowing futures may move between threads.
@@ -178,7 +178,7 @@ impl Lake {
     async fn read_candidates(&self, raw: &[RawFile], erasures: &Erasures) -> Result<PendingKeys> {
         let mut pending = PendingKeys::default();
         let mut sites: HashSet<Arc<str>> = HashSet::new();
-        let mut columns = vec!["site_id", "event_id", "occurred_at", "received_at", "corrected_by"];
+        let mut columns = vec!["site_id", "event_id", "occurred_at", "received_at", "corrected_by", "id_assigned"];
         if !erasures.is_empty() {
             columns.extend(ERASURE_COLUMNS);
         }
@@ -204,6 +204,7 @@ impl Lake {
                 let occurred = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>();
                 let received = batch["received_at"].as_primitive::<TimestampMicrosecondType>();
                 let corrected = batch.column_by_name("corrected_by").map(|column| column.as_primitive::<Int64Type>());
+                let assigned = batch.column_by_name("id_assigned").map(|column| column.as_boolean());
                 let erased = match erasures.is_empty() {
                     true => None,
                     false => Some(erasures.covered_rows(&batch)),
@@ -213,13 +214,19 @@ impl Lake {
                     if erased.as_ref().is_some_and(|erased| erased.value(row)) {
                         pending.erased.insert(key.clone());
                     }
+                    if assigned.is_some_and(|assigned| assigned.value(row)) {
+                        continue;
+                    }
                     let corrected_by_us =
                         corrected.filter(|column| column.is_valid(row)).map(|column| column.value(row));
                     let times = copy_times(occurred_at_us, received.value(row), corrected_by_us);
                     pending
                         .candidates
                         .entry(key)
-                        .and_modify(|known| *known = *known.start().min(times.start())..=*known.end().max(times.end()))
+                        .and_modify(|known| {
+                            *known = *known.start().min(times.start())..=*known.end().max(times.end());
+                            pending.repeated = true;
+                        })
                         .or_insert(times);
                 }
             }
@@ -278,10 +285,18 @@ impl Lake {
             .with_row_groups(row_groups)
             .build()
             .map_err(damaged)?;
-        let wanted: HashSet<&EventKey> = candidates.overlapping(file.times_us("occurred_at")).collect();
-        let (mut sites, mut found) = (HashSet::new(), Vec::new());
+        let wanted: HashMap<EventId, Vec<&EventKey>> =
+            candidates.overlapping(file.times_us("occurred_at")).fold(HashMap::new(), |mut wanted, key| {
+                wanted.entry(key.event_id).or_default().push(key);
+                wanted
+            });
+        let mut found = Vec::new();
         while let Some(batch) = rows.try_next().await.map_err(damaged)? {
-            found.extend(keys(&batch, &mut sites).filter(|key| wanted.contains(key)));
+            let (sites, ids) = (batch["site_id"].as_string::<i32>(), batch["event_id"].as_binary::<i32>());
+            for (row, id) in ids.iter().flatten().enumerate() {
+                let same_id = wanted.get(&event_id(id)).into_iter().flatten();
+                found.extend(same_id.filter(|key| *key.site_id == *sites.value(row)).map(|&key| key.clone()));
+            }
         }
         Ok(found)
     }
@@ -332,12 +347,16 @@ pub(crate) fn keys<'a>(
                 site_id
             }
         };
-        let mut id = [0; 16];
-        let bytes = event_ids.value(row);
-        let length = bytes.len().min(16);
-        id[..length].copy_from_slice(&bytes[..length]);
-        EventKey { site_id, event_id: EventId(id) }
+        EventKey { site_id, event_id: event_id(event_ids.value(row)) }
     })
+}
+
+/// The id of so many bytes: 16, unless another engine wrote the file.
+fn event_id(bytes: &[u8]) -> EventId {
+    let mut id = [0; 16];
+    let length = bytes.len().min(16);
+    id[..length].copy_from_slice(&bytes[..length]);
+    EventId(id)
 }
 
 #[cfg(test)]

@@ -81,6 +81,9 @@ pub struct Event {
     /// was not. Kept until the event is published: a sender that repeats a body as it is, its time of sending
     /// included, looks like a clock that is late, and its copies lie far apart.
     pub corrected_by_us: Option<i64>,
+    /// Whether the collector made `event_id`, since the sender gave none: no copy of the event can come. Kept
+    /// until the event is published.
+    pub id_assigned: bool,
     /// Who did it, see [`visitor_id`]; none if the client identified nobody.
     pub visitor_id: Option<i64>,
     /// The user id, as sent.

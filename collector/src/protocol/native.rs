@@ -63,7 +63,8 @@ pub fn find_key(body: &[u8], events_max: usize) -> Result<Option<String>, Ingest
 ///
 /// Fails with a reason that names the field.
 pub fn parse_event(json: &str, context: &Context, missing_id: impl FnOnce() -> EventId) -> Result<Event, String> {
-    read_event(json, None, context, missing_id)
+    // An importer's ids come back when it runs again.
+    Ok(Event { id_assigned: false, ..read_event(json, None, context, missing_id)? })
 }
 
 fn new_id() -> EventId {
@@ -132,6 +133,7 @@ fn read_event(
     if event.name.trim().is_empty() {
         return Err("`name` is missing: what happened, for example page_view".into());
     }
+    event.id_assigned = id.is_none();
     event.event_id = id.unwrap_or_else(missing_id);
     if context.window == Window::History {
         // Their arrival here says nothing of the clock that sent them then.

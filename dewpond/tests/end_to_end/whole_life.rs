@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::clients::{client, events, post_accepted};
 use crate::role::{run, run_well};
-use crate::world::World;
+use crate::world::{World, number};
 
 fn by(user: &str, id: &str) -> Json {
     json!({"event_id": id, "name": "page_view", "user_id": user, "timestamp": Utc::now()})
@@ -185,4 +185,135 @@ async fn what_an_erasure_leaves_is_still_sorted_and_counted() {
     assert_eq!((table.rows(), world.number("SELECT count(*) FROM events").await), (60, 60));
     let visitors = "SELECT count(DISTINCT visitor_id) FROM events";
     assert_eq!(world.number(visitors).await, 2);
+}
+
+/// Makes a lake look as if an earlier release had made it, which did not know the column `sdk`.
+async fn forget_the_column_sdk(lake: &lake::Lake) {
+    use arrow::array::RecordBatch;
+    let store = lake.store();
+    let entry = |version: u64| object_store::path::Path::from(format!("events/_delta_log/{version:020}.json"));
+    let read = async |path: &object_store::path::Path| {
+        let bytes = store.get(path).await.unwrap().bytes().await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    };
+    let first = read(&entry(0)).await;
+    let sdk = r#",{\"name\":\"sdk\",\"type\":\"string\",\"nullable\":true,\"metadata\":{}}"#;
+    assert!(first.contains(sdk), "{first}");
+    store.put(&entry(0), first.replace(sdk, "").into()).await.unwrap();
+
+    let file = lake.table(&EVENTS).load().await.unwrap().files[0].clone();
+    let columns: Vec<&str> = EVENTS.file_schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let kept: Vec<&str> = columns.into_iter().filter(|name| *name != "sdk").collect();
+    let batches: Vec<RecordBatch> = futures::TryStreamExt::try_collect(
+        lake::read_batches(store.clone(), &file.path, file.size_bytes, &kept).await.unwrap(),
+    )
+    .await
+    .unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, batches[0].schema(), None).unwrap();
+    batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.close().unwrap();
+    let second = read(&entry(1)).await;
+    let (before, after) = (format!("\"size\":{}", file.size_bytes), format!("\"size\":{}", bytes.len()));
+    assert!(second.contains(&before), "{second}");
+    store.put(&entry(1), second.replace(&before, &after).into()).await.unwrap();
+    store.put(&file.path, bytes.into()).await.unwrap();
+    for object in
+        futures::TryStreamExt::try_collect::<Vec<_>>(store.list(Some(&"events/_delta_log".into()))).await.unwrap()
+    {
+        if object.location.extension() == Some("crc") {
+            store.delete(&object.location).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_an_old_lake_lacks_comes_by_itself() {
+    let world = World::start(1).await;
+    let (client, url) = (client(), &world.collectors[0].clone());
+    post_accepted(&client, url, &world.key, &by("ada", "old")).await;
+    world.compactor.publish().await.unwrap();
+    forget_the_column_sdk(&world.lake).await;
+
+    let lake =
+        lake::Lake::with_store(world.lake.store(), world.lake.url(), rand::SeedableRng::seed_from_u64(1)).unwrap();
+    let world = World { engine: engine::Engine::new(lake.clone(), &Default::default()).unwrap(), lake, ..world };
+    assert_eq!(world.number("SELECT count(*) FROM events WHERE sdk IS NULL").await, 1, "old files keep reading");
+    let event =
+        json!({"event_id": "new", "name": "page_view", "user_id": "ada", "sdk": "mine/1", "timestamp": Utc::now()});
+    post_accepted(&client, url, &world.key, &event).await;
+    let settings = crate::world::compactor_settings();
+    let compactor = compactor::Compactor::new(world.engine.clone(), settings, std::sync::Arc::new(Utc::now));
+    compactor.publish().await.unwrap();
+    assert_eq!(world.number("SELECT count(*) FROM events").await, 2);
+    let bob = Person { site_id: "shop".into(), id: PersonId::User("bob".into()) };
+    compactor.erase(&bob).await.unwrap();
+    let newest = world.lake.table(&EVENTS).load().await.unwrap().version.unwrap();
+    let mut log = String::new();
+    for version in 2..=newest {
+        let path = object_store::path::Path::from(format!("events/_delta_log/{version:020}.json"));
+        let bytes = world.lake.store().get(&path).await.unwrap().bytes().await.unwrap();
+        log.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+    assert_eq!(log.matches(r#"\"name\":\"sdk\""#).count(), 1, "one commit adds the column: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_with_columns_of_a_later_release_is_not_written_to() {
+    let world = World::start(1).await;
+    let (client, url) = (client(), &world.collectors[0]);
+    post_accepted(&client, url, &world.key, &by("ada", "1")).await;
+    world.compactor.publish().await.unwrap();
+    let (store, first) =
+        (world.lake.store(), object_store::path::Path::from("events/_delta_log/00000000000000000000.json"));
+    let entry = String::from_utf8(store.get(&first).await.unwrap().bytes().await.unwrap().to_vec()).unwrap();
+    let later = entry.replace(r#"\"name\":\"sdk\""#, r#"\"name\":\"novelty\""#);
+    assert_ne!(entry, later);
+    store.put(&first, later.into()).await.unwrap();
+
+    let lake = lake::Lake::with_store(store, world.lake.url(), rand::SeedableRng::seed_from_u64(1)).unwrap();
+    let engine = engine::Engine::new(lake, &Default::default()).unwrap();
+    let compactor =
+        compactor::Compactor::new(engine, crate::world::compactor_settings(), std::sync::Arc::new(Utc::now));
+    post_accepted(&client, url, &world.key, &by("ada", "2")).await;
+    let refused = compactor.publish().await.unwrap_err().to_string();
+    assert!(refused.contains("novelty") && refused.contains("release"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_of_release_0_1_keeps_reading_and_growing() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/lake-0.1.0");
+    copy_dir(&fixture, dir.path());
+    let lake = lake::Lake::open(dir.path().to_str().unwrap(), []).unwrap();
+    let engine = engine::Engine::new(lake.clone(), &Default::default()).unwrap();
+    let compactor =
+        compactor::Compactor::new(engine.clone(), crate::world::compactor_settings(), std::sync::Arc::new(Utc::now));
+    let snapshot = lake.snapshot().await.unwrap();
+    assert_eq!((snapshot.pending.len(), snapshot.events.version), (1, Some(3)));
+    for step in ["as it was", "published", "merged", "expired"] {
+        // 20 events are pending, 6 of which are copies of published ones.
+        assert_eq!(number(&engine, "SELECT count(*) FROM events").await, 84, "{step}");
+        assert_eq!(number(&engine, "SELECT count(DISTINCT event_id) FROM events").await, 84, "{step}");
+        assert_eq!(number(&engine, "SELECT count(*) FROM reports").await, 18, "{step}");
+        match step {
+            "as it was" => assert_eq!(compactor.publish().await.unwrap().duplicates(), 6),
+            "published" => assert!(compactor.merge().await.unwrap().files_in > 0),
+            _ => drop(compactor.remove().await.unwrap()),
+        }
+    }
+    assert!(lake.sites().await.unwrap().has_site("shop"));
+}
+
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        match from.is_dir() {
+            true => {
+                std::fs::create_dir_all(&to).unwrap();
+                copy_dir(&from, &to);
+            }
+            false => drop(std::fs::copy(&from, &to).unwrap()),
+        }
+    }
 }

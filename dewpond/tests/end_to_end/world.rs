@@ -27,6 +27,11 @@ struct Defaults {
     compactor: CompactorSettings,
 }
 
+/// The compactor's settings when nobody sets any.
+pub fn compactor_settings() -> CompactorSettings {
+    Defaults::parse_from(["test"]).compactor
+}
+
 impl World {
     /// A lake with one site, and so many collectors in front of it.
     pub async fn start(collectors: usize) -> Self {
@@ -40,8 +45,7 @@ impl World {
             tokio::spawn(collector.serve(listener, std::future::pending()));
         }
         let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
-        let settings = Defaults::parse_from(["test"]).compactor;
-        let compactor = Compactor::new(engine.clone(), settings, Arc::new(Utc::now));
+        let compactor = Compactor::new(engine.clone(), compactor_settings(), Arc::new(Utc::now));
         Self { lake, engine, compactor, key, collectors: urls }
     }
 

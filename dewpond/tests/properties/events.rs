@@ -60,6 +60,7 @@ prop_compose! {
             occurred_at_us,
             received_at_us: occurred_at_us + delay_us,
             corrected_by_us,
+            id_assigned: false,
             visitor_id,
             user_id: text(),
             anonymous_id: text(),
