@@ -5,6 +5,8 @@ LAKE ?= data/lake
 DEMO_EVENTS ?= 20000
 KILL_ROUNDS ?= 1000
 # A campaign's share of each kind of test; a test run has a few seconds of each.
+SEEDS ?= 100000
+FROM ?= 0
 CASES ?= 2000
 LAKE_CASES ?= 200
 HISTORIES ?= 50
@@ -13,7 +15,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The other engines that read the table in a test live here.
 VENV := $(TARGET_DIR)/test-venv
 
-.PHONY: help run test check tools campaign fuzz bench
+.PHONY: help run test check tools campaign simulation fuzz bench
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,13 +35,16 @@ check: ## Formatting and lints.
 tools: ## Install what the tests need, where it is missing and can be installed.
 	scripts/install-test-tools "$(VENV)"
 
-campaign: tools ## The long tests: kill loops of KILL_ROUNDS rounds, CASES and LAKE_CASES of properties, HISTORIES, and make fuzz.
+campaign: tools simulation ## The long tests: SEEDS of the simulation, kill loops of KILL_ROUNDS rounds, CASES and LAKE_CASES of properties, HISTORIES, and make fuzz.
 	DEWPOND_KILL_ROUNDS=$(KILL_ROUNDS) $(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture kill
 	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --workspace --exclude dewpond --lib --test properties --test mutations
 	PROPTEST_CASES=$(LAKE_CASES) $(CARGO) test --locked -p dewpond --test properties
 	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") DEWPOND_READER_HISTORIES=$(HISTORIES) \
 		$(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture other_engines
 	scripts/fuzz $(FUZZ_SECONDS)
+
+simulation: ## SEEDS runs of the lake under faults, from seed FROM on.
+	$(CARGO) run --release --locked -p simulation -- --seeds $(SEEDS) --from $(FROM)
 
 fuzz: ## Every reader of bytes from outside under libFuzzer, FUZZ_SECONDS each.
 	scripts/fuzz $(FUZZ_SECONDS)

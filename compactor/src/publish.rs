@@ -1,5 +1,6 @@
 //! Publishing: raw files in, deduplicated, sorted files of the table `events` out.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
@@ -52,7 +53,18 @@ pub(crate) async fn publish_some(
     if files.is_empty() {
         return Ok(None);
     }
-    let mut duplicates = Arc::new(lake.find_duplicates(&files, &snapshot.events).await?);
+    let taken: HashSet<_> = files.iter().map(|file| &file.path).collect();
+    let rest: Vec<RawFile> = snapshot.pending.iter().filter(|file| !taken.contains(&file.path)).cloned().collect();
+    let earlier_copies = match rest.is_empty() {
+        true => vec![],
+        false => lake.find_earlier_copies(&files, &rest).await?,
+    };
+    let find_duplicates = async |files: &[RawFile]| {
+        let mut found = lake.find_duplicates(files, &snapshot.events).await?;
+        found.keys.extend(earlier_copies.iter().cloned());
+        Ok::<_, LakeError>(Arc::new(found))
+    };
+    let mut duplicates = find_duplicates(&files).await?;
     let mut damaged = duplicates.damaged.clone();
     // The Parquet decoder may panic over damage that the keys do not show.
     let written = AssertUnwindSafe(write_sorted(engine, &files, &duplicates, file_bytes_max)).catch_unwind().await;
@@ -66,7 +78,7 @@ pub(crate) async fn publish_some(
             }
             let readable: Vec<RawFile> =
                 files.iter().filter(|file| !damaged.iter().any(|damaged| damaged.file == **file)).cloned().collect();
-            duplicates = Arc::new(lake.find_duplicates(&readable, &snapshot.events).await?);
+            duplicates = find_duplicates(&readable).await?;
             write_sorted(engine, &readable, &duplicates, file_bytes_max).await?
         }
     };

@@ -37,7 +37,7 @@ use crate::erasure::{ERASURE_COLUMNS, Erasures};
 use crate::error::{LakeError, Result};
 use crate::event::EventId;
 use crate::file::{catch_damage, schema_problem};
-use crate::layout::RawFile;
+use crate::layout::{LaneId, RawFile};
 use crate::object_reader::ObjectReader;
 use crate::store::Lake;
 use crate::table::TableSnapshot;
@@ -172,6 +172,45 @@ impl Lake {
         let erased: Vec<EventKey> = erased.into_iter().collect();
         let keys = found.into_iter().chain(erased.iter().cloned()).collect();
         Ok(Duplicates { keys, erased, damaged, unknown_column, rows, repeated, read_dates })
+    }
+
+    /// Finds the events of `chosen` raw files of which a smaller copy, by `(received_at, lane, seq)`, is in one of
+    /// `rest`. When only some of the pending files are published, these must be left out: the copy that queries
+    /// have shown so far is still pending, and its turn comes.
+    pub async fn find_earlier_copies(&self, chosen: &[RawFile], rest: &[RawFile]) -> Result<Vec<EventKey>> {
+        let mut copies: HashMap<EventKey, (i64, LaneId, u64)> = HashMap::new();
+        let mut sites = HashSet::new();
+        for file in chosen {
+            for (key, place) in self.read_places(file, &mut sites).await? {
+                copies.entry(key).and_modify(|known| *known = place.min(*known)).or_insert(place);
+            }
+        }
+        let mut found = HashSet::new();
+        for file in rest {
+            let places = self.read_places(file, &mut sites).await?;
+            found.extend(places.into_iter().filter(|(key, place)| copies.get(key).is_some_and(|copy| place < copy)));
+        }
+        Ok(found.into_iter().map(|(key, _)| key).collect())
+    }
+
+    /// The events of a raw file, each with what decides between copies; none if the file is damaged.
+    async fn read_places(
+        &self,
+        file: &RawFile,
+        sites: &mut HashSet<Arc<str>>,
+    ) -> Result<Vec<(EventKey, (i64, LaneId, u64))>> {
+        let columns = ["site_id", "event_id", "received_at"];
+        let read = match catch_damage(&file.path, self.read_raw(file, &columns)).await {
+            Ok(read) => read,
+            Err(error) => return DamagedFile::of(file, error).map(|_| vec![]),
+        };
+        let mut places = Vec::new();
+        for batch in &read.batches {
+            let received = batch["received_at"].as_primitive::<TimestampMicrosecondType>();
+            let place = |row| (received.value(row), file.lane, file.seq);
+            places.extend(keys(batch, sites).enumerate().map(|(row, key)| (key, place(row))));
+        }
+        Ok(places)
     }
 
     /// What raw files hold, as far as it can be read.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use collector::Batcher;
 use compactor::{Compactor, CompactorSettings};
 use engine::{Engine, EngineSettings, Scope};
@@ -100,6 +100,19 @@ fn user_of(id: &Id) -> &'static str {
     }
 }
 
+/// Whose events are being or were erased, and up to when.
+pub(crate) struct Erasure {
+    site: &'static str,
+    user: &'static str,
+    until: DateTime<Utc>,
+}
+
+impl Erasure {
+    fn is_of(&self, id: &Id) -> bool {
+        id.site == self.site && user_of(id) == self.user
+    }
+}
+
 /// What a client has to send.
 #[derive(Clone)]
 struct Draft {
@@ -163,6 +176,12 @@ pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: us
             .collect();
         let ids = || drafts.iter().map(|draft| draft.id.clone());
         setup.history.lock().send(ids());
+        // What happened before an erasure and is sent after it is left out.
+        if let Some(erasure) = &*setup.erasure.lock() {
+            let is_erased =
+                |draft: &&Draft| erasure.is_of(&draft.id) && draft.made_at_us <= erasure.until.timestamp_micros();
+            setup.history.lock().fade(drafts.iter().filter(is_erased).map(|draft| draft.id.clone()));
+        }
         let mut again = if rng.random_bool(0.2) { 1 } else { 0 };
         loop {
             if let Some((process, batcher)) = collectors.choose(&mut rng) {
@@ -287,7 +306,9 @@ pub(crate) async fn eraser(setup: Arc<Setup>, crashes: Option<u64>) {
         let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
         let compactor = compactor_of(&setup, lake);
         // Each try erases up to its own beginning.
-        let theirs = setup.history.lock().begin_erasure(|id| id.site == site && user_of(id) == user);
+        let erasure = Erasure { site, user, until: setup.world.now() };
+        let theirs = setup.history.lock().begin_erasure(|id| erasure.is_of(id));
+        *setup.erasure.lock() = Some(erasure);
         setup.world.note(|| format!("erasing {user} of {site}: {} events", theirs.len()));
         let done = tokio::select! {
             biased;

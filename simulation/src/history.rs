@@ -81,6 +81,11 @@ impl History {
         self.acknowledged.iter().filter(|id| is_theirs(id)).cloned().collect()
     }
 
+    /// These happened before their person was erased, and are sent only now: they are left out.
+    pub fn fade(&mut self, ids: impl IntoIterator<Item = Id>) {
+        self.fading.extend(ids);
+    }
+
     /// The erasure has ended.
     pub fn end_erasure(&mut self, ids: Vec<Id>) {
         self.erased.extend(ids);

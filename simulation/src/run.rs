@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use url::Url;
 
-use crate::actors;
+use crate::actors::{self, Erasure};
 use crate::coroutine::Coroutines;
 use crate::fault_store::{FaultStore, Process, World};
 use crate::history::{History, Violation};
@@ -82,6 +82,7 @@ pub(crate) struct Setup {
     pub(crate) history: Mutex<History>,
     pub(crate) summary: Mutex<Summary>,
     pub(crate) violation: Mutex<Option<Violation>>,
+    pub(crate) erasure: Mutex<Option<Erasure>>,
     rng: Mutex<StdRng>,
     sabotage: Option<Sabotage>,
     checkpoint_every: u64,
@@ -155,6 +156,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
         history: Mutex::default(),
         summary: Mutex::default(),
         violation: Mutex::default(),
+        erasure: Mutex::default(),
         sabotage,
         checkpoint_every: rng.random_range(2..8),
         coroutines: Coroutines::new(),

@@ -28,28 +28,29 @@ fn a_seed_is_one_run() {
 
 #[test]
 fn a_snapshot_loaded_before_the_listing_is_noticed() {
-    check(Sabotage::LogBeforeListing);
+    // Needs a vacuum between the two: one seed in some hundreds has it. Begins near one, to be quick.
+    check(Sabotage::LogBeforeListing, 560);
 }
 
 #[test]
 fn a_commit_made_again_without_reading_back_is_noticed() {
-    check(Sabotage::CommitWithoutReadingBack);
+    check(Sabotage::CommitWithoutReadingBack, 0);
 }
 
 #[test]
 fn commits_without_the_conflict_rule_are_noticed() {
-    check(Sabotage::NoConflictRule);
+    check(Sabotage::NoConflictRule, 0);
 }
 
 #[test]
 fn log_entries_that_are_deleted_are_noticed() {
-    check(Sabotage::LogCleanup);
+    check(Sabotage::LogCleanup, 0);
 }
 
 #[track_caller]
-fn check(sabotage: Sabotage) {
+fn check(sabotage: Sabotage, from: u64) {
     const SEEDS_MAX: u64 = 3_000;
-    let runs = run_all(0..SEEDS_MAX, jobs(), Some(sabotage), |_| {});
+    let runs = run_all(from..from + SEEDS_MAX, jobs(), Some(sabotage), |_| {});
     let (seed, failure) = runs.failure.expect("the sabotage must be noticed");
     println!("noticed at seed {seed}: {}", failure.violation);
 }
