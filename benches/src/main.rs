@@ -12,6 +12,7 @@ mod publish;
 mod request;
 mod serve;
 mod server;
+mod size;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,7 +47,9 @@ enum What {
     Job(job::Flags),
     /// A publish into days that hold rows already, against one into an empty day.
     Publish(publish::Flags),
-    /// All of them.
+    /// What depends on how much a lake holds: bytes per event, write amplification, snapshots of many files.
+    Size(size::Flags),
+    /// All of them but size.
     All {
         /// In a few minutes, with less of everything.
         #[arg(long)]
@@ -91,6 +94,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         What::Ingest(flags) => ingest::run(&flags, dir.path()).await,
         What::Job(flags) => job::run(&flags, dir.path()).await,
         What::Publish(flags) => publish::run(&flags, dir.path()).await,
+        What::Size(flags) => size::run(&flags, dir.path()).await,
         What::All { short } => {
             for batch in ingest::BATCHES {
                 ingest::run(&ingest::Flags::of(batch, short), dir.path()).await?;

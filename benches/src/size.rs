@@ -1,0 +1,204 @@
+//! What depends on how much a lake holds: bytes per event, bytes written per byte published over a day of merges, and
+//! the time of a snapshot, a plan and a listing with many files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use chrono::{TimeDelta, Utc};
+use compactor::{MergePolicy, plan_merges};
+use engine::{Engine, EngineSettings, Scope};
+use lake::{Change, EVENTS, FileRange, Lake, TableFile, Value};
+
+use crate::lake_of::{self, Traffic, last_day, midnight};
+use crate::machine;
+use crate::parse_count;
+
+/// What to measure.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Flags {
+    /// Events of the lake whose bytes are counted.
+    #[arg(long, default_value = "4_000_000", value_parser = parse_count, value_name = "N")]
+    events: u64,
+
+    /// Keep that lake here, for `benches/peers/mergetree.py`.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+
+    /// Files of the tables whose snapshots are timed.
+    #[arg(long, default_value = "10_000,100_000", value_delimiter = ',', value_parser = parse_count, value_name = "N")]
+    files: Vec<u64>,
+
+    /// Raw files of the listing that is timed.
+    #[arg(long, default_value = "10_000", value_parser = parse_count, value_name = "N")]
+    raw_files: u64,
+}
+
+/// Prints a table for each.
+pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
+    bytes_per_event(flags, dir).await?;
+    write_amplification();
+    println!("### Many files\n");
+    println!(
+        "| files | snapshot of a new process ms | the next one ms | plan ms | memory more, MiB |\n|--:|--:|--:|--:|--:|"
+    );
+    for files in &flags.files {
+        many_files(*files, dir).await?;
+    }
+    println!();
+    many_raw_files(flags.raw_files, dir).await
+}
+
+async fn bytes_per_event(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
+    let temporary = tempfile::tempdir_in(dir)?;
+    let place = flags.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let lake = Lake::open(&place.to_string_lossy(), [])?;
+    let (started, visitors) = (Instant::now(), flags.events / 20);
+    let held = lake_of::published_days(&lake, flags.events, 4, visitors.max(1)).await?;
+    println!("### Bytes per event\n");
+    println!(
+        "{} events of {visitors} visitors in {} files: {:.2} B/event, made in {:.0} s\n",
+        held.rows,
+        held.files,
+        held.bytes as f64 / held.rows as f64,
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// A day by the real planner, with files that are as large as their rows are many: publishes every ten seconds, of
+/// which each tenth also has late events, merges every five minutes, and the merges of the day after it was sealed.
+fn write_amplification() {
+    println!("### Write amplification over a day\n");
+    println!(
+        "| bytes a publish | published GB | merged GB | written / published | files left |\n|--:|--:|--:|--:|--:|"
+    );
+    for publish_bytes in [20_000, 150_000, 1_000_000] {
+        let (start, mut files, mut merged_bytes, mut number) = (midnight(last_day()), BTreeMap::new(), 0, 0_u64);
+        let mut add = |files: &mut BTreeMap<String, TableFile>, bytes: u64, from: i64, until: i64| {
+            number += 1;
+            let name = format!("{number:08}");
+            let at = |s: i64| Value::TimeUs((start + TimeDelta::seconds(s)).timestamp_micros());
+            let range = FileRange { min: at(from), max: at(until), nulls: Some(0) };
+            let file = TableFile {
+                path: name.as_str().into(),
+                log_path: name.clone(),
+                date: Some(last_day()),
+                size_bytes: bytes,
+                rows: 1,
+                ranges: [("occurred_at".to_owned(), range)].into(),
+            };
+            files.insert(name, file);
+        };
+        let merge = |files: &mut BTreeMap<String, TableFile>,
+                     add: &mut dyn FnMut(&mut BTreeMap<String, TableFile>, u64, i64, i64),
+                     now_s: i64| {
+            let mut written = 0;
+            loop {
+                let all: Vec<TableFile> = files.values().cloned().collect();
+                let now = start + TimeDelta::seconds(now_s);
+                let plan = plan_merges(&all, MergePolicy::default(), now);
+                let Some(first) = plan.first() else { return written };
+                let seconds = |us: i64| (us - start.timestamp_micros()) / 1_000_000;
+                let times = first.files.iter().filter_map(|file| file.times_us("occurred_at"));
+                let (min, max) = times.fold((i64::MAX, i64::MIN), |all, file| (all.0.min(file.0), all.1.max(file.1)));
+                let bytes = first.files.iter().map(|file| file.size_bytes).sum();
+                for file in &first.files {
+                    files.remove(&file.log_path);
+                }
+                add(files, bytes, seconds(min), seconds(max));
+                written += bytes;
+            }
+        };
+        let mut published_bytes = 0;
+        for second in (10..=86_400).step_by(10) {
+            add(&mut files, publish_bytes, second - 10, second);
+            published_bytes += publish_bytes;
+            if second % 100 == 0 {
+                add(&mut files, publish_bytes / 50, (second - 20_000).max(0), (second - 1_800).max(1));
+                published_bytes += publish_bytes / 50;
+            }
+            if second % 300 == 0 {
+                merged_bytes += merge(&mut files, &mut add, second);
+            }
+        }
+        merged_bytes += merge(&mut files, &mut add, 7 * 86_400);
+        println!(
+            "| {publish_bytes} | {:.2} | {:.2} | {:.2} | {} |",
+            published_bytes as f64 / 1e9,
+            merged_bytes as f64 / 1e9,
+            (published_bytes + merged_bytes) as f64 / published_bytes as f64,
+            files.len()
+        );
+    }
+    println!();
+}
+
+/// Times what a query does before it reads: the files themselves need not be there.
+async fn many_files(count: u64, dir: &Path) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir_in(dir)?;
+    let location = dir.path().to_string_lossy().into_owned();
+    let writer = Lake::open(&location, [])?;
+    let table = writer.table(&EVENTS);
+    let files: Vec<TableFile> = (0..count).map(|number| file_of(&writer, number)).collect();
+    for part in files.chunks(5_000) {
+        table.commit(Change::publish(part.to_vec(), vec![], Default::default()), table.load().await?).await?;
+    }
+    let before = machine::usage(std::process::id())?;
+    let (lake, started) = (Lake::open(&location, [])?, Instant::now());
+    let snapshot = lake.snapshot().await?;
+    let first_ms = started.elapsed().as_secs_f64() * 1e3;
+    anyhow::ensure!(snapshot.events.files.len() as u64 == count, "the snapshot has another number of files");
+    let started = Instant::now();
+    lake.snapshot().await?;
+    let next_ms = started.elapsed().as_secs_f64() * 1e3;
+    let session = Engine::new(lake.clone(), &EngineSettings::default())?.view().await?.session(&Scope::Lake)?;
+    let started = Instant::now();
+    let sql = "SELECT count(DISTINCT visitor_id) FROM events WHERE site_id = 'default' AND date = '2026-03-31'";
+    session.plan(sql, &[]).await?.create_physical_plan().await?;
+    let plan_ms = started.elapsed().as_secs_f64() * 1e3;
+    let more_bytes = machine::usage(std::process::id())?.rss_bytes.saturating_sub(before.rss_bytes);
+    println!("| {count} | {first_ms:.0} | {next_ms:.0} | {plan_ms:.0} | {} |", more_bytes >> 20);
+    Ok(())
+}
+
+fn file_of(lake: &Lake, number: u64) -> TableFile {
+    let day = midnight(last_day()) - TimeDelta::days((number % 400) as i64);
+    let log_path = format!("date={}/{number:032x}.parquet", day.date_naive());
+    let range = |min, max| FileRange { min, max, nulls: Some(0) };
+    let times =
+        range(Value::TimeUs(day.timestamp_micros()), Value::TimeUs((day + TimeDelta::hours(23)).timestamp_micros()));
+    TableFile {
+        path: format!("{}events/{log_path}", lake.url().path().trim_start_matches('/')).into(),
+        log_path,
+        date: Some(day.date_naive()),
+        size_bytes: 100 << 20,
+        rows: 4_000_000,
+        ranges: [
+            ("site_id".to_owned(), range(Value::Text("default".into()), Value::Text("default".into()))),
+            ("visitor_id".to_owned(), range(Value::Integer(i64::MIN), Value::Integer(i64::MAX))),
+            ("occurred_at".to_owned(), times.clone()),
+            ("received_at".to_owned(), times),
+        ]
+        .into(),
+    }
+}
+
+async fn many_raw_files(count: u64, dir: &Path) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir_in(dir)?;
+    let lake = Lake::open(&dir.path().to_string_lossy(), [])?;
+    let until = Utc::now();
+    let traffic = Traffic { events: 20 * count, visitors: 1_000, from: until - TimeDelta::minutes(5), until, seed: 1 };
+    lake_of::pending(&lake, traffic, 20).await?;
+    let started = Instant::now();
+    let snapshot = lake.snapshot().await?;
+    let listed_ms = started.elapsed().as_secs_f64() * 1e3;
+    let started = Instant::now();
+    let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
+    println!("### {} raw files pending, {} events\n", snapshot.pending.len(), found.rows);
+    println!(
+        "Listing and snapshot {listed_ms:.0} ms; reading their keys, as every query does, {:.0} ms\n",
+        started.elapsed().as_secs_f64() * 1e3
+    );
+    Ok(())
+}
