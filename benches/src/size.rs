@@ -74,64 +74,74 @@ fn write_amplification() {
         "| bytes a publish | published GB | merged GB | written / published | files left |\n|--:|--:|--:|--:|--:|"
     );
     for publish_bytes in [20_000, 150_000, 1_000_000] {
-        let (start, mut files, mut merged_bytes, mut number) = (midnight(last_day()), BTreeMap::new(), 0, 0_u64);
-        let mut add = |files: &mut BTreeMap<String, TableFile>, bytes: u64, from: i64, until: i64| {
-            number += 1;
-            let name = format!("{number:08}");
-            let at = |s: i64| Value::TimeUs((start + TimeDelta::seconds(s)).timestamp_micros());
-            let range = FileRange { min: at(from), max: at(until), nulls: Some(0) };
-            let file = TableFile {
-                path: name.as_str().into(),
-                log_path: name.clone(),
-                date: Some(last_day()),
-                size_bytes: bytes,
-                rows: 1,
-                ranges: [("occurred_at".to_owned(), range)].into(),
-            };
-            files.insert(name, file);
-        };
-        let merge = |files: &mut BTreeMap<String, TableFile>,
-                     add: &mut dyn FnMut(&mut BTreeMap<String, TableFile>, u64, i64, i64),
-                     now_s: i64| {
-            let mut written = 0;
-            loop {
-                let all: Vec<TableFile> = files.values().cloned().collect();
-                let now = start + TimeDelta::seconds(now_s);
-                let plan = plan_merges(&all, MergePolicy::default(), now);
-                let Some(first) = plan.first() else { return written };
-                let seconds = |us: i64| (us - start.timestamp_micros()) / 1_000_000;
-                let times = first.files.iter().filter_map(|file| file.times_us("occurred_at"));
-                let (min, max) = times.fold((i64::MAX, i64::MIN), |all, file| (all.0.min(file.0), all.1.max(file.1)));
-                let bytes = first.files.iter().map(|file| file.size_bytes).sum();
-                for file in &first.files {
-                    files.remove(&file.log_path);
-                }
-                add(files, bytes, seconds(min), seconds(max));
-                written += bytes;
-            }
-        };
-        let mut published_bytes = 0;
+        let mut day = Day::default();
+        let (mut published_bytes, mut merged_bytes) = (0, 0);
         for second in (10..=86_400).step_by(10) {
-            add(&mut files, publish_bytes, second - 10, second);
+            day.add(publish_bytes, second - 10, second);
             published_bytes += publish_bytes;
             if second % 100 == 0 {
-                add(&mut files, publish_bytes / 50, (second - 20_000).max(0), (second - 1_800).max(1));
+                day.add(publish_bytes / 50, (second - 20_000).max(0), (second - 1_800).max(1));
                 published_bytes += publish_bytes / 50;
             }
             if second % 300 == 0 {
-                merged_bytes += merge(&mut files, &mut add, second);
+                merged_bytes += day.merge(second);
             }
         }
-        merged_bytes += merge(&mut files, &mut add, 7 * 86_400);
+        merged_bytes += day.merge(7 * 86_400);
         println!(
             "| {publish_bytes} | {:.2} | {:.2} | {:.2} | {} |",
             published_bytes as f64 / 1e9,
             merged_bytes as f64 / 1e9,
             (published_bytes + merged_bytes) as f64 / published_bytes as f64,
-            files.len()
+            day.files.len()
         );
     }
     println!();
+}
+
+/// The files of one day, as the planner sees them. Times are seconds of the day.
+#[derive(Default)]
+struct Day {
+    files: BTreeMap<String, TableFile>,
+    made: u64,
+}
+
+impl Day {
+    fn add(&mut self, size_bytes: u64, from_s: i64, until_s: i64) {
+        self.made += 1;
+        let name = format!("{:08}", self.made);
+        let at = |s: i64| Value::TimeUs((midnight(last_day()) + TimeDelta::seconds(s)).timestamp_micros());
+        let range = FileRange { min: at(from_s), max: at(until_s), nulls: Some(0) };
+        let file = TableFile {
+            path: name.as_str().into(),
+            log_path: name.clone(),
+            date: Some(last_day()),
+            size_bytes,
+            rows: 1,
+            ranges: [("occurred_at".to_owned(), range)].into(),
+        };
+        self.files.insert(name, file);
+    }
+
+    /// Merges until nothing is worth it. Returns the bytes written.
+    fn merge(&mut self, now_s: i64) -> u64 {
+        let start = midnight(last_day());
+        let mut written_bytes = 0;
+        loop {
+            let files: Vec<TableFile> = self.files.values().cloned().collect();
+            let plan = plan_merges(&files, MergePolicy::default(), start + TimeDelta::seconds(now_s));
+            let Some(merge) = plan.first() else { return written_bytes };
+            let seconds = |us: i64| (us - start.timestamp_micros()) / 1_000_000;
+            let times = merge.files.iter().filter_map(|file| file.times_us("occurred_at"));
+            let (min, max) = times.fold((i64::MAX, i64::MIN), |all, file| (all.0.min(file.0), all.1.max(file.1)));
+            let bytes = merge.files.iter().map(|file| file.size_bytes).sum();
+            for file in &merge.files {
+                self.files.remove(&file.log_path);
+            }
+            self.add(bytes, seconds(min), seconds(max));
+            written_bytes += bytes;
+        }
+    }
 }
 
 /// Times what a query does before it reads: the files themselves need not be there.
