@@ -22,7 +22,7 @@ use crate::s3_server;
 
 /// Rounds of a test run; a campaign asks for more with `DEWPOND_KILL_ROUNDS`.
 fn rounds() -> u64 {
-    std::env::var("DEWPOND_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
+    std::env::var("DEWPOND_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(30)
 }
 
 #[tokio::test(flavor = "multi_thread")]
