@@ -284,7 +284,7 @@ impl Table {
                 files_removed: found.removed.len(),
                 rows_added: found.rows_added,
                 rows_removed: found.rows_removed,
-                lanes: found.lanes.len(),
+                lanes: found.lanes.iter().filter(|(app_id, _)| app_id != ERASURES).count(),
             });
         }
         Ok(entries)
