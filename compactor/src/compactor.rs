@@ -21,7 +21,7 @@ fn tables() -> [&'static TableSpec; 2] {
 }
 
 /// Tries of one piece of work against other compactors before it is left to the next run.
-pub(crate) const CONFLICT_TRIES: u32 = 5;
+const CONFLICT_TRIES: u32 = 5;
 
 /// Settings of the compactor.
 #[derive(clap::Args, Clone, Debug)]
@@ -146,8 +146,7 @@ impl Compactor {
         let started = Instant::now();
         let mut total = Published::default();
         let (raw_bytes_max, file_bytes_max) = (self.settings.publish_bytes_max, self.settings.merge_target_bytes);
-        while let Some(published) =
-            self.with_new_plans(|| publish_some(&self.engine, raw_bytes_max, file_bytes_max)).await?
+        while let Some(published) = with_new_plans(|| publish_some(&self.engine, raw_bytes_max, file_bytes_max)).await?
         {
             metrics::counter!("compactor_rows_consumed_total").increment(published.rows_consumed);
             metrics::counter!("compactor_rows_published_total").increment(published.rows_published);
@@ -227,9 +226,7 @@ impl Compactor {
         let (lake, now) = (self.engine.lake(), (self.clock)());
         let mut total = complete_erasures(lake, now).await?;
         for expired in plan_expiry(lake.sites().await?.sites(), now.date_naive()) {
-            let removed = remove(lake, &expired).await?;
-            total.rows += removed.rows;
-            total.files += removed.files;
+            total += remove(lake, &expired).await?;
         }
         if total.rows > 0 {
             metrics::counter!("compactor_rows_removed_total").increment(total.rows);
@@ -252,22 +249,22 @@ impl Compactor {
         }
         Ok(done)
     }
+}
 
-    /// Does a piece of work, and again from a new plan while others' commits make it void.
-    async fn with_new_plans<T, F>(&self, work: impl Fn() -> F) -> anyhow::Result<T>
-    where
-        F: Future<Output = Result<T, WorkError>>,
-    {
-        let mut tries = 1;
-        loop {
-            match work().await {
-                Err(error) if error.wants_new_plan() && tries < CONFLICT_TRIES => {
-                    metrics::counter!("compactor_conflicts_total").increment(1);
-                    tracing::debug!(%error, "planning again");
-                    tries += 1;
-                }
-                other => return Ok(other?),
+/// Does a piece of work, and again from a new plan while others' commits make it void.
+pub(crate) async fn with_new_plans<T, F>(work: impl Fn() -> F) -> Result<T, WorkError>
+where
+    F: Future<Output = Result<T, WorkError>>,
+{
+    let mut tries = 1;
+    loop {
+        match work().await {
+            Err(error) if error.wants_new_plan() && tries < CONFLICT_TRIES => {
+                metrics::counter!("compactor_conflicts_total").increment(1);
+                tracing::debug!(%error, "planning again");
+                tries += 1;
             }
+            other => return other,
         }
     }
 }

@@ -65,6 +65,13 @@ pub(crate) async fn publish_some(
         Ok::<_, LakeError>(Arc::new(found))
     };
     let mut duplicates = find_duplicates(&files).await?;
+    if let Some(column) = &duplicates.unknown_column {
+        let reason = format!(
+            "a collector of a later release writes a column {column}, which this compactor would lose: update the \
+             compactor; nothing is lost meanwhile"
+        );
+        return Err(LakeError::Refused { reason }.into());
+    }
     let mut damaged = duplicates.damaged.clone();
     // The Parquet decoder may panic over damage that the keys do not show.
     let written = AssertUnwindSafe(write_sorted(engine, &files, &duplicates, file_bytes_max)).catch_unwind().await;
@@ -82,13 +89,6 @@ pub(crate) async fn publish_some(
             write_sorted(engine, &readable, &duplicates, file_bytes_max).await?
         }
     };
-    if let Some(column) = &duplicates.unknown_column {
-        let reason = format!(
-            "a collector of a later release writes a column {column}, which this compactor would lose: update the \
-             compactor; nothing is lost meanwhile"
-        );
-        return Err(LakeError::Refused { reason }.into());
-    }
     for damaged in &damaged {
         lake.put_aside(damaged).await?;
         metrics::counter!("compactor_raw_files_damaged_total").increment(1);

@@ -3,7 +3,8 @@
 //! Goes date by date, and rewrites only files that have such rows. A publish beside it is no conflict: it
 //! touches no file that was there. A merge of the same files is; then the date is planned again.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
@@ -16,7 +17,7 @@ use lake::{
     TableWriter, Value, read_batches,
 };
 
-use crate::compactor::{CONFLICT_TRIES, WorkError};
+use crate::compactor::{WorkError, with_new_plans};
 
 /// Rows that leave the table.
 #[derive(Clone, Debug)]
@@ -34,6 +35,13 @@ pub struct Removed {
     pub rows: u64,
     /// Files that had some of them, and are replaced.
     pub files: usize,
+}
+
+impl AddAssign for Removed {
+    fn add_assign(&mut self, more: Self) {
+        self.rows += more.rows;
+        self.files += more.files;
+    }
 }
 
 /// What an erasure did.
@@ -108,24 +116,12 @@ fn site_range(file: &TableFile) -> Option<(&str, &str)> {
 /// Removes rows from the table. They stay in the store until vacuum deletes the files that had them.
 pub(crate) async fn remove(lake: &Lake, leaving: &Leaving) -> Result<Removed, WorkError> {
     let table = lake.table(&EVENTS);
-    let mut dates: BTreeMap<Option<NaiveDate>, usize> = BTreeMap::new();
-    for file in table.load().await?.files.iter().filter(|file| leaving.may_be_in(file)) {
-        *dates.entry(file.date).or_default() += 1;
-    }
+    let loaded = table.load().await?;
+    let dates: BTreeSet<Option<NaiveDate>> =
+        loaded.files.iter().filter(|file| leaving.may_be_in(file)).map(|file| file.date).collect();
     let mut total = Removed::default();
-    for date in dates.into_keys() {
-        let mut tries = 1;
-        loop {
-            match remove_from(lake, leaving, date).await {
-                Ok(removed) => {
-                    total.rows += removed.rows;
-                    total.files += removed.files;
-                    break;
-                }
-                Err(error) if error.wants_new_plan() && tries < CONFLICT_TRIES => tries += 1,
-                Err(error) => return Err(error),
-            }
-        }
+    for date in dates {
+        total += with_new_plans(|| remove_from(lake, leaving, date)).await?;
     }
     Ok(total)
 }

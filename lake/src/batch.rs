@@ -85,11 +85,6 @@ fn raw_columns() -> impl Iterator<Item = &'static Column> {
     COLUMNS.iter().chain(RAW_ONLY_COLUMNS)
 }
 
-/// The names of a raw file's columns.
-pub(crate) fn raw_column_names() -> impl Iterator<Item = &'static str> {
-    raw_columns().map(|column| column.name)
-}
-
 const fn always(name: &'static str, source: Source) -> Column {
     Column { name, required: true, source }
 }

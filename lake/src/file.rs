@@ -82,9 +82,35 @@ pub struct TableWriter {
     log_path: String,
     date: NaiveDate,
     rows: u64,
-    bounds: BTreeMap<&'static str, Bounds>,
-    nulls: BTreeMap<&'static str, u64>,
+    contents: Contents,
     spec: &'static TableSpec,
+}
+
+/// What some rows hold of the bounded columns, gathered batch by batch.
+#[derive(Default)]
+pub(crate) struct Contents {
+    /// Columns all null are not among them.
+    pub(crate) bounds: BTreeMap<&'static str, Bounds>,
+    pub(crate) nulls: BTreeMap<&'static str, u64>,
+}
+
+impl Contents {
+    /// Adds rows. A column that they lack, since their file is older, is null in all of them.
+    pub(crate) fn take(&mut self, spec: &TableSpec, batch: &RecordBatch) {
+        for &name in spec.bounded {
+            let column = batch.column_by_name(name);
+            *self.nulls.entry(name).or_default() +=
+                column.map_or(batch.num_rows(), |column| column.null_count()) as u64;
+            let Some(new) = column.and_then(bounds) else { continue };
+            self.bounds
+                .entry(name)
+                .and_modify(|old| {
+                    old.min = old.min.clone().min(new.min.clone());
+                    old.max = old.max.clone().max(new.max.clone());
+                })
+                .or_insert(new);
+        }
+    }
 }
 
 /// Smallest and largest value of some rows.
@@ -102,7 +128,7 @@ impl TableWriter {
         let object = BufWriter::new(lake.store(), path.clone());
         let writer = AsyncArrowWriter::try_new(object, spec.file_schema.clone(), Some(table_properties(spec)))
             .map_err(|error| LakeError::parquet(&path, error))?;
-        Ok(Self { writer, path, log_path, date, rows: 0, bounds: BTreeMap::new(), nulls: BTreeMap::new(), spec })
+        Ok(Self { writer, path, log_path, date, rows: 0, contents: Contents::default(), spec })
     }
 
     /// Appends rows of the table's file schema. They must continue the table's sort order.
@@ -110,18 +136,7 @@ impl TableWriter {
         let batch = batch_as(batch, &self.spec.file_schema)
             .map_err(|error| LakeError::corrupt(self.path.to_string(), error))?;
         self.rows += batch.num_rows() as u64;
-        for name in self.spec.bounded {
-            let column = batch.column_by_name(name).expect("bounded columns are the table's own");
-            *self.nulls.entry(name).or_default() += column.null_count() as u64;
-            let Some(new) = bounds(column) else { continue };
-            self.bounds
-                .entry(name)
-                .and_modify(|old| {
-                    old.min = old.min.clone().min(new.min.clone());
-                    old.max = old.max.clone().max(new.max.clone());
-                })
-                .or_insert(new);
-        }
+        self.contents.take(self.spec, &batch);
         self.writer.write(&batch).await.map_err(|error| LakeError::parquet(&self.path, error))
     }
 
@@ -145,10 +160,11 @@ impl TableWriter {
             date: Some(self.date),
             rows: self.rows,
             ranges: self
+                .contents
                 .bounds
                 .into_iter()
                 .map(|(name, bounds)| {
-                    let nulls = self.nulls.get(name).copied();
+                    let nulls = self.contents.nulls.get(name).copied();
                     (name.to_owned(), FileRange { min: bounds.min, max: bounds.max, nulls })
                 })
                 .collect(),

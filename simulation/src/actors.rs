@@ -189,15 +189,9 @@ pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: us
                 // The network's delay moves the correction of a clock.
                 let jitter_us = rng.random_range(0..300_000_000);
                 let events = drafts.iter().map(|draft| draft.event(now_us, jitter_us)).collect();
-                let answer = async {
-                    tokio::select! {
-                        biased;
-                        () = process.death() => false,
-                        answer = batcher.append(events) => answer.is_ok(),
-                    }
-                };
+                let answer = process.while_alive(batcher.append(events));
                 let patience = Duration::from_millis([50, 500, 60_000][rng.random_range(0..3)]);
-                if timeout(patience, answer).await == Ok(true) {
+                if let Ok(Some(Ok(_))) = timeout(patience, answer).await {
                     let mut history = setup.history.lock();
                     history.acknowledge(ids());
                     drop(history);
@@ -257,11 +251,7 @@ pub(crate) async fn compactor(setup: Arc<Setup>, crashes: Option<u64>) {
                 }
             }
         };
-        tokio::select! {
-            biased;
-            () = process.death() => {}
-            () = work => {}
-        }
+        process.while_alive(work).await;
         setup.summary.lock().kills += 1;
         sleep(pause(&mut rng)).await;
     }
@@ -286,11 +276,7 @@ pub(crate) async fn vacuum(setup: Arc<Setup>, crashes: Option<u64>) {
                 }
             }
         };
-        tokio::select! {
-            biased;
-            () = process.death() => {}
-            () = work => {}
-        }
+        process.while_alive(work).await;
         setup.summary.lock().kills += 1;
         sleep(pause(&mut rng)).await;
     }
@@ -310,11 +296,7 @@ pub(crate) async fn eraser(setup: Arc<Setup>, crashes: Option<u64>) {
         let theirs = setup.history.lock().begin_erasure(|id| erasure.is_of(id));
         *setup.erasure.lock() = Some(erasure);
         setup.world.note(|| format!("erasing {user} of {site}: {} events", theirs.len()));
-        let done = tokio::select! {
-            biased;
-            () = process.death() => None,
-            done = compactor.erase(&person) => Some(done),
-        };
+        let done = process.while_alive(compactor.erase(&person)).await;
         setup.world.note(|| format!("erasing: {done:?}"));
         if let Some(Ok(_)) = done {
             setup.history.lock().end_erasure(theirs);

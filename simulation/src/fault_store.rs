@@ -213,6 +213,15 @@ impl Process {
         }
     }
 
+    /// Does `work` unless the process dies first.
+    pub async fn while_alive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.death() => None,
+            done = work => Some(done),
+        }
+    }
+
     /// A point at which the process may be dead or die; in that case it never goes on.
     async fn live_on(&self) {
         let left = self.operations_left.load(Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! The live files of a table: each is read whole and compared with what the log says of it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::SortOptions;
 
 use arrow::row::{OwnedRow, RowConverter, SortField};
@@ -18,7 +18,7 @@ use super::ids::SpilledIds;
 use super::log::{LiveFile, Log};
 use super::{Amount, CONCURRENT_FILES, Finding, in_words};
 use crate::error::{LakeError, Result};
-use crate::file::{Bounds, bounds, schema_problem};
+use crate::file::{Bounds, Contents, schema_problem};
 use crate::object_reader::ObjectReader;
 use crate::store::Lake;
 use crate::table_file::{Value, object_path, parse_stats};
@@ -182,8 +182,7 @@ struct RowsRead {
     order: RowConverter,
     last: Option<OwnedRow>,
     unsorted: u64,
-    bounds: BTreeMap<&'static str, Bounds>,
-    nulls: BTreeMap<&'static str, u64>,
+    contents: Contents,
     not_in_bloom: u64,
 }
 
@@ -202,29 +201,14 @@ impl RowsRead {
             order: RowConverter::new(fields)?,
             last: None,
             unsorted: 0,
-            bounds: BTreeMap::new(),
-            nulls: BTreeMap::new(),
+            contents: Contents::default(),
             not_in_bloom: 0,
         })
     }
 
     fn take(&mut self, spec: &TableSpec, batch: &RecordBatch) -> Result<(), arrow::error::ArrowError> {
         self.count += batch.num_rows() as u64;
-        for &name in spec.bounded {
-            let Some(column) = batch.column_by_name(name) else {
-                *self.nulls.entry(name).or_default() += batch.num_rows() as u64;
-                continue;
-            };
-            *self.nulls.entry(name).or_default() += column.null_count() as u64;
-            let Some(new) = bounds(column) else { continue };
-            self.bounds
-                .entry(name)
-                .and_modify(|old| {
-                    old.min = old.min.clone().min(new.min.clone());
-                    old.max = old.max.clone().max(new.max.clone());
-                })
-                .or_insert(new);
-        }
+        self.contents.take(spec, batch);
         let sorted_by: Option<Vec<_>> = spec.sort.iter().map(|name| batch.column_by_name(name).cloned()).collect();
         let Some(sorted_by) = sorted_by.filter(|_| batch.num_rows() > 0) else { return Ok(()) };
         let rows = self.order.convert_columns(&sorted_by)?;
@@ -259,7 +243,7 @@ impl RowsRead {
                 ));
             }
             for &name in spec.bounded {
-                if let (Some(actual), Some(said)) = (self.bounds.get(name), ranges.get(name))
+                if let (Some(actual), Some(said)) = (self.contents.bounds.get(name), ranges.get(name))
                     && (actual.min < said.min || actual.max > said.max)
                 {
                     wrong.push(format!(
@@ -268,7 +252,7 @@ impl RowsRead {
                         actual.min, actual.max, said.min, said.max
                     ));
                 }
-                let (actual, said) = (self.nulls.get(name).copied(), null_counts["nullCount"][name].as_u64());
+                let (actual, said) = (self.contents.nulls.get(name).copied(), null_counts["nullCount"][name].as_u64());
                 if let (Some(actual), Some(said)) = (actual, said)
                     && actual != said
                 {
@@ -289,7 +273,7 @@ impl RowsRead {
             ));
         }
         if let Some(name) = date_column(spec)
-            && let Some(Bounds { min: Value::TimeUs(min), max: Value::TimeUs(max) }) = self.bounds.get(name)
+            && let Some(Bounds { min: Value::TimeUs(min), max: Value::TimeUs(max) }) = self.contents.bounds.get(name)
         {
             let date = |us: &i64| DateTime::from_timestamp_micros(*us).map(|time| time.date_naive());
             let (first, last) = (date(min), date(max));

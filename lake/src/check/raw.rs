@@ -114,7 +114,7 @@ impl Lake {
     }
 
     /// Reads a raw file whole. Returns its rows.
-    async fn count_raw_rows(&self, file: &RawFile) -> Result<u64> {
+    pub(crate) async fn count_raw_rows(&self, file: &RawFile) -> Result<u64> {
         let damaged = |error| LakeError::parquet(&file.path, error);
         let (reader, metadata) = self.open_parquet(&file.path, file.size_bytes).await?;
         if let Some(problem) = schema_problem(metadata.schema(), &raw_schema()) {
