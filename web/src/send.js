@@ -86,7 +86,10 @@ export function createSender({ queue, config, credentials, mayRun, notify, log }
    *
    * @param {boolean} [isLeaving] the last chance of this page: do not wait for anything.
    */
-  async function flush(isLeaving) {
+  const flush = (isLeaving) => sendBatch(isLeaving).catch(log);
+
+  /** @param {boolean} [isLeaving] */
+  async function sendBatch(isLeaving) {
     if (!mayRun()) return;
     const entries = queue.list().filter(({ id }) => !underWay.has(id));
     if (!isLeaving) {

@@ -219,7 +219,7 @@ export function createTracker(options = {}) {
       local.set(OPT_OUT, "1");
     }),
     optIn: safely(() => local.remove(OPT_OUT)),
-    flush: async () => sender.flush(),
+    flush: () => sender.flush(),
     onSend: (listener) => void listeners.push(listener),
     push: safely(([name, ...args]) => {
       /** @type {any} */ (tracker)[name](...args);
