@@ -31,7 +31,7 @@ export async function startCollector() {
   const pages = new Map();
   /** How to answer instead of 202, first come, first served. @type {{ status: number, headers?: Record<string, string> }[]} */
   const answers = [];
-  /** @type {{ headers: import("node:http").IncomingHttpHeaders }[]} */
+  /** @type {{ method?: string, headers: import("node:http").IncomingHttpHeaders }[]} */
   const requests = [];
   /** @type {Set<import("node:net").Socket>} */
   const sockets = new Set();
@@ -41,7 +41,7 @@ export async function startCollector() {
     if (path === "/v1/events") {
       const chunks = [];
       for await (const chunk of request) chunks.push(chunk);
-      requests.push({ headers: request.headers });
+      requests.push({ method: request.method, headers: request.headers });
       response.setHeader("Access-Control-Allow-Origin", request.headers.origin ?? "*");
       response.setHeader("Access-Control-Expose-Headers", "Retry-After");
       const answer = answers.shift();

@@ -330,6 +330,21 @@ test("an event recorded just before the page is left is delivered", async () => 
   await arrived("last_words");
 });
 
+test("a page of another origin sends without asking first, and delivers while it is left", async () => {
+  const elsewhere = collector.url.replace("127.0.0.1", "localhost");
+  collector.pages.set("/plain", "<title>Plain</title>no tracker here");
+  collector.pages.set("/", `<title>Test</title><script defer src="${collector.url}/tracker.js?site=test"></script>`);
+  await page.goto(`${elsewhere}/`);
+  await until(async () => !(await queued()).length, "an empty queue");
+  await page.evaluate(() => {
+    /** @type {any} */ (window).dewpond.track("last_words");
+    location.href = "/plain";
+  });
+  const [words] = await arrived("last_words");
+  assert.equal(words.url, `${elsewhere}/`);
+  assert.ok(collector.requests.every(({ method }) => method === "POST"));
+});
+
 test("what was sent on leaving stays in the queue until an answer covers it", async () => {
   collector.pages.set("/plain", "<title>Plain</title>no tracker here");
   await open();
