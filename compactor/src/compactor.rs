@@ -244,8 +244,15 @@ impl Compactor {
         };
         let done = self.engine.lake().vacuum(&tables(), settings).await?;
         if done != Vacuumed::default() {
-            metrics::counter!("compactor_files_deleted_total").increment((done.raw_files + done.table_files) as u64);
-            tracing::info!(raw_files = done.raw_files, table_files = done.table_files, bytes = done.bytes, "vacuumed");
+            metrics::counter!("compactor_files_deleted_total")
+                .increment((done.raw_files + done.table_files + done.quarantine_files) as u64);
+            tracing::info!(
+                raw_files = done.raw_files,
+                table_files = done.table_files,
+                quarantine_files = done.quarantine_files,
+                bytes = done.bytes,
+                "vacuumed"
+            );
         }
         Ok(done)
     }

@@ -54,7 +54,7 @@ pub struct ErasureDone {
 }
 
 /// Which sites' events are too old, and from which date on they are kept.
-pub(crate) fn plan_expiry(sites: &[Site], today: NaiveDate) -> Vec<Leaving> {
+pub(crate) fn plan_expiry(sites: &[Arc<Site>], today: NaiveDate) -> Vec<Leaving> {
     let keep_from = |days: u32| today.checked_sub_days(Days::new(u64::from(days)));
     sites
         .iter()

@@ -16,13 +16,13 @@ pub(crate) fn read(input: &[u8]) {
             Err(LakeError::Corrupt { .. }) => return,
             Err(other) => panic!("{other:?}"),
         };
-        assert_eq!(directory.site_of_key("dpw_guess"), None);
+        assert!(directory.site_of_key("dpw_guess").is_none());
         let known = directory.sites().len();
         match lake.add_site("new", DateTime::UNIX_EPOCH).await {
             Ok(issued) => {
                 let directory = lake.sites().await.unwrap();
                 assert_eq!(directory.sites().len(), known + 1);
-                assert_eq!(directory.site_of_key(&issued.write_key).as_deref(), Some("new"));
+                assert_eq!(&*directory.site_of_key(&issued.write_key).unwrap().site_id, "new");
             }
             Err(LakeError::Refused { .. }) => assert!(directory.has_site("new")),
             Err(other) => panic!("{other:?}"),

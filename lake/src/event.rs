@@ -1,8 +1,11 @@
 //! What an event is: one canonical form, whatever protocol it came by.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
+
+use crate::salts::Salt;
 
 /// The identity of an event within its site: what deduplication compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +50,22 @@ impl EventId {
 /// that any two share an id is 3·10⁻⁴.
 pub fn visitor_id(site_id: &str, identity: &str) -> i64 {
     let hash = hash_parts(&[b"visitor", site_id.as_bytes(), identity.as_bytes()]);
+    let mut id = [0; 8];
+    id.copy_from_slice(&hash.as_bytes()[..8]);
+    i64::from_le_bytes(id)
+}
+
+/// The id, for one day, of a visitor of a site who has no id: by address and user agent, neither of which is stored.
+///
+/// - `salt`: the salt of the day. Once it is deleted, nobody can tell from whom an id was made.
+pub fn daily_visitor_id(site_id: &str, salt: &Salt, address: IpAddr, user_agent: &str) -> i64 {
+    let hash = hash_parts(&[
+        b"daily visitor",
+        salt,
+        site_id.as_bytes(),
+        address.to_string().as_bytes(),
+        user_agent.as_bytes(),
+    ]);
     let mut id = [0; 8];
     id.copy_from_slice(&hash.as_bytes()[..8]);
     i64::from_le_bytes(id)

@@ -82,45 +82,55 @@ impl Lane {
     pub async fn append(mut self, file: Bytes, now: DateTime<Utc>) -> Result<(Self, RawFile), AppendError> {
         let path =
             self.lake.path(&format!("{}/{}", Hour::containing(now).dir(), RawFile::name(self.id, self.next_seq)));
-        let started = Instant::now();
-        let deadline = started + self.settings.give_up_after;
-        let mut pause = self.settings.retry_pause;
-        loop {
-            let try_until = deadline.min(Instant::now() + self.settings.try_timeout);
-            let last = match timeout_at(try_until, self.put(&path, &file)).await {
-                Ok(Ok(())) => break,
-                Ok(Err(error)) => Some(error),
-                Err(_elapsed) => None,
-            };
-            if let Some(error) = &last {
-                tracing::warn!(%path, error = error as &dyn std::error::Error, "a put failed; trying again");
-            } else {
-                tracing::warn!(%path, "a put timed out; trying again");
-            }
-            if Instant::now() + pause >= deadline {
-                return Err(AppendError::Abandoned { path: path.to_string(), waited: started.elapsed(), source: last });
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(self.settings.retry_pause * 10);
-        }
+        put_until_confirmed(&self.lake, &path, &file, self.settings).await?;
         let written =
             RawFile { path, lane: self.id, seq: self.next_seq, size_bytes: file.len() as u64, modified_at: now };
         self.next_seq += 1;
         Ok((self, written))
     }
+}
 
-    async fn put(&self, path: &Path, file: &Bytes) -> object_store::Result<()> {
-        let store = self.lake.store();
-        match store.put_opts(path, file.clone().into(), PutOptions::from(PutMode::Create)).await {
-            Ok(_) => Ok(()),
-            // Only this lane writes this path, so this is our own earlier try, unless the store says it of
-            // a conflict in which nothing landed (S3's 409): look.
-            Err(error @ object_store::Error::AlreadyExists { .. }) => match store.head(path).await {
-                Ok(found) if found.size == file.len() as u64 => Ok(()),
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => Err(error),
-                Err(unreadable) => Err(unreadable),
-            },
-            Err(error) => Err(error),
+/// Creates an object whose path only the caller can write, and tries again until the store confirms it.
+pub(crate) async fn put_until_confirmed(
+    lake: &Lake,
+    path: &Path,
+    file: &Bytes,
+    settings: LaneSettings,
+) -> Result<(), AppendError> {
+    let started = Instant::now();
+    let deadline = started + settings.give_up_after;
+    let mut pause = settings.retry_pause;
+    loop {
+        let try_until = deadline.min(Instant::now() + settings.try_timeout);
+        let last = match timeout_at(try_until, put(lake, path, file)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => Some(error),
+            Err(_elapsed) => None,
+        };
+        if let Some(error) = &last {
+            tracing::warn!(%path, error = error as &dyn std::error::Error, "a put failed; trying again");
+        } else {
+            tracing::warn!(%path, "a put timed out; trying again");
         }
+        if Instant::now() + pause >= deadline {
+            return Err(AppendError::Abandoned { path: path.to_string(), waited: started.elapsed(), source: last });
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(settings.retry_pause * 10);
+    }
+}
+
+async fn put(lake: &Lake, path: &Path, file: &Bytes) -> object_store::Result<()> {
+    let store = lake.store();
+    match store.put_opts(path, file.clone().into(), PutOptions::from(PutMode::Create)).await {
+        Ok(_) => Ok(()),
+        // Only the caller writes this path, so this is our own earlier try, unless the store says it of
+        // a conflict in which nothing landed (S3's 409): look.
+        Err(error @ object_store::Error::AlreadyExists { .. }) => match store.head(path).await {
+            Ok(found) if found.size == file.len() as u64 => Ok(()),
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Err(error),
+            Err(unreadable) => Err(unreadable),
+        },
+        Err(error) => Err(error),
     }
 }

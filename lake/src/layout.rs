@@ -38,7 +38,12 @@ impl Hour {
     /// assert_eq!(hour.dir(), "raw/date=2026-03-01/hour=09");
     /// ```
     pub fn dir(self) -> String {
-        self.start.format("raw/date=%Y-%m-%d/hour=%H").to_string()
+        self.dir_in(RAW_DIR)
+    }
+
+    /// The directory of this hour below `parent`.
+    pub(crate) fn dir_in(self, parent: &str) -> String {
+        format!("{parent}/{}", self.start.format("date=%Y-%m-%d/hour=%H"))
     }
 }
 

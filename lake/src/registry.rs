@@ -4,6 +4,7 @@
 //! version counts. Two writers that race create the same version: one wins, the other reads and tries again.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, PutOptions};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::error::{LakeError, Result};
 use crate::store::Lake;
@@ -30,6 +32,41 @@ pub struct Site {
     /// For how many days its events are kept, by the date they happened; for ever if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+    /// How collectors treat what is sent to it.
+    #[serde(default)]
+    pub settings: SiteSettings,
+}
+
+/// How collectors treat what is sent to a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SiteSettings {
+    /// The names by which senders without a write key may choose this site: domains, or what their protocols call
+    /// website or app ids. Empty: every sender needs a key. A name belongs to one site.
+    pub domains: Vec<String>,
+    /// The origins whose pages may send, such as `https://shop.example`; any if empty.
+    pub origins: Vec<String>,
+    /// Whether visitors without an id of their own get one in a long-lived cookie. Needs `origins`.
+    pub cookie: bool,
+    /// Whether visitors without any id are told apart for a day, by a salted hash of address and user agent.
+    pub cookieless: bool,
+    /// Whether senders that ask not to be tracked (Global Privacy Control, Do Not Track) stay unidentified.
+    pub honor_opt_out: bool,
+    /// The events per second that each key may send; the collector's own limit if not given.
+    pub events_per_second_max: Option<NonZeroU32>,
+}
+
+impl Default for SiteSettings {
+    fn default() -> Self {
+        Self {
+            domains: vec![],
+            origins: vec![],
+            cookie: false,
+            cookieless: true,
+            honor_opt_out: false,
+            events_per_second_max: None,
+        }
+    }
 }
 
 /// A write key, as it is kept: enough to recognise it, not enough to use it.
@@ -57,8 +94,9 @@ pub struct IssuedKey {
 /// The sites at one moment, for looking keys up.
 #[derive(Clone, Debug, Default)]
 pub struct SiteDirectory {
-    sites: Vec<Site>,
-    by_hash: HashMap<String, Arc<str>>,
+    sites: Vec<Arc<Site>>,
+    by_hash: HashMap<String, Arc<Site>>,
+    by_domain: HashMap<String, Arc<Site>>,
 }
 
 /// All sites, as the document is stored.
@@ -67,27 +105,40 @@ struct SitesDocument {
     sites: Vec<Site>,
 }
 
+impl Site {
+    fn new(name: &str, created_at: DateTime<Utc>, keys: Vec<WriteKey>) -> Self {
+        Self { site_id: name.into(), created_at, keys, retention_days: None, settings: SiteSettings::default() }
+    }
+}
+
 impl SiteDirectory {
     fn new(sites: Vec<Site>) -> Self {
-        let by_hash = sites
-            .iter()
-            .flat_map(|site| {
-                site.keys
-                    .iter()
-                    .filter(|key| key.revoked_at.is_none())
-                    .map(|key| (key.hash.clone(), site.site_id.clone()))
-            })
-            .collect();
-        Self { sites, by_hash }
+        let mut directory = Self::default();
+        for site in sites {
+            let site = Arc::new(site);
+            for key in site.keys.iter().filter(|key| key.revoked_at.is_none()) {
+                directory.by_hash.insert(key.hash.clone(), site.clone());
+            }
+            for domain in &site.settings.domains {
+                directory.by_domain.insert(domain.clone(), site.clone());
+            }
+            directory.sites.push(site);
+        }
+        directory
     }
 
     /// The site that a write key writes to, unless it is unknown or revoked.
-    pub fn site_of_key(&self, write_key: &str) -> Option<Arc<str>> {
+    pub fn site_of_key(&self, write_key: &str) -> Option<Arc<Site>> {
         self.by_hash.get(&hash_key(write_key)).cloned()
     }
 
+    /// The site that takes events of a domain without a key, if one does. Case does not matter.
+    pub fn site_of_domain(&self, domain: &str) -> Option<Arc<Site>> {
+        self.by_domain.get(&domain.to_lowercase()).cloned()
+    }
+
     /// All sites, in the order they were added.
-    pub fn sites(&self) -> &[Site] {
+    pub fn sites(&self) -> &[Arc<Site>] {
         &self.sites
     }
 
@@ -116,7 +167,7 @@ impl Lake {
                 )));
             }
             let keys = vec![kept(&write_key, now)];
-            document.sites.push(Site { site_id: name.into(), created_at: now, keys, retention_days: None });
+            document.sites.push(Site::new(name, now, keys));
             Ok(())
         })
         .await?;
@@ -133,7 +184,7 @@ impl Lake {
             check_site_id(name)?;
             added = !document.sites.iter().any(|site| &*site.site_id == name);
             if added {
-                document.sites.push(Site { site_id: name.into(), created_at: now, keys: vec![], retention_days: None });
+                document.sites.push(Site::new(name, now, vec![]));
             }
             Ok(())
         })
@@ -151,6 +202,28 @@ impl Lake {
             Ok(())
         })
         .await
+    }
+
+    /// Changes how collectors treat a site. They follow within seconds.
+    ///
+    /// Fails with [`LakeError::Refused`] if the settings cannot be: see [`SiteSettings`].
+    pub async fn change_site(&self, site_id: &str, change: impl Fn(&mut SiteSettings)) -> Result<SiteSettings> {
+        let mut changed = SiteSettings::default();
+        self.update_document(SITES, |document: &mut SitesDocument| {
+            let settings = &mut find_site(document, site_id)?.settings;
+            change(settings);
+            normalize(settings)?;
+            changed = settings.clone();
+            let taken = |domain: &&String| {
+                document.sites.iter().any(|site| &*site.site_id != site_id && site.settings.domains.contains(domain))
+            };
+            match changed.domains.iter().find(taken) {
+                Some(domain) => Err(refused(format!("another site has the domain {domain} already"))),
+                None => Ok(()),
+            }
+        })
+        .await?;
+        Ok(changed)
     }
 
     /// Issues another key for a site.
@@ -291,6 +364,9 @@ fn kept(write_key: &str, now: DateTime<Utc>) -> WriteKey {
     }
 }
 
+/// Longer than any domain, and than the ids that other protocols have instead.
+const DOMAIN_BYTES_MAX: usize = 255;
+
 fn hash_key(write_key: &str) -> String {
     blake3::hash(write_key.as_bytes()).to_hex().to_string()
 }
@@ -322,6 +398,33 @@ fn check_site_id(name: &str) -> Result<()> {
     )))
 }
 
+/// Brings domains and origins into the form they are compared in, or says why they cannot be meant.
+fn normalize(settings: &mut SiteSettings) -> Result<()> {
+    for domain in &mut settings.domains {
+        *domain = domain.trim().to_lowercase();
+        let odd = |char: char| char.is_whitespace() || char.is_control() || char == '/' || char == ',';
+        if domain.is_empty() || domain.len() > DOMAIN_BYTES_MAX || domain.contains(odd) {
+            return Err(refused(format!("{domain:?} is no domain; write it as in shop.example, without https://")));
+        }
+    }
+    for origin in &mut settings.origins {
+        let url = Url::parse(origin.trim()).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+        *origin = url.map(|origin| origin.ascii_serialization()).ok_or_else(|| {
+            refused(format!("{origin:?} is no origin; write scheme and host, as in https://shop.example"))
+        })?;
+    }
+    for names in [&mut settings.domains, &mut settings.origins] {
+        names.sort();
+        names.dedup();
+    }
+    if settings.cookie && settings.origins.is_empty() {
+        return Err(refused(
+            "a cookie needs the origins whose pages may send it: set them too, as in https://shop.example".into(),
+        ));
+    }
+    Ok(())
+}
+
 fn refused(reason: String) -> LakeError {
     LakeError::Refused { reason }
 }
@@ -340,14 +443,51 @@ mod tests {
         let first = lake.add_site("shop", now).await.unwrap();
         let second = lake.add_key("shop", now).await.unwrap();
         let directory = lake.sites().await.unwrap();
-        assert_eq!(directory.site_of_key(&first.write_key).as_deref(), Some("shop"));
-        assert_eq!(directory.site_of_key(&second.write_key).as_deref(), Some("shop"));
-        assert_eq!(directory.site_of_key("dpw_guess"), None);
+        assert_eq!(site_of(&directory, &first.write_key), Some("shop"));
+        assert_eq!(site_of(&directory, &second.write_key), Some("shop"));
+        assert_eq!(site_of(&directory, "dpw_guess"), None);
 
         lake.revoke_key("shop", &first.write_key[..KEY_PREFIX_CHARS], now).await.unwrap();
         let directory = lake.sites().await.unwrap();
-        assert_eq!(directory.site_of_key(&first.write_key), None);
-        assert_eq!(directory.site_of_key(&second.write_key).as_deref(), Some("shop"));
+        assert_eq!(site_of(&directory, &first.write_key), None);
+        assert_eq!(site_of(&directory, &second.write_key), Some("shop"));
+    }
+
+    fn site_of<'a>(directory: &'a SiteDirectory, write_key: &str) -> Option<&'a str> {
+        let site_id = directory.site_of_key(write_key)?.site_id.clone();
+        directory.sites().iter().find(|site| site.site_id == site_id).map(|site| &*site.site_id)
+    }
+
+    #[tokio::test]
+    async fn a_domain_opens_the_one_site_that_has_it() {
+        let (lake, now) = (lake(), DateTime::UNIX_EPOCH);
+        for name in ["shop", "blog"] {
+            lake.add_site(name, now).await.unwrap();
+        }
+        lake.change_site("shop", |settings| settings.domains = vec![" Shop.Example ".into()]).await.unwrap();
+        let directory = lake.sites().await.unwrap();
+        assert_eq!(directory.site_of_domain("SHOP.example").map(|site| site.site_id.clone()).as_deref(), Some("shop"));
+        assert!(directory.site_of_domain("blog.example").is_none());
+        let taken = lake.change_site("blog", |settings| settings.domains = vec!["shop.example".into()]).await;
+        assert!(matches!(taken, Err(LakeError::Refused { .. })), "{taken:?}");
+    }
+
+    #[tokio::test]
+    async fn settings_that_cannot_be_meant_are_refused() {
+        let lake = lake();
+        lake.add_site("shop", DateTime::UNIX_EPOCH).await.unwrap();
+        let changes: [fn(&mut SiteSettings); 4] = [
+            |settings| settings.domains = vec!["https://shop.example".into()],
+            |settings| settings.domains = vec!["".into()],
+            |settings| settings.origins = vec!["shop.example".into()],
+            |settings| settings.cookie = true,
+        ];
+        for change in changes {
+            let refused = lake.change_site("shop", change).await;
+            assert!(matches!(refused, Err(LakeError::Refused { .. })), "{refused:?}");
+        }
+        let kept = lake.change_site("shop", |settings| settings.origins = vec!["https://Shop.example/a".into()]).await;
+        assert_eq!(kept.unwrap().origins, ["https://shop.example"]);
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::error::{LakeError, Result};
 use crate::layout::{RAW_DIR, RawFile};
+use crate::quarantine::QUARANTINE;
 use crate::store::Lake;
 use crate::table::Table;
 use crate::tables::{EVENTS, TableSpec};
@@ -31,12 +32,19 @@ pub struct VacuumSettings {
     pub replaced_grace: Duration,
     /// Table files that are in no version: longer than the longest publish or merge.
     pub orphan_grace: Duration,
+    /// Files of refused events.
+    pub quarantine_retention: Duration,
 }
 
 impl Default for VacuumSettings {
     fn default() -> Self {
         const HOUR: Duration = Duration::from_secs(3_600);
-        Self { raw_grace: HOUR, replaced_grace: 24 * HOUR, orphan_grace: 7 * 24 * HOUR }
+        Self {
+            raw_grace: HOUR,
+            replaced_grace: 24 * HOUR,
+            orphan_grace: 7 * 24 * HOUR,
+            quarantine_retention: 30 * 24 * HOUR,
+        }
     }
 }
 
@@ -47,7 +55,9 @@ pub struct Vacuumed {
     pub raw_files: usize,
     /// Table files that were replaced, or were never in a version.
     pub table_files: usize,
-    /// Bytes of both.
+    /// Files of refused events.
+    pub quarantine_files: usize,
+    /// Bytes of all of them.
     pub bytes: u64,
 }
 
@@ -84,6 +94,12 @@ impl Lake {
             done.table_files += table.table_files;
             done.bytes += table.bytes;
         }
+        let refused = self.list(QUARANTINE).await?.into_iter();
+        let old = refused.filter(|object| is_older(object.last_modified, now, settings.quarantine_retention));
+        let (files, bytes) = self.delete(old.map(|object| (object.location, object.size)).collect()).await?;
+        done.quarantine_files += files;
+        done.bytes += bytes;
+        self.delete_old_salts(now).await?;
         Ok(done)
     }
 
@@ -118,7 +134,7 @@ impl Lake {
         });
         self.delete(probes.map(|probe| (probe.location, 0)).collect()).await?;
         let (raw_files, bytes) = self.delete(old).await?;
-        Ok(Vacuumed { raw_files, table_files: 0, bytes })
+        Ok(Vacuumed { raw_files, bytes, ..Vacuumed::default() })
     }
 
     async fn vacuum_table(
@@ -154,7 +170,7 @@ impl Lake {
             })
             .collect();
         let (table_files, bytes) = self.delete(dead).await?;
-        Ok(Vacuumed { raw_files: 0, table_files, bytes })
+        Ok(Vacuumed { table_files, bytes, ..Vacuumed::default() })
     }
 
     /// Every object in a directory of the lake; none if it does not exist.
@@ -167,7 +183,7 @@ impl Lake {
     }
 
     /// Deletes objects; one that is gone already counts as nothing. Returns how many and their bytes.
-    async fn delete(&self, objects: Vec<(Path, u64)>) -> Result<(usize, u64)> {
+    pub(crate) async fn delete(&self, objects: Vec<(Path, u64)>) -> Result<(usize, u64)> {
         let (mut count, mut total_bytes) = (0, 0);
         let store = self.store();
         let mut deletions: Vec<BoxFuture<'_, _>> = Vec::new();

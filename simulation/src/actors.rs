@@ -268,7 +268,12 @@ pub(crate) async fn vacuum(setup: Arc<Setup>, crashes: Option<u64>) {
                 let grace = Duration::from_secs([0, 5, 60][rng.random_range(0..3)]);
                 // Longer than any commit takes here, with all its tries.
                 let orphan_grace = Duration::from_secs(1_000);
-                let settings = VacuumSettings { raw_grace: grace, replaced_grace: grace, orphan_grace };
+                let settings = VacuumSettings {
+                    raw_grace: grace,
+                    replaced_grace: grace,
+                    orphan_grace,
+                    ..VacuumSettings::default()
+                };
                 let done = lake.vacuum(&[&EVENTS], settings).await;
                 setup.world.note(|| format!("vacuum: {done:?}"));
                 if let Ok(done) = done {

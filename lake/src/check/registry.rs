@@ -7,6 +7,7 @@ use object_store::path::Path;
 use super::{Checked, Finding, relative};
 use crate::error::Result;
 use crate::registry::{check_document, version_of};
+use crate::salts::SALTS_DIR;
 use crate::store::Lake;
 
 impl Lake {
@@ -14,7 +15,12 @@ impl Lake {
     pub(super) async fn check_registry(&self, checked: &mut Checked) -> Result<()> {
         let root = self.path("registry");
         let mut documents: BTreeMap<String, BTreeMap<u64, Path>> = BTreeMap::new();
+        let salts = self.path(SALTS_DIR);
         for object in self.list("registry").await? {
+            // No versions, and deleted day by day.
+            if object.location.prefix_matches(&salts) {
+                continue;
+            }
             let name = relative(&root, &object.location);
             let version = version_of(&object.location);
             match (name.rsplit_once('/'), version) {
