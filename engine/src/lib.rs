@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod params;
 mod pending;
+mod quarantine;
 mod session;
 
 pub use error::{EngineError, Result};

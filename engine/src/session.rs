@@ -18,12 +18,13 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, col, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use lake::{EVENTS, Lake, LakeError, REPORTS, Snapshot, TableSnapshot, TableSpec};
+use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSnapshot, TableSpec};
 
 use crate::error::{EngineError, Result};
 use crate::files::{FilesTable, partitioned};
 use crate::params::Param;
 use crate::pending::{PendingEvents, union};
+use crate::quarantine::QuarantineTable;
 
 /// Tries of a query whose files vanish under it, each on a new snapshot.
 const SNAPSHOT_TRIES: usize = 3;
@@ -220,7 +221,8 @@ impl View {
         &self.snapshot
     }
 
-    /// A session with the tables `events` and `reports`, as far as `scope` goes.
+    /// A session with the tables `events`, `reports` and `quarantine`, as far as `scope` goes. The quarantine is no part
+    /// of the moment: it is read as it is when a query reads it.
     pub fn session(&self, scope: &Scope) -> Result<Session> {
         let (engine, context) = (&self.engine, self.engine.context());
         let published = engine.table_of(&EVENTS, &self.snapshot.events.files);
@@ -229,7 +231,14 @@ impl View {
             events = union(events, self.pending.plan(&context, &engine.places)?)?;
         }
         let reports = context.read_table(Arc::new(engine.table_of(&REPORTS, &self.reports.files)))?;
-        for (name, plan) in [(EVENTS.name, events), (REPORTS.name, reports.into_unoptimized_plan())] {
+        let quarantine = QuarantineTable::new(engine.lake.clone(), engine.places.store.clone());
+        let quarantine = context.read_table(Arc::new(quarantine))?;
+        let tables = [
+            (EVENTS.name, events),
+            (REPORTS.name, reports.into_unoptimized_plan()),
+            (QUARANTINE, quarantine.into_unoptimized_plan()),
+        ];
+        for (name, plan) in tables {
             let plan = match scope {
                 Scope::Lake => plan,
                 Scope::Site(site) => {

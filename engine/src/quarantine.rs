@@ -1,0 +1,52 @@
+//! The table `quarantine`: refused events, as the files that lie there when a query reads them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use lake::{Lake, quarantine_schema};
+
+use crate::files::{FilesTable, unchanging};
+
+/// See the module. Listed when it is read, so that queries which do not ask for it pay nothing.
+#[derive(Debug)]
+pub(crate) struct QuarantineTable {
+    lake: Lake,
+    store: ObjectStoreUrl,
+}
+
+impl QuarantineTable {
+    pub(crate) fn new(lake: Lake, store: ObjectStoreUrl) -> Self {
+        Self { lake, store }
+    }
+}
+
+#[async_trait]
+impl TableProvider for QuarantineTable {
+    fn schema(&self) -> SchemaRef {
+        quarantine_schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.lake.quarantine_files().await.map_err(|error| DataFusionError::External(error.into()))?;
+        let files = files.into_iter().map(|file| unchanging(file.path, file.size_bytes)).collect();
+        let table = FilesTable::new(self.store.clone(), quarantine_schema(), vec![], files, &[]);
+        table.scan(state, projection, filters, limit).await
+    }
+}
