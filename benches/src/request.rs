@@ -125,8 +125,8 @@ fn write_decimal(digits: &mut [u8], mut number: u64) {
 mod tests {
     use std::collections::HashSet;
 
-    use collector::Window;
     use collector::protocol::{Context, native};
+    use collector::{Client, Window};
 
     use super::*;
 
@@ -143,8 +143,8 @@ mod tests {
                 let context = Context {
                     site_id: "s".into(),
                     received_at_us: now.timestamp_micros(),
-                    user_agent: None,
                     window: Window::Live,
+                    client: Client::default(),
                 };
                 let parsed = native::parse(body.as_bytes(), &context, 10).unwrap();
                 assert_eq!((parsed.events.len(), parsed.rejected), (10, vec![]));

@@ -14,7 +14,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use chrono::Utc;
 use collector::protocol::{self, native};
-use collector::{Collector, Settings, Window};
+use collector::{Client, Collector, Settings, Window};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -43,7 +43,7 @@ pub(crate) async fn collector(flags: &CollectorFlags) -> anyhow::Result<()> {
     record_metrics()?;
     let lake = Lake::open(&flags.lake.to_string_lossy(), [])?;
     let listener = listen().await?;
-    let collector = Collector::start(lake, &flags.collector, Arc::new(Utc::now)).await;
+    let collector = Collector::start(lake, &flags.collector, Arc::new(Utc::now)).await?;
     collector.serve(listener, end_of_input()).await;
     Ok(())
 }
@@ -101,8 +101,8 @@ fn parse(
     received_at_us: i64,
 ) -> Result<protocol::Parsed, collector::IngestError> {
     let user_agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    let context =
-        protocol::Context { site_id, received_at_us, user_agent: user_agent.map(str::to_owned), window: Window::Live };
+    let client = Client { user_agent: user_agent.map(str::to_owned), ..Client::default() };
+    let context = protocol::Context { site_id, received_at_us, window: Window::Live, client };
     native::parse(body, &context, Settings::default().batch_events_max)
 }
 

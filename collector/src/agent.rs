@@ -16,6 +16,7 @@ pub(crate) struct Agent {
     os_version: Option<String>,
     device: Option<String>,
     is_bot: bool,
+    is_library: bool,
 }
 
 /// Longer ones are not looked at: no browser sends them, and remembering them would cost memory.
@@ -39,6 +40,11 @@ pub(crate) fn fill(event: &mut Event, user_agent: &str) {
     event.is_bot = agent.is_bot;
 }
 
+/// Whether a user agent is that of a library which servers send events with, and not a visitor's.
+pub(crate) fn is_library(user_agent: &str) -> bool {
+    read(user_agent).is_library
+}
+
 fn read(user_agent: &str) -> Arc<Agent> {
     if user_agent.len() > USER_AGENT_BYTES_MAX {
         return Arc::default();
@@ -57,10 +63,12 @@ fn read(user_agent: &str) -> Arc<Agent> {
 }
 
 fn parse(user_agent: &str) -> Agent {
-    let Some(found) = Parser::new().parse(user_agent) else { return Agent::default() };
+    // What is no known browser and does not look like one is a program of somebody's.
+    let unknown = || Agent { is_library: !user_agent.starts_with("Mozilla/"), ..Agent::default() };
+    let Some(found) = Parser::new().parse(user_agent) else { return unknown() };
     // "misc" are the libraries that servers send events with: neither a browser nor a robot.
     if found.category == "misc" {
-        return Agent::default();
+        return unknown();
     }
     let device = device(&found, user_agent);
     Agent {
@@ -69,6 +77,7 @@ fn parse(user_agent: &str) -> Agent {
         os: known(found.os),
         os_version: known(&found.os_version),
         is_bot: device == Some("bot"),
+        is_library: false,
         device: device.map(str::to_owned),
     }
 }

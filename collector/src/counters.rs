@@ -13,6 +13,8 @@ const ACCEPTED: &str = "collector_events_accepted_total";
 const REJECTED: &str = "collector_events_rejected_total";
 const DEDUPLICATED: &str = "collector_events_deduplicated_total";
 const DURABLE: &str = "collector_events_durable_total";
+const QUARANTINED: &str = "collector_events_quarantined_total";
+const NOT_QUARANTINED: &str = "collector_events_not_quarantined_total";
 const FILES_PUT: &str = "collector_files_put_total";
 const BYTES_PUT: &str = "collector_bytes_put_total";
 const ACK_SECONDS: &str = "collector_ack_seconds";
@@ -30,6 +32,11 @@ pub(crate) fn describe() {
     describe_counter!(REJECTED, "Events refused, by reason");
     describe_counter!(DEDUPLICATED, "Events acknowledged because the same file has a copy of them");
     describe_counter!(DURABLE, "Events written");
+    describe_counter!(QUARANTINED, "Refused events kept in quarantine");
+    describe_counter!(
+        NOT_QUARANTINED,
+        "Refused events beyond what a site may keep an hour, or that could not be written"
+    );
     describe_counter!(FILES_PUT, "Files written");
     describe_counter!(BYTES_PUT, "Bytes of the files written");
     describe_histogram!(ACK_SECONDS, "From an event's entry into a batch to its acknowledgement");
@@ -40,10 +47,20 @@ pub(crate) fn describe() {
 
 /// Counts events that were refused.
 ///
-/// - `reason`: `invalid`, `unauthorized`, `timeout`, `too_large` or `unavailable`.
+/// - `reason`: see [`IngestError::label`](crate::error::IngestError::label).
 pub(crate) fn rejected(reason: &'static str, events: usize) {
     counter!(RECEIVED).increment(events as u64);
     counter!(REJECTED, "reason" => reason).increment(events as u64);
+}
+
+/// Counts refused events that were kept.
+pub(crate) fn quarantined(events: usize) {
+    counter!(QUARANTINED).increment(events as u64);
+}
+
+/// Counts refused events that were not kept.
+pub(crate) fn not_quarantined(events: usize) {
+    counter!(NOT_QUARANTINED).increment(events as u64);
 }
 
 /// Counts a file that was confirmed, with its events.

@@ -1,14 +1,16 @@
-//! Which write key belongs to which site: the registry's sites, kept fresh.
+//! Which write key and which domain belong to which site: the registry's sites and salts, kept fresh.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lake::{Lake, SiteDirectory};
+use chrono::{DateTime, NaiveDate, Utc};
+use lake::{Lake, Salt, Site, SiteDirectory, salt_dates};
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::Clock;
 use crate::error::IngestError;
 use crate::keys;
 
@@ -28,6 +30,7 @@ pub(crate) struct Directory {
 
 struct Known {
     lake: Lake,
+    clock: Clock,
     state: RwLock<State>,
 }
 
@@ -35,20 +38,25 @@ struct State {
     sites: Arc<SiteDirectory>,
     /// Whether the last reading worked. If not, an unknown key may be one we have not heard of.
     fresh: bool,
+    /// Salts of today, and of tomorrow shortly before it begins.
+    salts: Vec<(NaiveDate, Salt)>,
 }
 
 impl Directory {
     /// Reads the sites, and again every `refresh`. A store that cannot be reached is no error: the sites
     /// last known stay, and until some are known no key can be verified.
-    pub(crate) async fn start(lake: Lake, refresh: Duration) -> Self {
-        let known = Arc::new(Known { lake, state: RwLock::new(State { sites: Arc::default(), fresh: true }) });
+    pub(crate) async fn start(lake: Lake, refresh: Duration, clock: Clock) -> Self {
+        let state = State { sites: Arc::default(), fresh: true, salts: vec![] };
+        let known = Arc::new(Known { lake, clock, state: RwLock::new(state) });
         known.refresh().await;
+        known.refresh_salts().await;
         let refreshing = tokio::spawn({
             let known = known.clone();
             async move {
                 loop {
                     sleep(refresh).await;
                     known.refresh().await;
+                    known.refresh_salts().await;
                 }
             }
         });
@@ -59,15 +67,55 @@ impl Directory {
     ///
     /// Fails with [`IngestError::Unauthorized`] if there is no such key, with
     /// [`IngestError::KeysUnavailable`] if the store cannot say.
-    pub(crate) async fn site_of_key(&self, write_key: &str) -> Result<Arc<str>, IngestError> {
-        if let Some(site_id) = self.known.site_of_key(write_key) {
-            return Ok(site_id);
+    pub(crate) async fn site_of_key(&self, write_key: &str) -> Result<Arc<Site>, IngestError> {
+        self.find(|sites| sites.site_of_key(write_key)).await?.ok_or_else(|| IngestError::Unauthorized {
+            reason: format!("the write key is unknown or revoked; send a valid one as {}", keys::WAYS),
+        })
+    }
+
+    /// The site that takes events of a domain without a key.
+    ///
+    /// Fails with [`IngestError::Invalid`] if none does, with [`IngestError::KeysUnavailable`] if the store cannot say.
+    pub(crate) async fn site_of_domain(&self, domain: &str) -> Result<Arc<Site>, IngestError> {
+        self.find(|sites| sites.site_of_domain(domain)).await?.ok_or_else(|| {
+            IngestError::invalid(format!(
+                "no site takes events of {domain:?} without a write key; `dewpond site set NAME --domain {domain}` allows it"
+            ))
+        })
+    }
+
+    /// The site of a domain, as far as we know it already.
+    pub(crate) fn known_site(&self, domain: &str) -> Option<Arc<Site>> {
+        self.known.state.read().sites.site_of_domain(domain)
+    }
+
+    /// Whether pages of an origin send the cookie of some site.
+    pub(crate) fn has_cookie_origin(&self, origin: &str) -> bool {
+        let sites = self.known.state.read().sites.clone();
+        sites
+            .sites()
+            .iter()
+            .any(|site| site.settings.cookie && site.settings.origins.iter().any(|known| known == origin))
+    }
+
+    /// The salt of the date of `at`, unless the store has not given it yet.
+    pub(crate) fn salt_at(&self, at: DateTime<Utc>) -> Option<Salt> {
+        let date = at.date_naive();
+        self.known.state.read().salts.iter().find(|(of, _)| *of == date).map(|(_, salt)| *salt)
+    }
+
+    /// Finds a site, by a new reading if it is not known. None only if we are sure: to be refused for good makes most
+    /// senders throw their events away.
+    async fn find(&self, find: impl Fn(&SiteDirectory) -> Option<Arc<Site>>) -> Result<Option<Arc<Site>>, IngestError> {
+        let known = || find(&self.known.state.read().sites.clone());
+        if let Some(site) = known() {
+            return Ok(Some(site));
         }
         {
             // Under the lock, so that many requests with a new key make one reading.
             let mut extra_refresh_at = self.extra_refresh_at.lock().await;
-            if let Some(site_id) = self.known.site_of_key(write_key) {
-                return Ok(site_id);
+            if let Some(site) = known() {
+                return Ok(Some(site));
             }
             if extra_refresh_at.is_none_or(|at| at.elapsed() >= EXTRA_REFRESH_PAUSE) {
                 // Before, in case this request is dropped meanwhile; and after, so that those who waited for a
@@ -77,27 +125,19 @@ impl Directory {
                 *extra_refresh_at = Some(Instant::now());
             }
         }
-        match self.known.site_of_key(write_key) {
-            Some(site_id) => Ok(site_id),
-            // A 401 makes most senders throw their events away: say it only if we are sure.
+        match known() {
             None if !self.known.state.read().fresh => Err(IngestError::KeysUnavailable),
-            None => Err(IngestError::Unauthorized {
-                reason: format!("the write key is unknown or revoked; send a valid one as {}", keys::WAYS),
-            }),
+            found => Ok(found),
         }
     }
 }
 
 impl Known {
-    fn site_of_key(&self, write_key: &str) -> Option<Arc<str>> {
-        let sites = self.state.read().sites.clone();
-        sites.site_of_key(write_key)
-    }
-
     async fn refresh(&self) {
         let why = match timeout(REFRESH_TIMEOUT, self.lake.sites()).await {
             Ok(Ok(sites)) => {
-                *self.state.write() = State { sites: Arc::new(sites), fresh: true };
+                let mut state = self.state.write();
+                (state.sites, state.fresh) = (Arc::new(sites), true);
                 return;
             }
             Ok(Err(error)) => anyhow::Error::from(error),
@@ -108,6 +148,31 @@ impl Known {
             tracing::warn!(
                 error = &*why as &dyn std::error::Error,
                 "could not read the sites; known write keys stay valid"
+            );
+        }
+    }
+
+    /// Reads the salts that are needed now and are not known yet.
+    async fn refresh_salts(&self) {
+        for date in salt_dates((self.clock)()) {
+            if self.state.read().salts.iter().any(|(known, _)| *known == date) {
+                continue;
+            }
+            let why = match timeout(REFRESH_TIMEOUT, self.lake.salt_of(date)).await {
+                Ok(Ok(salt)) => {
+                    let mut state = self.state.write();
+                    // The older ones are for nothing any more, and knowing them is a risk.
+                    state.salts.retain(|(known, _)| known.succ_opt() >= Some(date));
+                    state.salts.push((date, salt));
+                    continue;
+                }
+                Ok(Err(error)) => anyhow::Error::from(error),
+                Err(elapsed) => anyhow::Error::from(elapsed),
+            };
+            tracing::warn!(
+                %date,
+                error = &*why as &dyn std::error::Error,
+                "could not read the salt of a day; visitors without an id stay unidentified meanwhile"
             );
         }
     }

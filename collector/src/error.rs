@@ -9,6 +9,23 @@ pub struct Rejection {
     pub index: usize,
     /// What is wrong with it, in words for the sender.
     pub reason: String,
+    /// The event as it was sent, cut off if it is long. The sender has it; the quarantine keeps it.
+    #[serde(skip)]
+    pub event: Box<str>,
+}
+
+/// What is kept of an event that was refused.
+const REFUSED_BYTES_MAX: usize = 8 * 1024;
+
+impl Rejection {
+    /// The refusal of `event`, which is the text of the item as it was sent.
+    pub(crate) fn new(index: usize, reason: String, event: &str) -> Self {
+        let mut end = event.len().min(REFUSED_BYTES_MAX);
+        while !event.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self { index, reason, event: event[..end].into() }
+    }
 }
 
 /// Why a request's events were not taken.
@@ -31,6 +48,22 @@ pub enum IngestError {
     Unauthorized {
         /// What was wrong with the key, and how to send one.
         reason: String,
+    },
+
+    /// It may not come from there. Send it from a page that the site allows.
+    #[error("{reason}")]
+    Forbidden {
+        /// What is not allowed, and who can allow it.
+        reason: String,
+    },
+
+    /// It is too often. Send it again after the pause.
+    #[error("{reason}; send it again in {retry_after_s} s")]
+    TooOften {
+        /// Whose limit was passed.
+        reason: String,
+        /// How long to wait, in seconds.
+        retry_after_s: u64,
     },
 
     /// The body did not arrive in time. Send it again, over a better line or in smaller pieces.
@@ -69,6 +102,19 @@ pub enum IngestError {
 }
 
 impl IngestError {
+    /// Its label in the count of rejected events.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Invalid { .. } => "invalid",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Forbidden { .. } => "forbidden",
+            Self::TooOften { .. } => "rate",
+            Self::Slow { .. } => "timeout",
+            Self::TooLarge { .. } => "too_large",
+            Self::Full { .. } | Self::NotDurable | Self::KeysUnavailable | Self::Closing => "unavailable",
+        }
+    }
+
     /// An error of the whole body.
     pub(crate) fn invalid(reason: impl Into<String>) -> Self {
         Self::Invalid { reason: reason.into(), rejected: vec![] }

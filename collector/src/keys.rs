@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use url::form_urlencoded;
 
 /// The ways to send a write key, for senders that did not.
@@ -16,11 +18,19 @@ pub(crate) fn of_request(parts: &Parts) -> Option<Cow<'_, str>> {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
+    let basic = || {
+        let (scheme, pair) = header(AUTHORIZATION.as_str())?.split_once(' ')?;
+        let pair = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(pair.trim()).ok()).flatten()?;
+        let pair = String::from_utf8(pair).ok()?;
+        // The key is the user's name, and there is no password.
+        Some(Cow::Owned(pair.split_once(':').map_or(&*pair, |(user, _)| user).to_owned()))
+    };
     let query = || {
         let query = parts.uri.query()?.as_bytes();
         form_urlencoded::parse(query).find(|(name, _)| name == "key").map(|(_, key)| key)
     };
-    bearer.or_else(|| header("x-api-key")).map(Cow::Borrowed).or_else(query).filter(|key| !key.is_empty())
+    let plain = bearer.or_else(|| header("x-api-key")).map(Cow::Borrowed);
+    plain.or_else(basic).or_else(query).filter(|key| !key.is_empty())
 }
 
 #[cfg(test)]
@@ -35,14 +45,16 @@ mod tests {
         check("/", &[("Authorization", "bearer  k ")], Some("k"));
         check("/", &[("x-api-key", "k")], Some("k"));
         check("/?a=b&key=k%2B1", &[], Some("k+1"));
+        check("/", &[("authorization", "Basic a2V5Og==")], Some("key"));
+        check("/", &[("authorization", "Basic a2V5Og=="), ("x-api-key", "k")], Some("k"));
     }
 
     #[test]
     fn other_credentials_are_no_key() {
         check("/", &[], None);
         check("/?key=", &[], None);
-        check("/", &[("authorization", "Basic a2V5Og==")], None);
-        check("/", &[("authorization", "Basic a2V5Og=="), ("x-api-key", "k")], Some("k"));
+        check("/", &[("authorization", "Basic !")], None);
+        check("/", &[("authorization", "Digest a2V5Og==")], None);
     }
 
     #[track_caller]

@@ -12,16 +12,26 @@ mod batch;
 mod batcher;
 mod body;
 mod budget;
+mod channel;
+mod client;
+mod cookie;
 mod counters;
 mod directory;
+mod door;
 mod error;
 mod event_time;
+mod geography;
 mod http;
 mod inflate;
 mod keys;
 mod money;
+mod openapi;
 mod page;
+mod pages;
+mod peer;
 pub mod protocol;
+mod quarantine;
+mod rate;
 mod server;
 mod settings;
 
@@ -35,9 +45,16 @@ use tokio::net::TcpListener;
 
 pub use batch::Accepted;
 pub use batcher::Batcher;
+pub use client::Client;
 pub use error::{IngestError, Rejection};
 pub use event_time::{Window, occurred_at_us};
+pub use geography::Geography;
 pub use settings::Settings;
+
+use directory::Directory;
+use door::Door;
+use geography::GeographyFile;
+use quarantine::Quarantine;
 
 /// What tells the time of arrival.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -54,12 +71,20 @@ impl Collector {
     /// [`router`](Self::router).
     ///
     /// A store that cannot be reached is no error here: requests are refused until it can.
-    pub async fn start(lake: Lake, settings: &Settings, clock: Clock) -> Self {
+    ///
+    /// Fails if a file that the settings name cannot be read.
+    pub async fn start(lake: Lake, settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
         counters::describe();
+        let geography = match &settings.geoip {
+            Some(path) => Some(GeographyFile::watch(path.clone(), settings.directory_refresh)?),
+            None => None,
+        };
         let batcher = Batcher::start(&lake, settings, clock.clone());
-        let directory = directory::Directory::start(lake, settings.directory_refresh).await;
-        let door = http::Door::new(batcher.clone(), directory, clock, settings);
-        Self { batcher, router: http::router(Arc::new(door)), connections_max: settings.connections_max.get() }
+        let quarantine = Quarantine::start(lake.clone(), clock.clone(), settings);
+        let directory = Directory::start(lake, settings.directory_refresh, clock.clone()).await;
+        let door = Door::new(directory, batcher.clone(), quarantine, geography, clock, settings);
+        let connections_max = settings.connections_max.get();
+        Ok(Self { batcher, router: http::router(Arc::new(door)), connections_max })
     }
 
     /// The routes, for tests and for servers of your own.

@@ -8,14 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use crate::peer::Peer;
 
 /// A connection may take this long to send the headers of a request, or to lie idle between two. Longer than
 /// load balancers keep theirs (60 s as a rule), so that they close first: the other way round, a request may
@@ -45,12 +49,12 @@ pub(crate) async fn serve(
     let slots = Arc::new(Semaphore::new(connections_max));
     let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
     loop {
-        let (stream, slot) = tokio::select! {
+        let (stream, peer, slot) = tokio::select! {
             biased;
             () = &mut shutdown => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        connections.spawn(connection(stream, router.clone(), drain.clone(), cut.clone(), slot));
+        connections.spawn(connection(stream, peer, router.clone(), drain.clone(), cut.clone(), slot));
     }
     // Before draining, so that a load balancer notices and sends nothing more here.
     drop(listener);
@@ -63,14 +67,14 @@ pub(crate) async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, Peer, OwnedSemaphorePermit) {
     let slot = slots.clone().acquire_owned().await.expect("nobody closes this semaphore");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are small: waiting to fill a packet only delays them.
                 let _ = stream.set_nodelay(true);
-                return (stream, slot);
+                return (stream, Peer(peer.ip()), slot);
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "could not accept a connection");
@@ -82,17 +86,22 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
 
 async fn connection(
     stream: TcpStream,
+    peer: Peer,
     router: Router,
     drain: CancellationToken,
     cut: CancellationToken,
     _slot: OwnedSemaphorePermit,
 ) {
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.clone().call(request)
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS_WITHIN)
             .max_buf_size(BUFFER_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(stream), service)
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -1,8 +1,11 @@
 //! Settings of the collector: numbers an operator may change.
 
-use std::num::NonZeroUsize;
+use std::net::IpAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 /// Settings of the collector.
@@ -61,6 +64,51 @@ pub struct Settings {
     /// The most open connections. Further ones wait until one is closed.
     #[arg(long, env = "DEWPOND_COLLECTOR_CONNECTIONS_MAX", default_value_t = Self::default().connections_max)]
     pub connections_max: NonZeroUsize,
+
+    /// The most events a second that each write key may send to this collector; a site's own limit comes first.
+    /// What is not used is saved for 10 seconds. No limit if not given.
+    #[arg(long, env = "DEWPOND_COLLECTOR_KEY_EVENTS_PER_SECOND_MAX", value_name = "N")]
+    pub key_events_per_second_max: Option<NonZeroU32>,
+
+    /// The most requests a second that each client address may make to this collector. Behind a load balancer, name
+    /// it in --trusted-proxies, or all clients are one. No limit if not given.
+    #[arg(long, env = "DEWPOND_COLLECTOR_IP_REQUESTS_PER_SECOND_MAX", value_name = "N")]
+    pub ip_requests_per_second_max: Option<NonZeroU32>,
+
+    /// Networks whose `X-Forwarded-For` is believed, such as 10.0.0.0/8,127.0.0.1/32: load balancers.
+    #[arg(long, env = "DEWPOND_COLLECTOR_TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network, value_name = "NETWORK")]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// A file in the MaxMind format (.mmdb) that tells country, region and city of an address. Read again when it
+    /// changes. Addresses are not stored.
+    #[arg(long, env = "DEWPOND_COLLECTOR_GEOIP", value_name = "FILE")]
+    pub geoip: Option<PathBuf>,
+
+    /// Refused events that are kept in quarantine, for each site and hour.
+    #[arg(long, env = "DEWPOND_COLLECTOR_QUARANTINE_EVENTS_PER_HOUR_MAX", default_value_t = Self::default().quarantine_events_per_hour_max)]
+    pub quarantine_events_per_hour_max: u32,
+
+    /// Serve the tracker under this name too, such as hello.js: blockers know the usual ones.
+    #[arg(long, env = "DEWPOND_COLLECTOR_TRACKER_NAME", value_parser = parse_script_name, value_name = "NAME")]
+    pub tracker_name: Option<String>,
+
+    /// Serve the demo site under /demo/.
+    #[arg(long, env = "DEWPOND_COLLECTOR_DEMO_SITE")]
+    pub demo_site: bool,
+}
+
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "a network is an address with a length, such as 10.0.0.0/8".into())
+}
+
+fn parse_script_name(text: &str) -> Result<String, String> {
+    let name = text.trim_start_matches('/');
+    let fits = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+    match name.ends_with(".js") && name.chars().all(fits) {
+        true => Ok(name.to_owned()),
+        false => Err("a script's name has letters, digits, '.', '_' and '-', and ends in .js".into()),
+    }
 }
 
 impl Default for Settings {
@@ -79,6 +127,13 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(30),
             directory_refresh: Duration::from_secs(5),
             connections_max: NonZeroUsize::new(10_000).expect("ten thousand is not zero"),
+            key_events_per_second_max: None,
+            ip_requests_per_second_max: None,
+            trusted_proxies: vec![],
+            geoip: None,
+            quarantine_events_per_hour_max: 1_000,
+            tracker_name: None,
+            demo_site: false,
         }
     }
 }
@@ -111,6 +166,12 @@ mod tests {
         assert_eq!(wait(&[], "memory:///"), 25);
         assert_eq!(wait(&[], "s3://bucket/"), 250);
         assert_eq!(wait(&["--flush-after", "2s"], "s3://bucket/"), 2_000);
+    }
+
+    #[test]
+    fn a_network_may_be_one_address() {
+        let found = check(&["--trusted-proxies", "10.0.0.0/8,127.0.0.1"]).trusted_proxies;
+        assert_eq!(found.iter().map(IpNet::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "127.0.0.1/32"]);
     }
 
     #[track_caller]

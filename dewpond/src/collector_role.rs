@@ -31,7 +31,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     // The admin port stays up until the last event is written, so that it can be watched.
     let watched = tokio_util::sync::CancellationToken::new();
     admin::start(&flags.admin, &lake, watched.clone()).await?;
-    let collector = Collector::start(lake.clone(), &flags.collector, clock()).await;
+    let collector = Collector::start(lake.clone(), &flags.collector, clock()).await?;
     tracing::info!(listen = %listener.local_addr()?, lake = %lake.url(), "collector is up");
     collector.serve(listener, shutdown.cancelled_owned()).await;
     watched.cancel();

@@ -10,8 +10,8 @@ use anyhow::{Context as _, bail};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use chrono::Utc;
-use collector::Window;
 use collector::protocol::{Context, native};
+use collector::{Client, Window};
 use indicatif::{ProgressBar, ProgressStyle};
 use lake::{EventId, Lake, Lane, LaneId, LaneSettings, RawBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -126,8 +126,8 @@ impl Import {
         let context = Context {
             site_id: site.into(),
             received_at_us: Utc::now().timestamp_micros(),
-            user_agent: None,
             window: Window::History,
+            client: Client::default(),
         };
         let lane = Some(Lane::start(lake.clone(), LaneId(Uuid::now_v7()), LaneSettings::default()));
         Self { lake, lane, context, batch: RawBatch::default(), seen: HashMap::new(), done: Imported::default() }

@@ -1,8 +1,10 @@
 //! Sites and their write keys.
 
+use std::num::NonZeroU32;
+
 use chrono::Utc;
 use clap::Subcommand;
-use lake::{IssuedKey, Lake};
+use lake::{IssuedKey, Lake, SiteSettings};
 use serde_json::json;
 
 use crate::lake_flags::LakeFlags;
@@ -35,7 +37,9 @@ enum Command {
         /// For how long events are kept by the date they happened, in whole days such as `400d`; `forever` keeps
         /// all. The compactor removes what is older; reports stay in their history.
         #[arg(long, value_name = "TIME", value_parser = parse_retention)]
-        retention: Retention,
+        retention: Option<Retention>,
+        #[command(flatten)]
+        settings: SettingsFlags,
         #[command(flatten)]
         output: Output,
     },
@@ -64,6 +68,82 @@ enum KeyCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+/// How collectors treat what is sent to a site. They follow within seconds.
+#[derive(clap::Args, Debug)]
+struct SettingsFlags {
+    /// Take events without a write key from senders that name one of these: a domain such as shop.example, or what
+    /// other protocols call a website id or an app id. Replaces the list; `none` empties it.
+    #[arg(long = "domain", value_name = "NAME", value_delimiter = ',')]
+    domains: Option<Vec<String>>,
+
+    /// Take events from pages of these origins alone, such as https://shop.example. Replaces the list; `any` empties it.
+    #[arg(long = "origin", value_name = "ORIGIN", value_delimiter = ',')]
+    origins: Option<Vec<String>>,
+
+    /// Give visitors without an id one in a first-party cookie that lasts 395 days. Needs --origin.
+    #[arg(long, value_name = "on|off", value_parser = parse_switch)]
+    cookie: Option<bool>,
+
+    /// Tell visitors without any id apart for a day, by a salted hash of address and user agent. On from the start.
+    #[arg(long, value_name = "on|off", value_parser = parse_switch)]
+    cookieless: Option<bool>,
+
+    /// Keep no id of visitors whose browsers ask not to be tracked (Global Privacy Control, Do Not Track).
+    #[arg(long, value_name = "on|off", value_parser = parse_switch)]
+    honor_opt_out: Option<bool>,
+
+    /// The most events a second that each key may send to each collector; `none` leaves it to the collector's flag.
+    #[arg(long, value_name = "N", value_parser = parse_rate)]
+    events_per_second_max: Option<Rate>,
+}
+
+/// Events a second; none for what the collector says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rate(Option<NonZeroU32>);
+
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    match text {
+        "none" => Ok(Rate(None)),
+        _ => text.parse().map(|rate| Rate(Some(rate))).map_err(|_| "a number of events a second, or none".into()),
+    }
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off".into()),
+    }
+}
+
+impl SettingsFlags {
+    fn is_empty(&self) -> bool {
+        let Self { domains, origins, cookie, cookieless, honor_opt_out, events_per_second_max } = self;
+        domains.is_none()
+            && origins.is_none()
+            && cookie.is_none()
+            && cookieless.is_none()
+            && honor_opt_out.is_none()
+            && events_per_second_max.is_none()
+    }
+
+    fn apply(&self, settings: &mut SiteSettings) {
+        let list = |flag: &Option<Vec<String>>, nothing: &str, setting: &mut Vec<String>| {
+            if let Some(names) = flag {
+                *setting = names.iter().filter(|name| *name != nothing).cloned().collect();
+            }
+        };
+        list(&self.domains, "none", &mut settings.domains);
+        list(&self.origins, "any", &mut settings.origins);
+        settings.cookie = self.cookie.unwrap_or(settings.cookie);
+        settings.cookieless = self.cookieless.unwrap_or(settings.cookieless);
+        settings.honor_opt_out = self.honor_opt_out.unwrap_or(settings.honor_opt_out);
+        if let Some(Rate(max)) = self.events_per_second_max {
+            settings.events_per_second_max = max;
+        }
+    }
 }
 
 #[derive(clap::Args, Debug)]
@@ -97,14 +177,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             print_key(&lake.add_site(&name, Utc::now()).await?, output.json);
         }
         Command::List { output } => list(&output.lake.open_existing().await?, output.json).await?,
-        Command::Set { name, retention, output } => {
-            output.lake.open_existing().await?.set_retention(&name, retention.0).await?;
-            match (output.json, retention.0) {
-                (true, days) => println!("{}", json!({"site_id": name, "retention_days": days})),
-                (false, Some(days)) => println!("{name} keeps events for {days} days"),
-                (false, None) => println!("{name} keeps events for ever"),
-            }
-        }
+        Command::Set { name, retention, settings, output } => set(&name, retention, &settings, &output).await?,
         Command::Key { command: KeyCommand::Add { name, output } } => {
             let lake = output.lake.open()?;
             print_key(&lake.add_key(&name, Utc::now()).await?, output.json);
@@ -117,6 +190,40 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, output: &Output) -> anyhow::Result<()> {
+    anyhow::ensure!(retention.is_some() || !flags.is_empty(), "say what to set; `dewpond site set --help` lists it");
+    let lake = output.lake.open_existing().await?;
+    if let Some(Retention(days)) = retention {
+        lake.set_retention(name, days).await?;
+    }
+    if !flags.is_empty() {
+        lake.change_site(name, |settings| flags.apply(settings)).await?;
+    }
+    let directory = lake.sites().await?;
+    let Some(site) = directory.sites().iter().find(|site| &*site.site_id == name) else { return Ok(()) };
+    if output.json {
+        let settings = &site.settings;
+        println!("{}", json!({"site_id": name, "retention_days": site.retention_days, "settings": settings}));
+        return Ok(());
+    }
+    let on = |setting| if setting { "on" } else { "off" }.to_owned();
+    let listed = |names: &[String], nothing: &str| if names.is_empty() { nothing.into() } else { names.join(", ") };
+    let settings = &site.settings;
+    let rate = settings.events_per_second_max.map_or("as the collector says".into(), |max| max.to_string());
+    let rows = [
+        ("retention", site.retention_days.map_or("forever".into(), |days| format!("{days}d"))),
+        ("domain", listed(&settings.domains, "none: every sender needs a key")),
+        ("origin", listed(&settings.origins, "any")),
+        ("cookie", on(settings.cookie)),
+        ("cookieless", on(settings.cookieless)),
+        ("honor-opt-out", on(settings.honor_opt_out)),
+        ("events-per-second-max", rate),
+    ];
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    print!("{}", table::render(&["setting", name], &rows));
     Ok(())
 }
 
@@ -144,7 +251,7 @@ async fn list(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
                         |key| json!({"prefix": key.prefix, "created_at": key.created_at, "revoked_at": key.revoked_at}),
                     )
                     .collect();
-                json!({"site_id": &*site.site_id, "created_at": site.created_at, "retention_days": site.retention_days, "keys": keys})
+                json!({"site_id": &*site.site_id, "created_at": site.created_at, "retention_days": site.retention_days, "settings": site.settings, "keys": keys})
             })
             .collect();
         println!("{}", json!(sites));

@@ -21,6 +21,9 @@ use crate::{report, shutdown};
 /// The site that is there from the start.
 const DEFAULT_SITE: &str = "default";
 
+/// What the pages of the demo site call their site.
+const DEMO_DOMAIN: &str = "demo";
+
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
     /// The lake: a local path, or file://, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix.
@@ -71,10 +74,13 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     admin::start(&flags.admin, &lake, shutdown.clone()).await?;
 
     let key = default_key(&lake).await?;
+    open_demo(&lake).await?;
     let engine = Engine::new(lake.clone(), &flags.engine)?;
     // Memory of its own, so that no query of a report can keep a publish waiting for it.
     let compacting = Engine::new(lake.clone(), &flags.engine)?;
-    let collector = Collector::start(lake.clone(), &flags.collector, clock()).await;
+    // Whoever tries things out looks at pages, too.
+    let collecting = collector::Settings { demo_site: true, ..flags.collector };
+    let collector = Collector::start(lake.clone(), &collecting, clock()).await?;
     let compactor = Compactor::new(compacting, flags.compactor, clock());
     let analytics = Analytics::new(engine, flags.analytics, clock());
     let mut schedule = Schedule::start().await?;
@@ -129,6 +135,7 @@ fn greet(lake: &Lake, collector: SocketAddr, analytics: SocketAddr, key: Option<
     println!("Dewpond is up on {}", lake.url());
     println!("  send events   POST http://{collector}/v1/events");
     println!("  read reports  GET  http://{analytics}/metrics");
+    println!("  demo site          http://{collector}/demo/");
     match key {
         Some(key) => {
             println!("  write key     {key}   (site {DEFAULT_SITE})");
@@ -155,7 +162,7 @@ async fn default_key(lake: &Lake) -> anyhow::Result<Option<String>> {
     let sites = lake.sites().await?;
     if let Some(kept) = file.as_deref().and_then(|file| std::fs::read_to_string(file).ok()) {
         let kept = kept.trim().to_owned();
-        if sites.site_of_key(&kept).as_deref() == Some(DEFAULT_SITE) {
+        if sites.site_of_key(&kept).is_some_and(|site| &*site.site_id == DEFAULT_SITE) {
             return Ok(Some(kept));
         }
     }
@@ -168,6 +175,14 @@ async fn default_key(lake: &Lake) -> anyhow::Result<Option<String>> {
         keep(&file, &issued.write_key).with_context(|| format!("could not keep the key in {}", file.display()))?;
     }
     Ok(Some(issued.write_key))
+}
+
+/// Lets the pages of the demo site send to the default site, which have no key.
+async fn open_demo(lake: &Lake) -> anyhow::Result<()> {
+    if lake.sites().await?.site_of_domain(DEMO_DOMAIN).is_none() {
+        lake.change_site(DEFAULT_SITE, |settings| settings.domains.push(DEMO_DOMAIN.into())).await?;
+    }
+    Ok(())
 }
 
 fn keep(file: &Path, key: &str) -> std::io::Result<()> {

@@ -50,7 +50,7 @@ fn open() -> Door {
             batch_events_max: 100,
             ..Settings::default()
         };
-        let collector = Collector::start(lake, &settings, Arc::new(arrival)).await;
+        let collector = Collector::start(lake, &settings, Arc::new(arrival)).await.unwrap();
         Door { router: collector.router(), key, requests_left: REQUESTS_MAX }
     })
 }

@@ -4,9 +4,9 @@
 
 use std::collections::HashMap;
 
-use collector::Window;
 use collector::protocol::Context;
-use collector::protocol::native::{find_key, parse};
+use collector::protocol::native::{find_sender, parse};
+use collector::{Client, Window};
 use lake::RawBatch;
 use serde_json::value::RawValue;
 
@@ -19,13 +19,14 @@ pub(crate) fn read(input: &[u8]) {
     let (user_agent, body) = input.split_at(line_end);
     for window in [Window::Live, Window::History] {
         let user_agent = Some(String::from_utf8_lossy(user_agent).into_owned());
-        let context = Context { site_id: "shop".into(), received_at_us: NOON_US, user_agent, window };
-        let key = find_key(body, EVENTS_MAX);
+        let client = Client { user_agent, ..Client::default() };
+        let context = Context { site_id: "shop".into(), received_at_us: NOON_US, window, client };
+        let sender = find_sender(body, EVENTS_MAX);
         let Ok(parsed) = parse(body, &context, EVENTS_MAX) else {
-            assert!(key.is_err(), "a body that has no events has a key");
+            assert!(sender.is_err(), "a body that has no events has a sender");
             continue;
         };
-        assert!(key.is_ok());
+        assert!(sender.is_ok());
         assert!(parsed.events.len() + parsed.rejected.len() <= EVENTS_MAX);
         assert!(parsed.rejected.iter().all(|rejection| !rejection.reason.is_empty()));
         let mut batch = RawBatch::default();

@@ -2,11 +2,19 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{event_time, money};
+
+pub(super) const EVENT_ID_CHARS_MAX: usize = 100;
+pub(super) const NAME_CHARS_MAX: usize = 200;
+/// For addresses and titles.
+pub(super) const LONG_CHARS_MAX: usize = 4_096;
+pub(super) const TEXT_CHARS_MAX: usize = 512;
+pub(super) const PROPERTIES_BYTES_MAX: usize = 32 * 1024;
 
 /// Fields of one object. What is not stored as a column must fit into `properties`, so an honest event has far
 /// fewer; the bound keeps a large body of tiny fields from taking many times its size in memory.
@@ -133,6 +141,11 @@ pub(super) fn money_e4(name: &str, value: &RawValue) -> Result<Option<i128>, Str
     };
     let expected = || format!("`{name}` must be a number with at most 14 digits before the point");
     amount.map(Some).ok_or_else(expected)
+}
+
+/// An IP address; none if it is none: it serves enrichment, and an event is worth more than its country.
+pub(super) fn address(name: &str, value: &RawValue) -> Result<Option<IpAddr>, String> {
+    Ok(text(name, value, TEXT_CHARS_MAX)?.and_then(|text| text.trim().parse().ok()))
 }
 
 /// An object; none for null.

@@ -3,22 +3,24 @@
 //! Tells the items of a body apart without reading them, so that a bad one spoils no other. Nothing here
 //! recurses: nesting costs no stack, however deep.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::Sender;
 use super::field::{self, Kind, Object};
 use crate::error::IngestError;
 
 /// The items of a body.
 pub(super) struct Items<'a> {
-    /// Each item as it was written, or why it is not JSON.
-    pub(super) values: Vec<Result<&'a str, String>>,
+    /// Each item as it was written; with the reason, if it is not JSON.
+    pub(super) values: Vec<Result<&'a str, (&'a str, String)>>,
     /// When the sender sent them, in microseconds of its clock, if it said so for all.
     pub(super) sent_at_us: Option<i64>,
-    /// The write key, if the envelope or the first item carries it.
-    pub(super) key: Option<String>,
+    /// Who sent them, if the envelope or the first item says so.
+    pub(super) sender: Option<Sender>,
 }
 
 /// Tells the items of a body apart.
@@ -63,7 +65,7 @@ fn read_object(value: &RawValue, events_max: usize) -> Result<Items<'_>, IngestE
                 Some(sent_at) => field::time_us("sent_at", sent_at).map_err(IngestError::invalid)?,
                 None => None,
             };
-            list(read_array(events, events_max)?, sent_at_us, find("key"))
+            list(read_array(events, events_max)?, sent_at_us, sender_of(&fields))
         }
         Some(events) if find("name").is_none() => {
             Err(IngestError::invalid(format!("`events` must be an array, not {}", Kind::of(events))))
@@ -75,13 +77,10 @@ fn read_object(value: &RawValue, events_max: usize) -> Result<Items<'_>, IngestE
 fn list<'a>(
     values: Vec<&'a RawValue>,
     sent_at_us: Option<i64>,
-    envelope_key: Option<&RawValue>,
+    envelope_sender: Option<Sender>,
 ) -> Result<Items<'a>, IngestError> {
-    let key = match envelope_key {
-        Some(key) => key_text(key),
-        None => values.first().and_then(|first| key_of(first.get())),
-    };
-    Ok(Items { values: values.into_iter().map(|value| Ok(value.get())).collect(), sent_at_us, key })
+    let sender = envelope_sender.or_else(|| values.first().and_then(|first| sender_of_item(first.get())));
+    Ok(Items { values: values.into_iter().map(|value| Ok(value.get())).collect(), sent_at_us, sender })
 }
 
 /// Whether a body that is not JSON as a whole is meant as one event a line: some line is an object by
@@ -100,11 +99,11 @@ fn read_lines(text: &str, events_max: usize) -> Result<Items<'_>, IngestError> {
     let values: Vec<_> = lines(text)
         .map(|line| match serde_json::from_str::<&RawValue>(line) {
             Ok(value) => Ok(value.get()),
-            Err(error) => Err(format!("the line is not JSON: {error}")),
+            Err(error) => Err((line, format!("the line is not JSON: {error}"))),
         })
         .collect();
-    let key = values.iter().flatten().next().and_then(|first| key_of(first));
-    Ok(Items { values, sent_at_us: None, key })
+    let sender = values.iter().flatten().next().and_then(|first| sender_of_item(first));
+    Ok(Items { values, sent_at_us: None, sender })
 }
 
 /// Blank lines carry nothing and do not count.
@@ -112,22 +111,26 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim_ascii).filter(|line| !line.is_empty())
 }
 
-fn key_of(item: &str) -> Option<String> {
-    // Most bodies carry no key: look for it before taking an item apart.
-    if !item.contains("\"key\"") {
+fn sender_of_item(item: &str) -> Option<Sender> {
+    // Most bodies name no sender: look for one before taking an item apart.
+    if !item.contains("\"key\"") && !item.contains("\"site\"") {
         return None;
     }
     let Object(fields) = serde_json::from_str(item).ok()?;
-    fields.iter().rev().find(|(name, _)| name == "key").and_then(|(_, value)| key_text(value))
+    sender_of(&fields)
 }
 
-fn key_text(value: &RawValue) -> Option<String> {
-    field::text("key", value, usize::MAX).ok().flatten().map(|key| key.into_owned())
+fn sender_of(fields: &[(Cow<'_, str>, &RawValue)]) -> Option<Sender> {
+    let find = |wanted: &str| {
+        let (_, value) = fields.iter().rev().find(|(name, _)| name == wanted)?;
+        field::text(wanted, value, usize::MAX).ok().flatten().map(Cow::into_owned)
+    };
+    find("key").map(Sender::Key).or_else(|| find("site").map(Sender::Domain))
 }
 
 /// The elements of an array. Stops keeping them at the limit: a million elements of one digit would take
 /// eight times the memory of the body.
-fn read_array(value: &RawValue, events_max: usize) -> Result<Vec<&RawValue>, IngestError> {
+pub(super) fn read_array(value: &RawValue, events_max: usize) -> Result<Vec<&RawValue>, IngestError> {
     struct Elements {
         events_max: usize,
     }
@@ -226,17 +229,20 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_in_the_envelope_or_the_first_item() {
-        for (body, key) in [
-            (r#"{"key":"k","events":[]}"#, Some("k")),
-            (r#"{"key":"k","name":"a"}"#, Some("k")),
-            (r#"[{"key":"k"},{}]"#, Some("k")),
-            ("{\"key\":\"k\"}\n{}", Some("k")),
+    fn the_sender_is_in_the_envelope_or_the_first_item() {
+        let key = |key: &str| Sender::Key(key.into());
+        for (body, sender) in [
+            (r#"{"key":"k","events":[]}"#, Some(key("k"))),
+            (r#"{"key":"k","name":"a"}"#, Some(key("k"))),
+            (r#"[{"key":"k"},{}]"#, Some(key("k"))),
+            ("{\"key\":\"k\"}\n{}", Some(key("k"))),
+            (r#"{"site":"shop.example","events":[]}"#, Some(Sender::Domain("shop.example".into()))),
+            (r#"{"site":"shop.example","key":"k"}"#, Some(key("k"))),
             (r#"{"events":[{}]}"#, None),
             (r#"{"key":7}"#, None),
             (r#"{"properties":{"key":"k"}}"#, None),
         ] {
-            assert_eq!(read(body.as_bytes(), 3).unwrap().key.as_deref(), key, "{body}");
+            assert_eq!(read(body.as_bytes(), 3).unwrap().sender, sender, "{body}");
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A body is one event, an array, an envelope `{"events":[…],"sent_at":…,"key":…}`, or one event a line. It
 //! is read as JSON whatever its content type. Fields that are no columns go to `properties`. `user_agent`
-//! and `ip` serve enrichment and are not stored; `key` is the write key and is not stored either.
+//! and `ip` serve enrichment and are not stored; `key` is the write key and `site` a domain of the site, and
+//! neither is stored.
 //!
 //! An event without an `event_id` gets a new one, so that sending it again stores it again: clients that
 //! retry must send an id. `sent_at` should be the time of *this* sending, set anew by each retry: otherwise the
@@ -11,29 +12,50 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use lake::{Event, EventId};
+use serde_json::json;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
-use super::field::{self, Object};
-use super::{Context, Parsed, items};
-use crate::error::{IngestError, Rejection};
-use crate::event_time::Window;
-use crate::{agent, event_time, page};
+use super::draft::{Draft, new_id};
+use super::field::{
+    self, EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, Object, PROPERTIES_BYTES_MAX, TEXT_CHARS_MAX,
+};
+use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, items};
+use crate::error::IngestError;
 
 /// What the column `protocol` says of these events.
 const PROTOCOL: &str = "native";
 
-const EVENT_ID_CHARS_MAX: usize = 100;
-const NAME_CHARS_MAX: usize = 200;
-/// For addresses and titles.
-const LONG_CHARS_MAX: usize = 4_096;
-const TEXT_CHARS_MAX: usize = 512;
-const PROPERTIES_BYTES_MAX: usize = 32 * 1024;
-
 /// One event as it is written. An event within all other limits is smaller even if every character of it
 /// is escaped.
 const EVENT_BYTES_MAX: usize = 512 * 1024;
+
+/// `POST /v1/events`.
+pub(crate) struct Native;
+
+impl Protocol for Native {
+    fn name(&self) -> &'static str {
+        PROTOCOL
+    }
+
+    fn sender(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
+        match message.body.is_empty() {
+            true => Ok(None),
+            false => find_sender(&message.body, events_max),
+        }
+    }
+
+    fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
+        parse(&message.body, context, events_max)
+    }
+
+    fn accepted(&self, taken: &Taken) -> Answer {
+        let Taken { accepted, duplicates, rejected, .. } = taken;
+        let body = json!({ "accepted": accepted, "duplicates": duplicates, "rejected": rejected });
+        Answer::Json(StatusCode::ACCEPTED, body)
+    }
+}
 
 /// Reads a body. Each event stands for itself: a bad one is rejected by its index and the others are kept.
 ///
@@ -42,17 +64,18 @@ pub fn parse(body: &[u8], context: &Context, events_max: usize) -> Result<Parsed
     let items = items::read(body, events_max)?;
     let mut parsed = Parsed::default();
     for (index, item) in items.values.into_iter().enumerate() {
-        match item.and_then(|json| read_event(json, items.sent_at_us, context, new_id)) {
-            Ok(event) => parsed.events.push(event),
-            Err(reason) => parsed.rejected.push(Rejection { index, reason }),
-        }
+        let (json, read) = match item {
+            Ok(json) => (json, read_event(json, items.sent_at_us, context, PROTOCOL, new_id)),
+            Err((line, reason)) => (line, Err(reason)),
+        };
+        parsed.push(index, json, read);
     }
     Ok(parsed)
 }
 
-/// The write key that a body carries, in its envelope or its first event.
-pub fn find_key(body: &[u8], events_max: usize) -> Result<Option<String>, IngestError> {
-    Ok(items::read(body, events_max)?.key)
+/// Who sent a body, by its envelope or its first event: `key` is a write key, and `site` one of a site's domains.
+pub fn find_sender(body: &[u8], events_max: usize) -> Result<Option<Sender>, IngestError> {
+    Ok(items::read(body, events_max)?.sender)
 }
 
 /// Reads one event, as an importer has it.
@@ -64,17 +87,24 @@ pub fn find_key(body: &[u8], events_max: usize) -> Result<Option<String>, Ingest
 /// Fails with a reason that names the field.
 pub fn parse_event(json: &str, context: &Context, missing_id: impl FnOnce() -> EventId) -> Result<Event, String> {
     // An importer's ids come back when it runs again.
-    Ok(Event { id_assigned: false, ..read_event(json, None, context, missing_id)? })
+    Ok(Event { id_assigned: false, ..read_event(json, None, context, PROTOCOL, missing_id)? })
 }
 
-fn new_id() -> EventId {
-    EventId(Uuid::now_v7().into_bytes())
+/// Reads one event that came by another way than the native one.
+pub(super) fn read(
+    json: &str,
+    context: &Context,
+    protocol: &'static str,
+    missing_id: impl FnOnce() -> EventId,
+) -> Result<Event, String> {
+    read_event(json, None, context, protocol, missing_id)
 }
 
 fn read_event(
     json: &str,
     sent_at_us: Option<i64>,
     context: &Context,
+    protocol: &'static str,
     missing_id: impl FnOnce() -> EventId,
 ) -> Result<Event, String> {
     if json.len() > EVENT_BYTES_MAX {
@@ -85,23 +115,18 @@ fn read_event(
     }
     let Object(fields) = serde_json::from_str(json).map_err(|error| format!("the event cannot be read: {error}"))?;
 
-    let mut event = Event {
-        site_id: context.site_id.clone(),
-        received_at_us: context.received_at_us,
-        protocol: PROTOCOL,
-        ..Event::default()
-    };
-    let (mut id, mut created_us, mut sent_us, mut user_agent) = (None, None, sent_at_us, None);
+    let mut draft = Draft { sent_us: sent_at_us, ..Draft::default() };
+    let event = &mut draft.event;
     let (mut properties, mut others) = (None, Vec::new());
     for (name, value) in fields {
         let name = &*name;
         let text = |chars_max| Ok::<_, String>(field::text(name, value, chars_max)?.map(Cow::into_owned));
         let person = || Ok::<_, String>(field::id(name, value, TEXT_CHARS_MAX)?.map(Cow::into_owned));
         match name {
-            "event_id" => id = field::id(name, value, EVENT_ID_CHARS_MAX)?.map(|id| EventId::from_client(&id)),
+            "event_id" => draft.id = field::id(name, value, EVENT_ID_CHARS_MAX)?.map(|id| EventId::from_client(&id)),
             "name" => event.name = text(NAME_CHARS_MAX)?.unwrap_or_default(),
-            "timestamp" => created_us = field::time_us(name, value)?,
-            "sent_at" => sent_us = field::time_us(name, value)?.or(sent_at_us),
+            "timestamp" => draft.created_us = field::time_us(name, value)?,
+            "sent_at" => draft.sent_us = field::time_us(name, value)?.or(sent_at_us),
             "user_id" => event.user_id = person()?,
             "anonymous_id" => event.anonymous_id = person()?,
             "session_id" => event.session_id = person()?,
@@ -124,35 +149,15 @@ fn read_event(
             "city" => event.city = text(TEXT_CHARS_MAX)?,
             "sdk" => event.sdk = text(TEXT_CHARS_MAX)?,
             "properties" => properties = field::object(name, value)?,
-            "user_agent" => user_agent = text(LONG_CHARS_MAX)?,
-            "ip" | "key" => {}
+            "user_agent" => draft.user_agent = text(LONG_CHARS_MAX)?,
+            "ip" => draft.ip = field::address(name, value)?,
+            "key" | "site" => {}
             other => others.push((Cow::Owned(other.to_owned()), value)),
         }
     }
 
-    if event.name.trim().is_empty() {
-        return Err("`name` is missing: what happened, for example page_view".into());
-    }
-    event.id_assigned = id.is_none();
-    event.event_id = id.unwrap_or_else(missing_id);
-    if context.window == Window::History {
-        // Their arrival here says nothing of the clock that sent them then.
-        sent_us = None;
-    }
-    event.occurred_at_us = event_time::occurred_at_us(created_us, sent_us, context.received_at_us, context.window)?;
-    event.corrected_by_us =
-        created_us.filter(|_| sent_us.is_some()).map(|created_us| event.occurred_at_us - created_us);
-    event.visitor_id = event
-        .user_id
-        .as_deref()
-        .or(event.anonymous_id.as_deref())
-        .map(|identity| lake::visitor_id(&context.site_id, identity));
-    event.properties = write_properties(others, properties)?;
-    page::fill(&mut event);
-    if let Some(user_agent) = user_agent.as_deref().or(context.user_agent.as_deref()) {
-        agent::fill(&mut event, user_agent);
-    }
-    Ok(event)
+    draft.event.properties = write_properties(others, properties)?;
+    draft.complete(context, protocol, missing_id)
 }
 
 /// Everything that is no column, as one JSON object with sorted keys; what stands in `properties` itself
@@ -185,6 +190,7 @@ fn write_properties<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Client;
     use crate::event_time::Window;
 
     const NOON_US: i64 = 1_772_366_400_000_000;
@@ -192,7 +198,7 @@ mod tests {
                           Chrome/142.0.0.0 Safari/537.36";
 
     fn context() -> Context {
-        Context { site_id: "shop".into(), received_at_us: NOON_US, user_agent: None, window: Window::Live }
+        Context { site_id: "shop".into(), received_at_us: NOON_US, window: Window::Live, client: Client::default() }
     }
 
     #[test]
@@ -223,6 +229,7 @@ mod tests {
             referrer_host: Some("search.example".into()),
             utm_source: Some("news".into()),
             utm_medium: Some("email".into()),
+            channel: Some("Email".into()),
             country: Some("DE".into()),
             region: Some("BE".into()),
             city: Some("Berlin".into()),
@@ -265,7 +272,8 @@ mod tests {
 
     #[test]
     fn the_events_own_user_agent_comes_before_the_requests() {
-        let context = Context { user_agent: Some("SomeBot/1.0".into()), ..context() };
+        let client = Client { user_agent: Some("SomeBot/1.0".into()), ..Client::default() };
+        let context = Context { client, ..context() };
         let events = format!(r#"[{{"name":"a"}},{{"name":"a","user_agent":"{CHROME}"}}]"#);
         let parsed = parse(events.as_bytes(), &context, 10).unwrap();
         assert_eq!(parsed.events.iter().map(|event| event.is_bot).collect::<Vec<_>>(), [true, false]);

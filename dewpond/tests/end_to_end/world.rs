@@ -41,7 +41,7 @@ impl World {
         for _ in 0..collectors {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             urls.push(format!("http://{}", listener.local_addr().unwrap()));
-            let collector = Collector::start(lake.clone(), &Settings::default(), Arc::new(Utc::now)).await;
+            let collector = Collector::start(lake.clone(), &Settings::default(), Arc::new(Utc::now)).await.unwrap();
             tokio::spawn(collector.serve(listener, std::future::pending()));
         }
         let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();

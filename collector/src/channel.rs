@@ -1,0 +1,307 @@
+//! The channel a visit came by, in the default channel grouping of Google Analytics 4.
+//!
+//! The rules are those of <https://support.google.com/analytics/answer/9756891>, in the same order. They work on
+//! source and medium. Where a campaign does not name them, click ids do, and then the referrer, as there. The
+//! lists of sites are shorter than Google's, which holds several hundred.
+
+use lake::Event;
+use url::form_urlencoded;
+
+/// Fills `event.channel`, unless the sender did. A page reached from a page of the same host has none: the
+/// channel is that of the page through which the visit came in. Nor has an event without a page.
+pub(crate) fn fill(event: &mut Event) {
+    if event.channel.is_some() || (event.url.is_none() && event.utm_source.is_none() && event.utm_medium.is_none()) {
+        return;
+    }
+    let clicked = event.query.as_deref().and_then(clicked_ad);
+    let campaign = event.utm_source.is_some() || event.utm_medium.is_some() || event.utm_campaign.is_some();
+    let is_internal = event.referrer_host.is_some() && event.referrer_host == event.hostname;
+    if is_internal && !campaign && clicked.is_none() {
+        return;
+    }
+    let referrer = event.referrer_host.as_deref().filter(|_| !is_internal);
+    let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_lowercase();
+    let (mut source, mut medium) = (lower(&event.utm_source), lower(&event.utm_medium));
+    if let Some((ad_source, ad_medium)) = clicked {
+        if source.is_empty() {
+            source = ad_source.to_owned();
+        }
+        if medium.is_empty() {
+            medium = ad_medium.to_owned();
+        }
+    }
+    if source.is_empty() && medium.is_empty() && event.utm_campaign.is_none() {
+        source = referrer.unwrap_or("(direct)").to_lowercase();
+        medium = match referrer {
+            None => "(none)".into(),
+            Some(_) if is_in(&source, SEARCH) => "organic".into(),
+            Some(_) => "referral".into(),
+        };
+    }
+    event.channel = Some(channel(&source, &medium, &lower(&event.utm_campaign)).to_owned());
+}
+
+/// Source and medium by the click ids that advertisers add to addresses.
+fn clicked_ad(query: &str) -> Option<(&'static str, &'static str)> {
+    // Most addresses carry none: look once before decoding every parameter.
+    if !(query.contains("clid") || query.contains("clkid") || query.contains("braid") || query.contains("li_fat_id")) {
+        return None;
+    }
+    form_urlencoded::parse(query.as_bytes()).find_map(|(name, _)| match &*name {
+        "gclid" | "gbraid" | "wbraid" => Some(("google", "cpc")),
+        "dclid" => Some(("google", "cpm")),
+        "msclkid" => Some(("bing", "cpc")),
+        "ttclid" => Some(("tiktok", "cpc")),
+        "twclid" => Some(("twitter", "cpc")),
+        "li_fat_id" => Some(("linkedin", "cpc")),
+        // Facebook adds it to every link, paid or not.
+        "fbclid" => Some(("facebook", "social")),
+        _ => None,
+    })
+}
+
+fn channel(source: &str, medium: &str, campaign: &str) -> &'static str {
+    let paid = medium.contains("cp") || matches!(medium, "ppc" | "retargeting") || medium.starts_with("paid");
+    let shop = is_in(source, SHOPPING) || campaign_is_shopping(campaign);
+    let names_email = |text: &str| matches!(text, "email" | "e-mail" | "e_mail" | "e mail");
+    if source == "(direct)" && matches!(medium, "(none)" | "(not set)") {
+        "Direct"
+    } else if campaign.contains("cross-network") {
+        "Cross-network"
+    } else if paid && shop {
+        "Paid Shopping"
+    } else if paid && is_in(source, SEARCH) {
+        "Paid Search"
+    } else if paid && is_in(source, SOCIAL) {
+        "Paid Social"
+    } else if paid && is_in(source, VIDEO) {
+        "Paid Video"
+    } else if matches!(medium, "display" | "banner" | "expandable" | "interstitial" | "cpm") {
+        "Display"
+    } else if paid {
+        "Paid Other"
+    } else if shop {
+        "Organic Shopping"
+    } else if is_in(source, SOCIAL)
+        || matches!(medium, "social" | "social-network" | "social-media" | "sm" | "social network" | "social media")
+    {
+        "Organic Social"
+    } else if is_in(source, VIDEO) || medium.contains("video") {
+        "Organic Video"
+    } else if is_in(source, SEARCH) || medium == "organic" {
+        "Organic Search"
+    } else if matches!(medium, "referral" | "app" | "link") {
+        "Referral"
+    } else if names_email(source) || names_email(medium) {
+        "Email"
+    } else if medium == "affiliate" {
+        "Affiliates"
+    } else if medium == "audio" {
+        "Audio"
+    } else if source == "sms" || medium == "sms" {
+        "SMS"
+    } else if medium.ends_with("push")
+        || medium.contains("mobile")
+        || medium.contains("notification")
+        || source == "firebase"
+    {
+        "Mobile Push Notifications"
+    } else {
+        "Unassigned"
+    }
+}
+
+/// GA4's `^(.*(([^a-df-z]|^)shop|shopping).*)$`: "shop" at a beginning, after an "e", or after what is no letter.
+fn campaign_is_shopping(campaign: &str) -> bool {
+    campaign.contains("shopping")
+        || campaign.match_indices("shop").any(|(at, _)| {
+            let before = campaign[..at].chars().next_back();
+            before.is_none_or(|before| before == 'e' || !before.is_ascii_lowercase())
+        })
+}
+
+/// Whether a source is one of the sites: as a name (`google`), or as a host (`www.google.co.uk`).
+fn is_in(source: &str, sites: &[&str]) -> bool {
+    // Pages of these hosts lead on links that somebody wrote, not on results or posts.
+    const NOT_THE_SITE: [&str; 6] = ["mail.", "docs.", "drive.", "calendar.", "accounts.", "sites."];
+    if NOT_THE_SITE.iter().any(|beginning| source.starts_with(beginning)) {
+        return false;
+    }
+    sites.iter().any(|site| match site.contains('.') {
+        true => source == *site || source.strip_suffix(site).is_some_and(|before| before.ends_with('.')),
+        // The last label is the country's or .com: `google.example` is Google's, `example.google` is not.
+        false => {
+            source == *site
+                || source.rsplit_once('.').is_some_and(|(labels, _)| labels.split('.').any(|label| label == *site))
+        }
+    })
+}
+
+const SEARCH: &[&str] = &[
+    "360.cn",
+    "ask",
+    "baidu",
+    "bing",
+    "brave.com",
+    "cn.bing",
+    "daum",
+    "duckduckgo",
+    "ecosia.org",
+    "google",
+    "kagi.com",
+    "lycos",
+    "mojeek",
+    "naver",
+    "presearch",
+    "qwant",
+    "rambler",
+    "seznam",
+    "sogou",
+    "so.com",
+    "startpage",
+    "swisscows",
+    "yahoo",
+    "yandex",
+    "you.com",
+];
+
+const SOCIAL: &[&str] = &[
+    "bsky.app",
+    "discord",
+    "facebook",
+    "fb",
+    "flickr",
+    "ig",
+    "instagram",
+    "linkedin",
+    "lnkd.in",
+    "l.facebook.com",
+    "mastodon.social",
+    "medium.com",
+    "meetup",
+    "messenger.com",
+    "news.ycombinator.com",
+    "ok.ru",
+    "pinterest",
+    "quora",
+    "reddit",
+    "slack",
+    "snapchat",
+    "stackoverflow",
+    "t.co",
+    "t.me",
+    "telegram",
+    "threads.net",
+    "tiktok",
+    "tumblr",
+    "twitter",
+    "vk.com",
+    "wechat",
+    "weibo",
+    "whatsapp",
+    "x.com",
+    "xing",
+];
+
+const VIDEO: &[&str] = &[
+    "bilibili",
+    "crackle",
+    "curiositystream",
+    "dailymotion",
+    "disneyplus",
+    "hulu",
+    "iqiyi",
+    "netflix",
+    "ted.com",
+    "twitch",
+    "vimeo",
+    "wistia",
+    "youku",
+    "youtu.be",
+    "youtube",
+];
+
+const SHOPPING: &[&str] = &[
+    "alibaba",
+    "aliexpress",
+    "amazon",
+    "ebay",
+    "etsy",
+    "idealo",
+    "igshopping",
+    "mercadolibre",
+    "rakuten",
+    "shop.app",
+    "shopify",
+    "shopping.google.com",
+    "shopzilla",
+    "stripe.com",
+    "temu",
+    "walmart",
+    "zalando",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page;
+
+    #[test]
+    fn without_a_campaign_the_referrer_tells() {
+        check("https://shop.example/", None, "Direct");
+        check("https://shop.example/", Some("https://www.google.co.uk/"), "Organic Search");
+        check("https://shop.example/", Some("https://duckduckgo.com/"), "Organic Search");
+        check("https://shop.example/", Some("https://t.co/x"), "Organic Social");
+        check("https://shop.example/", Some("https://m.youtube.com/"), "Organic Video");
+        check("https://shop.example/", Some("https://www.amazon.de/"), "Organic Shopping");
+        check("https://shop.example/", Some("https://blog.example/"), "Referral");
+        check("https://shop.example/", Some("https://mail.google.com/"), "Referral");
+        check("https://shop.example/", Some("https://example.google/"), "Referral");
+    }
+
+    #[test]
+    fn a_campaign_comes_before_the_referrer() {
+        let google = Some("https://www.google.com/");
+        check("https://a.example/?utm_source=google&utm_medium=cpc", google, "Paid Search");
+        check("https://a.example/?utm_source=Google&utm_medium=CPC&utm_campaign=shoes-shop", google, "Paid Shopping");
+        check("https://a.example/?utm_source=instagram&utm_medium=paid_social", None, "Paid Social");
+        check("https://a.example/?utm_source=youtube&utm_medium=cpv", None, "Paid Video");
+        check("https://a.example/?utm_source=x&utm_medium=banner", None, "Display");
+        check("https://a.example/?utm_source=x&utm_medium=ppc", None, "Paid Other");
+        check("https://a.example/?utm_source=x&utm_campaign=workshop", None, "Unassigned");
+        check("https://a.example/?utm_source=x&utm_campaign=eshop", None, "Organic Shopping");
+        check("https://a.example/?utm_source=news&utm_medium=email", google, "Email");
+        check("https://a.example/?utm_source=partner&utm_medium=affiliate", None, "Affiliates");
+        check("https://a.example/?utm_source=sms", None, "SMS");
+        check("https://a.example/?utm_source=app&utm_medium=web_push", None, "Mobile Push Notifications");
+        check("https://a.example/?utm_campaign=a-cross-network-b", None, "Cross-network");
+        check("https://a.example/?utm_source=x&utm_medium=audio", None, "Audio");
+        check("https://a.example/?utm_source=x&utm_medium=nonsense", None, "Unassigned");
+    }
+
+    #[test]
+    fn click_ids_stand_for_a_campaign() {
+        check("https://a.example/?gclid=x", Some("https://www.google.com/"), "Paid Search");
+        check("https://a.example/?msclkid=x", None, "Paid Search");
+        check("https://a.example/?ttclid=x", None, "Paid Social");
+        check("https://a.example/?fbclid=x", None, "Organic Social");
+        check("https://a.example/?gclid=x&utm_source=google&utm_medium=organic", None, "Organic Search");
+    }
+
+    #[test]
+    fn within_a_site_there_is_no_channel() {
+        check("https://a.example/b", Some("https://a.example/a"), "-");
+        check("https://a.example/b?utm_source=x&utm_medium=email", Some("https://a.example/a"), "Email");
+        let mut event = Event::default();
+        fill(&mut event);
+        assert_eq!(event.channel, None);
+    }
+
+    #[track_caller]
+    fn check(url: &str, referrer: Option<&str>, expected: &str) {
+        let mut event = Event { url: Some(url.into()), referrer: referrer.map(str::to_owned), ..Event::default() };
+        page::fill(&mut event);
+        fill(&mut event);
+        assert_eq!(event.channel.as_deref().unwrap_or("-"), expected, "{url} from {referrer:?}");
+    }
+}

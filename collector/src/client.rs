@@ -1,0 +1,124 @@
+//! The client of a request: what its connection and its headers say, and who it is taken for.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use lake::{Event, Salt};
+
+use crate::agent;
+use crate::geography::Geography;
+
+/// What is known of the client besides what its events say. What events say themselves comes first.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// The user agent of the request.
+    pub user_agent: Option<String>,
+    /// Where the request came from. Used, and not stored.
+    pub ip: Option<IpAddr>,
+    /// The anonymous id of the client's cookie, on sites that set one.
+    pub cookie_id: Option<String>,
+    /// Today's salt, on sites that tell visitors without an id apart for a day.
+    pub salt: Option<Salt>,
+    /// Whether the client asks not to be tracked, and the site follows: its events carry no id then.
+    pub opted_out: bool,
+    /// Where addresses lie, if that is configured.
+    pub geography: Option<Arc<Geography>>,
+}
+
+impl Client {
+    /// Names the visitor of an event.
+    ///
+    /// The user id comes first, then the anonymous id, then the cookie's, then a hash that holds for a day.
+    /// Nobody is named if the client opted out, or if there is nothing to tell visitors apart by: a server that
+    /// sends events of nobody is no visitor.
+    pub(crate) fn identify(&self, event: &mut Event, user_agent: Option<&str>, ip: Option<IpAddr>) {
+        if self.opted_out {
+            (event.user_id, event.anonymous_id, event.session_id, event.visitor_id) = (None, None, None, None);
+            return;
+        }
+        if event.anonymous_id.is_none() {
+            event.anonymous_id.clone_from(&self.cookie_id);
+        }
+        event.visitor_id =
+            match (event.user_id.as_deref().or(event.anonymous_id.as_deref()), &self.salt, ip, user_agent) {
+                (Some(identity), ..) => Some(lake::visitor_id(&event.site_id, identity)),
+                (None, Some(salt), Some(ip), Some(user_agent)) if !agent::is_library(user_agent) => {
+                    Some(lake::daily_visitor_id(&event.site_id, salt, ip, user_agent))
+                }
+                _ => None,
+            };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHROME: &str =
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+
+    fn client() -> Client {
+        Client {
+            user_agent: Some(CHROME.into()),
+            ip: Some([192, 0, 2, 1].into()),
+            cookie_id: Some("c".into()),
+            salt: Some([7; 32]),
+            ..Client::default()
+        }
+    }
+
+    fn named(id: &str) -> Option<i64> {
+        Some(lake::visitor_id("shop", id))
+    }
+
+    #[test]
+    fn the_most_lasting_name_wins() {
+        assert_eq!(visitor(&client(), Some("u"), Some("a")), named("u"));
+        assert_eq!(visitor(&client(), None, Some("a")), named("a"));
+        assert_eq!(visitor(&client(), None, None), named("c"));
+        let daily = visitor(&Client { cookie_id: None, ..client() }, None, None);
+        assert!(daily.is_some() && daily != named("c"));
+        assert_eq!(visitor(&Client { cookie_id: None, salt: None, ..client() }, None, None), None);
+    }
+
+    #[test]
+    fn a_daily_visitor_is_one_address_and_browser_of_one_day_on_one_site() {
+        let base = Client { cookie_id: None, ..client() };
+        let daily = |client: &Client| visitor(client, None, None);
+        assert_eq!(daily(&base), daily(&base.clone()));
+        for other in [
+            Client { salt: Some([8; 32]), ..base.clone() },
+            Client { ip: Some([192, 0, 2, 2].into()), ..base.clone() },
+            Client { user_agent: Some(CHROME.replace("142", "143")), ..base.clone() },
+        ] {
+            assert_ne!(daily(&base), daily(&other));
+        }
+    }
+
+    #[test]
+    fn servers_that_name_nobody_are_no_visitors() {
+        for user_agent in [None, Some("python-requests/2.32.3"), Some("curl/8.5.0")] {
+            let server = Client { cookie_id: None, user_agent: user_agent.map(str::to_owned), ..client() };
+            assert_eq!(visitor(&server, None, None), None, "{user_agent:?}");
+        }
+    }
+
+    #[test]
+    fn who_opts_out_stays_unnamed() {
+        let client = Client { opted_out: true, ..client() };
+        let mut event = Event { user_id: Some("u".into()), session_id: Some("s".into()), ..Event::default() };
+        client.identify(&mut event, None, None);
+        assert_eq!((event.user_id, event.anonymous_id, event.session_id, event.visitor_id), (None, None, None, None));
+    }
+
+    fn visitor(client: &Client, user_id: Option<&str>, anonymous_id: Option<&str>) -> Option<i64> {
+        let mut event = Event {
+            site_id: "shop".into(),
+            user_id: user_id.map(str::to_owned),
+            anonymous_id: anonymous_id.map(str::to_owned),
+            ..Event::default()
+        };
+        client.identify(&mut event, client.user_agent.as_deref(), client.ip);
+        event.visitor_id
+    }
+}

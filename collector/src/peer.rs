@@ -1,0 +1,68 @@
+//! Where a request comes from: its peer, or what trusted proxies say stands behind them.
+
+use std::net::IpAddr;
+
+use axum::http::HeaderMap;
+use ipnet::IpNet;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// The address of the client.
+///
+/// `X-Forwarded-For` grows to the right, so it is read from there: the first address that is not a proxy of ours is
+/// the client's, and what stands left of it is what the client wrote itself.
+pub(crate) fn client_ip(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+    let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
+    let mut client = peer?.to_canonical();
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
+    let mut hops = lines.iter().flat_map(|line| line.split(',')).rev();
+    while is_trusted(&client) {
+        let Some(hop) = hops.next() else { break };
+        // An unreadable hop hides what stands behind it.
+        let Some(ip) = address(hop.trim()) else { break };
+        client = ip.to_canonical();
+    }
+    Some(client)
+}
+
+/// An address, perhaps with a port.
+fn address(hop: &str) -> Option<IpAddr> {
+    hop.parse().ok().or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|at| at.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_no_proxy_of_ours_is_the_client() {
+        check("192.0.2.1", &["203.0.113.9"], "", "192.0.2.1");
+        check("192.0.2.1", &[], "10.0.0.0/8", "192.0.2.1");
+    }
+
+    #[test]
+    fn behind_trusted_proxies_stands_the_first_that_is_none() {
+        check("10.0.0.1", &["203.0.113.9"], "10.0.0.0/8", "203.0.113.9");
+        check("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"], "10.0.0.0/8", "203.0.113.9");
+        check("10.0.0.1", &["1.1.1.1", "203.0.113.9:4711"], "10.0.0.0/8", "203.0.113.9");
+        check("::ffff:10.0.0.1", &["2001:db8::7"], "10.0.0.0/8", "2001:db8::7");
+    }
+
+    #[test]
+    fn a_proxy_that_says_nothing_readable_is_taken_for_the_client() {
+        check("10.0.0.1", &[], "10.0.0.0/8", "10.0.0.1");
+        check("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.0/8", "10.0.0.1");
+    }
+
+    #[track_caller]
+    fn check(peer: &str, forwarded: &[&str], trusted: &str, expected: &str) {
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append("x-forwarded-for", line.parse().unwrap());
+        }
+        let trusted: Vec<IpNet> = trusted.split_whitespace().map(|net| net.parse().unwrap()).collect();
+        assert_eq!(client_ip(Some(peer.parse().unwrap()), &headers, &trusted), Some(expected.parse().unwrap()));
+    }
+}

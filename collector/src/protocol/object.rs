@@ -1,0 +1,230 @@
+//! Objects of protocols that others define: fields are taken out one by one, and what is left over becomes
+//! `properties`. Milder than our own protocol: a minor field of another type is left where it is.
+
+use std::net::IpAddr;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::field::PROPERTIES_BYTES_MAX;
+use super::{Message, items};
+use crate::error::IngestError;
+use crate::{event_time, money};
+
+/// A JSON object.
+pub(super) type Object = Map<String, Value>;
+
+/// One item as it is written.
+const ITEM_BYTES_MAX: usize = 512 * 1024;
+
+/// A body as JSON, one level deep.
+pub(super) fn raw(body: &[u8]) -> Result<&RawValue, IngestError> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| IngestError::invalid(format!("the body is not UTF-8 from byte {} on", error.valid_up_to())))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
+    if text.is_empty() {
+        return Err(IngestError::invalid("the body is empty"));
+    }
+    serde_json::from_str(text).map_err(|error| IngestError::invalid(format!("the body is not JSON: {error}")))
+}
+
+/// The body of a message as one object.
+pub(super) fn of(message: &Message) -> Result<Object, IngestError> {
+    read(raw(&message.body)?.get()).map_err(IngestError::invalid)
+}
+
+/// An envelope: its array `list` as it was written, item by item, and its other fields.
+pub(super) fn envelope<'a>(
+    raw: &'a RawValue,
+    list: &str,
+    events_max: usize,
+) -> Result<(Option<Vec<&'a RawValue>>, Object), IngestError> {
+    let super::field::Object(fields) = serde_json::from_str(raw.get())
+        .map_err(|error| IngestError::invalid(format!("the body must be an object: {error}")))?;
+    let (mut found, mut others) = (None, Object::new());
+    for (name, value) in fields {
+        if name == list && value.get().starts_with('[') {
+            found = Some(items::read_array(value, events_max)?);
+        } else if let Ok(value) = serde_json::from_str(value.get()) {
+            others.insert(name.into_owned(), value);
+        }
+    }
+    Ok((found, others))
+}
+
+/// One item as an object.
+pub(super) fn read(json: &str) -> Result<Object, String> {
+    if json.len() > ITEM_BYTES_MAX {
+        return Err(format!("the event is larger than {ITEM_BYTES_MAX} bytes"));
+    }
+    match serde_json::from_str(json) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("the event is not an object".into()),
+        Err(error) => Err(format!("the event cannot be read: {error}")),
+    }
+}
+
+/// Takes a string, or a number as its text. An empty one counts as none.
+pub(super) fn take_text(object: &mut Object, name: &str, chars_max: usize) -> Result<Option<String>, String> {
+    let text = match object.get(name) {
+        Some(Value::String(_) | Value::Number(_)) => match object.remove(name) {
+            Some(Value::String(text)) => text,
+            Some(number) => number.to_string(),
+            None => return Ok(None),
+        },
+        Some(Value::Null) => {
+            object.remove(name);
+            return Ok(None);
+        }
+        _ => return Ok(None),
+    };
+    if text.len() > chars_max && text.chars().count() > chars_max {
+        return Err(format!("`{name}` is longer than {chars_max} characters"));
+    }
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Takes an object. One that is written as a JSON string counts too.
+pub(super) fn take_object(object: &mut Object, name: &str) -> Option<Object> {
+    let parsed = match object.get(name)? {
+        Value::Object(_) => None,
+        Value::String(text) => Some(serde_json::from_str::<Object>(text).ok()?),
+        Value::Null => Some(Object::new()),
+        _ => return None,
+    };
+    match (object.remove(name), parsed) {
+        (_, Some(parsed)) => Some(parsed),
+        (Some(Value::Object(inner)), None) => Some(inner),
+        _ => None,
+    }
+}
+
+/// Takes a time: RFC 3339, or a number of which a second has `units_per_s`. In microseconds.
+pub(super) fn take_time_us(object: &mut Object, name: &str, units_per_s: i64) -> Result<Option<i64>, String> {
+    let Some(value) = object.remove(name) else { return Ok(None) };
+    let scaled = |number: &str| match units_per_s {
+        1_000 => event_time::parse_millis(number),
+        _ => {
+            let number: i128 = number.parse::<i64>().ok()?.into();
+            i64::try_from(number * 1_000_000 / i128::from(units_per_s)).ok()
+        }
+    };
+    let time = match &value {
+        Value::Null => return Ok(None),
+        Value::String(text) if text.is_empty() => return Ok(None),
+        Value::String(text) => scaled(text).or_else(|| event_time::parse_text(text)),
+        Value::Number(number) => scaled(&number.to_string()),
+        _ => None,
+    };
+    let unit = match units_per_s {
+        1 => "seconds",
+        1_000 => "milliseconds",
+        _ => "microseconds",
+    };
+    time.map(Some).ok_or_else(|| format!("`{name}` must be a time: RFC 3339, or {unit} since 1970"))
+}
+
+/// Takes an amount of money, in ten-thousandths. What is no amount stays.
+pub(super) fn take_money_e4(object: &mut Object, name: &str) -> Option<i128> {
+    let amount = match object.get(name)? {
+        Value::Number(number) => money::parse_e4(&number.to_string()),
+        Value::String(text) => money::parse_e4(text),
+        _ => None,
+    }?;
+    object.remove(name);
+    Some(amount)
+}
+
+/// Takes an IP address. What is none is dropped: addresses are not stored.
+pub(super) fn take_address(object: &mut Object, name: &str) -> Option<IpAddr> {
+    object.remove(name)?.as_str()?.trim().parse().ok()
+}
+
+/// What is left of an object as `properties`, with sorted keys.
+pub(super) fn properties(object: Object) -> Result<Option<String>, String> {
+    if object.is_empty() {
+        return Ok(None);
+    }
+    let mut value = Value::Object(object);
+    value.sort_all_objects();
+    let json = value.to_string();
+    if json.len() > PROPERTIES_BYTES_MAX {
+        return Err(format!("`properties` are larger than {PROPERTIES_BYTES_MAX} bytes"));
+    }
+    Ok(Some(json))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use bytes::Bytes;
+    use lake::Event;
+
+    use super::*;
+    use crate::client::Client;
+    use crate::event_time::Window;
+    use crate::protocol::{Context, Parsed, Protocol};
+
+    /// 2026-03-01T12:00:00Z.
+    pub(in crate::protocol) const NOON_US: i64 = 1_772_366_400_000_000;
+
+    pub(in crate::protocol) fn context() -> Context {
+        Context {
+            site_id: "shop".into(),
+            received_at_us: NOON_US,
+            window: Window::Live,
+            client: Client { ip: Some([192, 0, 2, 1].into()), ..Client::default() },
+        }
+    }
+
+    pub(in crate::protocol) fn message(path: &str, body: &str) -> Message {
+        Message { uri: path.parse().unwrap(), body: Bytes::copy_from_slice(body.as_bytes()) }
+    }
+
+    pub(in crate::protocol) fn parse(protocol: &dyn Protocol, path: &str, body: &str) -> Parsed {
+        protocol.parse(&message(path, body), &context(), 10_000).unwrap()
+    }
+
+    pub(in crate::protocol) fn refuse(protocol: &dyn Protocol, path: &str, body: &str) -> String {
+        protocol.parse(&message(path, body), &context(), 10_000).unwrap_err().to_string()
+    }
+
+    /// The one event of a body.
+    #[track_caller]
+    pub(in crate::protocol) fn event(protocol: &dyn Protocol, path: &str, body: &str) -> Event {
+        let parsed = parse(protocol, path, body);
+        assert_eq!(parsed.rejected, []);
+        let [event] = <[Event; 1]>::try_from(parsed.events).unwrap();
+        event
+    }
+
+    /// `name | user | anonymous | session | url | properties`.
+    pub(in crate::protocol) fn digest(event: &Event) -> String {
+        let text = |text: &Option<String>| text.clone().unwrap_or("-".into());
+        let Event { name, user_id, anonymous_id, session_id, url, properties, .. } = event;
+        let others = [user_id, anonymous_id, session_id, url, properties].map(text);
+        format!("{name} | {}", others.join(" | "))
+    }
+
+    #[test]
+    fn what_is_taken_is_gone_and_the_rest_is_left() {
+        let mut fields = read(r#"{"a":"x","b":7,"c":null,"d":true,"e":""}"#).unwrap();
+        assert_eq!(take_text(&mut fields, "a", 10).unwrap().as_deref(), Some("x"));
+        assert_eq!(take_text(&mut fields, "b", 10).unwrap().as_deref(), Some("7"));
+        for name in ["c", "d", "e", "f"] {
+            assert_eq!(take_text(&mut fields, name, 10).unwrap(), None);
+        }
+        assert_eq!(properties(fields).unwrap().as_deref(), Some(r#"{"d":true}"#));
+    }
+
+    #[test]
+    fn times_have_the_unit_of_their_protocol() {
+        let time = |json: &str, units| take_time_us(&mut read(json).unwrap(), "t", units);
+        assert_eq!(time(r#"{"t":1772366400}"#, 1), Ok(Some(NOON_US)));
+        assert_eq!(time(r#"{"t":"1772366400000"}"#, 1_000), Ok(Some(NOON_US)));
+        assert_eq!(time(r#"{"t":1772366400000000}"#, 1_000_000), Ok(Some(NOON_US)));
+        assert_eq!(time(r#"{"t":"2026-03-01T12:00:00Z"}"#, 1_000), Ok(Some(NOON_US)));
+        assert_eq!(time("{}", 1), Ok(None));
+        assert!(time(r#"{"t":"noon"}"#, 1).unwrap_err().contains("seconds since 1970"));
+        assert!(time(r#"{"t":{}}"#, 1_000).is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! The pixel: an event of the native protocol in the address of an image, for pages and mails without scripts.
+//!
+//! Without an `event_id`, the same request within one second counts once.
+
+use lake::Event;
+use serde_json::Value;
+
+use super::object::Object;
+use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, native};
+use crate::error::IngestError;
+
+/// `GET /v1/pixel.gif?key=…&name=…`. Without a name it is a page view.
+pub(crate) struct Pixel;
+
+impl Protocol for Pixel {
+    fn name(&self) -> &'static str {
+        "pixel"
+    }
+
+    fn sender(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+        Ok(message.param("site").filter(|site| !site.is_empty()).map(Sender::Domain))
+    }
+
+    fn parse(&self, message: &Message, context: &Context, _: usize) -> Result<Parsed, IngestError> {
+        let mut fields: Object =
+            message.params().map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect();
+        fields.entry("name").or_insert("page_view".into());
+        // The page is whoever shows the image, which its address cannot know in a mail and need not know on a page.
+        let json = Value::Object(fields).to_string();
+        let sent = message.uri.query().unwrap_or_default();
+        // Browsers and proxies fetch an image again as they please.
+        let id = || context.arrival_id(self.name(), sent.as_bytes(), 0);
+        let read = native::read(&json, context, self.name(), id).map(|event| Event { id_assigned: false, ..event });
+        let mut parsed = Parsed::default();
+        parsed.push(0, sent, read);
+        Ok(parsed)
+    }
+
+    fn accepted(&self, _: &Taken) -> Answer {
+        Answer::Gif
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::object::tests::{digest, event, message};
+
+    #[test]
+    fn the_fields_are_in_the_address() {
+        let path = "/v1/pixel.gif?key=k&name=opened&user_id=u1&mail=november&url=https%3A%2F%2Fa.example%2F";
+        let found = event(&Pixel, path, "");
+        assert_eq!(digest(&found), r#"opened | u1 | - | - | https://a.example/ | {"mail":"november"}"#);
+        assert_eq!(found.protocol, "pixel");
+        assert_eq!(event(&Pixel, "/v1/pixel.gif?site=a", "").name, "page_view");
+        let sender = Pixel.sender(&message("/v1/pixel.gif?site=a", ""), 1).unwrap();
+        assert_eq!(sender, Some(Sender::Domain("a".into())));
+    }
+}

@@ -1,0 +1,258 @@
+//! PostHog's capture API: <https://posthog.com/docs/api/capture>.
+//!
+//! `$pageview` becomes `page_view`, `$screen` `screen_view`, `$identify` `identify`, `$create_alias` `alias`. Other
+//! names stay as they are, with their dollar signs. Deduplicated by `uuid`.
+
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lake::EventId;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::draft::{Draft, new_id};
+use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::object::{self, Object};
+use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, items};
+use crate::error::IngestError;
+
+/// See the module.
+pub(crate) struct PostHog;
+
+impl Protocol for PostHog {
+    fn name(&self) -> &'static str {
+        "posthog"
+    }
+
+    fn sender(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
+        if message.body.is_empty() {
+            return Ok(None);
+        }
+        let body = body_of(message)?;
+        let raw = object::raw(&body)?;
+        let key = match raw.get().starts_with('[') {
+            true => items::read_array(raw, events_max)?.first().and_then(|item| key_of(object::read(item.get()).ok()?)),
+            false => {
+                let (batch, envelope) = object::envelope(raw, "batch", events_max)?;
+                let first = || key_of(object::read(batch.as_ref()?.first()?.get()).ok()?);
+                key_of(envelope).or_else(first)
+            }
+        };
+        Ok(key.map(Sender::Key))
+    }
+
+    fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
+        let body = body_of(message)?;
+        let raw = object::raw(&body)?;
+        let (items, mut envelope) = match raw.get().starts_with('[') {
+            true => (items::read_array(raw, events_max)?, Object::new()),
+            false => match object::envelope(raw, "batch", events_max)? {
+                (Some(batch), envelope) => (batch, envelope),
+                (None, envelope) => (vec![raw], envelope),
+            },
+        };
+        let sent_us = object::take_time_us(&mut envelope, "sent_at", 1_000).map_err(IngestError::invalid)?;
+        let mut parsed = Parsed::default();
+        for (index, item) in items.into_iter().enumerate() {
+            let read = read_item(item, sent_us, context.received_at_us)
+                .and_then(|draft| draft.complete(context, self.name(), new_id));
+            parsed.push(index, item.get(), read);
+        }
+        Ok(parsed)
+    }
+
+    fn accepted(&self, _: &Taken) -> Answer {
+        Answer::Json(StatusCode::OK, json!({ "status": 1 }))
+    }
+
+    fn refused(&self, status: StatusCode, error: &IngestError) -> Value {
+        let (kind, code) = match status {
+            StatusCode::UNAUTHORIZED => ("authentication_error", "invalid_api_key"),
+            StatusCode::TOO_MANY_REQUESTS => ("throttled", "rate_limit_exceeded"),
+            status if status.is_server_error() => ("server_error", "not_durable"),
+            _ => ("validation_error", "invalid_payload"),
+        };
+        json!({ "type": kind, "code": code, "detail": error.to_string(), "attr": null })
+    }
+}
+
+/// The answer to a client that asks for feature flags and settings: there are none here.
+pub(crate) fn no_flags() -> Value {
+    json!({
+        "flags": {}, "featureFlags": {}, "featureFlagPayloads": {}, "errorsWhileComputingFlags": false,
+        "config": { "enable_collect_everything": true }, "supportedCompression": ["gzip", "gzip-js"],
+        "sessionRecording": false, "toolbarParams": {}, "isAuthenticated": false, "siteApps": [],
+    })
+}
+
+/// The JSON of a body. Older browsers' clients send it as a form with a field `data`, in Base64.
+fn body_of(message: &Message) -> Result<Cow<'_, [u8]>, IngestError> {
+    if !message.body.starts_with(b"data=") {
+        return Ok(Cow::Borrowed(&message.body));
+    }
+    let (_, data) = url::form_urlencoded::parse(&message.body).next().unwrap_or_default();
+    // A plus sign is a space in a form, and Base64 is often sent unescaped.
+    STANDARD
+        .decode(data.replace(' ', "+").as_bytes())
+        .map(Cow::Owned)
+        .map_err(|error| IngestError::invalid(format!("`data` is not Base64: {error}")))
+}
+
+fn key_of(mut item: Object) -> Option<String> {
+    let take = |object: &mut Object| {
+        ["api_key", "token"].iter().find_map(|name| object::take_text(object, name, TEXT_CHARS_MAX).ok().flatten())
+    };
+    let key = take(&mut item);
+    key.or_else(|| take(&mut object::take_object(&mut item, "properties")?))
+}
+
+fn read_item(item: &RawValue, sent_us: Option<i64>, received_at_us: i64) -> Result<Draft, String> {
+    let mut item = object::read(item.get())?;
+    let mut properties = object::take_object(&mut item, "properties").unwrap_or_default();
+    let mut draft = Draft { sent_us, ..Draft::default() };
+    let event = &mut draft.event;
+    let name = object::take_text(&mut item, "event", NAME_CHARS_MAX)?.ok_or("`event` is missing: what happened")?;
+    let id = object::take_text(&mut item, "uuid", EVENT_ID_CHARS_MAX)?;
+    let id = id.or(object::take_text(&mut properties, "$insert_id", EVENT_ID_CHARS_MAX)?);
+    draft.id = id.map(|id| EventId::from_client(&id));
+    draft.created_us = object::take_time_us(&mut item, "timestamp", 1_000)?;
+    if let Some(offset_us) = object::take_time_us(&mut item, "offset", 1_000)?.filter(|_| draft.created_us.is_none()) {
+        // How long ago it happened, instead of when.
+        draft.created_us = Some(received_at_us - offset_us);
+        draft.sent_us = None;
+    }
+
+    let mut take = |name| object::take_text(&mut properties, name, LONG_CHARS_MAX);
+    let distinct_id = object::take_text(&mut item, "distinct_id", TEXT_CHARS_MAX)?;
+    let distinct_id = distinct_id.or(take("distinct_id")?).ok_or("`distinct_id` is missing: who it was")?;
+    let (user_id, device_id) = (take("$user_id")?, take("$device_id")?);
+    let (earlier_id, alias) = (take("$anon_distinct_id")?, take("alias")?);
+    // Clients for browsers say whether the id is that of a device or of a person; those for servers mean a person,
+    // except where they say that no person is to be made of it.
+    let profile = properties.get("$process_person_profile").or_else(|| properties.get("$is_identified"));
+    let anonymous = device_id.as_deref() == Some(&distinct_id) || profile == Some(&Value::Bool(false));
+    event.name = match &*name {
+        "$pageview" => "page_view".into(),
+        "$screen" => "screen_view".into(),
+        "$identify" => "identify".into(),
+        "$create_alias" => "alias".into(),
+        _ => name,
+    };
+    match (&*event.name, anonymous) {
+        ("alias", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), alias),
+        ("identify", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), earlier_id.or(device_id)),
+        (_, true) => (event.user_id, event.anonymous_id) = (user_id, Some(distinct_id)),
+        (_, false) => (event.user_id, event.anonymous_id) = (user_id.or(Some(distinct_id)), device_id),
+    }
+
+    let mut take = |name, chars_max| object::take_text(&mut properties, name, chars_max);
+    event.session_id = take("$session_id", TEXT_CHARS_MAX)?;
+    event.url = take("$current_url", LONG_CHARS_MAX)?;
+    event.referrer = take("$referrer", LONG_CHARS_MAX)?.filter(|referrer| referrer != "$direct");
+    let title = take("title", LONG_CHARS_MAX)?;
+    event.title = title.or(take("$title", LONG_CHARS_MAX)?).or(take("$screen_name", LONG_CHARS_MAX)?);
+    event.language = take("$browser_language", TEXT_CHARS_MAX)?;
+    for (column, width, height) in [
+        (&mut event.screen, "$screen_width", "$screen_height"),
+        (&mut event.viewport, "$viewport_width", "$viewport_height"),
+    ] {
+        let size = take(width, TEXT_CHARS_MAX)?.zip(take(height, TEXT_CHARS_MAX)?);
+        *column = size.map(|(width, height)| format!("{width}x{height}"));
+    }
+    let library = take("$lib", TEXT_CHARS_MAX)?;
+    let version = take("$lib_version", TEXT_CHARS_MAX)?;
+    event.sdk = library.map(|library| version.map_or(library.clone(), |version| format!("{library}/{version}")));
+    for column in ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"] {
+        let value = take(column, TEXT_CHARS_MAX)?;
+        *match column {
+            "utm_source" => &mut event.utm_source,
+            "utm_medium" => &mut event.utm_medium,
+            "utm_campaign" => &mut event.utm_campaign,
+            "utm_term" => &mut event.utm_term,
+            _ => &mut event.utm_content,
+        } = value;
+    }
+    event.currency = take("currency", TEXT_CHARS_MAX)?;
+    draft.user_agent = take("$raw_user_agent", LONG_CHARS_MAX)?;
+    event.revenue_e4 = object::take_money_e4(&mut properties, "revenue");
+    draft.ip = object::take_address(&mut properties, "$ip");
+    for repeated in ["token", "$host", "$pathname", "$referring_domain", "$is_server", "$geoip_disable"] {
+        properties.remove(repeated);
+    }
+    for name in ["$set", "$set_once"] {
+        if let Some(traits) = item.remove(name) {
+            properties.entry(name).or_insert(traits);
+        }
+    }
+    draft.event.properties = object::properties(properties)?;
+    Ok(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::object::tests::{NOON_US, digest, event, message, parse};
+
+    #[test]
+    fn a_server_means_a_person_unless_it_says_otherwise() {
+        check(
+            r#"{"event":"Order Completed","distinct_id":"u1","properties":{"revenue":19.9,"currency":"EUR","$current_url":"https://shop.example/","$session_id":"s1","$lib":"posthog-node","$is_server":true}}"#,
+            "Order Completed | u1 | - | s1 | https://shop.example/ | -",
+        );
+        check(
+            r#"{"event":"a","distinct_id":"x","properties":{"$process_person_profile":false}}"#,
+            r#"a | - | x | - | - | {"$process_person_profile":false}"#,
+        );
+    }
+
+    #[test]
+    fn a_browser_tells_devices_from_persons() {
+        check(
+            r#"{"event":"$pageview","distinct_id":"d","properties":{"$device_id":"d"}}"#,
+            "page_view | - | d | - | - | -",
+        );
+        check(
+            r#"{"event":"a","distinct_id":"u","properties":{"$device_id":"d","$user_id":"u"}}"#,
+            "a | u | d | - | - | -",
+        );
+        check(
+            r#"{"event":"$identify","distinct_id":"u","properties":{"$anon_distinct_id":"d"},"$set":{"plan":"pro"}}"#,
+            r#"identify | u | d | - | - | {"$set":{"plan":"pro"}}"#,
+        );
+        check(r#"{"event":"$create_alias","distinct_id":"u","properties":{"alias":"a"}}"#, "alias | u | a | - | - | -");
+    }
+
+    #[test]
+    fn a_body_is_one_event_an_array_a_batch_or_a_form() {
+        let one = r#"{"event":"a","distinct_id":"u","api_key":"k"}"#;
+        let form = format!("data={}&ip=1", STANDARD.encode(one));
+        for body in [one.to_owned(), format!("[{one}]"), format!(r#"{{"api_key":"k","batch":[{one}]}}"#), form] {
+            assert_eq!(parse(&PostHog, "/e/", &body).events.len(), 1, "{body}");
+            assert_eq!(PostHog.sender(&message("/e/", &body), 9).unwrap(), Some(Sender::Key("k".into())), "{body}");
+        }
+        let inside = r#"[{"event":"a","properties":{"token":"k","distinct_id":"u"}}]"#;
+        assert_eq!(PostHog.sender(&message("/e/", inside), 9).unwrap(), Some(Sender::Key("k".into())));
+    }
+
+    #[test]
+    fn times_are_corrected_or_counted_back() {
+        let corrected = r#"{"sent_at":"2020-01-01T00:01:00Z","batch":[{"event":"a","distinct_id":"u","timestamp":"2020-01-01T00:00:00Z"}]}"#;
+        assert_eq!(event(&PostHog, "/batch", corrected).occurred_at_us, NOON_US - 60_000_000);
+        let back = r#"{"event":"a","distinct_id":"u","offset":2000}"#;
+        assert_eq!(event(&PostHog, "/e", back).occurred_at_us, NOON_US - 2_000_000);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let reason = |body| parse(&PostHog, "/e", body).rejected[0].reason.clone();
+        assert!(reason(r#"{"distinct_id":"u"}"#).starts_with("`event` is missing"));
+        assert!(reason(r#"{"event":"a"}"#).starts_with("`distinct_id` is missing"));
+    }
+
+    #[track_caller]
+    fn check(item: &str, expected: &str) {
+        assert_eq!(digest(&event(&PostHog, "/capture", item)), expected);
+    }
+}

@@ -1,0 +1,212 @@
+//! Umami's API for sending: <https://umami.is/docs/api/sending-stats>.
+//!
+//! The website id chooses the site, there is no key. An event with a name is a custom one, without a name a page
+//! view. Events have no id: the same request within one second counts once.
+
+use axum::http::StatusCode;
+use lake::EventId;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::draft::{Draft, new_id};
+use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, items, object};
+use crate::error::IngestError;
+
+/// One event in one request: `POST /api/send`.
+pub(crate) struct Umami;
+
+/// Several: `POST /api/batch`.
+pub(crate) struct UmamiBatch;
+
+const NAME: &str = "umami";
+
+impl Protocol for Umami {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn sender(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+        match message.body.is_empty() {
+            true => Ok(None),
+            false => sender_of(object::raw(&message.body)?),
+        }
+    }
+
+    fn parse(&self, message: &Message, context: &Context, _: usize) -> Result<Parsed, IngestError> {
+        let item = object::raw(&message.body)?;
+        Ok(parse_items(&[item], context, website_of(item).unwrap_or_default()))
+    }
+
+    fn accepted(&self, taken: &Taken) -> Answer {
+        if taken.is_bot {
+            return Answer::Json(StatusCode::OK, json!({ "beep": "boop" }));
+        }
+        // Their clients only hand these back; ours to make, and the same for the same visitor.
+        let of = |what: &str| {
+            let visitor = taken.visitor_id.unwrap_or_default().to_le_bytes();
+            Uuid::from_bytes(EventId::derived(&[what.as_bytes(), &visitor]).0).to_string()
+        };
+        Answer::Json(StatusCode::OK, json!({ "cache": "", "sessionId": of("session"), "visitId": of("visit") }))
+    }
+
+    fn refused(&self, status: StatusCode, error: &IngestError) -> Value {
+        refusal(status, error)
+    }
+}
+
+impl Protocol for UmamiBatch {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn sender(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
+        if message.body.is_empty() {
+            return Ok(None);
+        }
+        let items = items::read_array(object::raw(&message.body)?, events_max)?;
+        sender_of(items.first().ok_or_else(|| IngestError::invalid("the array is empty"))?)
+    }
+
+    fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
+        let items = items::read_array(object::raw(&message.body)?, events_max)?;
+        let website = items.first().and_then(|item| website_of(item)).unwrap_or_default();
+        Ok(parse_items(&items, context, website))
+    }
+
+    fn accepted(&self, taken: &Taken) -> Answer {
+        let details: Vec<Value> = taken
+            .rejected
+            .iter()
+            .map(|rejected| json!({ "index": rejected.index, "response": { "error": rejected.reason } }))
+            .collect();
+        let (good, bad) = (taken.accepted, taken.rejected.len());
+        Answer::Json(
+            StatusCode::OK,
+            json!({ "size": good + bad, "processed": good, "errors": bad, "details": details }),
+        )
+    }
+
+    fn refused(&self, status: StatusCode, error: &IngestError) -> Value {
+        refusal(status, error)
+    }
+}
+
+fn refusal(status: StatusCode, error: &IngestError) -> Value {
+    let code = status.canonical_reason().unwrap_or_default().to_lowercase().replace(' ', "-");
+    json!({ "error": { "message": error.to_string(), "code": code, "status": status.as_u16() } })
+}
+
+fn sender_of(item: &RawValue) -> Result<Option<Sender>, IngestError> {
+    let website = website_of(item)
+        .ok_or_else(|| IngestError::invalid("`payload.website` is missing: the site, by one of its domains"))?;
+    Ok(Some(Sender::Domain(website)))
+}
+
+fn website_of(item: &RawValue) -> Option<String> {
+    let mut item = object::read(item.get()).ok()?;
+    let mut payload = object::take_object(&mut item, "payload")?;
+    object::take_text(&mut payload, "website", LONG_CHARS_MAX).ok().flatten()
+}
+
+fn parse_items(items: &[&RawValue], context: &Context, website: String) -> Parsed {
+    let mut parsed = Parsed::default();
+    for (index, item) in items.iter().enumerate() {
+        let read = read(item.get(), &website).and_then(|mut draft| {
+            draft.id = Some(context.arrival_id(NAME, item.get().as_bytes(), index));
+            draft.complete(context, NAME, new_id)
+        });
+        parsed.push(index, item.get(), read);
+    }
+    parsed
+}
+
+fn read(json: &str, website: &str) -> Result<Draft, String> {
+    let mut item = object::read(json)?;
+    let kind = object::take_text(&mut item, "type", TEXT_CHARS_MAX)?;
+    let mut payload = object::take_object(&mut item, "payload").ok_or("`payload` is missing")?;
+    if object::take_text(&mut payload, "website", LONG_CHARS_MAX)?.as_deref() != Some(website) {
+        return Err("all events of a batch must name the same `website`".into());
+    }
+    let mut draft = Draft::default();
+    let event = &mut draft.event;
+    let name = object::take_text(&mut payload, "name", NAME_CHARS_MAX)?;
+    event.name = match kind.as_deref() {
+        Some("event") => name.unwrap_or("page_view".into()),
+        Some("identify") => "identify".into(),
+        _ => return Err("`type` must be event or identify".into()),
+    };
+    let hostname = object::take_text(&mut payload, "hostname", TEXT_CHARS_MAX)?;
+    let url = object::take_text(&mut payload, "url", LONG_CHARS_MAX)?;
+    event.url = match (hostname, url) {
+        // Their script sends the path alone, and the host beside it.
+        (Some(hostname), Some(path)) if path.starts_with('/') => Some(format!("https://{hostname}{path}")),
+        (_, url) => url,
+    };
+    event.referrer = object::take_text(&mut payload, "referrer", LONG_CHARS_MAX)?;
+    event.title = object::take_text(&mut payload, "title", LONG_CHARS_MAX)?;
+    event.language = object::take_text(&mut payload, "language", TEXT_CHARS_MAX)?;
+    event.screen = object::take_text(&mut payload, "screen", TEXT_CHARS_MAX)?;
+    event.user_id = object::take_text(&mut payload, "id", TEXT_CHARS_MAX)?;
+    draft.created_us = object::take_time_us(&mut payload, "timestamp", 1)?;
+    draft.ip = object::take_address(&mut payload, "ip");
+    draft.user_agent = object::take_text(&mut payload, "userAgent", LONG_CHARS_MAX)?;
+    let mut properties = object::take_object(&mut payload, "data").unwrap_or_default();
+    if let Some(tag) = object::take_text(&mut payload, "tag", TEXT_CHARS_MAX)? {
+        properties.entry("tag").or_insert(tag.into());
+    }
+    event.revenue_e4 = object::take_money_e4(&mut properties, "revenue");
+    if event.revenue_e4.is_some() {
+        event.currency = object::take_text(&mut properties, "currency", TEXT_CHARS_MAX)?;
+    }
+    event.properties = object::properties(properties)?;
+    Ok(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::object::tests::{NOON_US, digest, event, message, parse};
+
+    const PAGE: &str = r#"{"type":"event","payload":{"website":"shop","hostname":"shop.example","url":"/cart?a=1","title":"Cart","screen":"1x2","language":"de"}}"#;
+
+    #[test]
+    fn without_a_name_it_is_a_page_view() {
+        let found = event(&Umami, "/api/send", PAGE);
+        assert_eq!(digest(&found), "page_view | - | - | - | https://shop.example/cart?a=1 | -");
+        assert_eq!((found.screen.as_deref(), found.language.as_deref()), (Some("1x2"), Some("de")));
+        let sender = Umami.sender(&message("/api/send", PAGE), 1).unwrap();
+        assert_eq!(sender, Some(Sender::Domain("shop".into())));
+    }
+
+    #[test]
+    fn a_named_event_carries_data_and_revenue() {
+        let body = r#"{"type":"event","payload":{"website":"s","name":"buy","id":"u1","timestamp":1772366399,"data":{"revenue":19.9,"currency":"EUR","n":3}}}"#;
+        let found = event(&Umami, "/api/send", body);
+        assert_eq!(digest(&found), r#"buy | u1 | - | - | - | {"n":3}"#);
+        assert_eq!((found.revenue_e4, found.occurred_at_us), (Some(199_000), NOON_US - 1_000_000));
+    }
+
+    #[test]
+    fn a_person_is_identified() {
+        let body = r#"{"type":"identify","payload":{"website":"s","id":"u1","data":{"plan":"pro"}}}"#;
+        assert_eq!(digest(&event(&Umami, "/api/send", body)), r#"identify | u1 | - | - | - | {"plan":"pro"}"#);
+    }
+
+    #[test]
+    fn a_batch_is_of_one_website_and_the_same_event_twice_in_it_is_two() {
+        let other = PAGE.replace("\"shop\"", "\"other\"");
+        let parsed = parse(&UmamiBatch, "/api/batch", &format!("[{PAGE},{PAGE},{other},7]"));
+        assert_eq!(parsed.events.len(), 2);
+        assert_ne!(parsed.events[0].event_id, parsed.events[1].event_id);
+        let reasons: Vec<_> = parsed.rejected.iter().map(|rejected| &*rejected.reason).collect();
+        assert_eq!(reasons, ["all events of a batch must name the same `website`", "the event is not an object"]);
+    }
+
+    #[test]
+    fn robots_are_greeted() {
+        let taken = Taken { is_bot: true, ..Taken::default() };
+        assert_eq!(Umami.accepted(&taken), Answer::Json(StatusCode::OK, json!({ "beep": "boop" })));
+    }
+}

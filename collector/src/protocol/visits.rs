@@ -1,0 +1,114 @@
+//! Visits: the smallest protocol there is, of a page, a visitor and a time.
+//!
+//! `POST /visits` with `x-api-key` and `{"identifier":…,"pageUrl":…,"visitedAt":…}`. Visits have no id: the same
+//! visitor, page and time is the same visit.
+
+use axum::http::StatusCode;
+use lake::EventId;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::draft::{Draft, new_id};
+use super::field::{LONG_CHARS_MAX, TEXT_CHARS_MAX};
+use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, object};
+use crate::error::{IngestError, Rejection};
+
+/// See the module.
+pub(crate) struct Visits;
+
+impl Protocol for Visits {
+    fn name(&self) -> &'static str {
+        "visits"
+    }
+
+    fn sender(&self, _: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+        Ok(None)
+    }
+
+    fn parse(&self, message: &Message, context: &Context, _: usize) -> Result<Parsed, IngestError> {
+        let sent = String::from_utf8_lossy(&message.body);
+        let mut body = object::of(message)?;
+        let mut wrong = Vec::new();
+        let mut text = |name: &str, chars_max| match object::take_text(&mut body, name, chars_max) {
+            Ok(Some(text)) => text,
+            Ok(None) => {
+                wrong.push(format!("{name} should not be empty"));
+                String::new()
+            }
+            Err(reason) => {
+                wrong.push(reason);
+                String::new()
+            }
+        };
+        let identifier = text("identifier", TEXT_CHARS_MAX);
+        let page_url = text("pageUrl", LONG_CHARS_MAX);
+        if !page_url.is_empty() && Url::parse(&page_url).is_err() {
+            wrong.push("pageUrl must be a URL address".into());
+        }
+        let visited_at_us = match object::take_time_us(&mut body, "visitedAt", 1_000) {
+            Ok(Some(time_us)) => time_us,
+            Ok(None) | Err(_) => {
+                wrong.push("visitedAt must be a valid ISO 8601 date string".into());
+                0
+            }
+        };
+        if !wrong.is_empty() {
+            let rejected = wrong.into_iter().map(|reason| Rejection::new(0, reason, &sent)).collect();
+            return Ok(Parsed { events: vec![], rejected });
+        }
+        let time = visited_at_us.to_le_bytes();
+        let id = EventId::derived(&[b"visit", identifier.as_bytes(), page_url.as_bytes(), &time]);
+        let mut draft = Draft { id: Some(id), created_us: Some(visited_at_us), ..Draft::default() };
+        draft.event.name = "page_view".into();
+        draft.event.anonymous_id = Some(identifier);
+        draft.event.url = Some(page_url);
+        let mut parsed = Parsed::default();
+        parsed.push(0, &sent, draft.complete(context, self.name(), new_id));
+        Ok(parsed)
+    }
+
+    fn accepted(&self, _: &Taken) -> Answer {
+        Answer::Json(StatusCode::ACCEPTED, json!({ "message": "Visit logged" }))
+    }
+
+    fn refused(&self, status: StatusCode, error: &IngestError) -> Value {
+        match error {
+            _ if status == StatusCode::UNAUTHORIZED => json!({ "message": "Unauthorized" }),
+            IngestError::Invalid { rejected, .. } if !rejected.is_empty() => {
+                json!({ "message": rejected.iter().map(|rejected| &rejected.reason).collect::<Vec<_>>() })
+            }
+            _ => json!({ "message": [error.to_string()] }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::object::tests::{NOON_US, digest, event, parse};
+
+    const PATH: &str = "/visits";
+
+    #[test]
+    fn a_visit_is_a_page_view_at_its_time() {
+        let body = r#"{"identifier":"v1","pageUrl":"https://shop.example/a","visitedAt":"2026-03-01T11:59:00Z"}"#;
+        let found = event(&Visits, PATH, body);
+        assert_eq!(digest(&found), "page_view | - | v1 | - | https://shop.example/a | -");
+        assert_eq!(found.occurred_at_us, NOON_US - 60_000_000);
+        assert_eq!(event(&Visits, PATH, &format!(" {body}")).event_id, found.event_id);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let rejected = parse(&Visits, PATH, r#"{"pageUrl":"nowhere"}"#).rejected;
+        let reasons: Vec<_> = rejected.iter().map(|rejected| &*rejected.reason).collect();
+        assert_eq!(
+            reasons,
+            [
+                "identifier should not be empty",
+                "pageUrl must be a URL address",
+                "visitedAt must be a valid ISO 8601 date string"
+            ]
+        );
+    }
+}
