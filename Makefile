@@ -15,7 +15,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The other engines that read the table in a test live here.
 VENV := $(TARGET_DIR)/test-venv
 
-.PHONY: help run test check tools campaign simulation fuzz bench
+.PHONY: help run test check tools web campaign simulation fuzz bench
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,7 @@ run: ## Build, start all roles on data/lake, send demo traffic, show the report,
 	$(TARGET_DIR)/release/dewpond up --lake $(LAKE) --demo $(DEMO_EVENTS)
 
 test: tools check ## Run the lints and every test, with a bounded share of the long ones.
+	cd web && npm run --silent check && npm test --silent
 	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") scripts/nextest --workspace --locked
 	$(CARGO) test --workspace --locked --doc
 
@@ -34,6 +35,9 @@ check: ## Formatting and lints.
 
 tools: ## Install what the tests need, where it is missing and can be installed.
 	scripts/install-test-tools "$(VENV)"
+
+web: tools ## Build the tracker, web/dist/tracker.js, which the collector serves.
+	cd web && npm run build
 
 campaign: tools simulation ## The long tests: SEEDS of the simulation, kill loops of KILL_ROUNDS rounds, CASES and LAKE_CASES of properties, HISTORIES, and make fuzz.
 	DEWPOND_KILL_ROUNDS=$(KILL_ROUNDS) $(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture kill

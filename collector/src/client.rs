@@ -19,6 +19,8 @@ pub struct Client {
     pub cookie_id: Option<String>,
     /// Today's salt, on sites that tell visitors without an id apart for a day.
     pub salt: Option<Salt>,
+    /// What a trusted proxy calls the request, the same at each of its tries.
+    pub request_id: Option<String>,
     /// Whether the client asks not to be tracked, and the site follows: its events carry no id then.
     pub opted_out: bool,
     /// Where addresses lie, if that is configured.

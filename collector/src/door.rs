@@ -26,7 +26,7 @@ use crate::error::IngestError;
 use crate::event_time::Window;
 use crate::geography::GeographyFile;
 use crate::inflate::Encoding;
-use crate::peer::{Peer, client_ip};
+use crate::peer::{Peer, client_ip, request_id};
 use crate::protocol::{Context, Message, Parsed, Protocol, Sender, Taken};
 use crate::quarantine::Quarantine;
 use crate::rate::Rates;
@@ -251,8 +251,11 @@ impl Door {
     }
 
     fn ip_of(&self, parts: &Parts) -> Option<IpAddr> {
-        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-        client_ip(peer, &parts.headers, &self.settings.trusted_proxies)
+        client_ip(self.peer_of(parts), &parts.headers, &self.settings.trusted_proxies)
+    }
+
+    fn peer_of(&self, parts: &Parts) -> Option<IpAddr> {
+        parts.extensions.get::<Peer>().map(|peer| peer.0)
     }
 
     /// Who the request is from, as far as it is not said by its events.
@@ -275,6 +278,7 @@ impl Door {
             ip: self.ip_of(parts),
             cookie_id,
             salt: settings.cookieless.then(|| self.directory.salt_at(received_at)).flatten(),
+            request_id: request_id(self.peer_of(parts), &parts.headers, &self.settings.trusted_proxies),
             opted_out,
             geography: self.geography.as_ref().map(GeographyFile::current),
         }

@@ -27,6 +27,15 @@ pub(crate) fn client_ip(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[Ip
     Some(client)
 }
 
+/// What a trusted proxy calls a request. It says the same at each of its tries, so that an event without an id, sent
+/// twice by the proxy, is known again. From anybody else the header means nothing: two requests of one name would be
+/// one.
+pub(crate) fn request_id(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<String> {
+    let peer = peer?.to_canonical();
+    let id = headers.get("x-request-id")?.to_str().ok().filter(|id| !id.is_empty())?;
+    trusted.iter().any(|net| net.contains(&peer)).then(|| id.to_owned())
+}
+
 /// An address, perhaps with a port.
 fn address(hop: &str) -> Option<IpAddr> {
     hop.parse().ok().or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|at| at.ip()))
@@ -54,6 +63,17 @@ mod tests {
     fn a_proxy_that_says_nothing_readable_is_taken_for_the_client() {
         check("10.0.0.1", &[], "10.0.0.0/8", "10.0.0.1");
         check("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.0/8", "10.0.0.1");
+    }
+
+    #[test]
+    fn only_proxies_of_ours_name_requests() {
+        let named = |peer: &str, trusted: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-request-id", "r1".parse().unwrap());
+            request_id(Some(peer.parse().unwrap()), &headers, &[trusted.parse().unwrap()])
+        };
+        assert_eq!(named("10.0.0.1", "10.0.0.0/8").as_deref(), Some("r1"));
+        assert_eq!(named("192.0.2.1", "10.0.0.0/8"), None);
     }
 
     #[track_caller]

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use lake::{Event, EventId};
-use uuid::Uuid;
 
 use super::Context;
 use crate::event_time::Window;
@@ -46,7 +45,7 @@ impl Draft {
         event.protocol = protocol;
         event.site_id = context.site_id.clone();
         event.received_at_us = context.received_at_us;
-        event.id_assigned = id.is_none();
+        event.id_assigned = id.is_none() && context.client.request_id.is_none();
         event.event_id = id.unwrap_or_else(missing_id);
         if context.window == Window::History {
             // Their arrival here says nothing of the clock that sent them then.
@@ -70,9 +69,4 @@ impl Draft {
         client.identify(&mut event, user_agent, ip);
         Ok(event)
     }
-}
-
-/// A new identity, for an event that has none.
-pub(super) fn new_id() -> EventId {
-    EventId(Uuid::now_v7().into_bytes())
 }

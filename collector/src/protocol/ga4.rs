@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use lake::EventId;
 use serde_json::{Value, json};
 
-use super::draft::{Draft, new_id};
+use super::draft::Draft;
 use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
 use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken};
@@ -53,7 +53,7 @@ impl Protocol for Ga4 {
                     ]),
                     None => context.arrival_id(self.name(), format!("{who} {}", item.get()).as_bytes(), index),
                 });
-                draft.complete(context, self.name(), new_id)
+                draft.complete(context, self.name(), || context.missing_id(index))
             });
             parsed.push(index, item.get(), read);
         }

@@ -24,6 +24,7 @@ use axum::http::{StatusCode, Uri};
 use bytes::Bytes;
 use lake::{Event, EventId};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::client::Client;
 use crate::error::{IngestError, Rejection};
@@ -43,6 +44,15 @@ pub struct Context {
 }
 
 impl Context {
+    /// The identity of an event whose sender gave none: of the request that a proxy may send twice, where it names its
+    /// requests, and else a new one.
+    fn missing_id(&self, index: usize) -> EventId {
+        match &self.client.request_id {
+            Some(request_id) => EventId::derived(&[b"request", request_id.as_bytes(), &index.to_le_bytes()]),
+            None => EventId(Uuid::now_v7().into_bytes()),
+        }
+    }
+
     /// The identity of an event whose protocol has none: its content, and the second of its arrival. A request that
     /// a proxy sends twice is one event then, and the same click a second later another.
     fn arrival_id(&self, protocol: &str, content: &[u8], index: usize) -> EventId {

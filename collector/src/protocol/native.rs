@@ -6,7 +6,7 @@
 //! neither is stored.
 //!
 //! An event without an `event_id` gets a new one, so that sending it again stores it again: clients that
-//! retry must send an id. `sent_at` should be the time of *this* sending, set anew by each retry: otherwise the
+//! retry must send an id. (A trusted proxy that names its requests may repeat them.) `sent_at` should be the time of *this* sending, set anew by each retry: otherwise the
 //! clock correction takes the delay for an error of the clock, and dates the event too late.
 
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use lake::{Event, EventId};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::draft::{Draft, new_id};
+use super::draft::Draft;
 use super::field::{
     self, EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, Object, PROPERTIES_BYTES_MAX, TEXT_CHARS_MAX,
 };
@@ -65,7 +65,10 @@ pub fn parse(body: &[u8], context: &Context, events_max: usize) -> Result<Parsed
     let mut parsed = Parsed::default();
     for (index, item) in items.values.into_iter().enumerate() {
         let (json, read) = match item {
-            Ok(json) => (json, read_event(json, items.sent_at_us, context, PROTOCOL, new_id)),
+            Ok(json) => {
+                let missing_id = || context.missing_id(index);
+                (json, read_event(json, items.sent_at_us, context, PROTOCOL, missing_id))
+            }
             Err((line, reason)) => (line, Err(reason)),
         };
         parsed.push(index, json, read);
@@ -302,6 +305,19 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_a_proxy_repeats_is_the_same_events() {
+        let client = Client { request_id: Some("r1".into()), ..Client::default() };
+        let context = Context { client, ..context() };
+        let ids = || {
+            let parsed = parse(br#"[{"name":"a"},{"name":"a"}]"#, &context, 10).unwrap();
+            assert!(parsed.events.iter().all(|event| !event.id_assigned));
+            parsed.events.iter().map(|event| event.event_id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(), ids());
+        assert_ne!(ids()[0], ids()[1]);
+    }
+
+    #[test]
     fn the_clock_is_corrected_by_the_time_of_sending() {
         let minute_early = NOON_US - 60_000_000;
         for body in [
@@ -395,13 +411,13 @@ mod tests {
 
     #[track_caller]
     fn event(json: &str) -> Event {
-        parse_event(json, &context(), new_id).unwrap()
+        parse_event(json, &context(), || EventId([7; 16])).unwrap()
     }
 
     /// Checks how the reason begins for which an event is refused.
     #[track_caller]
     fn check(json: &str, expected: &str) {
-        let reason = parse_event(json, &context(), new_id).unwrap_err();
+        let reason = parse_event(json, &context(), || EventId([7; 16])).unwrap_err();
         assert!(reason.starts_with(expected), "{reason}");
     }
 }

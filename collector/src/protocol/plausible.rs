@@ -6,7 +6,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::draft::{Draft, new_id};
+use super::draft::Draft;
 use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
 use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken};
@@ -36,7 +36,7 @@ impl Protocol for Plausible {
         let mut parsed = Parsed::default();
         let read = read(object::of(message)?).and_then(|mut draft| {
             draft.id = Some(context.arrival_id(self.name(), &message.body, 0));
-            draft.complete(context, self.name(), new_id)
+            draft.complete(context, self.name(), || context.missing_id(0))
         });
         parsed.push(0, &sent, read);
         Ok(parsed)

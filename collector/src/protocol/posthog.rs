@@ -1,7 +1,7 @@
 //! PostHog's capture API: <https://posthog.com/docs/api/capture>.
 //!
-//! `$pageview` becomes `page_view`, `$screen` `screen_view`, `$identify` `identify`, `$create_alias` `alias`. Other
-//! names stay as they are, with their dollar signs. Deduplicated by `uuid`.
+//! `$pageview` becomes `page_view`, `$screen` `screen_view`, `$identify` `identify`, `$create_alias` `alias`, `$groupidentify`
+//! `group`. Other names stay as they are, with their dollar signs. Deduplicated by `uuid`.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use lake::EventId;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::draft::{Draft, new_id};
+use super::draft::Draft;
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
 use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, items};
@@ -57,7 +57,7 @@ impl Protocol for PostHog {
         let mut parsed = Parsed::default();
         for (index, item) in items.into_iter().enumerate() {
             let read = read_item(item, sent_us, context.received_at_us)
-                .and_then(|draft| draft.complete(context, self.name(), new_id));
+                .and_then(|draft| draft.complete(context, self.name(), || context.missing_id(index)));
             parsed.push(index, item.get(), read);
         }
         Ok(parsed)
@@ -138,9 +138,12 @@ fn read_item(item: &RawValue, sent_us: Option<i64>, received_at_us: i64) -> Resu
         "$screen" => "screen_view".into(),
         "$identify" => "identify".into(),
         "$create_alias" => "alias".into(),
+        "$groupidentify" => "group".into(),
         _ => name,
     };
     match (&*event.name, anonymous) {
+        // The id is made up of the group's: nobody's.
+        ("group", _) if distinct_id.starts_with('$') => {}
         ("alias", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), alias),
         ("identify", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), earlier_id.or(device_id)),
         (_, true) => (event.user_id, event.anonymous_id) = (user_id, Some(distinct_id)),
@@ -220,6 +223,10 @@ mod tests {
         check(
             r#"{"event":"$identify","distinct_id":"u","properties":{"$anon_distinct_id":"d"},"$set":{"plan":"pro"}}"#,
             r#"identify | u | d | - | - | {"$set":{"plan":"pro"}}"#,
+        );
+        check(
+            r#"{"event":"$groupidentify","distinct_id":"$company_acme","properties":{"$group_key":"acme"}}"#,
+            r#"group | - | - | - | - | {"$group_key":"acme"}"#,
         );
         check(r#"{"event":"$create_alias","distinct_id":"u","properties":{"alias":"a"}}"#, "alias | u | a | - | - | -");
     }

@@ -9,7 +9,7 @@ use lake::EventId;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::draft::{Draft, new_id};
+use super::draft::Draft;
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
 use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken};
@@ -52,7 +52,7 @@ impl Protocol for Segment {
         let mut parsed = Parsed::default();
         for (index, item) in items.into_iter().enumerate() {
             let read = read_item(item.get(), kind, sent_us, &shared)
-                .and_then(|draft| draft.complete(context, self.name(), new_id));
+                .and_then(|draft| draft.complete(context, self.name(), || context.missing_id(index)));
             parsed.push(index, item.get(), read);
         }
         Ok(parsed)

@@ -13,7 +13,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose};
 use lake::EventId;
 use serde_json::Value;
 
-use super::draft::{Draft, new_id};
+use super::draft::Draft;
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
 use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken};
@@ -55,7 +55,7 @@ impl Protocol for Snowplow {
                 if app_of(fields.clone()).ok() != app {
                     return Err("all events of a request must name the same `aid`".into());
                 }
-                read(fields)?.complete(context, NAME, new_id)
+                read(fields)?.complete(context, NAME, || context.missing_id(index))
             });
             parsed.push(index, item.get(), read);
         }
@@ -79,7 +79,11 @@ impl Protocol for SnowplowPixel {
     fn parse(&self, message: &Message, context: &Context, _: usize) -> Result<Parsed, IngestError> {
         let mut parsed = Parsed::default();
         let sent = message.uri.query().unwrap_or_default();
-        parsed.push(0, sent, read(fields_of(message)).and_then(|draft| draft.complete(context, NAME, new_id)));
+        parsed.push(
+            0,
+            sent,
+            read(fields_of(message)).and_then(|draft| draft.complete(context, NAME, || context.missing_id(0))),
+        );
         Ok(parsed)
     }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::draft::{Draft, new_id};
+use super::draft::Draft;
 use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, items, object};
 use crate::error::IngestError;
@@ -115,7 +115,7 @@ fn parse_items(items: &[&RawValue], context: &Context, website: String) -> Parse
     for (index, item) in items.iter().enumerate() {
         let read = read(item.get(), &website).and_then(|mut draft| {
             draft.id = Some(context.arrival_id(NAME, item.get().as_bytes(), index));
-            draft.complete(context, NAME, new_id)
+            draft.complete(context, NAME, || context.missing_id(index))
         });
         parsed.push(index, item.get(), read);
     }

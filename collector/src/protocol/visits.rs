@@ -8,7 +8,7 @@ use lake::EventId;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::draft::{Draft, new_id};
+use super::draft::Draft;
 use super::field::{LONG_CHARS_MAX, TEXT_CHARS_MAX};
 use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, object};
 use crate::error::{IngestError, Rejection};
@@ -63,7 +63,7 @@ impl Protocol for Visits {
         draft.event.anonymous_id = Some(identifier);
         draft.event.url = Some(page_url);
         let mut parsed = Parsed::default();
-        parsed.push(0, &sent, draft.complete(context, self.name(), new_id));
+        parsed.push(0, &sent, draft.complete(context, self.name(), || context.missing_id(0)));
         Ok(parsed)
     }
 

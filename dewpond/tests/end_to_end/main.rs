@@ -4,13 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod bad_input;
+mod balancer;
 mod clients;
 mod exactly_once;
+mod hostile;
 mod kill;
 mod lake_check;
 mod memcached;
+mod openapi;
 mod other_engines;
 mod power_loss;
+mod real_clients;
 mod role;
 mod s3_server;
 mod trace;
