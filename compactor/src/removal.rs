@@ -51,6 +51,8 @@ pub struct ErasureDone {
     pub published: Removed,
     /// Pending rows that no query sees any more and no publish takes in.
     pub pending_rows: usize,
+    /// Refused events that mentioned the person.
+    pub quarantined_rows: usize,
 }
 
 /// Which sites' events are too old, and from which date on they are kept.
@@ -185,6 +187,7 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
 /// Erases a person. Safe to repeat: after a crash at any step, the same call completes it, and so does the
 /// compactor.
 pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<ErasureDone, WorkError> {
+    let quarantined_rows = lake.erase_quarantined(person).await?;
     // From here on nothing of the person comes in.
     lake.forget(person, &[], now).await?;
     let erasures = newest_erasures(lake).await?;
@@ -195,7 +198,7 @@ pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> R
         lake.forget(person, &keys, now).await?;
     }
     let published = complete_erasures(lake, now).await?;
-    Ok(ErasureDone { published, pending_rows })
+    Ok(ErasureDone { published, pending_rows, quarantined_rows })
 }
 
 /// Removes what the table still has of anybody who was erased.

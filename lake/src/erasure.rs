@@ -52,7 +52,7 @@ impl PersonId {
         }
     }
 
-    fn value(&self) -> &str {
+    pub(crate) fn value(&self) -> &str {
         match self {
             Self::User(value) | Self::Anonymous(value) => value,
         }

@@ -45,7 +45,7 @@ pub use file::{TableWriter, read_batches};
 pub use lane::{AppendError, Lane, LaneSettings};
 pub use layout::{Hour, LaneId, RawFile};
 pub use quarantine::{QUARANTINE, QuarantineFile, RefusedEvent, encode_refused, quarantine_schema};
-pub use registry::{IssuedKey, Site, SiteDirectory, SiteSettings, WriteKey};
+pub use registry::{IssuedKey, Site, SiteDirectory, SiteSettings, WriteKey, is_write_key};
 pub use runtime::{LakeRuntime, Panicked, Threads};
 #[cfg(feature = "sabotage")]
 pub use sabotage::Sabotage;

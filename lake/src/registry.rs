@@ -124,6 +124,10 @@ impl SiteDirectory {
             }
             directory.sites.push(site);
         }
+        // A site that may be chosen by a domain may be chosen by its own name, unless that is another's domain.
+        for site in directory.sites.iter().filter(|site| !site.settings.domains.is_empty()) {
+            directory.by_domain.entry(site.site_id.to_lowercase()).or_insert_with(|| site.clone());
+        }
         directory
     }
 
@@ -263,7 +267,7 @@ impl Lake {
     fn new_key(&self) -> String {
         let bits = [self.new_uuid(), self.new_uuid()].map(uuid::Uuid::into_bytes).concat();
         let random = blake3::hash(&bits).to_hex();
-        format!("dpw_{}", &random[..40])
+        format!("{KEY_BEGINNING}{}", &random[..KEY_DIGITS])
     }
 
     /// The newest version of a document, with its number; version 0 is the empty document nobody wrote.
@@ -352,6 +356,10 @@ pub(crate) fn check_document(name: &str, bytes: &[u8]) -> Result<(), serde_json:
     Ok(())
 }
 
+/// How keys begin, by which people and tools know them.
+const KEY_BEGINNING: &str = "dpw_";
+const KEY_DIGITS: usize = 40;
+
 /// Characters of a key by which it can be named: `dpw_` and eight more.
 const KEY_PREFIX_CHARS: usize = 12;
 
@@ -366,6 +374,12 @@ fn kept(write_key: &str, now: DateTime<Utc>) -> WriteKey {
 
 /// Longer than any domain, and than the ids that other protocols have instead.
 const DOMAIN_BYTES_MAX: usize = 255;
+
+/// Whether a text can be a write key: one of ours begins like one and has the length of one.
+pub fn is_write_key(text: &str) -> bool {
+    let digits = text.strip_prefix(KEY_BEGINNING);
+    digits.is_some_and(|digits| digits.len() == KEY_DIGITS && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+}
 
 fn hash_key(write_key: &str) -> String {
     blake3::hash(write_key.as_bytes()).to_hex().to_string()
@@ -446,6 +460,7 @@ mod tests {
         assert_eq!(site_of(&directory, &first.write_key), Some("shop"));
         assert_eq!(site_of(&directory, &second.write_key), Some("shop"));
         assert_eq!(site_of(&directory, "dpw_guess"), None);
+        assert!(is_write_key(&first.write_key) && !is_write_key("dpw_guess"));
 
         lake.revoke_key("shop", &first.write_key[..KEY_PREFIX_CHARS], now).await.unwrap();
         let directory = lake.sites().await.unwrap();
@@ -467,7 +482,8 @@ mod tests {
         lake.change_site("shop", |settings| settings.domains = vec![" Shop.Example ".into()]).await.unwrap();
         let directory = lake.sites().await.unwrap();
         assert_eq!(directory.site_of_domain("SHOP.example").map(|site| site.site_id.clone()).as_deref(), Some("shop"));
-        assert!(directory.site_of_domain("blog.example").is_none());
+        assert!(directory.site_of_domain("shop").is_some(), "by its own name, too");
+        assert!(directory.site_of_domain("blog").is_none());
         let taken = lake.change_site("blog", |settings| settings.domains = vec!["shop.example".into()]).await;
         assert!(matches!(taken, Err(LakeError::Refused { .. })), "{taken:?}");
     }

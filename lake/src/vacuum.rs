@@ -88,6 +88,8 @@ impl Lake {
     /// also beside another vacuum.
     pub async fn vacuum(&self, tables: &[&'static TableSpec], settings: VacuumSettings) -> Result<Vacuumed> {
         let now = self.store_now().await?;
+        // First, so that nothing that is wrong with a table lets a salt outlive its day.
+        self.delete_old_salts(now).await?;
         let mut done = self.vacuum_raw(now, settings).await?;
         for spec in tables {
             let table = self.vacuum_table(spec, now, settings).await?;
@@ -99,7 +101,6 @@ impl Lake {
         let (files, bytes) = self.delete(old.map(|object| (object.location, object.size)).collect()).await?;
         done.quarantine_files += files;
         done.bytes += bytes;
-        self.delete_old_salts(now).await?;
         Ok(done)
     }
 
