@@ -1,11 +1,12 @@
 //! A table over an explicit list of Parquet files.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
-use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
@@ -26,7 +27,7 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::scalar::ScalarValue;
-use lake::{FileRange, TableFile, Value};
+use lake::{FileRange, TableFile, TableSnapshot, Value};
 
 /// Files up to this many for each core are read side by side, each in its declared order; more are read one
 /// after the other in as many groups as there are cores, and their order is then not used.
@@ -37,21 +38,54 @@ const ORDERED_FILES_PER_CORE: usize = 8;
 pub(crate) struct FilesTable {
     store: ObjectStoreUrl,
     schema: TableSchema,
-    files: Vec<PartitionedFile>,
+    files: Files,
     sort: &'static [&'static str],
     always_ordered: bool,
 }
 
+/// The files of a table, as they are known until some are chosen. What DataFusion wants to know of a file takes twenty
+/// times the memory of what the log says of it.
+pub(crate) enum Files {
+    /// Those of a snapshot, with what the log says of their columns.
+    Snapshot(Arc<TableSnapshot>),
+    /// Some of a table's.
+    Some(Vec<TableFile>),
+    /// Files of which nothing but the partition is known.
+    Plain(Vec<PartitionedFile>),
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(files) => write!(f, "{} files", files.len()),
+            other => write!(f, "{} files", other.ranged().len()),
+        }
+    }
+}
+
+impl Files {
+    /// Those with ranges; none of plain ones.
+    fn ranged(&self) -> &[TableFile] {
+        match self {
+            Self::Snapshot(snapshot) => &snapshot.files,
+            Self::Some(files) => files,
+            Self::Plain(_) => &[],
+        }
+    }
+}
+
+/// For more files than this, what is known of their columns is used to choose them and then left out of the plan.
+const DESCRIBED_FILES_MAX: usize = 1_000;
+
 impl FilesTable {
     /// - `file_schema`: the columns in the files.
     /// - `partition`: the columns that a file has one value of, in the order of its `partition_values`.
-    /// - `files`: with statistics over `file_schema`, where the log has them.
     /// - `sort`: the columns that every file is sorted by, ascending, nulls first; may be empty.
     pub(crate) fn new(
         store: ObjectStoreUrl,
         file_schema: SchemaRef,
         partition: Vec<FieldRef>,
-        files: Vec<PartitionedFile>,
+        files: Files,
         sort: &'static [&'static str],
     ) -> Self {
         Self {
@@ -71,14 +105,25 @@ impl FilesTable {
 
     /// The files in which rows may satisfy `filters`, by what the log says of them and their partition values.
     fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
-        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(self.files.clone()) };
-        let schema = self.schema.table_schema();
-        let predicate = state.create_physical_expr(filter, &DFSchema::try_from(schema.clone())?)?;
-        let Some(predicate) = PruningPredicateBuilder::new().with_file_schema(schema.clone()).build(predicate) else {
-            return Ok(self.files.clone());
+        if let Files::Plain(files) = &self.files {
+            return Ok(files.clone());
+        }
+        let files = self.files.ranged();
+        let all = || vec![true; files.len()];
+        let keep = match conjunction(filters.iter().cloned()) {
+            None => all(),
+            Some(filter) => {
+                let schema = self.schema.table_schema();
+                let predicate = state.create_physical_expr(filter, &DFSchema::try_from(schema.clone())?)?;
+                match PruningPredicateBuilder::new().with_file_schema(schema.clone()).build(predicate) {
+                    Some(predicate) => predicate.prune(&FileBounds { files, schema })?,
+                    None => all(),
+                }
+            }
         };
-        let keep = predicate.prune(&FileBounds { files: &self.files, schema })?;
-        Ok(self.files.iter().zip(keep).filter(|(_, keep)| *keep).map(|(file, _)| file.clone()).collect())
+        let described = keep.iter().filter(|keep| **keep).count() <= DESCRIBED_FILES_MAX;
+        let chosen = files.iter().zip(keep).filter(|(_, keep)| *keep);
+        Ok(chosen.map(|(file, _)| partitioned(file, self.schema.file_schema(), described)).collect())
     }
 
     fn ordering(&self) -> Result<Option<LexOrdering>> {
@@ -95,17 +140,17 @@ impl FilesTable {
 /// The bounds of files, for pruning. DataFusion's own form of this takes only exact bounds; ours hold and are
 /// not tight, which is all that pruning needs.
 struct FileBounds<'a> {
-    files: &'a [PartitionedFile],
+    files: &'a [TableFile],
     schema: &'a SchemaRef,
 }
 
 impl FileBounds<'_> {
-    fn bounds(&self, column: &Column, of: impl Fn(&ColumnStatistics) -> &Precision<ScalarValue>) -> Option<ArrayRef> {
-        let index = self.schema.index_of(column.name()).ok()?;
-        let unknown = ScalarValue::try_new_null(self.schema.field(index).data_type()).ok()?;
-        let known = |file: &PartitionedFile| {
-            let statistics = file.statistics.as_ref()?.column_statistics.get(index)?;
-            of(statistics).get_value().cloned()
+    fn bounds(&self, column: &Column, of: impl Fn(&FileRange) -> &Value) -> Option<ArrayRef> {
+        let field = self.schema.field_with_name(column.name()).ok()?;
+        let unknown = ScalarValue::try_new_null(field.data_type()).ok()?;
+        let known = |file: &TableFile| match column.name() {
+            DATE => Some(ScalarValue::Date32(days_since_epoch(file)).cast_to(field.data_type()).ok()?),
+            name => Some(scalar(of(file.ranges.get(name)?), field.data_type())),
         };
         let bounds: Vec<Option<ScalarValue>> = self.files.iter().map(known).collect();
         if bounds.iter().all(Option::is_none) {
@@ -117,11 +162,11 @@ impl FileBounds<'_> {
 
 impl PruningStatistics for FileBounds<'_> {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.bounds(column, |statistics| &statistics.min_value)
+        self.bounds(column, |range| &range.min)
     }
 
     fn max_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.bounds(column, |statistics| &statistics.max_value)
+        self.bounds(column, |range| &range.max)
     }
 
     fn num_containers(&self) -> usize {
@@ -197,9 +242,21 @@ impl TableProvider for FilesTable {
     }
 }
 
-/// A published file as DataFusion plans with it: place, size, date and what the log says of its columns.
-pub(crate) fn partitioned(file: &TableFile, file_schema: &SchemaRef) -> PartitionedFile {
-    let date = file.date.map(|date| (date - chrono::NaiveDate::default()).num_days() as i32);
+/// The partition column of every table with a log.
+const DATE: &str = "date";
+
+fn days_since_epoch(file: &TableFile) -> Option<i32> {
+    file.date.map(|date| (date - chrono::NaiveDate::default()).num_days() as i32)
+}
+
+/// A published file as DataFusion plans with it: place, size, date and, if it is to be `described`, what the log says
+/// of its columns.
+fn partitioned(file: &TableFile, file_schema: &SchemaRef, described: bool) -> PartitionedFile {
+    let place = unchanging(file.path.clone(), file.size_bytes)
+        .with_partition_values(vec![ScalarValue::Date32(days_since_epoch(file))]);
+    if !described {
+        return place;
+    }
     let columns = file_schema
         .fields()
         .iter()
@@ -213,9 +270,7 @@ pub(crate) fn partitioned(file: &TableFile, file_schema: &SchemaRef) -> Partitio
         total_byte_size: Precision::Inexact(file.size_bytes as usize),
         column_statistics: columns,
     };
-    unchanging(file.path.clone(), file.size_bytes)
-        .with_partition_values(vec![ScalarValue::Date32(date)])
-        .with_statistics(Arc::new(statistics))
+    place.with_statistics(Arc::new(statistics))
 }
 
 /// A file by its place and size. Files of the lake never change, so that any one time of modification
@@ -231,19 +286,21 @@ pub(crate) fn unchanging(path: object_store::path::Path, size_bytes: u64) -> Par
 }
 
 /// Bounds are inexact: times are cut to milliseconds, so that no answer may be taken from them.
-fn column_statistics(range: &FileRange, data_type: &datafusion::arrow::datatypes::DataType) -> ColumnStatistics {
-    use datafusion::arrow::datatypes::DataType;
-    let scalar = |value: &Value| match value {
-        Value::Integer(integer) => ScalarValue::Int64(Some(*integer)),
-        Value::TimeUs(us) => ScalarValue::TimestampMicrosecond(Some(*us), Some("UTC".into())),
-        Value::Text(text) if *data_type == DataType::Utf8View => ScalarValue::Utf8View(Some(text.clone())),
-        Value::Text(text) => ScalarValue::Utf8(Some(text.clone())),
-    };
+fn column_statistics(range: &FileRange, data_type: &DataType) -> ColumnStatistics {
     ColumnStatistics::new_unknown()
-        .with_min_value(Precision::Inexact(scalar(&range.min)))
-        .with_max_value(Precision::Inexact(scalar(&range.max)))
+        .with_min_value(Precision::Inexact(scalar(&range.min, data_type)))
+        .with_max_value(Precision::Inexact(scalar(&range.max, data_type)))
         .with_null_count(match range.nulls {
             Some(nulls) => Precision::Exact(nulls as usize),
             None => Precision::Absent,
         })
+}
+
+fn scalar(value: &Value, data_type: &DataType) -> ScalarValue {
+    match value {
+        Value::Integer(integer) => ScalarValue::Int64(Some(*integer)),
+        Value::TimeUs(us) => ScalarValue::TimestampMicrosecond(Some(*us), Some("UTC".into())),
+        Value::Text(text) if *data_type == DataType::Utf8View => ScalarValue::Utf8View(Some(text.clone())),
+        Value::Text(text) => ScalarValue::Utf8(Some(text.clone())),
+    }
 }

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{ExprFunctionExt, JoinType, LogicalPlan, LogicalPl
 use datafusion::prelude::{DataFrame, SessionContext};
 use lake::{Duplicates, EVENTS, RawFile};
 
-use crate::files::{FilesTable, unchanging};
+use crate::files::{Files, FilesTable, unchanging};
 use crate::session::Places;
 
 /// Raw files and what is known of copies of their events.
@@ -48,7 +48,13 @@ impl PendingEvents {
                     .with_partition_values(vec![file.lane.to_string().into(), (file.seq as i64).into()])
             })
             .collect();
-        let raw = FilesTable::new(places.store.clone(), places.events_file_schema.clone(), partition, files, &[]);
+        let raw = FilesTable::new(
+            places.store.clone(),
+            places.events_file_schema.clone(),
+            partition,
+            Files::Plain(files),
+            &[],
+        );
         let mut rows = context.read_table(Arc::new(raw))?;
         if self.duplicates.repeated {
             rows = first_copies(rows)?;

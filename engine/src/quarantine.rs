@@ -12,7 +12,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use lake::{Lake, quarantine_schema};
 
-use crate::files::{FilesTable, unchanging};
+use crate::files::{Files, FilesTable, unchanging};
 
 /// See the module. Listed when it is read, so that queries which do not ask for it pay nothing.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl TableProvider for QuarantineTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.lake.quarantine_files().await.map_err(|error| DataFusionError::External(error.into()))?;
         let files = files.into_iter().map(|file| unchanging(file.path, file.size_bytes)).collect();
-        let table = FilesTable::new(self.store.clone(), quarantine_schema(), vec![], files, &[]);
+        let table = FilesTable::new(self.store.clone(), quarantine_schema(), vec![], Files::Plain(files), &[]);
         table.scan(state, projection, filters, limit).await
     }
 }

@@ -21,7 +21,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSnapshot, TableSpec};
 
 use crate::error::{EngineError, Result};
-use crate::files::{FilesTable, partitioned};
+use crate::files::{Files, FilesTable};
 use crate::params::Param;
 use crate::pending::{PendingEvents, union};
 use crate::quarantine::QuarantineTable;
@@ -164,7 +164,7 @@ impl Engine {
     pub async fn history(&self) -> Result<Session> {
         let context = self.context();
         let reports = self.lake.table(&REPORTS).load().await?;
-        context.register_table(REPORTS.name, Arc::new(self.table_of(&REPORTS, &reports.files)))?;
+        context.register_table(REPORTS.name, Arc::new(self.table_of(&REPORTS, Files::Snapshot(reports))))?;
         Ok(Session { context })
     }
 
@@ -181,13 +181,12 @@ impl Engine {
     /// The rows of some files of a table in the table's order, for a merge.
     pub fn sorted_rows(&self, spec: &'static TableSpec, files: &[lake::TableFile]) -> Result<DataFrame> {
         let context = self.context();
-        let rows = context.read_table(Arc::new(self.table_of(spec, files).always_ordered()))?;
+        let rows = context.read_table(Arc::new(self.table_of(spec, Files::Some(files.to_vec())).always_ordered()))?;
         Ok(rows.sort(spec.sort.iter().map(|name| col(*name).sort(true, true)).collect())?)
     }
 
-    fn table_of(&self, spec: &'static TableSpec, files: &[lake::TableFile]) -> FilesTable {
+    fn table_of(&self, spec: &'static TableSpec, files: Files) -> FilesTable {
         let file_schema = view_types(&spec.file_schema);
-        let files = files.iter().map(|file| partitioned(file, &file_schema)).collect();
         let date = Arc::new(Field::new("date", DataType::Date32, true));
         FilesTable::new(self.places.store.clone(), file_schema, vec![date], files, spec.sort)
     }
@@ -225,12 +224,12 @@ impl View {
     /// of the moment: it is read as it is when a query reads it.
     pub fn session(&self, scope: &Scope) -> Result<Session> {
         let (engine, context) = (&self.engine, self.engine.context());
-        let published = engine.table_of(&EVENTS, &self.snapshot.events.files);
+        let published = engine.table_of(&EVENTS, Files::Snapshot(self.snapshot.events.clone()));
         let mut events = context.read_table(Arc::new(published))?.into_unoptimized_plan();
         if !self.pending.files.is_empty() {
             events = union(events, self.pending.plan(&context, &engine.places)?)?;
         }
-        let reports = context.read_table(Arc::new(engine.table_of(&REPORTS, &self.reports.files)))?;
+        let reports = context.read_table(Arc::new(engine.table_of(&REPORTS, Files::Snapshot(self.reports.clone()))))?;
         let quarantine = QuarantineTable::new(engine.lake.clone(), engine.places.store.clone());
         let quarantine = context.read_table(Arc::new(quarantine))?;
         let tables = [
