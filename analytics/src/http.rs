@@ -51,6 +51,8 @@ pub fn router(analytics: Arc<Analytics>, token: Option<String>) -> Router {
         .route("/metrics", get(report))
         .route("/metrics/", get(report))
         .route("/metrics/history", get(metric_history))
+        .route("/visits", get(crate::visits::visits))
+        .route("/visits/", get(crate::visits::visits))
         .fallback(not_found)
         .with_state(analytics);
     match token {
@@ -71,7 +73,7 @@ async fn require_token(State(token): State<Arc<str>>, request: Request, next: Ne
         .into_response()
 }
 
-fn message(text: impl Into<String>) -> Json<serde_json::Value> {
+pub(crate) fn message(text: impl Into<String>) -> Json<serde_json::Value> {
     Json(json!({"message": text.into()}))
 }
 
@@ -82,12 +84,13 @@ async fn index() -> Json<serde_json::Value> {
             "GET /metrics": "the latest report of the whole lake",
             "GET /metrics?site=ID": "the latest report of a site",
             "GET /metrics/history?metric=NAME&site=ID&from=TIME&until=TIME": "a metric over time",
+            "GET /visits?aggregation=minute|hour|day|month&dateFrom=TIME&dateTo=TIME&site=ID": "page views by page and time",
         }
     }))
 }
 
 async fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, message("there is only /metrics and /metrics/history")).into_response()
+    (StatusCode::NOT_FOUND, message("there is only /metrics, /metrics/history and /visits")).into_response()
 }
 
 #[derive(Deserialize)]
@@ -198,7 +201,7 @@ async fn metric_history(State(analytics): State<Arc<Analytics>>, Query(query): Q
     }
 }
 
-fn instant(text: Option<&str>, otherwise: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+pub(crate) fn instant(text: Option<&str>, otherwise: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(otherwise) };
     // A plus in a query string is a space.
     if let Ok(time) = text.replace(' ', "+").parse() {

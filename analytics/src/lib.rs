@@ -10,6 +10,7 @@ mod job;
 mod json_rows;
 mod queries;
 mod report;
+mod visits;
 
 pub use cache::{Cache, Found};
 pub use history::{HistoryError, latest_report};

@@ -29,6 +29,7 @@ async fn append(lake: &Lake, site: &str, ids: std::ops::Range<u32>) {
             occurred_at_us: noon().timestamp_micros() - 1,
             received_at_us: noon().timestamp_micros(),
             visitor_id: Some(i64::from(id)),
+            url: Some("https://shop.example/".into()),
             protocol: "native",
             ..Event::default()
         });
@@ -77,6 +78,30 @@ async fn a_new_file_is_a_new_metric_at_the_next_run() {
         .unwrap();
     let report = analytics.run().await.unwrap();
     assert_eq!(report.metrics["two"].value, Some(json!(0)));
+}
+
+#[tokio::test]
+async fn visits_are_page_views_by_page_and_time() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    append(&lake, "shop", 0..3).await;
+    append(&lake, "blog", 10..11).await;
+    let analytics = analytics(&lake, queries.path());
+    for (query, timeframe, visits) in [
+        ("", "2026-03-01T00:00:00Z", 4),
+        ("?aggregation=hour&site=shop", "2026-03-01T11:00:00Z", 3),
+        ("?aggregation=minute", "2026-03-01T11:59:00Z", 4),
+        ("?aggregation=month&dateFrom=2026-01-01&dateTo=2026-04-01", "2026-03-01T00:00:00Z", 4),
+    ] {
+        let answer = body(get(&analytics, &format!("/visits{query}"), None, None).await).await;
+        let expected = json!([{ "timeframe": timeframe, "visit_count": visits }]);
+        assert_eq!(answer["data"]["https://shop.example/"], expected, "{query}: {answer}");
+    }
+    let none = body(get(&analytics, "/visits?dateTo=2026-03-01", None, None).await).await;
+    assert_eq!(none, json!({"data": {}}));
+    for query in ["?aggregation=week", "?dateFrom=yesterday"] {
+        let refused = get(&analytics, &format!("/visits{query}"), None, None).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    }
 }
 
 #[tokio::test]
