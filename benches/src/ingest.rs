@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use chrono::Utc;
 use lake::Lake;
+use tokio::process::Command;
 
 use crate::lake_of::SITE;
 use crate::load::{self, Answers, Load};
@@ -38,6 +39,11 @@ pub(crate) struct Flags {
     /// Measurements of each server, in turns; the one with the most requests counts.
     #[arg(long, default_value_t = 1, value_name = "N")]
     runs: u32,
+
+    /// Measure a tracker of node and PostgreSQL too: benches/peers/postgres, once with an INSERT for each request and
+    /// once with one for all of 25 ms. Needs both installed.
+    #[arg(long)]
+    peer: bool,
 }
 
 impl Flags {
@@ -49,7 +55,7 @@ impl Flags {
             _ => vec![],
         };
         let (seconds, runs) = if short { (3, 1) } else { (10, 3) };
-        Self { seconds, connections, batch, flush: None, runs }
+        Self { seconds, connections, batch, flush: None, runs, peer: false }
     }
 
     fn connections(&self) -> &[u32] {
@@ -65,6 +71,7 @@ impl Flags {
 enum Kind {
     Drop,
     Collector,
+    Postgres { group: bool },
 }
 
 /// One server under one load.
@@ -75,6 +82,15 @@ struct Measured {
     server: Usage,
     generator_cpu: Duration,
     others_cores: f64,
+    /// What a collector put.
+    raw: Option<Raw>,
+}
+
+/// The raw tier after a measurement.
+#[derive(Clone, Copy)]
+struct Raw {
+    files: usize,
+    bytes: u64,
 }
 
 impl Measured {
@@ -125,6 +141,24 @@ pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
             collector.cpu_us_per_event() / baseline.cpu_us_per_event(),
             share = collector.requests_per_s() / baseline.requests_per_s(),
         );
+        if let Some(raw) = collector.raw {
+            println!(
+                "\n{connections} connections: {:.0} puts/s, {:.1} bytes per event in the raw tier.\n",
+                raw.files as f64 / (collector.seconds * 1.2),
+                raw.bytes as f64 / collector.events() as f64,
+            );
+        }
+        for group in [false, true].into_iter().filter(|_| flags.peer) {
+            let mut peer = None;
+            for _ in 0..flags.runs.max(1) {
+                keep_faster(&mut peer, measure(Kind::Postgres { group }, flags, connections, dir).await?);
+            }
+            let Some(peer) = peer else { bail!("nothing was measured") };
+            let name = if group { "node + PostgreSQL, grouped" } else { "node + PostgreSQL" };
+            print_row(connections, name, &peer);
+            let share = collector.requests_per_s() / peer.requests_per_s();
+            println!("| {connections} | **collector / {name}** | **{share:.2}** | **{share:.2}** | | | | | | | | |");
+        }
     }
     println!("\nEvery acknowledged event was found in the lake exactly once.\n");
     Ok(())
@@ -168,6 +202,13 @@ async fn measure(kind: Kind, flags: &Flags, connections: u32, dir: &Path) -> any
             }
             Server::start(args).await?
         }
+        Kind::Postgres { group } => {
+            let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/postgres/run.sh"));
+            // PostgreSQL refuses to run as root, and its own user must reach the directory.
+            let database = std::env::temp_dir().join(format!("dewpond-peer-{}", std::process::id()));
+            command.arg(database).args(group.then_some("--group")).env("WRITE_KEY", &write_key);
+            Server::spawn(command).await?
+        }
     };
     let seconds = Duration::from_secs(flags.seconds.max(1));
     let load =
@@ -184,19 +225,21 @@ async fn measure(kind: Kind, flags: &Flags, connections: u32, dir: &Path) -> any
         server: server_after,
         generator_cpu,
         others_cores: watch.others_cores(server_after.cpu - server_before.cpu + generator_cpu)?,
+        raw: None,
     };
     server.stop().await?;
     if measured.answers.refused > 0 {
         eprintln!("{} requests were refused; they do not count", measured.answers.refused);
     }
-    if matches!(kind, Kind::Collector) {
-        verify(&lake, &measured).await?;
+    if !matches!(kind, Kind::Collector) {
+        return Ok(measured);
     }
-    Ok(measured)
+    let raw = verify(&lake, &measured).await?;
+    Ok(Measured { raw: Some(raw), ..measured })
 }
 
 /// Makes sure that what was acknowledged is in the lake, each event once.
-async fn verify(lake: &Lake, measured: &Measured) -> anyhow::Result<()> {
+async fn verify(lake: &Lake, measured: &Measured) -> anyhow::Result<Raw> {
     let snapshot = lake.snapshot().await?;
     let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
     ensure!(!found.repeated, "an event is in the lake twice");
@@ -207,5 +250,6 @@ async fn verify(lake: &Lake, measured: &Measured) -> anyhow::Result<()> {
         (acknowledged..=acknowledged + refused).contains(&rows),
         "{acknowledged} events were acknowledged and {rows} are in the lake"
     );
-    Ok(())
+    let bytes = snapshot.pending.iter().map(|file| file.size_bytes).sum();
+    Ok(Raw { files: snapshot.pending.len(), bytes })
 }

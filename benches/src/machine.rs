@@ -35,6 +35,31 @@ pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
     })
 }
 
+/// What a process and all below it have used so far. Memory that they share counts once for each of them.
+pub(crate) fn usage_of_tree(root: u32) -> anyhow::Result<Usage> {
+    let mut total = usage(root)?;
+    let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .context("could not list the processes")?
+        .filter_map(|entry| {
+            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            Some((pid, stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?))
+        })
+        .collect();
+    let mut above = vec![root];
+    while let Some(parent) = above.pop() {
+        for &(child, _) in parents.iter().filter(|(_, of)| *of == parent) {
+            above.push(child);
+            // It may have ended meanwhile.
+            let Ok(usage) = usage(child) else { continue };
+            total.rss_bytes += usage.rss_bytes;
+            total.rss_bytes_max += usage.rss_bytes_max;
+            total.cpu += usage.cpu;
+        }
+    }
+    Ok(total)
+}
+
 /// Watches whether anybody else is at work: figures that were taken beside a compiler mean nothing.
 pub(crate) struct Watch {
     since: Instant,

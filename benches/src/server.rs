@@ -25,8 +25,15 @@ pub(crate) struct Server {
 impl Server {
     /// Starts this program again as a server. It prints its address first.
     pub(crate) async fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(args)
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(args);
+        Self::spawn(command).await
+    }
+
+    /// Starts another program as a server. It prints its address first, or `{"port":N}`, and ends with its standard
+    /// input.
+    pub(crate) async fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -34,13 +41,15 @@ impl Server {
             .context("could not start a server")?;
         let pid = child.id().context("the server ended at once")?;
         let stdout = child.stdout.take().context("the server has no output")?;
-        let address = BufReader::new(stdout).lines().next_line().await?.context("the server printed no address")?;
-        Ok(Self { child, pid, address: address.parse().context("the server printed no address")? })
+        let said = BufReader::new(stdout).lines().next_line().await?.context("the server printed no address")?;
+        let port = || serde_json::from_str::<serde_json::Value>(&said).ok()?["port"].as_u64()?.try_into().ok();
+        let address = said.parse().ok().or_else(|| Some(SocketAddr::from(([127, 0, 0, 1], port()?))));
+        Ok(Self { child, pid, address: address.context("the server printed no address")? })
     }
 
-    /// What the server has used so far.
+    /// What the server has used so far, with all processes that it has started.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        machine::usage(self.pid)
+        machine::usage_of_tree(self.pid)
     }
 
     /// Lets the server write down what it has, and waits for its end.
