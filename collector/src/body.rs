@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody};
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
 use crate::budget::{Budget, Reservation};
@@ -18,7 +18,17 @@ const DISCARD_FOR: Duration = Duration::from_secs(1);
 /// A body, with the memory it takes.
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    _memory: Reservation,
+    memory: Reservation,
+}
+
+impl Received {
+    /// Counts the memory that the body takes decompressed, too. Fails with what is used if there is none.
+    pub(crate) fn grow(&mut self, more_bytes: usize) -> Result<(), usize> {
+        match self.memory.grow(more_bytes) {
+            true => Ok(()),
+            false => Err(self.memory.used_bytes()),
+        }
+    }
 }
 
 /// What a body may take.
@@ -45,7 +55,7 @@ impl Limits {
             }
         };
         if received.is_err() {
-            discard_rest(chunks).await;
+            discard_rest(chunks).boxed().await;
         }
         received
     }
@@ -77,7 +87,7 @@ impl Limits {
             }
         }
         let bytes = if grown.is_empty() { bytes } else { grown.freeze() };
-        Ok(Received { bytes, _memory: memory })
+        Ok(Received { bytes, memory })
     }
 }
 

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) struct Budget {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
+    changes: AtomicUsize,
     gauge: &'static str,
 }
 
 impl Budget {
     /// - `gauge`: the metric that shows what is used.
     pub(crate) fn new(limit_bytes: usize, gauge: &'static str) -> Arc<Self> {
-        Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0), gauge })
+        Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0), changes: AtomicUsize::new(0), gauge })
     }
 
     /// A share of nothing yet, which may grow.
@@ -33,8 +34,13 @@ impl Budget {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
+    /// Shows what is used, now and then: telling it at every change would cost each request as much as finding its key.
     fn show(&self) {
-        metrics::gauge!(self.gauge).set(self.used_bytes() as f64);
+        const EVERY: usize = 64;
+        let used_bytes = self.used_bytes();
+        if used_bytes == 0 || self.changes.fetch_add(1, Ordering::Relaxed).is_multiple_of(EVERY) {
+            metrics::gauge!(self.gauge).set(used_bytes as f64);
+        }
     }
 }
 
@@ -45,6 +51,11 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
+    /// What all holders of the budget have together.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.budget.used_bytes()
+    }
+
     /// Takes `bytes` more. Returns whether they were there; if not, the share stays as it is.
     ///
     /// A sole holder is never refused: one request is bounded by limits of its own, and refusing it

@@ -4,6 +4,9 @@
 //! source and medium. Where a campaign does not name them, click ids do, and then the referrer, as there. The
 //! lists of sites are shorter than Google's, which holds several hundred.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use lake::Event;
 use url::form_urlencoded;
 
@@ -15,26 +18,22 @@ pub(crate) fn fill(event: &mut Event) {
     }
     let clicked = event.query.as_deref().and_then(clicked_ad);
     let campaign = event.utm_source.is_some() || event.utm_medium.is_some() || event.utm_campaign.is_some();
-    let is_internal = event.referrer_host.is_some() && event.referrer_host == event.hostname;
+    let site = |host: &Option<String>| host.as_deref().map(|host| host.trim_start_matches("www.").to_owned());
+    let is_internal = event.referrer_host.is_some() && site(&event.referrer_host) == site(&event.hostname);
     if is_internal && !campaign && clicked.is_none() {
         return;
     }
     let referrer = event.referrer_host.as_deref().filter(|_| !is_internal);
     let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_lowercase();
     let (mut source, mut medium) = (lower(&event.utm_source), lower(&event.utm_medium));
-    if let Some((ad_source, ad_medium)) = clicked {
-        if source.is_empty() {
-            source = ad_source.to_owned();
-        }
-        if medium.is_empty() {
-            medium = ad_medium.to_owned();
-        }
+    if let (Some((ad_source, ad_medium)), true) = (clicked, source.is_empty() && medium.is_empty()) {
+        (source, medium) = (ad_source.to_owned(), ad_medium.to_owned());
     }
     if source.is_empty() && medium.is_empty() && event.utm_campaign.is_none() {
         source = referrer.unwrap_or("(direct)").to_lowercase();
         medium = match referrer {
             None => "(none)".into(),
-            Some(_) if is_in(&source, SEARCH) => "organic".into(),
+            Some(_) if sites_of(&source).search => "organic".into(),
             Some(_) => "referral".into(),
         };
     }
@@ -49,7 +48,7 @@ fn clicked_ad(query: &str) -> Option<(&'static str, &'static str)> {
     }
     form_urlencoded::parse(query.as_bytes()).find_map(|(name, _)| match &*name {
         "gclid" | "gbraid" | "wbraid" => Some(("google", "cpc")),
-        "dclid" => Some(("google", "cpm")),
+        "dclid" => Some(("dfa", "cpm")),
         "msclkid" => Some(("bing", "cpc")),
         "ttclid" => Some(("tiktok", "cpc")),
         "twclid" => Some(("twitter", "cpc")),
@@ -62,7 +61,8 @@ fn clicked_ad(query: &str) -> Option<(&'static str, &'static str)> {
 
 fn channel(source: &str, medium: &str, campaign: &str) -> &'static str {
     let paid = medium.contains("cp") || matches!(medium, "ppc" | "retargeting") || medium.starts_with("paid");
-    let shop = is_in(source, SHOPPING) || campaign_is_shopping(campaign);
+    let site = sites_of(source);
+    let shop = site.shopping || campaign_is_shopping(campaign);
     let names_email = |text: &str| matches!(text, "email" | "e-mail" | "e_mail" | "e mail");
     if source == "(direct)" && matches!(medium, "(none)" | "(not set)") {
         "Direct"
@@ -70,11 +70,11 @@ fn channel(source: &str, medium: &str, campaign: &str) -> &'static str {
         "Cross-network"
     } else if paid && shop {
         "Paid Shopping"
-    } else if paid && is_in(source, SEARCH) {
+    } else if paid && site.search {
         "Paid Search"
-    } else if paid && is_in(source, SOCIAL) {
+    } else if paid && site.social {
         "Paid Social"
-    } else if paid && is_in(source, VIDEO) {
+    } else if paid && site.video {
         "Paid Video"
     } else if matches!(medium, "display" | "banner" | "expandable" | "interstitial" | "cpm") {
         "Display"
@@ -82,13 +82,13 @@ fn channel(source: &str, medium: &str, campaign: &str) -> &'static str {
         "Paid Other"
     } else if shop {
         "Organic Shopping"
-    } else if is_in(source, SOCIAL)
+    } else if site.social
         || matches!(medium, "social" | "social-network" | "social-media" | "sm" | "social network" | "social media")
     {
         "Organic Social"
-    } else if is_in(source, VIDEO) || medium.contains("video") {
+    } else if site.video || medium.contains("video") {
         "Organic Video"
-    } else if is_in(source, SEARCH) || medium == "organic" {
+    } else if site.search || medium == "organic" {
         "Organic Search"
     } else if matches!(medium, "referral" | "app" | "link") {
         "Referral"
@@ -120,22 +120,57 @@ fn campaign_is_shopping(campaign: &str) -> bool {
         })
 }
 
-/// Whether a source is one of the sites: as a name (`google`), or as a host (`www.google.co.uk`).
-fn is_in(source: &str, sites: &[&str]) -> bool {
-    // Pages of these hosts lead on links that somebody wrote, not on results or posts.
-    const NOT_THE_SITE: [&str; 6] = ["mail.", "docs.", "drive.", "calendar.", "accounts.", "sites."];
-    if NOT_THE_SITE.iter().any(|beginning| source.starts_with(beginning)) {
-        return false;
-    }
-    sites.iter().any(|site| match site.contains('.') {
-        true => source == *site || source.strip_suffix(site).is_some_and(|before| before.ends_with('.')),
-        // The last label is the country's or .com: `google.example` is Google's, `example.google` is not.
-        false => {
-            source == *site
-                || source.rsplit_once('.').is_some_and(|(labels, _)| labels.split('.').any(|label| label == *site))
-        }
-    })
+/// Which lists a source is in.
+#[derive(Clone, Copy, Default)]
+struct Sites {
+    search: bool,
+    social: bool,
+    video: bool,
+    shopping: bool,
 }
+
+/// The lists that a source is in: as a name (`google`), or as a host (`www.google.co.uk`).
+fn sites_of(source: &str) -> Sites {
+    // Pages of these hosts lead on links that somebody wrote, not on results or posts.
+    const NOT_THE_SITE: [&str; 7] =
+        ["mail.", "docs.", "drive.", "calendar.", "accounts.", "sites.", "com.google.android.gm"];
+    if NOT_THE_SITE.iter().any(|beginning| source.starts_with(beginning)) {
+        return Sites::default();
+    }
+    if let Some(sites) = LISTED.get(source) {
+        return *sites;
+    }
+    // The domains above the host (`t.co`), then the name that was registered: `news.google.co.uk` is Google's, and
+    // `ask.metafilter.com` is not Ask's.
+    let mut domains =
+        source.match_indices('.').map(|(dot, _)| &source[dot + 1..]).filter(|domain| domain.contains('.'));
+    domains
+        .find_map(|domain| LISTED.get(domain))
+        .or_else(|| LISTED.get(registered_name(source)?))
+        .copied()
+        .unwrap_or_default()
+}
+
+/// The label before the public suffix, near enough without the list of all of them: `google` of `www.google.co.uk`.
+fn registered_name(host: &str) -> Option<&str> {
+    let mut labels = host.rsplit('.');
+    let (last, second) = (labels.next()?, labels.next()?);
+    let is_suffix =
+        last.len() == 2 && matches!(second, "co" | "com" | "net" | "org" | "ac" | "gov" | "edu" | "or" | "ne");
+    if is_suffix { labels.next() } else { Some(second) }
+}
+
+static LISTED: LazyLock<HashMap<&str, Sites>> = LazyLock::new(|| {
+    let mut listed: HashMap<&str, Sites> = HashMap::new();
+    let mut add = |list: &'static [&'static str], mark: fn(&mut Sites)| {
+        list.iter().for_each(|name| mark(listed.entry(name).or_default()));
+    };
+    add(SEARCH, |sites| sites.search = true);
+    add(SOCIAL, |sites| sites.social = true);
+    add(VIDEO, |sites| sites.video = true);
+    add(SHOPPING, |sites| sites.shopping = true);
+    listed
+});
 
 const SEARCH: &[&str] = &[
     "360.cn",
@@ -257,6 +292,10 @@ mod tests {
         check("https://shop.example/", Some("https://blog.example/"), "Referral");
         check("https://shop.example/", Some("https://mail.google.com/"), "Referral");
         check("https://shop.example/", Some("https://example.google/"), "Referral");
+        check("https://shop.example/", Some("https://ask.metafilter.com/"), "Referral");
+        check("https://shop.example/", Some("https://ig.ft.com/"), "Referral");
+        check("https://shop.example/", Some("android-app://com.google.android.gm/"), "Referral");
+        check("https://shop.example/", Some("https://l.facebook.com/"), "Organic Social");
     }
 
     #[test]
@@ -285,12 +324,15 @@ mod tests {
         check("https://a.example/?msclkid=x", None, "Paid Search");
         check("https://a.example/?ttclid=x", None, "Paid Social");
         check("https://a.example/?fbclid=x", None, "Organic Social");
+        check("https://a.example/?dclid=x", None, "Display");
+        check("https://a.example/?fbclid=x&utm_source=news", None, "Unassigned");
         check("https://a.example/?gclid=x&utm_source=google&utm_medium=organic", None, "Organic Search");
     }
 
     #[test]
     fn within_a_site_there_is_no_channel() {
         check("https://a.example/b", Some("https://a.example/a"), "-");
+        check("https://a.example/b", Some("https://www.a.example/a"), "-");
         check("https://a.example/b?utm_source=x&utm_medium=email", Some("https://a.example/a"), "Email");
         let mut event = Event::default();
         fill(&mut event);

@@ -19,6 +19,8 @@ pub struct Client {
     pub cookie_id: Option<String>,
     /// Today's salt, on sites that tell visitors without an id apart for a day.
     pub salt: Option<Salt>,
+    /// The domain by which it chose the site, if it has no key.
+    pub domain: Option<String>,
     /// What a trusted proxy calls the request, the same at each of its tries.
     pub request_id: Option<String>,
     /// Whether the client asks not to be tracked, and the site follows: its events carry no id then.
@@ -36,6 +38,10 @@ impl Client {
     pub(crate) fn identify(&self, event: &mut Event, user_agent: Option<&str>, ip: Option<IpAddr>) {
         if self.opted_out {
             (event.user_id, event.anonymous_id, event.session_id, event.visitor_id) = (None, None, None, None);
+            if matches!(&*event.name, "identify" | "alias" | "group") {
+                // These say nothing but who it is.
+                event.properties = None;
+            }
             return;
         }
         if event.anonymous_id.is_none() {
@@ -108,9 +114,16 @@ mod tests {
     #[test]
     fn who_opts_out_stays_unnamed() {
         let client = Client { opted_out: true, ..client() };
-        let mut event = Event { user_id: Some("u".into()), session_id: Some("s".into()), ..Event::default() };
+        let mut event = Event {
+            name: "identify".into(),
+            user_id: Some("u".into()),
+            session_id: Some("s".into()),
+            properties: Some(r#"{"email":"ada@example.com"}"#.into()),
+            ..Event::default()
+        };
         client.identify(&mut event, None, None);
         assert_eq!((event.user_id, event.anonymous_id, event.session_id, event.visitor_id), (None, None, None, None));
+        assert_eq!(event.properties, None);
     }
 
     fn visitor(client: &Client, user_id: Option<&str>, anonymous_id: Option<&str>) -> Option<i64> {

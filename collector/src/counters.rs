@@ -22,6 +22,8 @@ const PUT_SECONDS: &str = "collector_put_seconds";
 
 /// Gauge of the memory that events take which wait to be durable.
 pub(crate) const BUFFER_BYTES: &str = "collector_buffer_bytes";
+/// Gauge of the memory that refused events take which wait to be kept.
+pub(crate) const QUARANTINE_BYTES: &str = "collector_quarantine_bytes";
 /// Gauge of the memory that request bodies take which are being received.
 pub(crate) const RECEIVE_BYTES: &str = "collector_receive_bytes";
 
@@ -42,6 +44,7 @@ pub(crate) fn describe() {
     describe_histogram!(ACK_SECONDS, "From an event's entry into a batch to its acknowledgement");
     describe_histogram!(PUT_SECONDS, "From the start of a put to its confirmation, with all its tries");
     describe_gauge!(BUFFER_BYTES, "Memory of events that wait to be durable");
+    describe_gauge!(QUARANTINE_BYTES, "Memory of refused events that wait to be kept");
     describe_gauge!(RECEIVE_BYTES, "Memory of request bodies that are being received");
 }
 

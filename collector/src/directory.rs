@@ -7,15 +7,18 @@ use chrono::{DateTime, NaiveDate, Utc};
 use lake::{Lake, Salt, Site, SiteDirectory, salt_dates};
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Clock;
-use crate::error::IngestError;
+use crate::error::{IngestError, cut};
 use crate::keys;
 
 /// An unknown key asks the store at most this often, so that a flood of them cannot hammer it.
 const EXTRA_REFRESH_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longer than any domain that a site may have.
+const DOMAIN_BYTES_MAX: usize = 256;
 
 /// The store has this long to answer. Requests with unknown keys wait for it.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +35,8 @@ struct Known {
     lake: Lake,
     clock: Clock,
     state: RwLock<State>,
+    /// Held while the sites are read, so that an older reading cannot replace a newer one.
+    reading: Mutex<()>,
 }
 
 struct State {
@@ -40,14 +45,16 @@ struct State {
     fresh: bool,
     /// Salts of today, and of tomorrow shortly before it begins.
     salts: Vec<(NaiveDate, Salt)>,
+    /// Whether the last salt that was needed could be read.
+    salted: bool,
 }
 
 impl Directory {
     /// Reads the sites, and again every `refresh`. A store that cannot be reached is no error: the sites
     /// last known stay, and until some are known no key can be verified.
     pub(crate) async fn start(lake: Lake, refresh: Duration, clock: Clock) -> Self {
-        let state = State { sites: Arc::default(), fresh: true, salts: vec![] };
-        let known = Arc::new(Known { lake, clock, state: RwLock::new(state) });
+        let state = State { sites: Arc::default(), fresh: true, salts: vec![], salted: true };
+        let known = Arc::new(Known { lake, clock, state: RwLock::new(state), reading: Mutex::default() });
         known.refresh().await;
         known.refresh_salts().await;
         let refreshing = tokio::spawn({
@@ -68,15 +75,21 @@ impl Directory {
     /// Fails with [`IngestError::Unauthorized`] if there is no such key, with
     /// [`IngestError::KeysUnavailable`] if the store cannot say.
     pub(crate) async fn site_of_key(&self, write_key: &str) -> Result<Arc<Site>, IngestError> {
-        self.find(|sites| sites.site_of_key(write_key)).await?.ok_or_else(|| IngestError::Unauthorized {
+        let unknown = || IngestError::Unauthorized {
             reason: format!("the write key is unknown or revoked; send a valid one as {}", keys::WAYS),
-        })
+        };
+        // What is no key at all need not be looked for.
+        if !lake::is_write_key(write_key) {
+            return Err(unknown());
+        }
+        self.find(|sites| sites.site_of_key(write_key)).await?.ok_or_else(unknown)
     }
 
     /// The site that takes events of a domain without a key.
     ///
     /// Fails with [`IngestError::Invalid`] if none does, with [`IngestError::KeysUnavailable`] if the store cannot say.
     pub(crate) async fn site_of_domain(&self, domain: &str) -> Result<Arc<Site>, IngestError> {
+        let domain = cut(domain, DOMAIN_BYTES_MAX);
         self.find(|sites| sites.site_of_domain(domain)).await?.ok_or_else(|| {
             IngestError::invalid(format!(
                 "no site takes events of {domain:?} without a write key; `dewpond site set NAME --domain {domain}` allows it"
@@ -89,13 +102,15 @@ impl Directory {
         self.known.state.read().sites.site_of_domain(domain)
     }
 
-    /// Whether pages of an origin send the cookie of some site.
-    pub(crate) fn has_cookie_origin(&self, origin: &str) -> bool {
+    /// The site of a write key, as far as we know it already.
+    pub(crate) fn known_site_of_key(&self, write_key: &str) -> Option<Arc<Site>> {
+        self.known.state.read().sites.site_of_key(write_key)
+    }
+
+    /// Whether some site names an origin.
+    pub(crate) fn has_origin(&self, origin: &str) -> bool {
         let sites = self.known.state.read().sites.clone();
-        sites
-            .sites()
-            .iter()
-            .any(|site| site.settings.cookie && site.settings.origins.iter().any(|known| known == origin))
+        sites.sites().iter().any(|site| site.settings.origins.iter().any(|known| known == origin))
     }
 
     /// The salt of the date of `at`, unless the store has not given it yet.
@@ -111,18 +126,17 @@ impl Directory {
         if let Some(site) = known() {
             return Ok(Some(site));
         }
+        let came_at = Instant::now();
         {
-            // Under the lock, so that many requests with a new key make one reading.
+            // Under the lock, so that many requests with unknown keys make one reading a second. What was read since
+            // we came is an answer for us, and what was read before is not: the key may have been issued meanwhile.
             let mut extra_refresh_at = self.extra_refresh_at.lock().await;
-            if let Some(site) = known() {
-                return Ok(Some(site));
-            }
-            if extra_refresh_at.is_none_or(|at| at.elapsed() >= EXTRA_REFRESH_PAUSE) {
-                // Before, in case this request is dropped meanwhile; and after, so that those who waited for a
-                // slow store do not each wait for it again.
+            if extra_refresh_at.is_none_or(|at| at < came_at) {
+                if let Some(at) = *extra_refresh_at {
+                    sleep_until(at + EXTRA_REFRESH_PAUSE).await;
+                }
                 *extra_refresh_at = Some(Instant::now());
                 self.known.refresh().await;
-                *extra_refresh_at = Some(Instant::now());
             }
         }
         match known() {
@@ -134,6 +148,7 @@ impl Directory {
 
 impl Known {
     async fn refresh(&self) {
+        let _reading = self.reading.lock().await;
         let why = match timeout(REFRESH_TIMEOUT, self.lake.sites()).await {
             Ok(Ok(sites)) => {
                 let mut state = self.state.write();
@@ -164,11 +179,16 @@ impl Known {
                     // The older ones are for nothing any more, and knowing them is a risk.
                     state.salts.retain(|(known, _)| known.succ_opt() >= Some(date));
                     state.salts.push((date, salt));
+                    state.salted = true;
                     continue;
                 }
                 Ok(Err(error)) => anyhow::Error::from(error),
                 Err(elapsed) => anyhow::Error::from(elapsed),
             };
+            // Once per outage, not once per try.
+            if !std::mem::replace(&mut self.state.write().salted, false) {
+                continue;
+            }
             tracing::warn!(
                 %date,
                 error = &*why as &dyn std::error::Error,

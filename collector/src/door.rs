@@ -1,5 +1,6 @@
 //! The door: the way of one request from its bytes to its answer, whatever its protocol.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -11,8 +12,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use lake::Site;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
+use url::Url;
 use uuid::Uuid;
 
 use crate::Clock;
@@ -22,7 +25,7 @@ use crate::budget::Budget;
 use crate::client::Client;
 use crate::counters;
 use crate::directory::Directory;
-use crate::error::IngestError;
+use crate::error::{IngestError, cut};
 use crate::event_time::Window;
 use crate::geography::GeographyFile;
 use crate::inflate::Encoding;
@@ -36,21 +39,20 @@ use crate::{cookie, keys};
 /// Bodies above this are read on threads that may be held; smaller ones take less time than getting there.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
 
-/// A compressed body counts as if it were this many times as large.
-const INFLATION: usize = 64;
+// The future of a request is allocated for each, so what only few requests need has a box of its own.
 
 /// What a request needs.
 pub(crate) struct Door {
     pub(crate) directory: Directory,
     batcher: Batcher,
-    quarantine: Quarantine,
+    quarantine: Arc<Quarantine>,
     rates: Rates,
     geography: Option<GeographyFile>,
     clock: Clock,
     limits: Limits,
     settings: Settings,
-    /// Large bodies that are read at the same time: bounds both the threads and the memory they take.
-    large_bodies: Semaphore,
+    /// Large bodies that are worked on at the same time: bounds both the threads and the memory they take.
+    large_bodies: Arc<Semaphore>,
 }
 
 /// Somebody who may send, and to which site.
@@ -59,20 +61,17 @@ struct Admitted {
     sender: Sender,
 }
 
-/// A body that was received, until its events are durable.
-struct Opened<'a> {
+/// A body that was received and decompressed, with the memory that it takes.
+struct Opened {
     message: Message,
-    /// What reading it may take.
-    weight: usize,
-    _received: Received,
-    _turn: Option<SemaphorePermit<'a>>,
+    received: Arc<Received>,
 }
 
 impl Door {
     pub(crate) fn new(
         directory: Directory,
         batcher: Batcher,
-        quarantine: Quarantine,
+        quarantine: Arc<Quarantine>,
         geography: Option<GeographyFile>,
         clock: Clock,
         settings: &Settings,
@@ -90,7 +89,7 @@ impl Door {
                 memory: Budget::new(settings.receive_bytes, counters::RECEIVE_BYTES),
             },
             settings: settings.clone(),
-            large_bodies: Semaphore::new(available_parallelism().map_or(1, usize::from)),
+            large_bodies: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
         }
     }
 
@@ -104,11 +103,11 @@ impl Door {
         // Once for the whole request, and before the body, which may be slow to come.
         let received_at = (self.clock)();
         let (parts, body) = request.into_parts();
-        let mut new_cookie = None;
-        match self.try_take(protocol, &parts, body, received_at, &mut new_cookie).await {
+        let mut cookie = None;
+        match self.try_take(protocol, &parts, body, received_at, &mut cookie).await {
             Ok(taken) => {
                 let mut response = protocol.accepted(&taken).into_response();
-                if let Some(cookie) = new_cookie.and_then(|id| HeaderValue::try_from(cookie::set(id)).ok()) {
+                if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
                     response.headers_mut().insert(header::SET_COOKIE, cookie);
                 }
                 response
@@ -126,7 +125,7 @@ impl Door {
         let received_at = (self.clock)();
         let (parts, body) = request.into_parts();
         let (admitted, opened) = self.admit(protocol, &parts, body).await?;
-        let client = self.client_of(&parts, &admitted.site, received_at, &mut None);
+        let client = self.client_of(&parts, &admitted, received_at, &mut None);
         Ok((opened.message.clone(), context_of(&admitted.site, received_at, client)))
     }
 
@@ -136,15 +135,17 @@ impl Door {
         parts: &Parts,
         body: Body,
         received_at: DateTime<Utc>,
-        new_cookie: &mut Option<Uuid>,
+        set_cookie: &mut Option<String>,
     ) -> Result<Taken, IngestError> {
         let refused = |error: &IngestError| counters::rejected(error.label(), 1);
         let (admitted, opened) = self.admit(protocol, parts, body).await.inspect_err(refused)?;
-        let client = self.client_of(parts, &admitted.site, received_at, new_cookie);
+        let client = self.client_of(parts, &admitted, received_at, set_cookie);
+        let opted_out = client.opted_out;
         let context = context_of(&admitted.site, received_at, client);
         let (message, events_max) = (opened.message.clone(), self.settings.batch_events_max);
         let parse = move || protocol.parse(&message, &context, events_max);
-        let Parsed { events, rejected } = heavy(opened.weight, parse).await.inspect_err(refused)?;
+        let parsed = self.work(opened.message.body.len(), &opened.received, parse).await;
+        let Parsed { events, mut rejected } = parsed.inspect_err(refused)?;
         drop(opened);
 
         let sent = events.len() + rejected.len();
@@ -153,14 +154,19 @@ impl Door {
         })?;
         counters::rejected("invalid", rejected.len());
         let first = events.first().map(|event| (event.visitor_id, event.is_bot));
-        let kept = self.quarantine.keep(&admitted.site, protocol.name(), received_at, &rejected, &admitted.sender);
-        if events.is_empty() && !rejected.is_empty() {
-            kept.await;
-            let reason = format!("no event was taken; the first one: {}", rejected[0].reason);
-            return Err(IngestError::Invalid { reason, rejected });
-        }
-        let accepted = events.len();
-        let (durable, ()) = tokio::join!(self.batcher.append(events), kept);
+        let (accepted, only_bad) = (events.len(), events.is_empty() && !rejected.is_empty());
+        let texts =
+            if opted_out { vec![] } else { rejected.iter_mut().map(|one| std::mem::take(&mut one.event)).collect() };
+        let kept = || self.quarantine.keep(&admitted.site, protocol.name(), received_at, &rejected, texts).boxed();
+        let durable = match (rejected.is_empty(), only_bad) {
+            (true, _) => self.batcher.append(events).await,
+            (false, true) => {
+                kept().await;
+                let reason = format!("no event was taken; the first one: {}", rejected[0].reason);
+                return Err(IngestError::Invalid { reason, rejected });
+            }
+            (false, false) => tokio::join!(self.batcher.append(events), kept()).0,
+        };
         let duplicates = durable?.duplicates;
         let (visitor_id, is_bot) = first.unwrap_or_default();
         Ok(Taken { accepted, duplicates, rejected, visitor_id, is_bot })
@@ -172,25 +178,13 @@ impl Door {
         protocol: &'static dyn Protocol,
         parts: &Parts,
         body: Body,
-    ) -> Result<(Admitted, Opened<'_>), IngestError> {
+    ) -> Result<(Admitted, Opened), IngestError> {
         let events_max = self.settings.batch_events_max;
         let address = Message { uri: parts.uri.clone(), body: Bytes::new() };
-        let early = async {
-            self.rates.check_ip(self.ip_of(parts))?;
-            let of_headers = keys::of_request(parts).map(|key| Sender::Key(key.into_owned()));
-            let sender = match of_headers {
-                Some(sender) => Some(sender),
-                None => protocol.sender(&address, events_max)?,
-            };
-            match sender {
-                Some(sender) => self.site_of(sender, parts).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        let admitted = match early.await {
+        let admitted = match self.admit_early(protocol, &address, parts).await {
             Ok(admitted) => admitted,
             Err(error) => {
-                body::discard(body).await;
+                body::discard(body).boxed().await;
                 return Err(error);
             }
         };
@@ -198,8 +192,9 @@ impl Door {
         let admitted = match admitted {
             Some(admitted) => admitted,
             None => {
-                let message = opened.message.clone();
-                let sender = heavy(opened.weight, move || protocol.sender(&message, events_max)).await?;
+                let (message, body_bytes) = (opened.message.clone(), opened.message.body.len());
+                let find = move || protocol.sender_of_body(&message, events_max);
+                let sender = self.work(body_bytes, &opened.received, find).await?;
                 let sender = sender.ok_or_else(|| IngestError::Unauthorized {
                     reason: format!("there is no write key; send it as {}", keys::WAYS),
                 })?;
@@ -209,22 +204,52 @@ impl Door {
         Ok((admitted, opened))
     }
 
+    /// Who sends a request, if its headers or its address say so.
+    async fn admit_early(
+        &self,
+        protocol: &'static dyn Protocol,
+        address: &Message,
+        parts: &Parts,
+    ) -> Result<Option<Admitted>, IngestError> {
+        self.rates.check_ip(self.ip_of(parts))?;
+        let of_headers = keys::of_request(parts).map(|key| Sender::Key(key.into_owned()));
+        let sender = match of_headers {
+            Some(sender) => Some(sender),
+            None => protocol.sender_of_address(address)?,
+        };
+        match sender {
+            Some(sender) => self.site_of(sender, parts).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     async fn site_of(&self, sender: Sender, parts: &Parts) -> Result<Admitted, IngestError> {
-        let site = match &sender {
-            Sender::Key(key) => self.directory.site_of_key(key).await?,
-            Sender::Domain(domain) => self.directory.site_of_domain(domain).await?,
+        let known = match &sender {
+            Sender::Key(key) => self.directory.known_site_of_key(key),
+            Sender::Domain(domain) => self.directory.known_site(domain),
+        };
+        let site = match known {
+            Some(site) => site,
+            None => self.look_for(&sender).boxed().await?,
         };
         let origins = &site.settings.origins;
-        if let Some(origin) = text_of(&parts.headers, header::ORIGIN)
-            && !origins.is_empty()
-            && !origins.iter().any(|allowed| allowed == origin)
+        if !origins.is_empty()
+            && let Some(origin) = origin_of(parts)
+            && !origins.iter().any(|allowed| **allowed == *origin)
         {
-            let site_id = &site.site_id;
+            let (site_id, origin) = (&site.site_id, cut(&origin, ORIGIN_BYTES_MAX));
             let reason =
                 format!("pages of {origin} may not send to {site_id}; `dewpond site set {site_id} --origin …`");
             return Err(IngestError::Forbidden { reason });
         }
         Ok(Admitted { site, sender })
+    }
+
+    async fn look_for(&self, sender: &Sender) -> Result<Arc<Site>, IngestError> {
+        match sender {
+            Sender::Key(key) => self.directory.site_of_key(key).await,
+            Sender::Domain(domain) => self.directory.site_of_domain(domain).await,
+        }
     }
 
     /// Receives a body and decompresses it.
@@ -234,20 +259,62 @@ impl Door {
         encoding.inflate(received.bytes.clone(), INLINE_BYTES_MAX)
     }
 
-    async fn open(&self, parts: &Parts, body: Body) -> Result<Opened<'_>, IngestError> {
-        let received = self.limits.receive(body).await?;
+    async fn open(&self, parts: &Parts, body: Body) -> Result<Opened, IngestError> {
+        let mut received = self.limits.receive(body).await?;
         let encoding = Encoding::detect(&received.bytes, text_of(&parts.headers, header::CONTENT_ENCODING));
-        let weight = received.bytes.len() * if encoding == Encoding::Plain { 1 } else { INFLATION };
-        // Held until the events are read, so that a queue of large bodies stays within the memory.
-        let turn = if weight > INLINE_BYTES_MAX { Some(self.turn().await) } else { None };
         let (bytes, bytes_max) = (received.bytes.clone(), self.settings.inflated_bytes_max);
-        let body = heavy(weight, move || encoding.inflate(bytes, bytes_max)).await?;
-        let message = Message { uri: parts.uri.clone(), body };
-        Ok(Opened { message, weight, _received: received, _turn: turn })
+        if encoding == Encoding::Plain {
+            let body = encoding.inflate(bytes, bytes_max)?;
+            return Ok(Opened { message: Message { uri: parts.uri.clone(), body }, received: Arc::new(received) });
+        }
+        // Most are small, whatever they are compressed to. How small cannot be told from outside.
+        let body = match encoding.inflate(bytes.clone(), INLINE_BYTES_MAX.min(bytes_max)) {
+            Err(IngestError::TooLarge { .. }) if bytes_max > INLINE_BYTES_MAX => {
+                let held = Arc::new(received);
+                let inflated = self.work(bytes_max, &held, move || encoding.inflate(bytes, bytes_max)).await?;
+                received = Arc::into_inner(held).ok_or(IngestError::Closing)?;
+                inflated
+            }
+            inflated => inflated?,
+        };
+        received.grow(body.len()).map_err(|used_bytes| IngestError::Full { used_bytes })?;
+        Ok(Opened { message: Message { uri: parts.uri.clone(), body }, received: Arc::new(received) })
     }
 
-    async fn turn(&self) -> SemaphorePermit<'_> {
-        self.large_bodies.acquire().await.expect("nobody closes this semaphore")
+    /// Runs work whose time depends on a body: here if that is small, else on a thread that may be held, when there is
+    /// a turn for it. The turn and the memory belong to the work: they are held until it is done, also when the
+    /// sender hangs up meanwhile.
+    async fn work<T: Send + 'static>(
+        &self,
+        body_bytes: usize,
+        received: &Arc<Received>,
+        work: impl FnOnce() -> Result<T, IngestError> + Send + 'static,
+    ) -> Result<T, IngestError> {
+        if body_bytes <= INLINE_BYTES_MAX {
+            return work();
+        }
+        self.work_aside(received, work).boxed().await
+    }
+
+    async fn work_aside<T: Send + 'static>(
+        &self,
+        received: &Arc<Received>,
+        work: impl FnOnce() -> Result<T, IngestError> + Send + 'static,
+    ) -> Result<T, IngestError> {
+        let turn = self.large_bodies.clone().acquire_owned().await.expect("nobody closes this semaphore");
+        let received = received.clone();
+        let work = move || {
+            let done = work();
+            drop((turn, received));
+            done
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_cancelled) => Err(IngestError::Closing),
+            },
+        }
     }
 
     fn ip_of(&self, parts: &Parts) -> Option<IpAddr> {
@@ -262,27 +329,45 @@ impl Door {
     fn client_of(
         &self,
         parts: &Parts,
-        site: &Site,
+        Admitted { site, sender }: &Admitted,
         received_at: DateTime<Utc>,
-        new_cookie: &mut Option<Uuid>,
+        set_cookie: &mut Option<String>,
     ) -> Client {
         let settings = &site.settings;
         let says = |name: &'static str| text_of(&parts.headers, HeaderName::from_static(name)) == Some("1");
         let opted_out = settings.honor_opt_out && (says("sec-gpc") || says("dnt"));
-        // Servers have no cookie jar: only pages, and the images on them, are given one.
-        let is_page = parts.headers.contains_key(header::ORIGIN) || parts.method == Method::GET;
-        let cookie_id = (settings.cookie && is_page && !opted_out)
-            .then(|| cookie::find(&parts.headers).unwrap_or_else(|| *new_cookie.insert(Uuid::new_v4())).to_string());
+        // Snowplow's trackers say it for one request.
+        let anonymous = parts.headers.contains_key("sp-anonymous");
+        let cookie_id = (settings.cookie && !opted_out && !anonymous)
+            .then(|| cookie::find(&parts.headers, &site.site_id).or_else(|| keeps_cookies(parts).then(Uuid::new_v4)))
+            .flatten()
+            .map(|id| {
+                // Each time, so that it lasts as long as the visitor comes back.
+                *set_cookie = Some(cookie::set(id, &site.site_id));
+                id.to_string()
+            });
         Client {
             user_agent: text_of(&parts.headers, header::USER_AGENT).map(str::to_owned),
             ip: self.ip_of(parts),
             cookie_id,
-            salt: settings.cookieless.then(|| self.directory.salt_at(received_at)).flatten(),
+            salt: (settings.cookieless && !anonymous).then(|| self.directory.salt_at(received_at)).flatten(),
+            domain: match sender {
+                Sender::Domain(domain) => Some(domain.clone()),
+                Sender::Key(_) => None,
+            },
             request_id: request_id(self.peer_of(parts), &parts.headers, &self.settings.trusted_proxies),
             opted_out,
-            geography: self.geography.as_ref().map(GeographyFile::current),
+            geography: self.geography.as_ref().filter(|_| !anonymous).map(GeographyFile::current),
         }
     }
+}
+
+/// Whether a cookie that is set now comes back with the next request: else each event would be a new visitor. Scripts
+/// of other protocols send none, and images in mails and on other sites are not allowed to.
+fn keeps_cookies(parts: &Parts) -> bool {
+    let from = text_of(&parts.headers, HeaderName::from_static("sec-fetch-site"));
+    let is_ours = parts.uri.path().starts_with("/v1/events") || parts.uri.path().starts_with("/v1/pixel.gif");
+    is_ours && matches!(from, Some("same-origin" | "same-site"))
 }
 
 fn context_of(site: &Site, received_at: DateTime<Utc>, client: Client) -> Context {
@@ -294,22 +379,17 @@ fn context_of(site: &Site, received_at: DateTime<Utc>, client: Client) -> Contex
     }
 }
 
-/// Runs work whose time depends on the body: here if it is short, else on a thread that may be held.
-async fn heavy<T: Send + 'static>(
-    weight: usize,
-    work: impl FnOnce() -> Result<T, IngestError> + Send + 'static,
-) -> Result<T, IngestError> {
-    if weight <= INLINE_BYTES_MAX {
-        return work();
+/// Where the page lies that sends a request; none for servers. Images carry no `Origin`, and most say who shows them.
+fn origin_of(parts: &Parts) -> Option<Cow<'_, str>> {
+    if let Some(origin) = text_of(&parts.headers, header::ORIGIN) {
+        return Some(origin.into());
     }
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_cancelled) => Err(IngestError::Closing),
-        },
-    }
+    let referrer = text_of(&parts.headers, header::REFERER).filter(|_| parts.method == Method::GET)?;
+    Some(Url::parse(referrer).ok()?.origin().ascii_serialization().into())
 }
+
+/// Longer ones are quoted in part.
+const ORIGIN_BYTES_MAX: usize = 255;
 
 fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()

@@ -20,12 +20,20 @@ const REFUSED_BYTES_MAX: usize = 8 * 1024;
 impl Rejection {
     /// The refusal of `event`, which is the text of the item as it was sent.
     pub(crate) fn new(index: usize, reason: String, event: &str) -> Self {
-        let mut end = event.len().min(REFUSED_BYTES_MAX);
-        while !event.is_char_boundary(end) {
-            end -= 1;
-        }
-        Self { index, reason, event: event[..end].into() }
+        Self { index, reason: cut(&reason, REASON_BYTES_MAX).to_owned(), event: cut(event, REFUSED_BYTES_MAX).into() }
     }
+}
+
+/// Reasons quote what was sent. Nobody is to make us send back more than that.
+const REASON_BYTES_MAX: usize = 1_024;
+
+/// The beginning of a text.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Why a request's events were not taken.
@@ -117,7 +125,7 @@ impl IngestError {
 
     /// An error of the whole body.
     pub(crate) fn invalid(reason: impl Into<String>) -> Self {
-        Self::Invalid { reason: reason.into(), rejected: vec![] }
+        Self::Invalid { reason: cut(&reason.into(), REASON_BYTES_MAX).to_owned(), rejected: vec![] }
     }
 
     pub(crate) fn too_large(reason: impl Into<String>) -> Self {

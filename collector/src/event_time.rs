@@ -50,15 +50,15 @@ pub fn occurred_at_us(
             if (-AHEAD_US..=BACK_US).contains(&age_us) {
                 return Ok(occurred_us);
             }
-            let clock = if sent_us.is_some() { " by the clock of `sent_at`" } else { "" };
+            let clock = if sent_us.is_some() { " by the clock of its time of sending" } else { "" };
             Err(format!(
-                "`timestamp` is {} its arrival{clock}; events are taken up to 72 hours after and 5 minutes \
-                 before their timestamp",
+                "the event's time is {} its arrival{clock}; events are taken up to 72 hours after and 5 minutes \
+                 before their time",
                 describe_age(age_us)
             ))
         }
         Window::History if HISTORY_US.contains(&occurred_us) => Ok(occurred_us),
-        Window::History => Err("`timestamp` is not within the years 1970 to 2100".into()),
+        Window::History => Err("the event's time is not within the years 1970 to 2100".into()),
     }
 }
 

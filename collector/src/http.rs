@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -14,7 +15,7 @@ use tower_http::cors::{AllowCredentials, AllowHeaders, AllowOrigin, CorsLayer};
 use uuid::Uuid;
 
 use crate::door::Door;
-use crate::error::IngestError;
+use crate::error::{IngestError, cut};
 use crate::protocol::ga4::{self, Ga4};
 use crate::protocol::native::Native;
 use crate::protocol::pixel::Pixel;
@@ -27,91 +28,81 @@ use crate::protocol::visits::Visits;
 use crate::protocol::{Answer, Protocol};
 use crate::{openapi, pages};
 
-/// What there is to call.
-const ENDPOINTS: [(&str, &str); 27] = [
-    ("POST", "/v1/events"),
-    ("POST", "/v1/session"),
-    ("GET", "/v1/pixel.gif"),
-    ("GET", "/tracker.js"),
-    ("GET", "/openapi.json"),
-    ("POST", "/visits"),
-    ("POST", "/v1/batch"),
-    ("POST", "/v1/import"),
-    ("POST", "/v1/track"),
-    ("POST", "/v1/page"),
-    ("POST", "/v1/screen"),
-    ("POST", "/v1/identify"),
-    ("POST", "/v1/group"),
-    ("POST", "/v1/alias"),
-    ("POST", "/api/event"),
-    ("POST", "/api/send"),
-    ("POST", "/api/batch"),
-    ("POST", "/batch"),
-    ("POST", "/capture"),
-    ("POST", "/e"),
-    ("POST", "/i/v0/e"),
-    ("POST", "/flags"),
-    ("POST", "/decide"),
-    ("POST", "/mp/collect"),
-    ("POST", "/debug/mp/collect"),
-    ("POST", "/com.snowplowanalytics.snowplow/tp2"),
-    ("GET", "/i"),
-];
-
 /// How long browsers may remember that they are allowed to send.
 const CORS_MAX_AGE: Duration = Duration::from_secs(24 * 3_600);
 
-/// All routes of the collector.
+/// What there is to call, and what answers.
+fn endpoints() -> Vec<(&'static str, &'static str, MethodRouter<Arc<Door>>)> {
+    let mut endpoints = vec![
+        ("POST", "/v1/events", taking(&Native)),
+        ("POST", "/v1/session", post(start_session)),
+        ("GET", "/v1/pixel.gif", image(&Pixel)),
+        ("GET", "/openapi.json", get(|| async { openapi::document() })),
+        ("POST", "/visits", taking(&Visits)),
+        ("POST", "/api/event", taking(&Plausible)),
+        ("POST", "/api/send", taking(&Umami)),
+        ("POST", "/api/batch", taking(&UmamiBatch)),
+        ("POST", "/flags", post(|| async { Json(posthog::no_flags()) })),
+        ("POST", "/decide", post(|| async { Json(posthog::no_flags()) })),
+        ("POST", "/mp/collect", taking(&Ga4)),
+        ("POST", "/debug/mp/collect", post(validate)),
+        ("POST", SNOWPLOW, taking(&Snowplow)),
+        ("GET", "/i", image(&SnowplowPixel)),
+    ];
+    for path in ["/batch", "/capture", "/e", "/i/v0/e"] {
+        endpoints.push(("POST", path, taking(&PostHog)));
+    }
+    // One letter each for the library of browsers.
+    for path in [
+        "/v1/batch",
+        "/v1/import",
+        "/v1/track",
+        "/v1/page",
+        "/v1/screen",
+        "/v1/identify",
+        "/v1/group",
+        "/v1/alias",
+        "/v1/t",
+        "/v1/p",
+        "/v1/s",
+        "/v1/i",
+        "/v1/g",
+        "/v1/a",
+    ] {
+        endpoints.push(("POST", path, taking(&Segment)));
+    }
+    endpoints
+}
+
+const SNOWPLOW: &str = "/com.snowplowanalytics.snowplow/tp2";
+
+/// All routes of the collector. Each path may end with a slash.
 pub(crate) fn router(door: Arc<Door>) -> Router {
-    let mut router = pages::routes(door.settings());
-    for (method, path) in ENDPOINTS {
-        let Some(route) = route(path) else { continue };
-        debug_assert!(matches!(method, "GET" | "POST"));
+    let mut router = pages::routes(door.settings()).route("/", get(index));
+    for (_, path, route) in endpoints() {
         router = router.route(path, route.clone()).route(&format!("{path}/"), route);
     }
-    router
-        .route("/", get(index))
-        .route("/openapi.json", get(|| async { openapi::document() }))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(cors(door.clone()))
-        .with_state(door)
+    router.fallback(no_such_path).method_not_allowed_fallback(no_such_method).layer(cors(door.clone())).with_state(door)
 }
 
-/// What answers at a path.
-fn route(path: &str) -> Option<MethodRouter<Arc<Door>>> {
-    Some(match path {
-        "/v1/events" => post(taking(&Native)),
-        "/v1/session" => post(start_session),
-        "/v1/pixel.gif" => get(taking(&Pixel)),
-        "/visits" => post(taking(&Visits)),
-        "/v1/batch" | "/v1/import" | "/v1/track" | "/v1/page" | "/v1/screen" | "/v1/identify" | "/v1/group"
-        | "/v1/alias" => post(taking(&Segment)),
-        "/api/event" => post(taking(&Plausible)),
-        "/api/send" => post(taking(&Umami)),
-        "/api/batch" => post(taking(&UmamiBatch)),
-        "/batch" | "/capture" | "/e" | "/i/v0/e" => post(taking(&PostHog)),
-        "/flags" | "/decide" => post(|| async { Json(posthog::no_flags()) }),
-        "/mp/collect" => post(taking(&Ga4)),
-        "/debug/mp/collect" => post(validate),
-        "/com.snowplowanalytics.snowplow/tp2" => post(taking(&Snowplow)),
-        "/i" => get(taking(&SnowplowPixel)),
-        _ => return None,
-    })
+/// Takes the events of one protocol.
+fn taking(protocol: &'static dyn Protocol) -> MethodRouter<Arc<Door>> {
+    post(move |State(door): State<Arc<Door>>, request: Request| async move { door.take(protocol, request).await })
 }
 
-/// A handler that takes events of one protocol.
-fn taking(
-    protocol: &'static dyn Protocol,
-) -> impl Fn(State<Arc<Door>>, Request) -> futures::future::BoxFuture<'static, Response> + Clone + Send + Sync + 'static
-{
-    move |State(door), request| Box::pin(async move { door.take(protocol, request).await })
+/// An image whose address is an event. To ask for its headers alone is no event.
+fn image(protocol: &'static dyn Protocol) -> MethodRouter<Arc<Door>> {
+    get(move |State(door): State<Arc<Door>>, request: Request| async move { door.take(protocol, request).await })
+        .head(|| async { Answer::Gif })
 }
 
-/// Any page may send. Cookies travel only from the origins of sites that set one.
+/// Any page may send. Cookies travel only from the origins that sites name: also of those which set none any more,
+/// since pages keep the tracker that they have for a while. Snowplow's tracker asks for it wherever it is, and would
+/// throw its events away; ours are not given to it.
 fn cors(door: Arc<Door>) -> CorsLayer {
-    let with_cookie = AllowCredentials::predicate(move |origin: &HeaderValue, _| {
-        origin.to_str().is_ok_and(|origin| door.directory.has_cookie_origin(origin))
+    let with_cookie = AllowCredentials::predicate(move |origin: &HeaderValue, parts: &Parts| {
+        parts.uri.path().trim_end_matches('/') == SNOWPLOW
+            || origin.to_str().is_ok_and(|origin| door.directory.has_origin(origin))
     });
     CorsLayer::new()
         .allow_origin(AllowOrigin::mirror_request())
@@ -122,23 +113,32 @@ fn cors(door: Arc<Door>) -> CorsLayer {
         .max_age(CORS_MAX_AGE)
 }
 
-fn endpoints() -> Vec<String> {
-    ENDPOINTS.iter().map(|(method, path)| format!("{method} {path}")).collect()
+/// The endpoints, for people who look for them.
+fn listed() -> Vec<String> {
+    let ours = [("GET", "/tracker.js")].into_iter();
+    let endpoints = endpoints();
+    let (first, others) = endpoints.split_at(3);
+    let names = first.iter().map(|(method, path, _)| (*method, *path));
+    let others = others.iter().map(|(method, path, _)| (*method, *path));
+    names.chain(ours).chain(others).map(|(method, path)| format!("{method} {path}")).collect()
 }
 
 async fn index() -> impl IntoResponse {
-    Json(json!({ "name": "dewpond collector", "endpoints": endpoints() }))
+    Json(json!({ "name": "dewpond collector", "endpoints": listed() }))
 }
 
 async fn no_such_path(uri: Uri) -> impl IntoResponse {
-    let message = format!("there is nothing at {}; see `endpoints`", uri.path());
-    (StatusCode::NOT_FOUND, Json(json!({ "message": message, "endpoints": endpoints() })))
+    let message = format!("there is nothing at {}; see `endpoints`", cut(uri.path(), PATH_BYTES_MAX));
+    (StatusCode::NOT_FOUND, Json(json!({ "message": message, "endpoints": listed() })))
 }
 
 async fn no_such_method(method: Method, uri: Uri) -> impl IntoResponse {
-    let message = format!("{method} is not for {}; see `endpoints`", uri.path());
-    (StatusCode::METHOD_NOT_ALLOWED, Json(json!({ "message": message, "endpoints": endpoints() })))
+    let message = format!("{method} is not for {}; see `endpoints`", cut(uri.path(), PATH_BYTES_MAX));
+    (StatusCode::METHOD_NOT_ALLOWED, Json(json!({ "message": message, "endpoints": listed() })))
 }
+
+/// Longer paths are quoted in part.
+const PATH_BYTES_MAX: usize = 200;
 
 async fn validate(State(door): State<Arc<Door>>, request: Request) -> Response {
     match door.inspect(&Ga4, request).await {

@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use url::form_urlencoded;
 
 /// The ways to send a write key, for senders that did not.
-pub(crate) const WAYS: &str = "`Authorization: Bearer <key>`, `X-Api-Key: <key>`, `?key=<key>`, or \"key\" in the body";
+pub(crate) const WAYS: &str =
+    "`Authorization: Bearer <key>`, `X-Api-Key: <key>`, `?key=<key>`, \"key\" in the body, or as your SDK does";
 
 /// The write key of a request, if its headers or its address carry one. The body may carry one too.
 pub(crate) fn of_request(parts: &Parts) -> Option<Cow<'_, str>> {

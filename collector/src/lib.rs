@@ -62,6 +62,7 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 /// A collector at work.
 pub struct Collector {
     batcher: Batcher,
+    quarantine: Arc<Quarantine>,
     router: Router,
     connections_max: usize,
 }
@@ -82,9 +83,9 @@ impl Collector {
         let batcher = Batcher::start(&lake, settings, clock.clone());
         let quarantine = Quarantine::start(lake.clone(), clock.clone(), settings);
         let directory = Directory::start(lake, settings.directory_refresh, clock.clone()).await;
-        let door = Door::new(directory, batcher.clone(), quarantine, geography, clock, settings);
+        let door = Door::new(directory, batcher.clone(), quarantine.clone(), geography, clock, settings);
         let connections_max = settings.connections_max.get();
-        Ok(Self { batcher, router: http::router(Arc::new(door)), connections_max })
+        Ok(Self { batcher, quarantine, router: http::router(Arc::new(door)), connections_max })
     }
 
     /// The routes, for tests and for servers of your own.
@@ -102,6 +103,6 @@ impl Collector {
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         // Order matters: stop taking events, then write down the ones we took.
         server::serve(listener, self.router, self.connections_max, shutdown).await;
-        self.batcher.close().await;
+        tokio::join!(self.batcher.close(), self.quarantine.close());
     }
 }

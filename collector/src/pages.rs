@@ -72,16 +72,19 @@ async fn tracker(
     cached: &'static str,
 ) -> Response {
     let mut config = json!({});
+    let mut site = None;
     if let Some(name) = &wanted.site {
         config["site"] = json!(name);
-        // What the site's settings say of its visitors, so that nobody has to say it twice.
-        if let Some(site) = door.directory.known_site(name) {
-            config["cookie"] = json!(site.settings.cookie);
-            config["respectGpc"] = json!(site.settings.honor_opt_out);
-        }
+        site = door.directory.known_site(name);
     }
     if let Some(key) = &wanted.key {
         config["key"] = json!(key);
+        site = door.directory.known_site_of_key(key);
+    }
+    // What the site's settings say of its visitors, so that nobody has to say it twice.
+    if let Some(site) = site {
+        config["cookie"] = json!(site.settings.cookie);
+        config["respectGpc"] = json!(site.settings.honor_opt_out);
     }
     let script = TRACKER.replacen(CONFIG, &config.to_string(), 1);
     let etag = format!("\"{}\"", &blake3::hash(script.as_bytes()).to_hex()[..16]);

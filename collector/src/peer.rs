@@ -38,7 +38,11 @@ pub(crate) fn request_id(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[I
 
 /// An address, perhaps with a port.
 fn address(hop: &str) -> Option<IpAddr> {
-    hop.parse().ok().or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|at| at.ip()))
+    hop.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
+        .or_else(|| hop.parse::<std::net::SocketAddr>().ok().map(|at| at.ip()))
 }
 
 #[cfg(test)]
@@ -57,6 +61,8 @@ mod tests {
         check("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.0.0.2"], "10.0.0.0/8", "203.0.113.9");
         check("10.0.0.1", &["1.1.1.1", "203.0.113.9:4711"], "10.0.0.0/8", "203.0.113.9");
         check("::ffff:10.0.0.1", &["2001:db8::7"], "10.0.0.0/8", "2001:db8::7");
+        check("10.0.0.1", &["[2001:db8::7]"], "10.0.0.0/8", "2001:db8::7");
+        check("10.0.0.1", &["[2001:db8::7]:443"], "10.0.0.0/8", "2001:db8::7");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Refused events on their way to the quarantine: bounded per site, many to a file, and there before the sender
-//! hears of the refusal.
+//! hears of the refusal unless the store is slow.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lake::{Lake, LaneSettings, RefusedEvent, Site, encode_refused};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::Clock;
+use crate::budget::{Budget, Reservation};
 use crate::counters;
 use crate::error::Rejection;
-use crate::protocol::Sender;
 use crate::settings::Settings;
 
 /// Requests whose refused events wait to be written. Beyond it they are counted and not kept.
@@ -27,69 +28,95 @@ const FILE_EVENTS_MAX: usize = 10_000;
 /// A sender waits this long at most for its refusals to be kept: the good events of its request are worth more.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// Memory of refused events that wait to be written.
+const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Where refused events go.
 pub(crate) struct Quarantine {
     events_per_hour_max: u32,
     /// What each site has used of its hour.
     used: Mutex<HashMap<Arc<str>, (i64, u32)>>,
-    queue: mpsc::Sender<Refusals>,
-    _writing: AbortOnDropHandle<()>,
+    memory: Arc<Budget>,
+    /// None once closing.
+    queue: RwLock<Option<mpsc::Sender<Refusals>>>,
+    tasks: TaskTracker,
 }
 
 struct Refusals {
     events: Vec<RefusedEvent>,
     written: oneshot::Sender<()>,
+    memory: Reservation,
 }
 
 impl Quarantine {
-    pub(crate) fn start(lake: Lake, clock: Clock, settings: &Settings) -> Self {
+    pub(crate) fn start(lake: Lake, clock: Clock, settings: &Settings) -> Arc<Self> {
         let (queue, refusals) = mpsc::channel(QUEUE_MAX);
         let tries = LaneSettings { give_up_after: settings.give_up_after, ..LaneSettings::default() };
-        let writing = AbortOnDropHandle::new(tokio::spawn(write(lake, clock, tries, refusals)));
-        Self {
+        let tasks = TaskTracker::new();
+        let gather = settings.flush_after(lake.url());
+        tasks.spawn(write(lake, clock, tries, gather, refusals));
+        Arc::new(Self {
             events_per_hour_max: settings.quarantine_events_per_hour_max,
             used: Mutex::default(),
-            queue,
-            _writing: writing,
-        }
+            memory: Budget::new(WAITING_BYTES_MAX, counters::QUARANTINE_BYTES),
+            queue: RwLock::new(Some(queue)),
+            tasks,
+        })
+    }
+
+    /// Takes no more, and returns when all that was taken is written or given up.
+    pub(crate) async fn close(&self) {
+        self.queue.write().take();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// Keeps what was refused of a request, as far as the site's hour allows. Never fails: what cannot be kept is
     /// counted, and its sender knows of it anyway.
+    ///
+    /// - `texts`: the events as they were sent, one for each of `rejected`; fewer if they are not to be kept.
     pub(crate) async fn keep(
         &self,
         site: &Site,
         protocol: &'static str,
         received_at: DateTime<Utc>,
         rejected: &[Rejection],
-        sender: &Sender,
+        texts: Vec<Box<str>>,
     ) {
-        if rejected.is_empty() {
+        if texts.is_empty() {
             return;
         }
-        let allowed = self.allow(&site.site_id, received_at, rejected.len());
-        let events: Vec<RefusedEvent> = rejected[..allowed]
+        let allowed = self.allow(&site.site_id, received_at, texts.len());
+        counters::not_quarantined(texts.len() - allowed);
+        let events: Vec<RefusedEvent> = rejected
             .iter()
-            .map(|rejected| RefusedEvent {
+            .zip(texts)
+            .take(allowed)
+            .map(|(rejected, text)| RefusedEvent {
                 site_id: site.site_id.clone(),
                 received_at_us: received_at.timestamp_micros(),
                 protocol,
                 reason: rejected.reason.clone(),
-                event: without_key(&rejected.event, sender),
+                event: presentable(&text),
             })
             .collect();
-        counters::not_quarantined(rejected.len() - allowed);
         if events.is_empty() {
             return;
         }
-        let (written, done) = oneshot::channel();
         let kept = events.len();
-        if self.queue.try_send(Refusals { events, written }).is_err() {
-            counters::not_quarantined(kept);
-            return;
+        match self.enqueue(events) {
+            // Whether it is late or failed is the writer's to tell.
+            Some(done) => drop(timeout(WAIT_MAX, done).await),
+            None => counters::not_quarantined(kept),
         }
-        // Whether it is late or failed is the writer's to tell.
-        let _ = timeout(WAIT_MAX, done).await;
+    }
+
+    fn enqueue(&self, events: Vec<RefusedEvent>) -> Option<oneshot::Receiver<()>> {
+        let memory = self.memory.reserve(events.iter().map(|event| event.event.len() + event.reason.len()).sum())?;
+        let (written, done) = oneshot::channel();
+        let queue = self.queue.read();
+        queue.as_ref()?.try_send(Refusals { events, written, memory }).ok()?;
+        Some(done)
     }
 
     /// How many of `wanted` events a site may still keep in this hour.
@@ -97,7 +124,8 @@ impl Quarantine {
         let hour = at.timestamp().div_euclid(3_600);
         let mut used = self.used.lock();
         let (of_hour, count) = used.entry(site_id.clone()).or_insert((hour, 0));
-        if *of_hour != hour {
+        // Only forward: requests that began before the hour may come to their end after others.
+        if hour > *of_hour {
             (*of_hour, *count) = (hour, 0);
         }
         let allowed = wanted.min((self.events_per_hour_max - *count) as usize);
@@ -106,23 +134,73 @@ impl Quarantine {
     }
 }
 
-/// An event as it was sent, but for a write key in it.
-fn without_key(event: &str, sender: &Sender) -> String {
-    match sender {
-        Sender::Key(key) if !key.is_empty() => event.replace(key.as_str(), "[write key]"),
-        _ => event.to_owned(),
+/// Fields that are not stored of any event: what they say of a visitor, or open, is not for the quarantine either.
+const NOT_STORED: [&str; 12] = [
+    "ip",
+    "$ip",
+    "ip_override",
+    "user_agent",
+    "userAgent",
+    "$raw_user_agent",
+    "ua",
+    "key",
+    "writeKey",
+    "api_key",
+    "token",
+    "api_secret",
+];
+
+/// An event as it was sent, but for what is never stored.
+fn presentable(event: &str) -> String {
+    let Ok(mut json) = serde_json::from_str::<Value>(event) else { return without_keys(event) };
+    strip(&mut json);
+    without_keys(&json.to_string())
+}
+
+fn strip(json: &mut Value) {
+    match json {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !NOT_STORED.contains(&name.as_str()));
+            fields.values_mut().for_each(strip);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
     }
 }
 
-/// Writes one file after the other. While one is put, the next one's refusals gather.
-async fn write(lake: Lake, clock: Clock, tries: LaneSettings, mut refusals: mpsc::Receiver<Refusals>) {
-    while let Some(Refusals { mut events, written }) = refusals.recv().await {
-        let mut waiting = vec![written];
+/// How write keys begin; sixteenths follow.
+const KEY_BEGINNING: &str = "dpw_";
+
+/// A text without the write keys in it: whole ones, ones of other sites, and ones that were cut off.
+fn without_keys(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(KEY_BEGINNING) {
+        kept.push_str(&rest[..at]);
+        kept.push_str("[write key]");
+        rest = rest[at + KEY_BEGINNING.len()..].trim_start_matches(|char: char| char.is_ascii_hexdigit());
+    }
+    kept + rest
+}
+
+/// Writes one file after the other. While one is put, and for a moment before, the next one's refusals gather: a sender
+/// that is refused again and again makes few files.
+async fn write(
+    lake: Lake,
+    clock: Clock,
+    tries: LaneSettings,
+    gather: Duration,
+    mut refusals: mpsc::Receiver<Refusals>,
+) {
+    while let Some(first) = refusals.recv().await {
+        sleep(gather).await;
+        let (mut events, mut waiting, mut held) = (first.events, vec![first.written], vec![first.memory]);
         while events.len() < FILE_EVENTS_MAX
             && let Ok(more) = refusals.try_recv()
         {
             events.extend(more.events);
             waiting.push(more.written);
+            held.push(more.memory);
         }
         let count = events.len();
         let put = async {
@@ -162,11 +240,20 @@ mod tests {
         assert_eq!(quarantine.allow(&shop, at(3_599), 3), 0);
         assert_eq!(quarantine.allow(&blog, at(3_599), 3), 3);
         assert_eq!(quarantine.allow(&shop, at(3_600), 3), 3);
+        assert_eq!(quarantine.allow(&shop, at(3_599), 3), 2, "of a request that began before the hour");
+    }
+
+    #[test]
+    fn what_is_never_stored_is_not_kept() {
+        let sent = r#"{"name":7,"ip":"192.0.2.1","context":{"userAgent":"x","page":1},"key":"\u0064pw_0"}"#;
+        assert_eq!(presentable(sent), r#"{"context":{"page":1},"name":7}"#);
+        assert_eq!(presentable("{ nonsense"), "{ nonsense");
     }
 
     #[test]
     fn a_write_key_is_not_kept() {
-        let sender = Sender::Key("dpw_x".into());
-        assert_eq!(without_key(r#"{"key":"dpw_x","name":7}"#, &sender), r#"{"key":"[write key]","name":7}"#);
+        assert_eq!(without_keys(r#"{"key":"dpw_0af9","name":7}"#), r#"{"key":"[write key]","name":7}"#);
+        assert_eq!(without_keys(r#"{"a":"dpw_0","key":"dpw_0a"#), r#"{"a":"[write key]","key":"[write key]"#);
+        assert_eq!(without_keys("nothing"), "nothing");
     }
 }

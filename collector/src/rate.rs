@@ -61,7 +61,7 @@ impl Rates {
             return Ok(());
         };
         let Some(events) = u32::try_from(events).ok().and_then(NonZeroU32::new) else { return Ok(()) };
-        match self.allowance(sender, per_second).limiter.check_n(events) {
+        match self.allowance(sender, site, per_second).limiter.check_n(events) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(until)) => Err(self.too_often("too many events with this key", &until)),
             Err(capacity) => Err(IngestError::too_large(format!(
@@ -71,11 +71,12 @@ impl Rates {
         }
     }
 
-    fn allowance(&self, sender: &Sender, per_second: NonZeroU32) -> Allowance {
+    fn allowance(&self, sender: &Sender, site: &Site, per_second: NonZeroU32) -> Allowance {
         let name = match sender {
             // The beginning of a key tells keys apart, and the key itself is not kept.
             Sender::Key(key) => key.chars().take(16).collect(),
-            Sender::Domain(domain) => format!("domain {domain}"),
+            // A domain has many spellings.
+            Sender::Domain(_) => format!("site {}", site.site_id),
         };
         let known = self.senders.read().get(&name).filter(|known| known.per_second == per_second).cloned();
         known.unwrap_or_else(|| {
@@ -145,7 +146,9 @@ mod tests {
         let IngestError::TooOften { retry_after_s, .. } = error else { panic!("{error}") };
         assert!((4..=6).contains(&retry_after_s), "{retry_after_s}");
         rates.check_sender(&key("b"), &site(None), 10).unwrap();
-        rates.check_sender(&Sender::Domain("a".into()), &site(None), 10).unwrap();
+        rates.check_sender(&Sender::Domain("a.example".into()), &site(None), 10).unwrap();
+        let spelled = rates.check_sender(&Sender::Domain("A.Example".into()), &site(None), 1);
+        assert!(spelled.is_err(), "another spelling is not another sender");
     }
 
     #[test]

@@ -75,7 +75,8 @@ pub struct Settings {
     #[arg(long, env = "DEWPOND_COLLECTOR_IP_REQUESTS_PER_SECOND_MAX", value_name = "N")]
     pub ip_requests_per_second_max: Option<NonZeroU32>,
 
-    /// Networks whose `X-Forwarded-For` is believed, such as 10.0.0.0/8,127.0.0.1/32: load balancers.
+    /// Networks whose `X-Forwarded-For` is believed, and whose `X-Request-Id` makes an event without an id that they
+    /// repeat the same event, such as 10.0.0.0/8,127.0.0.1/32: load balancers.
     #[arg(long, env = "DEWPOND_COLLECTOR_TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network, value_name = "NETWORK")]
     pub trusted_proxies: Vec<IpNet>,
 
@@ -105,6 +106,9 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
 fn parse_script_name(text: &str) -> Result<String, String> {
     let name = text.trim_start_matches('/');
     let fits = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+    if matches!(name, "tracker.js" | "tracker.v1.js") {
+        return Err("it is served under this name anyway".into());
+    }
     match name.ends_with(".js") && name.chars().all(fits) {
         true => Ok(name.to_owned()),
         false => Err("a script's name has letters, digits, '.', '_' and '-', and ends in .js".into()),

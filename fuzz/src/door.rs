@@ -22,6 +22,37 @@ use crate::block_on;
 const LABELS: [Option<&str>; 6] = [None, Some("gzip"), Some("deflate"), Some("br"), Some("zstd"), Some("x-unknown")];
 const PATHS: [&str; 4] = ["/v1/events", "/v1/events", "/v1/session", "/v1/events?key=none&key=%zz"];
 
+/// The protocols that others define, with a body of each.
+const OTHERS: [(&str, &str); 9] = [
+    (
+        "/v1/batch",
+        r#"{"sentAt":"2026-03-01T12:00:00Z","context":{"ip":"::1"},"batch":[{"type":"page","userId":"u","properties":{"url":"/a"}},{"type":"alias"},7]}"#,
+    ),
+    (
+        "/v1/track",
+        r#"{"event":"a","userId":"u","messageId":"m","context":{"page":{"url":"https://a.example/"},"screen":{"width":1,"height":2}}}"#,
+    ),
+    (
+        "/batch/",
+        r#"{"api_key":"none","batch":[{"event":"$pageview","distinct_id":"u","offset":5,"properties":{"$ip":"::1"}}]}"#,
+    ),
+    ("/e", "data=eyJldmVudCI6ImEiLCJkaXN0aW5jdF9pZCI6InUifQ%3D%3D"),
+    (
+        "/mp/collect",
+        r#"{"client_id":"c","timestamp_micros":1772366399000000,"events":[{"name":"a","params":{"value":1.5}}]}"#,
+    ),
+    ("/api/event", r#"{"n":"pageview","u":"https://a.example/","d":"a.example","p":"{\"a\":1}","$":{"amount":"1"}}"#),
+    (
+        "/api/send",
+        r#"{"type":"event","payload":{"website":"a.example","hostname":"a.example","url":"/a","timestamp":1772366399}}"#,
+    ),
+    (
+        "/com.snowplowanalytics.snowplow/tp2",
+        r#"{"data":[{"e":"ue","aid":"a.example","ue_px":"eyJhIjoxfQ","dtm":"1772366399000","cx":"e30"}]}"#,
+    ),
+    ("/visits", r#"{"identifier":"v","pageUrl":"https://a.example/","visitedAt":"2026-03-01T11:00:00Z"}"#),
+];
+
 /// A collector is thrown away after so many requests, with the files that they became.
 const REQUESTS_MAX: u32 = 500;
 
@@ -43,6 +74,7 @@ fn open() -> Door {
     block_on(async {
         let lake = Lake::open("memory:///", []).unwrap();
         let key = lake.add_site("shop", arrival()).await.unwrap().write_key;
+        lake.change_site("shop", |settings| settings.domains = vec!["a.example".into()]).await.unwrap();
         let settings = Settings {
             flush_after: Some(Duration::ZERO),
             body_bytes_max: 1 << 20,
@@ -59,12 +91,16 @@ pub(crate) fn read(input: &[u8]) {
     let [label, path, body @ ..] = input else { return };
     let mut door = DOOR.take().filter(|door| door.requests_left > 0).unwrap_or_else(open);
     door.requests_left -= 1;
-    let path = PATHS[usize::from(*path) % PATHS.len()];
+    let path = usize::from(*path) % (PATHS.len() + OTHERS.len());
+    let (path, is_ours) = match path.checked_sub(PATHS.len()) {
+        None => (PATHS[path], true),
+        Some(other) => (OTHERS[other].0, false),
+    };
     let mut request = Request::post(path);
     if let Some(label) = LABELS[usize::from(*label) % LABELS.len()] {
         request = request.header("content-encoding", label);
     }
-    if path == PATHS[0] {
+    if path == PATHS[0] || !is_ours {
         request = request.header("x-api-key", &door.key);
     }
     let request = request.body(Body::from(body.to_vec())).unwrap();
@@ -73,6 +109,12 @@ pub(crate) fn read(input: &[u8]) {
         let status = response.status();
         (status, to_bytes(response.into_body(), 64 << 20).await.unwrap())
     });
+    if !is_ours {
+        // Each answers in its own words; none of them is ours to blame.
+        assert!(status.is_success() || status.is_client_error(), "{status}");
+        DOOR.set(Some(door));
+        return;
+    }
     let refusals = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::PAYLOAD_TOO_LARGE];
     let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
     match status {
@@ -91,6 +133,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         br#"{"key":"none","sent_at":1772366400000,"events":[{"name":"a"},{"name":"b","properties":{"c":[1,{}]}}]}"#;
     let zeros = vec![b'0'; 2 << 20];
     let mut seeds = vec![[&[0, 2], &b"{\"user_id\":\"ada\"}"[..]].concat()];
+    for (number, (_, body)) in OTHERS.iter().enumerate() {
+        seeds.push([&[0, (PATHS.len() + number) as u8], body.as_bytes()].concat());
+    }
     for path in [0, 1, 3] {
         for text in [&one[..], &envelope[..], b"{\"name\":\"a\"}\n{\"name\":\"b\"}\n!\n", &zeros] {
             for label in 0..LABELS.len() as u8 {

@@ -14,7 +14,7 @@ pub(super) struct Draft {
     /// The columns that the sender names. Those of the site, the times, the visitor, and what follows from
     /// addresses and user agents are filled in later.
     pub(super) event: Event,
-    /// The event's identity; one that is new if the sender gave none, so that a copy would count again.
+    /// The event's identity, if the sender gave one or the protocol has a way to tell it.
     pub(super) id: Option<EventId>,
     /// When it happened, by the sender's clock.
     pub(super) created_us: Option<i64>,
@@ -24,6 +24,8 @@ pub(super) struct Draft {
     pub(super) user_agent: Option<String>,
     /// The address it happened at, if the sender names it.
     pub(super) ip: Option<IpAddr>,
+    /// Whether the sender asks not to say where it happened.
+    pub(super) nowhere: bool,
 }
 
 impl Draft {
@@ -38,7 +40,7 @@ impl Draft {
         protocol: &'static str,
         missing_id: impl FnOnce() -> EventId,
     ) -> Result<Event, String> {
-        let Self { mut event, id, created_us, mut sent_us, user_agent, ip } = self;
+        let Self { mut event, id, created_us, mut sent_us, user_agent, ip, nowhere } = self;
         if event.name.trim().is_empty() {
             return Err("`name` is missing: what happened, for example page_view".into());
         }
@@ -63,7 +65,9 @@ impl Draft {
             agent::fill(&mut event, user_agent);
         }
         channel::fill(&mut event);
-        if let (Some(ip), Some(geography)) = (ip, &client.geography) {
+        // Where a server stands says nothing of whom it speaks for.
+        let is_server = ip == client.ip && client.user_agent.as_deref().is_some_and(agent::is_library);
+        if let (Some(ip), Some(geography), false) = (ip, &client.geography, nowhere || is_server) {
             geography.fill(&mut event, ip);
         }
         client.identify(&mut event, user_agent, ip);

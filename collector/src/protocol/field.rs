@@ -124,7 +124,11 @@ pub(super) fn time_us(name: &str, value: &RawValue) -> Result<Option<i64>, Strin
     let time = match Kind::of(value) {
         Kind::Null => return Ok(None),
         Kind::Number => event_time::parse_millis(value.get()),
-        Kind::Text => event_time::parse_text(&unescape(name, value)?),
+        Kind::Text => {
+            // In addresses everything is a text.
+            let text = unescape(name, value)?;
+            event_time::parse_text(&text).or_else(|| event_time::parse_millis(text.trim()))
+        }
         _ => None,
     };
     let expected = || format!("`{name}` must be RFC 3339, such as 2026-03-01T12:00:00Z, or epoch milliseconds");
@@ -145,7 +149,9 @@ pub(super) fn money_e4(name: &str, value: &RawValue) -> Result<Option<i128>, Str
 
 /// An IP address; none if it is none: it serves enrichment, and an event is worth more than its country.
 pub(super) fn address(name: &str, value: &RawValue) -> Result<Option<IpAddr>, String> {
-    Ok(text(name, value, TEXT_CHARS_MAX)?.and_then(|text| text.trim().parse().ok()))
+    Ok(text(name, value, TEXT_CHARS_MAX)?
+        .and_then(|text| text.trim().parse::<IpAddr>().ok())
+        .map(|ip| ip.to_canonical()))
 }
 
 /// An object; none for null.

@@ -19,6 +19,10 @@ use crate::error::IngestError;
 const EVENTS_MAX: usize = 25;
 const BODY_BYTES_MAX: usize = 130 * 1024;
 
+/// What a request says of all its events.
+const CLIENT: [&str; 7] =
+    ["client_id", "app_instance_id", "user_id", "timestamp_micros", "user_properties", "user_agent", "ip_override"];
+
 /// `POST /mp/collect`.
 pub(crate) struct Ga4;
 
@@ -27,16 +31,19 @@ impl Protocol for Ga4 {
         "ga4"
     }
 
-    fn sender(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+    fn sender_of_address(&self, message: &Message) -> Result<Option<Sender>, IngestError> {
         Ok(message.param("api_secret").filter(|key| !key.is_empty()).map(Sender::Key))
+    }
+
+    fn sender_of_body(&self, _: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+        Ok(None)
     }
 
     fn parse(&self, message: &Message, context: &Context, _: usize) -> Result<Parsed, IngestError> {
         if message.body.len() > BODY_BYTES_MAX {
             return Err(IngestError::too_large(format!("the body is larger than {BODY_BYTES_MAX} bytes")));
         }
-        // One more than allowed, to tell too many from enough.
-        let (events, mut client) = object::envelope(object::raw(&message.body)?, "events", EVENTS_MAX)?;
+        let (events, mut client) = object::envelope(object::raw(&message.body)?, "events", &CLIENT, EVENTS_MAX)?;
         let events = events.ok_or_else(|| IngestError::invalid("`events` is missing: an array"))?;
         let time_us = object::take_time_us(&mut client, "timestamp_micros", 1_000_000).map_err(IngestError::invalid)?;
         let mut parsed = Parsed::default();
@@ -53,7 +60,7 @@ impl Protocol for Ga4 {
                     ]),
                     None => context.arrival_id(self.name(), format!("{who} {}", item.get()).as_bytes(), index),
                 });
-                draft.complete(context, self.name(), || context.missing_id(index))
+                draft.complete(context, self.name(), || context.missing_id(item.get(), index))
             });
             parsed.push(index, item.get(), read);
         }
@@ -109,7 +116,12 @@ fn read_event(json: &str, mut client: Object, time_us: Option<i64>) -> Result<Dr
     event.utm_term = take("term", TEXT_CHARS_MAX)?;
     event.utm_content = take("content", TEXT_CHARS_MAX)?;
     event.currency = take("currency", TEXT_CHARS_MAX)?;
-    event.revenue_e4 = object::take_money_e4(&mut params, "value");
+    // Carts and views have a value too, which nobody has paid.
+    event.revenue_e4 = match &*event.name {
+        "purchase" | "in_app_purchase" => object::take_money_e4(&mut params, "value"),
+        "refund" => object::take_money_e4(&mut params, "value").map(|amount| -amount),
+        _ => None,
+    };
     if let Some(user_properties) = client.remove("user_properties") {
         params.entry("user_properties").or_insert(user_properties);
     }
@@ -137,9 +149,21 @@ mod tests {
     }
 
     #[test]
+    fn only_what_was_paid_is_revenue() {
+        let revenue = |name: &str| {
+            let body = format!(r#"{{"client_id":"c","events":[{{"name":"{name}","params":{{"value":19.9}}}}]}}"#);
+            let found = event(&Ga4, PATH, &body);
+            (found.revenue_e4, found.properties)
+        };
+        assert_eq!(revenue("purchase"), (Some(199_000), None));
+        assert_eq!(revenue("refund"), (Some(-199_000), None));
+        assert_eq!(revenue("add_to_cart"), (None, Some(r#"{"value":19.9}"#.into())));
+    }
+
+    #[test]
     fn the_secret_is_the_write_key() {
-        assert_eq!(Ga4.sender(&message(PATH, ""), 1).unwrap(), Some(Sender::Key("k".into())));
-        assert_eq!(Ga4.sender(&message("/mp/collect", ""), 1).unwrap(), None);
+        assert_eq!(Ga4.sender_of_address(&message(PATH, "")).unwrap(), Some(Sender::Key("k".into())));
+        assert_eq!(Ga4.sender_of_address(&message("/mp/collect", "")).unwrap(), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Sender;
-use super::field::{self, Kind, Object};
+use super::field::{self, Kind, Object, TEXT_CHARS_MAX};
 use crate::error::IngestError;
 
 /// The items of a body.
@@ -120,10 +120,21 @@ fn sender_of_item(item: &str) -> Option<Sender> {
     sender_of(&fields)
 }
 
+/// Whether an item is of the sender of the whole body: one that names another key, or another domain where the site was
+/// chosen by one, is not for this site.
+pub(super) fn check_sender(item: &str, sender: &Option<Sender>, domain: Option<&str>) -> Result<(), String> {
+    let is_other = match (sender_of_item(item), sender, domain) {
+        (Some(Sender::Key(named)), Some(Sender::Key(key)), _) => named != *key,
+        (Some(Sender::Domain(named)), _, Some(domain)) => !named.eq_ignore_ascii_case(domain),
+        _ => false,
+    };
+    if is_other { Err("it names another key or site than the request".into()) } else { Ok(()) }
+}
+
 fn sender_of(fields: &[(Cow<'_, str>, &RawValue)]) -> Option<Sender> {
     let find = |wanted: &str| {
         let (_, value) = fields.iter().rev().find(|(name, _)| name == wanted)?;
-        field::text(wanted, value, usize::MAX).ok().flatten().map(Cow::into_owned)
+        field::text(wanted, value, TEXT_CHARS_MAX).ok().flatten().map(Cow::into_owned)
     };
     find("key").map(Sender::Key).or_else(|| find("site").map(Sender::Domain))
 }
@@ -155,6 +166,9 @@ pub(super) fn read_array(value: &RawValue, events_max: usize) -> Result<Vec<&Raw
         }
     }
 
+    if Kind::of(value) != Kind::Array {
+        return Err(IngestError::invalid(format!("the events must be an array, not {}", Kind::of(value))));
+    }
     let elements = serde_json::Deserializer::from_str(value.get()).deserialize_seq(Elements { events_max });
     elements
         .map_err(|error| IngestError::invalid(format!("the events are not JSON: {error}")))?

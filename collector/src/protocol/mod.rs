@@ -44,23 +44,32 @@ pub struct Context {
 }
 
 impl Context {
-    /// The identity of an event whose sender gave none: of the request that a proxy may send twice, where it names its
-    /// requests, and else a new one.
-    fn missing_id(&self, index: usize) -> EventId {
-        match &self.client.request_id {
-            Some(request_id) => EventId::derived(&[b"request", request_id.as_bytes(), &index.to_le_bytes()]),
-            None => EventId(Uuid::now_v7().into_bytes()),
-        }
+    /// The identity of an event whose sender gave none: that of the request, where a proxy of ours names the requests
+    /// that it may send twice, and else a new one.
+    ///
+    /// The content is part of it, since a name may stand for more than one request: services copy it from what comes in
+    /// to all that goes out.
+    fn missing_id(&self, content: &str, index: usize) -> EventId {
+        self.request_event_id(content.as_bytes(), index).unwrap_or_else(|| EventId(Uuid::now_v7().into_bytes()))
     }
 
-    /// The identity of an event whose protocol has none: its content, and the second of its arrival. A request that
-    /// a proxy sends twice is one event then, and the same click a second later another.
+    /// The identity of an event whose protocol has none: that of the request, if it has a name; else its content, and
+    /// the second of its arrival. A request that is sent twice is one event then, and the same click a second later
+    /// another.
     fn arrival_id(&self, protocol: &str, content: &[u8], index: usize) -> EventId {
+        if let Some(id) = self.request_event_id(content, index) {
+            return id;
+        }
         let second = self.received_at_us.div_euclid(1_000_000).to_le_bytes();
         let ip = self.client.ip.map(|ip| ip.to_string()).unwrap_or_default();
         let user_agent = self.client.user_agent.as_deref().unwrap_or_default();
         let index = index.to_le_bytes();
         EventId::derived(&[protocol.as_bytes(), content, &second, ip.as_bytes(), user_agent.as_bytes(), &index])
+    }
+
+    fn request_event_id(&self, content: &[u8], index: usize) -> Option<EventId> {
+        let request_id = self.client.request_id.as_ref()?;
+        Some(EventId::derived(&[b"request", request_id.as_bytes(), content, &index.to_le_bytes()]))
     }
 }
 
@@ -145,9 +154,16 @@ pub(crate) trait Protocol: Send + Sync + 'static {
     /// What the column `protocol` says.
     fn name(&self) -> &'static str;
 
-    /// Who sent a request. Asked twice: before the body is received, when it is empty, and after. Keys in the
-    /// headers that all protocols share are looked for elsewhere.
-    fn sender(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError>;
+    /// Who sent a request, by its address: asked before the body is received. Keys in the headers, which all protocols
+    /// share, are looked for elsewhere.
+    fn sender_of_address(&self, message: &Message) -> Result<Option<Sender>, IngestError> {
+        let _ = message;
+        Ok(None)
+    }
+
+    /// Who sent a request, by its body: asked if neither headers nor address say so. It may be anybody's body, so
+    /// this looks at no more of it than it must.
+    fn sender_of_body(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError>;
 
     /// Reads the events. Each stands for itself: a bad one is rejected by its index and the others are kept.
     ///
@@ -158,8 +174,7 @@ pub(crate) trait Protocol: Send + Sync + 'static {
     fn accepted(&self, taken: &Taken) -> Answer;
 
     /// The body of a refusal with `status`.
-    fn refused(&self, status: StatusCode, error: &IngestError) -> Value {
-        let _ = status;
+    fn refused(&self, _status: StatusCode, error: &IngestError) -> Value {
         match error {
             IngestError::Invalid { rejected, .. } => json!({ "message": error.to_string(), "rejected": rejected }),
             _ => json!({ "message": error.to_string() }),

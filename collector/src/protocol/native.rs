@@ -2,8 +2,8 @@
 //!
 //! A body is one event, an array, an envelope `{"events":[…],"sent_at":…,"key":…}`, or one event a line. It
 //! is read as JSON whatever its content type. Fields that are no columns go to `properties`. `user_agent`
-//! and `ip` serve enrichment and are not stored; `key` is the write key and `site` a domain of the site, and
-//! neither is stored.
+//! and `ip` serve enrichment and are not stored; `key` is the write key, and `site` is a domain of the site where there is no
+//! key: neither is stored then.
 //!
 //! An event without an `event_id` gets a new one, so that sending it again stores it again: clients that
 //! retry must send an id. (A trusted proxy that names its requests may repeat them.) `sent_at` should be the time of *this* sending, set anew by each retry: otherwise the
@@ -23,6 +23,7 @@ use super::field::{
 };
 use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, items};
 use crate::error::IngestError;
+use crate::event_time::Window;
 
 /// What the column `protocol` says of these events.
 const PROTOCOL: &str = "native";
@@ -39,11 +40,8 @@ impl Protocol for Native {
         PROTOCOL
     }
 
-    fn sender(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
-        match message.body.is_empty() {
-            true => Ok(None),
-            false => find_sender(&message.body, events_max),
-        }
+    fn sender_of_body(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
+        find_sender(&message.body, events_max)
     }
 
     fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
@@ -66,8 +64,10 @@ pub fn parse(body: &[u8], context: &Context, events_max: usize) -> Result<Parsed
     for (index, item) in items.values.into_iter().enumerate() {
         let (json, read) = match item {
             Ok(json) => {
-                let missing_id = || context.missing_id(index);
-                (json, read_event(json, items.sent_at_us, context, PROTOCOL, missing_id))
+                let missing_id = || context.missing_id(json, index);
+                let read = items::check_sender(json, &items.sender, context.client.domain.as_deref())
+                    .and_then(|()| read_event(json, items.sent_at_us, context, PROTOCOL, missing_id));
+                (json, read)
             }
             Err((line, reason)) => (line, Err(reason)),
         };
@@ -120,6 +120,7 @@ fn read_event(
 
     let mut draft = Draft { sent_us: sent_at_us, ..Draft::default() };
     let event = &mut draft.event;
+    let is_history = context.window == Window::History;
     let (mut properties, mut others) = (None, Vec::new());
     for (name, value) in fields {
         let name = &*name;
@@ -151,10 +152,19 @@ fn read_event(
             "region" => event.region = text(TEXT_CHARS_MAX)?,
             "city" => event.city = text(TEXT_CHARS_MAX)?,
             "sdk" => event.sdk = text(TEXT_CHARS_MAX)?,
+            // What else an export has: of what came live, it follows from the user agent and the addresses.
+            "channel" if is_history => event.channel = text(TEXT_CHARS_MAX)?,
+            "browser" if is_history => event.browser = text(TEXT_CHARS_MAX)?,
+            "browser_version" if is_history => event.browser_version = text(TEXT_CHARS_MAX)?,
+            "os" if is_history => event.os = text(TEXT_CHARS_MAX)?,
+            "os_version" if is_history => event.os_version = text(TEXT_CHARS_MAX)?,
+            "device" if is_history => event.device = text(TEXT_CHARS_MAX)?,
             "properties" => properties = field::object(name, value)?,
             "user_agent" => draft.user_agent = text(LONG_CHARS_MAX)?,
             "ip" => draft.ip = field::address(name, value)?,
-            "key" | "site" => {}
+            "key" => {}
+            // A field of somebody's own, unless it chose the site.
+            "site" if context.client.domain.is_some() => {}
             other => others.push((Cow::Owned(other.to_owned()), value)),
         }
     }
@@ -194,7 +204,6 @@ fn write_properties<'a>(
 mod tests {
     use super::*;
     use crate::client::Client;
-    use crate::event_time::Window;
 
     const NOON_US: i64 = 1_772_366_400_000_000;
     const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
@@ -331,10 +340,14 @@ mod tests {
     #[test]
     fn an_importer_reads_old_events_and_names_those_without_an_id() {
         let json = r#"{"name":"a","timestamp":"2022-12-22 13:25:47.677000+00:00"}"#;
-        check(json, "`timestamp` is ");
+        check(json, "the event's time is ");
         let history = Context { window: Window::History, ..context() };
         let event = parse_event(json, &history, || EventId([7; 16])).unwrap();
         assert_eq!((event.occurred_at_us, event.event_id), (1_671_715_547_677_000, EventId([7; 16])));
+        let exported = r#"{"name":"a","timestamp":"2022-12-22T13:25:47Z","browser":"Chrome","channel":"Email"}"#;
+        let event = parse_event(exported, &history, || EventId([7; 16])).unwrap();
+        assert_eq!((event.browser.as_deref(), event.channel.as_deref()), (Some("Chrome"), Some("Email")));
+        assert_eq!(event.properties, None);
         let sent_then = r#"{"name":"a","timestamp":"2022-12-22T13:25:47Z","sent_at":"2022-12-22T13:26:00Z"}"#;
         let event = parse_event(sent_then, &history, || EventId([7; 16])).unwrap();
         assert_eq!((event.occurred_at_us, event.corrected_by_us), (1_671_715_547_000_000, None));
@@ -379,6 +392,20 @@ mod tests {
         event(&nested(100));
         check(&nested(200), "`x` cannot be read: recursion limit exceeded");
         check(&nested(200_000), "`x` cannot be read: recursion limit exceeded");
+    }
+
+    #[test]
+    fn events_of_another_site_are_refused_and_fields_of_ones_own_are_not() {
+        let body = br#"[{"name":"a","site":"shop.example"},{"name":"b","site":"other.example"},{"name":"c"}]"#;
+        let refused = |domain: Option<&str>| {
+            let client = Client { domain: domain.map(str::to_owned), ..Client::default() };
+            let parsed = parse(body, &Context { client, ..context() }, 10).unwrap();
+            (parsed.rejected.iter().map(|one| one.index).collect::<Vec<_>>(), parsed.events[0].properties.clone())
+        };
+        assert_eq!(refused(Some("Shop.example")), (vec![1], None));
+        assert_eq!(refused(None), (vec![], Some(r#"{"site":"shop.example"}"#.into())));
+        let keys = parse(br#"[{"name":"a","key":"k"},{"name":"b","key":"other"}]"#, &context(), 10).unwrap();
+        assert_eq!(keys.rejected[0].index, 1);
     }
 
     #[test]

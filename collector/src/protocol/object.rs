@@ -1,12 +1,13 @@
 //! Objects of protocols that others define: fields are taken out one by one, and what is left over becomes
 //! `properties`. Milder than our own protocol: a minor field of another type is left where it is.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::field::PROPERTIES_BYTES_MAX;
+use super::field::{self, Kind, Object as RawFields, PROPERTIES_BYTES_MAX, TEXT_CHARS_MAX};
 use super::{Message, items};
 use crate::error::IngestError;
 use crate::{event_time, money};
@@ -16,6 +17,9 @@ pub(super) type Object = Map<String, Value>;
 
 /// One item as it is written.
 const ITEM_BYTES_MAX: usize = 512 * 1024;
+
+/// A field of an envelope: what all its items share is small, and a large one would take many times its size in memory.
+const SHARED_BYTES_MAX: usize = 64 * 1024;
 
 /// A body as JSON, one level deep.
 pub(super) fn raw(body: &[u8]) -> Result<&RawValue, IngestError> {
@@ -33,23 +37,51 @@ pub(super) fn of(message: &Message) -> Result<Object, IngestError> {
     read(raw(&message.body)?.get()).map_err(IngestError::invalid)
 }
 
-/// An envelope: its array `list` as it was written, item by item, and its other fields.
+/// An envelope: its array `list` as it was written, item by item, and of its other fields those that are `wanted`.
+///
+/// What anybody sends is looked at here, before we know who: a field that is not wanted, or is larger than what it
+/// is for, is passed over and not read.
 pub(super) fn envelope<'a>(
     raw: &'a RawValue,
     list: &str,
+    wanted: &[&str],
     events_max: usize,
 ) -> Result<(Option<Vec<&'a RawValue>>, Object), IngestError> {
-    let super::field::Object(fields) = serde_json::from_str(raw.get())
-        .map_err(|error| IngestError::invalid(format!("the body must be an object: {error}")))?;
+    let RawFields(fields) = fields(raw)?;
     let (mut found, mut others) = (None, Object::new());
     for (name, value) in fields {
-        if name == list && value.get().starts_with('[') {
+        if name == list && Kind::of(value) == Kind::Array {
             found = Some(items::read_array(value, events_max)?);
-        } else if let Ok(value) = serde_json::from_str(value.get()) {
+        } else if wanted.contains(&&*name)
+            && value.get().len() <= SHARED_BYTES_MAX
+            && let Ok(value) = serde_json::from_str(value.get())
+        {
             others.insert(name.into_owned(), value);
         }
     }
     Ok((found, others))
+}
+
+/// The fields of an object, none of them read.
+fn fields(raw: &RawValue) -> Result<RawFields<'_>, IngestError> {
+    match Kind::of(raw) {
+        Kind::Object => serde_json::from_str(raw.get())
+            .map_err(|error| IngestError::invalid(format!("the body must be an object: {error}"))),
+        other => Err(IngestError::invalid(format!("the body must be an object, not {other}"))),
+    }
+}
+
+/// One field of an object, if it is a string that could name somebody. The others are not read.
+pub(super) fn field(raw: &RawValue, name: &str) -> Option<String> {
+    let RawFields(fields) = fields(raw).ok()?;
+    let (_, value) = fields.into_iter().rev().find(|(found, _)| found == name)?;
+    field::text(name, value, TEXT_CHARS_MAX).ok().flatten().map(Cow::into_owned)
+}
+
+/// The object in a field of an object.
+pub(super) fn inner<'a>(raw: &'a RawValue, name: &str) -> Option<&'a RawValue> {
+    let RawFields(fields) = fields(raw).ok()?;
+    fields.into_iter().rev().find(|(found, _)| found == name).map(|(_, value)| value)
 }
 
 /// One item as an object.
@@ -105,8 +137,11 @@ pub(super) fn take_time_us(object: &mut Object, name: &str, units_per_s: i64) ->
     let scaled = |number: &str| match units_per_s {
         1_000 => event_time::parse_millis(number),
         _ => {
-            let number: i128 = number.parse::<i64>().ok()?.into();
-            i64::try_from(number * 1_000_000 / i128::from(units_per_s)).ok()
+            let Ok(whole) = number.parse::<i64>() else {
+                let units: f64 = number.parse().ok()?;
+                return event_time::parse_millis(&(units * 1_000.0 / units_per_s as f64).to_string());
+            };
+            i64::try_from(i128::from(whole) * 1_000_000 / i128::from(units_per_s)).ok()
         }
     };
     let time = match &value {
@@ -137,7 +172,7 @@ pub(super) fn take_money_e4(object: &mut Object, name: &str) -> Option<i128> {
 
 /// Takes an IP address. What is none is dropped: addresses are not stored.
 pub(super) fn take_address(object: &mut Object, name: &str) -> Option<IpAddr> {
-    object.remove(name)?.as_str()?.trim().parse().ok()
+    object.remove(name)?.as_str()?.trim().parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
 /// What is left of an object as `properties`, with sorted keys.
@@ -220,6 +255,7 @@ pub(super) mod tests {
     fn times_have_the_unit_of_their_protocol() {
         let time = |json: &str, units| take_time_us(&mut read(json).unwrap(), "t", units);
         assert_eq!(time(r#"{"t":1772366400}"#, 1), Ok(Some(NOON_US)));
+        assert_eq!(time(r#"{"t":1772366400.5}"#, 1), Ok(Some(NOON_US + 500_000)));
         assert_eq!(time(r#"{"t":"1772366400000"}"#, 1_000), Ok(Some(NOON_US)));
         assert_eq!(time(r#"{"t":1772366400000000}"#, 1_000_000), Ok(Some(NOON_US)));
         assert_eq!(time(r#"{"t":"2026-03-01T12:00:00Z"}"#, 1_000), Ok(Some(NOON_US)));

@@ -17,8 +17,12 @@ impl Protocol for Pixel {
         "pixel"
     }
 
-    fn sender(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+    fn sender_of_address(&self, message: &Message) -> Result<Option<Sender>, IngestError> {
         Ok(message.param("site").filter(|site| !site.is_empty()).map(Sender::Domain))
+    }
+
+    fn sender_of_body(&self, _: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+        Ok(None)
     }
 
     fn parse(&self, message: &Message, context: &Context, _: usize) -> Result<Parsed, IngestError> {
@@ -27,12 +31,14 @@ impl Protocol for Pixel {
         fields.entry("name").or_insert("page_view".into());
         // The page is whoever shows the image, which its address cannot know in a mail and need not know on a page.
         let json = Value::Object(fields).to_string();
-        let sent = message.uri.query().unwrap_or_default();
+        // Without the key, which is nobody else's business.
+        let mut sent = url::form_urlencoded::Serializer::new(String::new());
+        let sent = sent.extend_pairs(message.params().filter(|(name, _)| name != "key")).finish();
         // Browsers and proxies fetch an image again as they please.
         let id = || context.arrival_id(self.name(), sent.as_bytes(), 0);
         let read = native::read(&json, context, self.name(), id).map(|event| Event { id_assigned: false, ..event });
         let mut parsed = Parsed::default();
-        parsed.push(0, sent, read);
+        parsed.push(0, &sent, read);
         Ok(parsed)
     }
 
@@ -53,7 +59,7 @@ mod tests {
         assert_eq!(digest(&found), r#"opened | u1 | - | - | https://a.example/ | {"mail":"november"}"#);
         assert_eq!(found.protocol, "pixel");
         assert_eq!(event(&Pixel, "/v1/pixel.gif?site=a", "").name, "page_view");
-        let sender = Pixel.sender(&message("/v1/pixel.gif?site=a", ""), 1).unwrap();
+        let sender = Pixel.sender_of_address(&message("/v1/pixel.gif?site=a", "")).unwrap();
         assert_eq!(sender, Some(Sender::Domain("a".into())));
     }
 }

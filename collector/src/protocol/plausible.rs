@@ -20,12 +20,9 @@ impl Protocol for Plausible {
         "plausible"
     }
 
-    fn sender(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
-        if message.body.is_empty() {
-            return Ok(None);
-        }
-        let mut body = object::of(message)?;
-        let domain = take(&mut body, ["domain", "d"], LONG_CHARS_MAX).map_err(IngestError::invalid)?;
+    fn sender_of_body(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+        let body = object::raw(&message.body)?;
+        let domain = object::field(body, "domain").or_else(|| object::field(body, "d"));
         let domain = domain.ok_or_else(|| IngestError::invalid("`domain` is missing: the site, as in shop.example"))?;
         // Several sites may be named; the events go to the first.
         Ok(Some(Sender::Domain(domain.split(',').next().unwrap_or_default().trim().to_owned())))
@@ -36,7 +33,7 @@ impl Protocol for Plausible {
         let mut parsed = Parsed::default();
         let read = read(object::of(message)?).and_then(|mut draft| {
             draft.id = Some(context.arrival_id(self.name(), &message.body, 0));
-            draft.complete(context, self.name(), || context.missing_id(0))
+            draft.complete(context, self.name(), || context.missing_id(&sent, 0))
         });
         parsed.push(0, &sent, read);
         Ok(parsed)
@@ -67,7 +64,12 @@ fn read(mut body: Object) -> Result<Draft, String> {
         event.currency = object::take_text(&mut revenue, "currency", TEXT_CHARS_MAX)?;
     }
     let properties = ["props", "p", "meta", "m"].iter().find_map(|name| object::take_object(&mut body, name));
-    event.properties = object::properties(properties.unwrap_or_default())?;
+    let mut properties = properties.unwrap_or_default();
+    // An event that is no visit of anybody's, such as one that a page sends by itself.
+    if let Some(interactive @ Value::Bool(false)) = body.remove("interactive").or_else(|| body.remove("i")) {
+        properties.entry("interactive").or_insert(interactive);
+    }
+    event.properties = object::properties(properties)?;
     Ok(draft)
 }
 
@@ -92,7 +94,7 @@ mod tests {
         ] {
             let found = event(&Plausible, PATH, body);
             assert_eq!(digest(&found), r#"Signup | - | - | - | https://shop.example/a | {"plan":"pro"}"#);
-            let sender = Plausible.sender(&message(PATH, body), 1).unwrap();
+            let sender = Plausible.sender_of_body(&message(PATH, body), 1).unwrap();
             assert_eq!(sender, Some(Sender::Domain("shop.example".into())));
         }
     }
@@ -105,7 +107,7 @@ mod tests {
             (&*found.name, found.revenue_e4, found.currency.as_deref()),
             ("page_view", Some(15_000), Some("EUR"))
         );
-        assert_eq!(Plausible.sender(&message(PATH, body), 1).unwrap(), Some(Sender::Domain("a".into())));
+        assert_eq!(Plausible.sender_of_body(&message(PATH, body), 1).unwrap(), Some(Sender::Domain("a".into())));
     }
 
     #[test]
@@ -126,7 +128,7 @@ mod tests {
         let reason = |body| parse(&Plausible, PATH, body).rejected[0].reason.clone();
         assert!(reason(r#"{"u":"https://a.example/","d":"d"}"#).starts_with("`name` is missing"));
         assert!(reason(r#"{"n":"a","d":"d"}"#).starts_with("`url` is missing"));
-        let error = Plausible.sender(&message(PATH, r#"{"n":"a"}"#), 1).unwrap_err();
+        let error = Plausible.sender_of_body(&message(PATH, r#"{"n":"a"}"#), 1).unwrap_err();
         assert!(error.to_string().starts_with("`domain` is missing"));
     }
 }

@@ -26,19 +26,15 @@ impl Protocol for PostHog {
         "posthog"
     }
 
-    fn sender(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
-        if message.body.is_empty() {
-            return Ok(None);
-        }
+    fn sender_of_body(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
         let body = body_of(message)?;
         let raw = object::raw(&body)?;
         let key = match raw.get().starts_with('[') {
-            true => items::read_array(raw, events_max)?.first().and_then(|item| key_of(object::read(item.get()).ok()?)),
-            false => {
-                let (batch, envelope) = object::envelope(raw, "batch", events_max)?;
-                let first = || key_of(object::read(batch.as_ref()?.first()?.get()).ok()?);
-                key_of(envelope).or_else(first)
-            }
+            true => items::read_array(raw, events_max)?.first().and_then(|item| key_of(item)),
+            false => key_of(raw).or_else(|| {
+                let (batch, _) = object::envelope(raw, "batch", &[], events_max).ok()?;
+                key_of(batch?.first()?)
+            }),
         };
         Ok(key.map(Sender::Key))
     }
@@ -48,16 +44,21 @@ impl Protocol for PostHog {
         let raw = object::raw(&body)?;
         let (items, mut envelope) = match raw.get().starts_with('[') {
             true => (items::read_array(raw, events_max)?, Object::new()),
-            false => match object::envelope(raw, "batch", events_max)? {
+            false => match object::envelope(raw, "batch", &["sent_at"], events_max)? {
                 (Some(batch), envelope) => (batch, envelope),
                 (None, envelope) => (vec![raw], envelope),
             },
         };
         let sent_us = object::take_time_us(&mut envelope, "sent_at", 1_000).map_err(IngestError::invalid)?;
         let mut parsed = Parsed::default();
+        let key = items.first().and_then(|first| key_of(first));
         for (index, item) in items.into_iter().enumerate() {
-            let read = read_item(item, sent_us, context.received_at_us)
-                .and_then(|draft| draft.complete(context, self.name(), || context.missing_id(index)));
+            let read = match key_of(item) {
+                named if named.is_some() && named != key => Err("it names another key than the first event".into()),
+                _ => read_item(item, sent_us),
+            };
+            let read =
+                read.and_then(|draft| draft.complete(context, self.name(), || context.missing_id(item.get(), index)));
             parsed.push(index, item.get(), read);
         }
         Ok(parsed)
@@ -100,15 +101,13 @@ fn body_of(message: &Message) -> Result<Cow<'_, [u8]>, IngestError> {
         .map_err(|error| IngestError::invalid(format!("`data` is not Base64: {error}")))
 }
 
-fn key_of(mut item: Object) -> Option<String> {
-    let take = |object: &mut Object| {
-        ["api_key", "token"].iter().find_map(|name| object::take_text(object, name, TEXT_CHARS_MAX).ok().flatten())
-    };
-    let key = take(&mut item);
-    key.or_else(|| take(&mut object::take_object(&mut item, "properties")?))
+/// The key of an envelope or an event, which older clients have among the properties.
+fn key_of(item: &RawValue) -> Option<String> {
+    let of = |object: &RawValue| object::field(object, "api_key").or_else(|| object::field(object, "token"));
+    of(item).or_else(|| of(object::inner(item, "properties")?))
 }
 
-fn read_item(item: &RawValue, sent_us: Option<i64>, received_at_us: i64) -> Result<Draft, String> {
+fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
     let mut item = object::read(item.get())?;
     let mut properties = object::take_object(&mut item, "properties").unwrap_or_default();
     let mut draft = Draft { sent_us, ..Draft::default() };
@@ -119,9 +118,9 @@ fn read_item(item: &RawValue, sent_us: Option<i64>, received_at_us: i64) -> Resu
     draft.id = id.map(|id| EventId::from_client(&id));
     draft.created_us = object::take_time_us(&mut item, "timestamp", 1_000)?;
     if let Some(offset_us) = object::take_time_us(&mut item, "offset", 1_000)?.filter(|_| draft.created_us.is_none()) {
-        // How long ago it happened, instead of when.
-        draft.created_us = Some(received_at_us - offset_us);
-        draft.sent_us = None;
+        // How long before the sending it happened, instead of when. Clients send it again as it is, however long they
+        // wait, like one whose clock is wrong: so it is told like that.
+        (draft.created_us, draft.sent_us) = (Some(-offset_us), Some(0));
     }
 
     let mut take = |name| object::take_text(&mut properties, name, LONG_CHARS_MAX);
@@ -131,21 +130,22 @@ fn read_item(item: &RawValue, sent_us: Option<i64>, received_at_us: i64) -> Resu
     let (earlier_id, alias) = (take("$anon_distinct_id")?, take("alias")?);
     // Clients for browsers say whether the id is that of a device or of a person; those for servers mean a person,
     // except where they say that no person is to be made of it.
-    let profile = properties.get("$process_person_profile").or_else(|| properties.get("$is_identified"));
-    let anonymous = device_id.as_deref() == Some(&distinct_id) || profile == Some(&Value::Bool(false));
+    let says_no = |name: &str| properties.get(name) == Some(&Value::Bool(false));
+    let anonymous =
+        device_id.as_deref() == Some(&distinct_id) || says_no("$process_person_profile") || says_no("$is_identified");
     event.name = match &*name {
         "$pageview" => "page_view".into(),
         "$screen" => "screen_view".into(),
         "$identify" => "identify".into(),
         "$create_alias" => "alias".into(),
         "$groupidentify" => "group".into(),
-        _ => name,
+        _ => name.clone(),
     };
-    match (&*event.name, anonymous) {
+    match (&*name, anonymous) {
         // The id is made up of the group's: nobody's.
-        ("group", _) if distinct_id.starts_with('$') => {}
-        ("alias", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), alias),
-        ("identify", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), earlier_id.or(device_id)),
+        ("$groupidentify", _) if distinct_id.starts_with('$') => {}
+        ("$create_alias", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), alias),
+        ("$identify", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), earlier_id.or(device_id)),
         (_, true) => (event.user_id, event.anonymous_id) = (user_id, Some(distinct_id)),
         (_, false) => (event.user_id, event.anonymous_id) = (user_id.or(Some(distinct_id)), device_id),
     }
@@ -167,20 +167,20 @@ fn read_item(item: &RawValue, sent_us: Option<i64>, received_at_us: i64) -> Resu
     let library = take("$lib", TEXT_CHARS_MAX)?;
     let version = take("$lib_version", TEXT_CHARS_MAX)?;
     event.sdk = library.map(|library| version.map_or(library.clone(), |version| format!("{library}/{version}")));
-    for column in ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"] {
-        let value = take(column, TEXT_CHARS_MAX)?;
-        *match column {
-            "utm_source" => &mut event.utm_source,
-            "utm_medium" => &mut event.utm_medium,
-            "utm_campaign" => &mut event.utm_campaign,
-            "utm_term" => &mut event.utm_term,
-            _ => &mut event.utm_content,
-        } = value;
+    for (column, name) in [
+        (&mut event.utm_source, "utm_source"),
+        (&mut event.utm_medium, "utm_medium"),
+        (&mut event.utm_campaign, "utm_campaign"),
+        (&mut event.utm_term, "utm_term"),
+        (&mut event.utm_content, "utm_content"),
+    ] {
+        *column = take(name, TEXT_CHARS_MAX)?;
     }
     event.currency = take("currency", TEXT_CHARS_MAX)?;
     draft.user_agent = take("$raw_user_agent", LONG_CHARS_MAX)?;
     event.revenue_e4 = object::take_money_e4(&mut properties, "revenue");
     draft.ip = object::take_address(&mut properties, "$ip");
+    draft.nowhere = properties.get("$geoip_disable") == Some(&Value::Bool(true));
     for repeated in ["token", "$host", "$pathname", "$referring_domain", "$is_server", "$geoip_disable"] {
         properties.remove(repeated);
     }
@@ -237,10 +237,14 @@ mod tests {
         let form = format!("data={}&ip=1", STANDARD.encode(one));
         for body in [one.to_owned(), format!("[{one}]"), format!(r#"{{"api_key":"k","batch":[{one}]}}"#), form] {
             assert_eq!(parse(&PostHog, "/e/", &body).events.len(), 1, "{body}");
-            assert_eq!(PostHog.sender(&message("/e/", &body), 9).unwrap(), Some(Sender::Key("k".into())), "{body}");
+            assert_eq!(
+                PostHog.sender_of_body(&message("/e/", &body), 9).unwrap(),
+                Some(Sender::Key("k".into())),
+                "{body}"
+            );
         }
         let inside = r#"[{"event":"a","properties":{"token":"k","distinct_id":"u"}}]"#;
-        assert_eq!(PostHog.sender(&message("/e/", inside), 9).unwrap(), Some(Sender::Key("k".into())));
+        assert_eq!(PostHog.sender_of_body(&message("/e/", inside), 9).unwrap(), Some(Sender::Key("k".into())));
     }
 
     #[test]
@@ -248,7 +252,9 @@ mod tests {
         let corrected = r#"{"sent_at":"2020-01-01T00:01:00Z","batch":[{"event":"a","distinct_id":"u","timestamp":"2020-01-01T00:00:00Z"}]}"#;
         assert_eq!(event(&PostHog, "/batch", corrected).occurred_at_us, NOON_US - 60_000_000);
         let back = r#"{"event":"a","distinct_id":"u","offset":2000}"#;
-        assert_eq!(event(&PostHog, "/e", back).occurred_at_us, NOON_US - 2_000_000);
+        let found = event(&PostHog, "/e", back);
+        assert_eq!(found.occurred_at_us, NOON_US - 2_000_000);
+        assert_eq!(found.corrected_by_us, Some(NOON_US), "a copy is looked for however late it comes");
     }
 
     #[test]

@@ -28,19 +28,13 @@ impl Protocol for Segment {
         "segment"
     }
 
-    fn sender(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
-        if message.body.is_empty() {
-            return Ok(None);
-        }
-        let (_, mut others) = read(message, usize::MAX)?;
-        let key = object::take_text(&mut others, "writeKey", TEXT_CHARS_MAX).map_err(IngestError::invalid)?;
-        Ok(key.map(Sender::Key))
+    fn sender_of_body(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+        check_size(message)?;
+        Ok(object::field(object::raw(&message.body)?, "writeKey").map(Sender::Key))
     }
 
     fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
-        if message.body.len() > BATCH_BYTES_MAX {
-            return Err(IngestError::invalid(format!("the body is larger than {BATCH_BYTES_MAX} bytes")));
-        }
+        check_size(message)?;
         let (items, mut envelope) = read(message, events_max)?;
         let items = items.ok_or_else(|| IngestError::invalid("`batch` is missing: an array of events"))?;
         if items.len() > BATCH_EVENTS_MAX {
@@ -52,7 +46,7 @@ impl Protocol for Segment {
         let mut parsed = Parsed::default();
         for (index, item) in items.into_iter().enumerate() {
             let read = read_item(item.get(), kind, sent_us, &shared)
-                .and_then(|draft| draft.complete(context, self.name(), || context.missing_id(index)));
+                .and_then(|draft| draft.complete(context, self.name(), || context.missing_id(item.get(), index)));
             parsed.push(index, item.get(), read);
         }
         Ok(parsed)
@@ -73,16 +67,21 @@ impl Protocol for Segment {
     }
 }
 
+fn check_size(message: &Message) -> Result<(), IngestError> {
+    match message.body.len() > BATCH_BYTES_MAX {
+        true => Err(IngestError::invalid(format!("the body is larger than {BATCH_BYTES_MAX} bytes"))),
+        false => Ok(()),
+    }
+}
+
 /// The items of a batch, or the one that a body is; and the fields that all items share.
 fn read(message: &Message, events_max: usize) -> Result<(Option<Vec<&RawValue>>, Object), IngestError> {
     let body = object::raw(&message.body)?;
-    let (batch, others) = object::envelope(body, "batch", events_max)?;
     if matches!(message.endpoint(), "batch" | "import") {
-        return Ok((batch, others));
+        return object::envelope(body, "batch", &["sentAt", "context"], events_max);
     }
     // What a single event says is said by its item alone, its context too.
-    let sender = others.into_iter().filter(|(name, _)| name == "writeKey").collect();
-    Ok((Some(vec![body]), sender))
+    Ok((Some(vec![body]), Object::new()))
 }
 
 fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Object) -> Result<Draft, String> {
@@ -96,6 +95,16 @@ fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Obje
         Some(kind) => kind,
         None => kind.ok_or("`type` is missing: track, page, screen, identify, group or alias")?.to_owned(),
     };
+    // The paths of the library for browsers have one letter.
+    let kind = match &*kind {
+        "t" => "track",
+        "p" => "page",
+        "s" => "screen",
+        "i" => "identify",
+        "g" => "group",
+        "a" => "alias",
+        other => other,
+    };
     let id = object::take_text(&mut item, "messageId", EVENT_ID_CHARS_MAX)?;
     draft.id = id.map(|id| EventId::from_client(&id));
     event.user_id = object::take_text(&mut item, "userId", TEXT_CHARS_MAX)?;
@@ -104,13 +113,19 @@ fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Obje
     draft.created_us = object::take_time_us(&mut item, "timestamp", 1_000)?.or(original_us);
     draft.sent_us = object::take_time_us(&mut item, "sentAt", 1_000)?.or(sent_us);
 
-    let traits = object::take_object(&mut item, "traits");
+    let mut context = shared.clone();
+    context.extend(object::take_object(&mut item, "context").unwrap_or_default());
+    let mut traits = object::take_object(&mut item, "traits");
+    if kind == "identify" && traits.is_none() {
+        // Where RudderStack's SDKs for browsers and phones have them.
+        traits = object::take_object(&mut context, "traits");
+    }
     let mut properties = object::take_object(&mut item, "properties").or(traits).unwrap_or_default();
     let mut name = object::take_text(&mut item, "name", LONG_CHARS_MAX)?;
     if let Some(category) = object::take_text(&mut item, "category", TEXT_CHARS_MAX)? {
         properties.entry("category").or_insert(category.into());
     }
-    event.name = match &*kind {
+    event.name = match kind {
         "track" => {
             event.revenue_e4 = object::take_money_e4(&mut properties, "revenue");
             event.currency = object::take_text(&mut properties, "currency", TEXT_CHARS_MAX)?;
@@ -148,8 +163,6 @@ fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Obje
         return Err("send `userId` or `anonymousId`".into());
     }
 
-    let mut context = shared.clone();
-    context.extend(object::take_object(&mut item, "context").unwrap_or_default());
     read_context(&mut draft, context)?;
     draft.event.properties = object::properties(properties)?;
     Ok(draft)
@@ -215,6 +228,10 @@ mod tests {
             r#"identify | u1 | a1 | - | - | {"plan":"pro"}"#,
         );
         check(
+            r#"{"type":"identify","userId":"u1","context":{"traits":{"plan":"pro"}}}"#,
+            r#"identify | u1 | - | - | - | {"plan":"pro"}"#,
+        );
+        check(
             r#"{"type":"group","userId":"u1","groupId":"g1","traits":{"name":"Acme"}}"#,
             r#"group | u1 | - | - | - | {"group_id":"g1","name":"Acme"}"#,
         );
@@ -226,6 +243,7 @@ mod tests {
         let found = event(&Segment, "/v1/track/", r#"{"event":"a","userId":7,"writeKey":"k"}"#);
         assert_eq!(digest(&found), "a | 7 | - | - | - | -");
         assert_eq!(event(&Segment, "/v1/page", r#"{"userId":"u"}"#).name, "page_view");
+        assert_eq!(event(&Segment, "/v1/p", r#"{"userId":"u"}"#).name, "page_view");
     }
 
     #[test]
@@ -281,10 +299,10 @@ mod tests {
 
     #[test]
     fn the_write_key_may_be_in_the_body() {
-        let sender = |path, body: &str| Segment.sender(&message(path, body), 10).unwrap();
+        let sender = |path, body: &str| Segment.sender_of_body(&message(path, body), 10).unwrap();
         assert_eq!(sender("/v1/batch", r#"{"writeKey":"k","batch":[]}"#), Some(Sender::Key("k".into())));
         assert_eq!(sender("/v1/track", r#"{"writeKey":"k"}"#), Some(Sender::Key("k".into())));
-        assert_eq!(sender("/v1/track", ""), None);
+        assert_eq!(sender("/v1/track", "{}"), None);
     }
 
     #[track_caller]

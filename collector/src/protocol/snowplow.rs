@@ -36,26 +36,23 @@ impl Protocol for Snowplow {
         NAME
     }
 
-    fn sender(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
-        if message.body.is_empty() {
-            return Ok(None);
-        }
-        let (data, _) = object::envelope(object::raw(&message.body)?, "data", events_max)?;
-        let first = data.as_ref().and_then(|data| object::read(data.first()?.get()).ok());
-        app_of(first.unwrap_or_default()).map(Some)
+    fn sender_of_body(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
+        let (data, _) = object::envelope(object::raw(&message.body)?, "data", &[], events_max)?;
+        let first = data.as_ref().and_then(|data| data.first()).and_then(|first| object::field(first, "aid"));
+        first.map(Sender::Domain).map(Some).ok_or_else(no_app)
     }
 
     fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
-        let (data, _) = object::envelope(object::raw(&message.body)?, "data", events_max)?;
+        let (data, _) = object::envelope(object::raw(&message.body)?, "data", &[], events_max)?;
         let data = data.ok_or_else(|| IngestError::invalid("`data` is missing: an array of events"))?;
-        let app = data.first().and_then(|first| app_of(object::read(first.get()).ok()?).ok());
+        let app = data.first().and_then(|first| object::field(first, "aid"));
         let mut parsed = Parsed::default();
         for (index, item) in data.into_iter().enumerate() {
             let read = object::read(item.get()).and_then(|fields| {
-                if app_of(fields.clone()).ok() != app {
+                if fields.get("aid").and_then(Value::as_str) != app.as_deref() {
                     return Err("all events of a request must name the same `aid`".into());
                 }
-                read(fields)?.complete(context, NAME, || context.missing_id(index))
+                read(fields)?.complete(context, NAME, || context.missing_id(item.get(), index))
             });
             parsed.push(index, item.get(), read);
         }
@@ -72,8 +69,13 @@ impl Protocol for SnowplowPixel {
         NAME
     }
 
-    fn sender(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
-        app_of(fields_of(message)).map(Some)
+    fn sender_of_address(&self, message: &Message) -> Result<Option<Sender>, IngestError> {
+        let app = message.param("aid").filter(|app| !app.is_empty());
+        app.map(Sender::Domain).map(Some).ok_or_else(no_app)
+    }
+
+    fn sender_of_body(&self, _: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+        Ok(None)
     }
 
     fn parse(&self, message: &Message, context: &Context, _: usize) -> Result<Parsed, IngestError> {
@@ -82,7 +84,7 @@ impl Protocol for SnowplowPixel {
         parsed.push(
             0,
             sent,
-            read(fields_of(message)).and_then(|draft| draft.complete(context, NAME, || context.missing_id(0))),
+            read(fields_of(message)).and_then(|draft| draft.complete(context, NAME, || context.missing_id(sent, 0))),
         );
         Ok(parsed)
     }
@@ -96,10 +98,8 @@ fn fields_of(message: &Message) -> Object {
     message.params().map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect()
 }
 
-fn app_of(mut fields: Object) -> Result<Sender, IngestError> {
-    let app = object::take_text(&mut fields, "aid", TEXT_CHARS_MAX).map_err(IngestError::invalid)?;
-    let missing = || IngestError::invalid("`aid` is missing: the site, by one of its domains");
-    app.map(Sender::Domain).ok_or_else(missing)
+fn no_app() -> IngestError {
+    IngestError::invalid("`aid` is missing: the site, by one of its domains")
 }
 
 fn read(mut fields: Object) -> Result<Draft, String> {
@@ -265,7 +265,7 @@ mod tests {
         let found = event(&SnowplowPixel, path, "");
         assert_eq!(digest(&found), "page_view | - | d | - | https://shop.example/ | -");
         assert_eq!(found.occurred_at_us, NOON_US - 60_000_000);
-        let sender = SnowplowPixel.sender(&message(path, ""), 1).unwrap();
+        let sender = SnowplowPixel.sender_of_address(&message(path, "")).unwrap();
         assert_eq!(sender, Some(Sender::Domain("shop.example".into())));
     }
 

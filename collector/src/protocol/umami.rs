@@ -27,11 +27,8 @@ impl Protocol for Umami {
         NAME
     }
 
-    fn sender(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
-        match message.body.is_empty() {
-            true => Ok(None),
-            false => sender_of(object::raw(&message.body)?),
-        }
+    fn sender_of_body(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+        sender_of(object::raw(&message.body)?)
     }
 
     fn parse(&self, message: &Message, context: &Context, _: usize) -> Result<Parsed, IngestError> {
@@ -61,10 +58,7 @@ impl Protocol for UmamiBatch {
         NAME
     }
 
-    fn sender(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
-        if message.body.is_empty() {
-            return Ok(None);
-        }
+    fn sender_of_body(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
         let items = items::read_array(object::raw(&message.body)?, events_max)?;
         sender_of(items.first().ok_or_else(|| IngestError::invalid("the array is empty"))?)
     }
@@ -105,9 +99,7 @@ fn sender_of(item: &RawValue) -> Result<Option<Sender>, IngestError> {
 }
 
 fn website_of(item: &RawValue) -> Option<String> {
-    let mut item = object::read(item.get()).ok()?;
-    let mut payload = object::take_object(&mut item, "payload")?;
-    object::take_text(&mut payload, "website", LONG_CHARS_MAX).ok().flatten()
+    object::field(object::inner(item, "payload")?, "website")
 }
 
 fn parse_items(items: &[&RawValue], context: &Context, website: String) -> Parsed {
@@ -115,7 +107,7 @@ fn parse_items(items: &[&RawValue], context: &Context, website: String) -> Parse
     for (index, item) in items.iter().enumerate() {
         let read = read(item.get(), &website).and_then(|mut draft| {
             draft.id = Some(context.arrival_id(NAME, item.get().as_bytes(), index));
-            draft.complete(context, NAME, || context.missing_id(index))
+            draft.complete(context, NAME, || context.missing_id(item.get(), index))
         });
         parsed.push(index, item.get(), read);
     }
@@ -126,7 +118,7 @@ fn read(json: &str, website: &str) -> Result<Draft, String> {
     let mut item = object::read(json)?;
     let kind = object::take_text(&mut item, "type", TEXT_CHARS_MAX)?;
     let mut payload = object::take_object(&mut item, "payload").ok_or("`payload` is missing")?;
-    if object::take_text(&mut payload, "website", LONG_CHARS_MAX)?.as_deref() != Some(website) {
+    if object::take_text(&mut payload, "website", LONG_CHARS_MAX)?.is_some_and(|named| named != website) {
         return Err("all events of a batch must name the same `website`".into());
     }
     let mut draft = Draft::default();
@@ -176,7 +168,7 @@ mod tests {
         let found = event(&Umami, "/api/send", PAGE);
         assert_eq!(digest(&found), "page_view | - | - | - | https://shop.example/cart?a=1 | -");
         assert_eq!((found.screen.as_deref(), found.language.as_deref()), (Some("1x2"), Some("de")));
-        let sender = Umami.sender(&message("/api/send", PAGE), 1).unwrap();
+        let sender = Umami.sender_of_body(&message("/api/send", PAGE), 1).unwrap();
         assert_eq!(sender, Some(Sender::Domain("shop".into())));
     }
 

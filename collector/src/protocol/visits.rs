@@ -13,6 +13,9 @@ use super::field::{LONG_CHARS_MAX, TEXT_CHARS_MAX};
 use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, object};
 use crate::error::{IngestError, Rejection};
 
+/// Between the things that are wrong with a visit.
+const AND: &str = "; ";
+
 /// See the module.
 pub(crate) struct Visits;
 
@@ -21,7 +24,7 @@ impl Protocol for Visits {
         "visits"
     }
 
-    fn sender(&self, _: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+    fn sender_of_body(&self, _: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
         Ok(None)
     }
 
@@ -53,7 +56,7 @@ impl Protocol for Visits {
             }
         };
         if !wrong.is_empty() {
-            let rejected = wrong.into_iter().map(|reason| Rejection::new(0, reason, &sent)).collect();
+            let rejected = vec![Rejection::new(0, wrong.join(AND), &sent)];
             return Ok(Parsed { events: vec![], rejected });
         }
         let time = visited_at_us.to_le_bytes();
@@ -63,7 +66,7 @@ impl Protocol for Visits {
         draft.event.anonymous_id = Some(identifier);
         draft.event.url = Some(page_url);
         let mut parsed = Parsed::default();
-        parsed.push(0, &sent, draft.complete(context, self.name(), || context.missing_id(0)));
+        parsed.push(0, &sent, draft.complete(context, self.name(), || context.missing_id(&sent, 0)));
         Ok(parsed)
     }
 
@@ -75,7 +78,7 @@ impl Protocol for Visits {
         match error {
             _ if status == StatusCode::UNAUTHORIZED => json!({ "message": "Unauthorized" }),
             IngestError::Invalid { rejected, .. } if !rejected.is_empty() => {
-                json!({ "message": rejected.iter().map(|rejected| &rejected.reason).collect::<Vec<_>>() })
+                json!({ "message": rejected[0].reason.split(AND).collect::<Vec<_>>() })
             }
             _ => json!({ "message": [error.to_string()] }),
         }
@@ -101,7 +104,8 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
         let rejected = parse(&Visits, PATH, r#"{"pageUrl":"nowhere"}"#).rejected;
-        let reasons: Vec<_> = rejected.iter().map(|rejected| &*rejected.reason).collect();
+        assert_eq!(rejected.len(), 1, "one visit, however much is wrong with it");
+        let reasons: Vec<_> = rejected[0].reason.split(AND).collect();
         assert_eq!(
             reasons,
             [

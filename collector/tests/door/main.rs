@@ -249,7 +249,8 @@ async fn while_the_registry_is_away_known_keys_work_and_others_may_try_again() {
     world.faults.refuse_lists.store(true, Ordering::SeqCst);
     tokio::time::sleep(refresh * 5).await;
     assert_eq!(world.post(EVENT).await.status, StatusCode::ACCEPTED);
-    let unknown = world.post_with(&[("x-api-key", "dpw_new")], EVENT).await;
+    let new_key = format!("dpw_{}", "0".repeat(40));
+    let unknown = world.post_with(&[("x-api-key", &new_key)], EVENT).await;
     assert_eq!(
         (unknown.status, &unknown.headers["retry-after"]),
         (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().unwrap())

@@ -70,7 +70,8 @@ async fn a_visitor_keeps_the_id_of_the_cookie() {
     })
     .await;
     let key = world.write_key.clone();
-    let first = world.post_with(&[("x-api-key", &key), PAGE], EVENT).await;
+    let same_site = ("sec-fetch-site", "same-site");
+    let first = world.post_with(&[("x-api-key", &key), PAGE, same_site], EVENT).await;
     assert_eq!(first.headers["access-control-allow-credentials"], "true");
     assert_eq!(first.headers["access-control-allow-origin"], PAGE.1);
     let cookie = first.headers["set-cookie"].to_str().unwrap().to_owned();
@@ -79,10 +80,13 @@ async fn a_visitor_keeps_the_id_of_the_cookie() {
     }
     let pair = cookie.split(';').next().unwrap();
     let second = world.post_with(&[("x-api-key", &key), PAGE, ("cookie", pair)], r#"{"name":"b"}"#).await;
-    assert!(!second.headers.contains_key("set-cookie"));
+    assert_eq!(second.headers["set-cookie"], first.headers["set-cookie"], "renewed, and the same");
     let visitors = world.visitors().await;
     assert_eq!(visitors[0], visitors[1]);
     assert_eq!(visitors[0].2.as_deref(), pair.split('=').nth(1));
+    // From elsewhere a cookie would not come back, and each event would be a new visitor.
+    let cross_site = world.post_with(&[("x-api-key", &key), PAGE, ("sec-fetch-site", "cross-site")], EVENT).await;
+    assert!(!cross_site.headers.contains_key("set-cookie"));
     // A server has no cookie jar, and an id of the client's own comes first.
     let server = world.post_with(&[("x-api-key", &key)], r#"{"name":"c","anonymous_id":"a"}"#).await;
     assert!(!server.headers.contains_key("set-cookie"));
