@@ -70,14 +70,15 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             "{}",
             json!({
                 "site_id": &*person.site_id, "rows_removed": done.published.rows, "files_replaced": done.published.files,
-                "pending_rows_removed": done.pending_rows, "files_deleted": deleted,
+                "pending_rows_removed": done.pending_rows,
+                "quarantined_rows_removed": done.quarantined_rows, "files_deleted": deleted,
             })
         );
         return Ok(());
     }
     println!(
-        "erased from {}: {} published events (in {} files) and {} pending ones",
-        person.site_id, done.published.rows, done.published.files, done.pending_rows
+        "erased from {}: {} published events (in {} files), {} pending ones and {} refused ones",
+        person.site_id, done.published.rows, done.published.files, done.pending_rows, done.quarantined_rows
     );
     match flags.purge {
         true => println!("deleted {deleted} files from the store"),

@@ -1,6 +1,7 @@
 //! Events from files. Rerunning an import adds nothing: an event's id is its own, or is derived from its
 //! content and its place among equal ones.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -156,7 +157,9 @@ impl Import {
                     progress.inc(read as u64);
                     if !line.trim_ascii().is_empty() {
                         match std::str::from_utf8(&line) {
-                            Ok(json) => self.event(json.trim(), &format_args!("{name}:{number}"), progress),
+                            Ok(json) => {
+                                self.event(&from_export(json.trim()), &format_args!("{name}:{number}"), progress)
+                            }
                             Err(_) => self.reject("it is not UTF-8", &format_args!("{name}:{number}"), progress),
                         }
                     }
@@ -264,6 +267,14 @@ fn csv_json(header: &csv::StringRecord, record: &csv::StringRecord) -> String {
     from_columns(fields.collect()).to_string()
 }
 
+/// A line as an event, which it is already unless it was exported.
+fn from_export(json: &str) -> Cow<'_, str> {
+    match json.contains("\"occurred_at\"").then(|| serde_json::from_str(json)) {
+        Some(Ok(fields)) => Cow::Owned(from_columns(fields).to_string()),
+        _ => Cow::Borrowed(json),
+    }
+}
+
 /// A row of a table as an event: `properties` is JSON in a string, and an exported event has its time in
 /// `occurred_at` and its id as 16 bytes in hexadecimal.
 fn from_columns(mut fields: Map<String, Json>) -> Json {
@@ -333,10 +344,16 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_was_not_exported_stays_as_it_is() {
+        let line = r#"{"name":"a", "n":12345678901234567890123}"#;
+        assert_eq!(from_export(line), line);
+    }
+
+    #[test]
     fn an_exported_event_keeps_its_id_and_its_time() {
         let row = r#"{"event_id":"4be2b2dd4a594b91b39d2db84cdf31c5","name":"a","occurred_at":"2024-01-01T00:00:00Z","visitor_id":7}"#;
         assert_eq!(
-            from_columns(serde_json::from_str(row).unwrap()).to_string(),
+            from_export(row),
             r#"{"event_id":"4be2b2dd-4a59-4b91-b39d-2db84cdf31c5","name":"a","timestamp":"2024-01-01T00:00:00Z"}"#
         );
     }

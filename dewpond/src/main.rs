@@ -10,6 +10,7 @@ mod health;
 mod import;
 mod lake_command;
 mod lake_flags;
+mod loadgen;
 mod query;
 mod report;
 mod shutdown;
@@ -58,6 +59,8 @@ enum Role {
     Lake(lake_command::Flags),
     /// Send realistic visitors' traffic to a collector.
     Demo(demo::Flags),
+    /// Send traffic of many sites to a collector at a given rate, and measure its answers.
+    Loadgen(loadgen::Flags),
     /// Ask a role on this machine whether it is ready.
     Health(health::Flags),
 }
@@ -88,6 +91,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Site(flags) => site::run(flags).await,
         Role::Lake(flags) => lake_command::run(flags).await,
         Role::Demo(flags) => demo::run(flags).await,
+        Role::Loadgen(flags) => loadgen::run(flags).await,
         Role::Health(flags) => health::run(flags).await,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use anyhow::Context;
 use chrono::Utc;
 use clap::Subcommand;
 use lake::{IssuedKey, Lake, SiteSettings};
@@ -30,7 +31,7 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Change a site's settings.
+    /// Change a site's settings, and show them all.
     Set {
         /// The site.
         name: String,
@@ -194,16 +195,17 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
 }
 
 async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, output: &Output) -> anyhow::Result<()> {
-    anyhow::ensure!(retention.is_some() || !flags.is_empty(), "say what to set; `dewpond site set --help` lists it");
     let lake = output.lake.open_existing().await?;
-    if let Some(Retention(days)) = retention {
-        lake.set_retention(name, days).await?;
-    }
+    // Settings first: they may be refused, and then nothing is to have changed.
     if !flags.is_empty() {
         lake.change_site(name, |settings| flags.apply(settings)).await?;
     }
+    if let Some(Retention(days)) = retention {
+        lake.set_retention(name, days).await?;
+    }
     let directory = lake.sites().await?;
-    let Some(site) = directory.sites().iter().find(|site| &*site.site_id == name) else { return Ok(()) };
+    let site = directory.sites().iter().find(|site| &*site.site_id == name);
+    let site = site.with_context(|| format!("there is no site {name}; `dewpond site list` shows them"))?;
     if output.json {
         let settings = &site.settings;
         println!("{}", json!({"site_id": name, "retention_days": site.retention_days, "settings": settings}));

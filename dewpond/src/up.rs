@@ -73,13 +73,17 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let (events_at, reports_at) = (events.local_addr()?, reports.local_addr()?);
     admin::start(&flags.admin, &lake, shutdown.clone()).await?;
 
+    let is_new = !lake.sites().await?.has_site(DEFAULT_SITE);
     let key = default_key(&lake).await?;
-    open_demo(&lake).await?;
+    // Whoever tries things out on this machine looks at pages, too.
+    let demo_site = flags.collector.demo_site || events_at.ip().is_loopback();
+    if demo_site && is_new {
+        open_demo(&lake).await?;
+    }
     let engine = Engine::new(lake.clone(), &flags.engine)?;
     // Memory of its own, so that no query of a report can keep a publish waiting for it.
     let compacting = Engine::new(lake.clone(), &flags.engine)?;
-    // Whoever tries things out looks at pages, too.
-    let collecting = collector::Settings { demo_site: true, ..flags.collector };
+    let collecting = collector::Settings { demo_site, ..flags.collector };
     let collector = Collector::start(lake.clone(), &collecting, clock()).await?;
     let compactor = Compactor::new(compacting, flags.compactor, clock());
     let analytics = Analytics::new(engine, flags.analytics, clock());
@@ -88,7 +92,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     analytics.schedule(&mut schedule).await?;
     tracing::info!(listen = %events_at, "collector is up");
     tracing::info!(listen = %reports_at, "analytics is up");
-    greet(&lake, events_at, reports_at, key.as_deref());
+    greet(&lake, events_at, reports_at, demo_site, key.as_deref());
 
     let collecting = tokio::spawn(collector.serve(events, shutdown.clone().cancelled_owned()));
     let routes = analytics::router(analytics.clone(), flags.token);
@@ -131,11 +135,13 @@ async fn show(events: u64, collector: SocketAddr, key: String, analytics: &Analy
     Ok(())
 }
 
-fn greet(lake: &Lake, collector: SocketAddr, analytics: SocketAddr, key: Option<&str>) {
+fn greet(lake: &Lake, collector: SocketAddr, analytics: SocketAddr, demo_site: bool, key: Option<&str>) {
     println!("Dewpond is up on {}", lake.url());
     println!("  send events   POST http://{collector}/v1/events");
     println!("  read reports  GET  http://{analytics}/metrics");
-    println!("  demo site          http://{collector}/demo/");
+    if demo_site {
+        println!("  demo site          http://{collector}/demo/");
+    }
     match key {
         Some(key) => {
             println!("  write key     {key}   (site {DEFAULT_SITE})");

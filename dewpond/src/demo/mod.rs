@@ -1,7 +1,7 @@
 //! Realistic visitors' traffic over HTTP: several pages and visits a visitor, robots, copies of what was
 //! already sent, the last three days with their nights.
 
-mod traffic;
+pub(crate) mod traffic;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

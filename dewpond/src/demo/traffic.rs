@@ -6,9 +6,9 @@ use rand::rngs::StdRng;
 use serde_json::{Value as Json, json};
 
 /// The events of one visit, and the browser they come from.
-pub(super) struct Visit {
-    pub(super) events: Vec<Json>,
-    pub(super) user_agent: &'static str,
+pub(crate) struct Visit {
+    pub(crate) events: Vec<Json>,
+    pub(crate) user_agent: &'static str,
 }
 
 /// A shop's pages with their titles; earlier ones are seen more.
@@ -49,7 +49,7 @@ const DAYS_BACK: i64 = 3;
 /// Visitors of a site. A few come often, most once or twice.
 const VISITORS: f64 = 4_000.0;
 
-pub(super) fn visit(rng: &mut StdRng, now: DateTime<Utc>, site: usize) -> Visit {
+pub(crate) fn visit(rng: &mut StdRng, now: DateTime<Utc>, site: usize) -> Visit {
     let host = format!("shop-{}.example", site + 1);
     // Cubing a uniform number makes low visitor numbers frequent.
     let visitor = (rng.random::<f64>().powi(3) * VISITORS) as u64;

@@ -23,7 +23,7 @@ struct World {
     collector: Role,
     url: String,
     key: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl World {
@@ -32,10 +32,11 @@ impl World {
         let lake = dir.path().join("lake").to_str().unwrap().to_owned();
         let site: Json =
             serde_json::from_str(&run_well(&["site", "add", "shop", "--lake", &lake, "--json"], &[]).await).unwrap();
-        let args = [&["collector", "--lake", &lake, "--listen", "127.0.0.1:0"], flags].concat();
+        let args = [&["collector", "--lake", &lake, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], flags]
+            .concat();
         let collector = Role::start(&args, &[], "collector").await;
         let url = collector.url("collector");
-        Self { collector, url, key: site["write_key"].as_str().unwrap().to_owned(), _dir: dir }
+        Self { collector, url, key: site["write_key"].as_str().unwrap().to_owned(), dir }
     }
 
     fn address(&self) -> &str {
@@ -103,6 +104,68 @@ async fn bombs_do_not_go_off() {
     while let Some(status) = bombs.join_next().await {
         let status = status.unwrap().unwrap();
         assert!(matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::SERVICE_UNAVAILABLE), "{status}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_bodies_that_grow_are_refused_without_growing_with_them() {
+    let world = World::start(&[]).await;
+    let gzip = |text: &str| {
+        let mut encoder = GzEncoder::new(vec![], Compression::best());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    // Values that take many times their text in memory; and texts that an answer might quote.
+    let trees = format!(r#"{{"x":[{}1],"batch":[],"data":[],"events":[]}}"#, r#"{"":0},"#.repeat(2_500_000));
+    let quoted = format!("\"{}\"", "\u{7f}".repeat(1 << 20));
+    let named = format!(r#"{{"site":"{}","domain":"{0}"}}"#, "x".repeat(1 << 20));
+    let client = client();
+    for path in [
+        "/v1/events",
+        "/v1/batch",
+        "/v1/track",
+        "/batch",
+        "/e",
+        "/api/event",
+        "/api/send",
+        "/api/batch",
+        "/com.snowplowanalytics.snowplow/tp2",
+    ] {
+        for body in [&trees, &quoted, &named] {
+            let request = client.post(format!("{}{path}", world.url)).body(gzip(body));
+            let answer = request.send().await.unwrap();
+            let status = answer.status();
+            assert!(status.is_client_error(), "{path}: {status}");
+            let answer = answer.bytes().await.unwrap();
+            assert!(answer.len() < 10_000, "{path}: {} bytes of answer", answer.len());
+        }
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_just_issued_works_beside_a_flood_of_unknown_ones() {
+    let world = World::start(&["--directory-refresh", "1h"]).await;
+    let mut flood = tokio::task::JoinSet::new();
+    for sender in 0..64 {
+        let (client, url) = (client(), format!("{}/v1/events", world.url));
+        flood.spawn(async move {
+            for key in 0..4 {
+                let key = format!("dpw_{sender:020x}{key:020x}");
+                let answer = client.post(&url).bearer_auth(key).body("[]").send().await.unwrap();
+                assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+            }
+        });
+    }
+    for site in ["one", "two", "three"] {
+        let lake = world.dir.path().join("lake");
+        let args = ["site", "add", site, "--lake", lake.to_str().unwrap(), "--json"];
+        let issued: Json = serde_json::from_str(&run_well(&args, &[]).await).unwrap();
+        post_accepted(&client(), &world.url, issued["write_key"].as_str().unwrap(), &json!([{"name": "a"}])).await;
+    }
+    while let Some(sender) = flood.join_next().await {
+        sender.unwrap();
     }
     world.finish().await;
 }

@@ -10,6 +10,7 @@ mod exactly_once;
 mod hostile;
 mod kill;
 mod lake_check;
+mod load;
 mod memcached;
 mod openapi;
 mod other_engines;

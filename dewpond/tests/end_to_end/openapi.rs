@@ -24,7 +24,12 @@ async fn every_answer_is_one_that_the_openapi_document_names() {
     let site: Json =
         serde_json::from_str(&run_well(&["site", "add", "shop", "--lake", lake, "--json"], &[]).await).unwrap();
     let key = site["write_key"].as_str().unwrap();
-    let collector = Role::start(&["collector", "--lake", lake, "--listen", "127.0.0.1:0"], &[], "collector").await;
+    let collector = Role::start(
+        &["collector", "--lake", lake, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+        &[],
+        "collector",
+    )
+    .await;
     let schemathesis = Path::new(&python).with_file_name("schemathesis");
     let document = format!("{}/openapi.json", collector.url("collector"));
     let output = Command::new(schemathesis)

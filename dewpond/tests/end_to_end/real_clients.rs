@@ -72,7 +72,7 @@ async fn six_sdks_are_counted_once_though_every_request_comes_twice() {
     for sdk in SDKS {
         keys.push(add_site(lake, &format!("{sdk}.example")).await);
     }
-    let flags = ["--listen", "127.0.0.1:0", "--trusted-proxies", "127.0.0.1"];
+    let flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--trusted-proxies", "127.0.0.1"];
     let collector = Role::start(&[&["collector", "--lake", lake], &flags[..]].concat(), &[], "collector").await;
     let url = collector.url("collector");
 
@@ -118,7 +118,12 @@ async fn a_browser_loses_nothing_while_the_collector_is_away() {
     let lake = lake.to_str().unwrap();
     add_site(lake, "demo").await;
     let start = async |listen: &str| {
-        Role::start(&["collector", "--lake", lake, "--listen", listen, "--demo-site"], &[], "collector").await
+        Role::start(
+            &["collector", "--lake", lake, "--listen", listen, "--admin-listen", "127.0.0.1:0", "--demo-site"],
+            &[],
+            "collector",
+        )
+        .await
     };
     let mut collector = Some(start("127.0.0.1:0").await);
     let url = collector.as_ref().unwrap().url("collector");
