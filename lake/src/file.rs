@@ -32,8 +32,9 @@ use crate::tables::TableSpec;
 /// Rows of a row group: what a reader decodes at a time, and what one bloom filter covers.
 const ROW_GROUP_ROWS: usize = 262_144;
 
-/// False positives of the bloom filters: each costs one needless read of a row group's ids.
-const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+/// False positives of the bloom filters: each costs one needless read of a row group's ids. With fewer of them a filter,
+/// which has a power of two of bytes, would take two bytes a row instead of one.
+const BLOOM_FALSE_POSITIVES: f64 = 0.03;
 
 /// Raw files live for minutes and are read once or twice: cheap to encode comes first.
 pub(crate) fn raw_properties() -> WriterProperties {
@@ -61,6 +62,20 @@ fn table_properties(spec: &TableSpec) -> WriterProperties {
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_sorting_columns(Some(sorting))
         .set_created_by(created_by());
+    for field in spec.file_schema.fields() {
+        let column = ColumnPath::from(field.name().as_str());
+        // Numbers with nearly as many values as rows: a dictionary holds all of them and the rows' places in it too.
+        // Without one, times take a fifth less and visitors half (measured with zstd, 1 000 000 events).
+        match field.data_type() {
+            DataType::Timestamp(_, _) => {
+                properties = properties
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+            }
+            DataType::Int64 => properties = properties.set_column_dictionary_enabled(column, false),
+            _ => {}
+        }
+    }
     if let Some(bloom) = spec.bloom {
         let column = ColumnPath::from(bloom);
         properties = properties
