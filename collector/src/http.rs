@@ -1,6 +1,6 @@
 //! The collector's routes, and the one place where an outcome becomes a status code.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -113,28 +113,26 @@ fn cors(door: Arc<Door>) -> CorsLayer {
         .max_age(CORS_MAX_AGE)
 }
 
-/// The endpoints, for people who look for them.
-fn listed() -> Vec<String> {
-    let ours = [("GET", "/tracker.js")].into_iter();
+/// The endpoints, for people who look for them. Once: whoever asks for what is not there may ask often.
+static LISTED: LazyLock<Vec<String>> = LazyLock::new(|| {
     let endpoints = endpoints();
-    let (first, others) = endpoints.split_at(3);
-    let names = first.iter().map(|(method, path, _)| (*method, *path));
-    let others = others.iter().map(|(method, path, _)| (*method, *path));
-    names.chain(ours).chain(others).map(|(method, path)| format!("{method} {path}")).collect()
-}
+    let mut listed: Vec<String> = endpoints.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    listed.insert(3, "GET /tracker.js".into());
+    listed
+});
 
 async fn index() -> impl IntoResponse {
-    Json(json!({ "name": "dewpond collector", "endpoints": listed() }))
+    Json(json!({ "name": "dewpond collector", "endpoints": *LISTED }))
 }
 
 async fn no_such_path(uri: Uri) -> impl IntoResponse {
     let message = format!("there is nothing at {}; see `endpoints`", cut(uri.path(), PATH_BYTES_MAX));
-    (StatusCode::NOT_FOUND, Json(json!({ "message": message, "endpoints": listed() })))
+    (StatusCode::NOT_FOUND, Json(json!({ "message": message, "endpoints": *LISTED })))
 }
 
 async fn no_such_method(method: Method, uri: Uri) -> impl IntoResponse {
     let message = format!("{method} is not for {}; see `endpoints`", cut(uri.path(), PATH_BYTES_MAX));
-    (StatusCode::METHOD_NOT_ALLOWED, Json(json!({ "message": message, "endpoints": listed() })))
+    (StatusCode::METHOD_NOT_ALLOWED, Json(json!({ "message": message, "endpoints": *LISTED })))
 }
 
 /// Longer paths are quoted in part.

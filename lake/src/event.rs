@@ -49,23 +49,24 @@ impl EventId {
 /// is two visitors. BLAKE3, truncated: stable over releases and machines. Among 10⁸ visitors the chance
 /// that any two share an id is 3·10⁻⁴.
 pub fn visitor_id(site_id: &str, identity: &str) -> i64 {
-    let hash = hash_parts(&[b"visitor", site_id.as_bytes(), identity.as_bytes()]);
-    let mut id = [0; 8];
-    id.copy_from_slice(&hash.as_bytes()[..8]);
-    i64::from_le_bytes(id)
+    visitor_of(hash_parts(&[b"visitor", site_id.as_bytes(), identity.as_bytes()]))
 }
 
 /// The id, for one day, of a visitor of a site who has no id: by address and user agent, neither of which is stored.
 ///
 /// - `salt`: the salt of the day. Once it is deleted, nobody can tell from whom an id was made.
 pub fn daily_visitor_id(site_id: &str, salt: &Salt, address: IpAddr, user_agent: &str) -> i64 {
-    let hash = hash_parts(&[
+    visitor_of(hash_parts(&[
         b"daily visitor",
         salt,
         site_id.as_bytes(),
         address.to_string().as_bytes(),
         user_agent.as_bytes(),
-    ]);
+    ]))
+}
+
+/// The first 64 bits of a hash.
+fn visitor_of(hash: blake3::Hash) -> i64 {
     let mut id = [0; 8];
     id.copy_from_slice(&hash.as_bytes()[..8]);
     i64::from_le_bytes(id)
