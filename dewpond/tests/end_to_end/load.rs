@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value as Json;
 
-use crate::role::{Role, run_well};
+use crate::role::{Role, add_site, run_well};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_that_the_load_generator_calls_acknowledged_is_counted_once() {
@@ -13,9 +13,7 @@ async fn every_event_that_the_load_generator_calls_acknowledged_is_counted_once(
     let (lake, ids) = (lake.to_str().unwrap(), ids.to_str().unwrap());
     let mut keys = Vec::new();
     for site in ["one", "two", "three"] {
-        let added: Json =
-            serde_json::from_str(&run_well(&["site", "add", site, "--lake", lake, "--json"], &[]).await).unwrap();
-        keys.push(added["write_key"].as_str().unwrap().to_owned());
+        keys.push(add_site(lake, site).await);
     }
     let args = ["collector", "--lake", lake, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     let collector = Role::start(&args, &[], "collector").await;

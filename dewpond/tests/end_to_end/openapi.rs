@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use serde_json::Value as Json;
 use tokio::process::Command;
 
-use crate::role::{Role, run_well};
+use crate::role::{Role, add_site};
 
 /// Requests for each operation and phase.
 const EXAMPLES: &str = "100";
@@ -21,9 +20,7 @@ async fn every_answer_is_one_that_the_openapi_document_names() {
     let dir = tempfile::tempdir().unwrap();
     let lake = dir.path().join("lake");
     let lake = lake.to_str().unwrap();
-    let site: Json =
-        serde_json::from_str(&run_well(&["site", "add", "shop", "--lake", lake, "--json"], &[]).await).unwrap();
-    let key = site["write_key"].as_str().unwrap();
+    let key = add_site(lake, "shop").await;
     let collector = Role::start(
         &["collector", "--lake", lake, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
         &[],

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::role::{Role, run_well};
+use crate::role::{Role, add_site, run_well};
 
 /// Events of each SDK: enough for every kind of call several times.
 const EVENTS_PER_SDK: usize = 42;
@@ -31,11 +31,10 @@ fn node(dir: &str, args: &[&str]) -> Command {
 }
 
 /// Adds a site that may be chosen by its name, and returns its key.
-async fn add_site(lake: &str, name: &str) -> String {
-    let site: Json =
-        serde_json::from_str(&run_well(&["site", "add", name, "--lake", lake, "--json"], &[]).await).unwrap();
+async fn add_open_site(lake: &str, name: &str) -> String {
+    let key = add_site(lake, name).await;
     run_well(&["site", "set", name, "--lake", lake, "--domain", name], &[]).await;
-    site["write_key"].as_str().unwrap().to_owned()
+    key
 }
 
 /// The rows of a query, as objects.
@@ -70,7 +69,7 @@ async fn six_sdks_are_counted_once_though_every_request_comes_twice() {
     let lake = lake.to_str().unwrap();
     let mut keys = Vec::new();
     for sdk in SDKS {
-        keys.push(add_site(lake, &format!("{sdk}.example")).await);
+        keys.push(add_open_site(lake, &format!("{sdk}.example")).await);
     }
     let flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--trusted-proxies", "127.0.0.1"];
     let collector = Role::start(&[&["collector", "--lake", lake], &flags[..]].concat(), &[], "collector").await;
@@ -116,7 +115,7 @@ async fn a_browser_loses_nothing_while_the_collector_is_away() {
     let dir = tempfile::tempdir().unwrap();
     let lake = dir.path().join("lake");
     let lake = lake.to_str().unwrap();
-    add_site(lake, "demo").await;
+    add_open_site(lake, "demo").await;
     let start = async |listen: &str| {
         Role::start(
             &["collector", "--lake", lake, "--listen", listen, "--admin-listen", "127.0.0.1:0", "--demo-site"],

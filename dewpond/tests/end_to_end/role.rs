@@ -105,6 +105,13 @@ pub async fn run_well(args: &[&str], env: &[(String, String)]) -> String {
     stdout
 }
 
+/// Adds a site as an operator does, and returns its write key.
+pub async fn add_site(lake: &str, name: &str) -> String {
+    let added = run_well(&["site", "add", name, "--lake", lake, "--json"], &[]).await;
+    let added: serde_json::Value = serde_json::from_str(&added).unwrap();
+    added["write_key"].as_str().unwrap().to_owned()
+}
+
 fn command(args: &[&str], env: &[(String, String)]) -> Command {
     command_under(&[], args, env)
 }
