@@ -19,14 +19,8 @@ pub struct Accepted {
     pub duplicates: usize,
 }
 
-/// A request's events on their way into a batch.
-pub(crate) struct Arrival {
-    pub(crate) events: Vec<Event>,
-    pub(crate) reply: oneshot::Sender<Result<Accepted, IngestError>>,
-    pub(crate) since: Instant,
-    /// The memory of the events, held until they are acknowledged.
-    pub(crate) memory: Reservation,
-}
+/// What becomes of a request's events, once it is known.
+pub(crate) type Outcome = oneshot::Receiver<Result<Accepted, IngestError>>;
 
 /// Events that grow together until they are written together.
 #[derive(Default)]
@@ -49,18 +43,17 @@ struct Waiter {
 }
 
 impl Batch {
-    pub(crate) fn push(&mut self, arrival: Arrival) {
-        let mut accepted = Accepted::default();
-        for event in &arrival.events {
-            if self.columns.push(event) {
-                accepted.new += 1;
-            } else {
-                accepted.duplicates += 1;
-            }
-        }
-        self.opened.get_or_insert(arrival.since);
-        let Arrival { reply, since, memory, .. } = arrival;
+    /// Adds a request's events. The answer tells when they are durable.
+    ///
+    /// - `memory`: what the events take, held until they are acknowledged.
+    pub(crate) fn push(&mut self, events: &[Event], memory: Reservation) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        let since = Instant::now();
+        let new = events.iter().filter(|event| self.columns.push(event)).count();
+        let accepted = Accepted { new, duplicates: events.len() - new };
+        self.opened.get_or_insert(since);
         self.waiting.0.push(Waiter { accepted, reply, since, _memory: memory });
+        outcome
     }
 }
 
@@ -75,8 +68,9 @@ impl Waiting {
 
     /// Tells every request that its events are durable. Whoever hung up does not hear it, and that is all.
     pub(crate) fn acknowledge(self) {
+        let waited = counters::acknowledgements();
         for waiter in self.0 {
-            counters::acknowledged(waiter.since.elapsed());
+            waited.record(waiter.since.elapsed());
             let _ = waiter.reply.send(Ok(waiter.accepted));
         }
     }
@@ -89,8 +83,8 @@ impl Waiting {
     }
 }
 
-/// About how much memory an event takes while it waits. Counts the fixed part too, which for most events is
-/// the larger one.
+/// About how much memory an event takes while it waits: its texts, and for everything else as much as it takes on its
+/// own, which leaves room for columns that grow by doubling.
 pub(crate) fn estimated_bytes(event: &Event) -> usize {
     let texts = [
         &event.user_id,

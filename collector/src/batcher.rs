@@ -9,15 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lake::{Event, Lake, Lane, LaneSettings};
-use parking_lot::RwLock;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::oneshot;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use crate::Clock;
-use crate::batch::{self, Accepted, Arrival, Batch};
+use crate::batch::{self, Accepted, Batch, Outcome};
 use crate::budget::Budget;
 use crate::counters;
 use crate::error::IngestError;
@@ -30,12 +29,29 @@ pub struct Batcher {
 }
 
 struct Inner {
-    /// Where each lane takes its events from; empty once closing.
-    lanes: RwLock<Vec<UnboundedSender<Arrival>>>,
+    queues: Vec<Arc<Queue>>,
     turn: AtomicUsize,
-    /// Bounds the queues of all lanes and their batches together.
+    flush_bytes: usize,
+    /// Bounds the batches of all lanes together.
     buffer: Arc<Budget>,
     tasks: TaskTracker,
+}
+
+/// Where requests leave their events and a lane takes them.
+///
+/// Requests fill the columns themselves, on their own thread: to hand over the events would cost more than that.
+#[derive(Default)]
+struct Queue {
+    open: Mutex<Open>,
+    /// The lane has something to look at: a batch was begun or is full, or no more will come.
+    changed: Notify,
+}
+
+/// The batch that grows.
+#[derive(Default)]
+struct Open {
+    batch: Batch,
+    closing: bool,
 }
 
 impl Batcher {
@@ -44,22 +60,31 @@ impl Batcher {
     /// - `clock`: says in which hour's directory a file belongs.
     pub fn start(lake: &Lake, settings: &Settings, clock: Clock) -> Self {
         let tasks = TaskTracker::new();
-        let lanes = (0..settings.lanes.get())
+        let queues = (0..settings.lanes.get())
             .map(|_| {
-                let (sender, arrivals) = mpsc::unbounded_channel();
+                let queue = Arc::new(Queue::default());
                 let writer = Writer {
+                    queue: queue.clone(),
                     lake: lake.clone(),
                     clock: clock.clone(),
                     lane: LaneSettings { give_up_after: settings.give_up_after, ..LaneSettings::default() },
                     flush_after: settings.flush_after(lake.url()),
                     flush_bytes: settings.flush_bytes,
                 };
-                tasks.spawn(writer.run(arrivals));
-                sender
+                tasks.spawn(writer.run());
+                queue
             })
             .collect();
         let buffer = Budget::new(settings.buffer_bytes, counters::BUFFER_BYTES);
-        Self { inner: Arc::new(Inner { lanes: RwLock::new(lanes), turn: AtomicUsize::new(0), buffer, tasks }) }
+        Self {
+            inner: Arc::new(Inner {
+                queues,
+                turn: AtomicUsize::new(0),
+                flush_bytes: settings.flush_bytes,
+                buffer,
+                tasks,
+            }),
+        }
     }
 
     /// Makes events durable. When this returns `Ok`, every one of them is in the lake, and every snapshot
@@ -74,38 +99,51 @@ impl Batcher {
         if events.is_empty() {
             return Ok(Accepted::default());
         }
-        let sent = events.len();
-        let (reply, outcome) = oneshot::channel();
-        if let Err(error) = self.enqueue(events, reply) {
-            counters::rejected("unavailable", sent);
-            return Err(error);
-        }
+        let outcome = self.enqueue(&events).inspect_err(|_| counters::rejected("unavailable", events.len()))?;
+        // Their memory goes back to the thread that it came from, and now.
+        drop(events);
         // A lane that dies without an answer has not acknowledged anything.
         outcome.await.unwrap_or(Err(IngestError::NotDurable))
     }
 
-    fn enqueue(
-        &self,
-        events: Vec<Event>,
-        reply: oneshot::Sender<Result<Accepted, IngestError>>,
-    ) -> Result<(), IngestError> {
-        let lanes = self.inner.lanes.read();
-        if lanes.is_empty() {
+    fn enqueue(&self, events: &[Event]) -> Result<Outcome, IngestError> {
+        let Inner { queues, turn, buffer, .. } = &*self.inner;
+        let full = || IngestError::Full { used_bytes: buffer.used_bytes() };
+        let memory = buffer.reserve(events.iter().map(batch::estimated_bytes).sum()).ok_or_else(full)?;
+        let turn = turn.fetch_add(1, Ordering::Relaxed);
+        // Another request may be filling columns: any lane will do.
+        let free = (0..queues.len()).find_map(|next| {
+            let queue = &queues[(turn + next) % queues.len()];
+            Some((queue, queue.open.try_lock()?))
+        });
+        let (queue, mut open) = free.unwrap_or_else(|| {
+            let queue = &queues[turn % queues.len()];
+            (queue, queue.open.lock())
+        });
+        if open.closing {
             return Err(IngestError::Closing);
         }
-        let buffer = &self.inner.buffer;
-        let memory = buffer
-            .reserve(events.iter().map(batch::estimated_bytes).sum())
-            .ok_or_else(|| IngestError::Full { used_bytes: buffer.used_bytes() })?;
-        let turn = self.inner.turn.fetch_add(1, Ordering::Relaxed) % lanes.len();
-        let arrival = Arrival { events, reply, since: Instant::now(), memory };
-        lanes[turn].send(arrival).map_err(|_| IngestError::Closing)
+        let bytes_before = open.batch.columns.estimated_bytes();
+        if bytes_before >= BATCH_BYTES_MAX {
+            return Err(full());
+        }
+        let is_first = open.batch.opened.is_none();
+        let outcome = open.batch.push(events, memory);
+        let bytes = open.batch.columns.estimated_bytes();
+        drop(open);
+        if is_first || (bytes_before..bytes).contains(&self.inner.flush_bytes) {
+            queue.changed.notify_one();
+        }
+        Ok(outcome)
     }
 
     /// Takes no more events, writes those it has, and returns when all of them are acknowledged or refused.
     /// Takes as long as the store, and at most about twice the time after which a put is given up.
     pub async fn close(&self) {
-        self.inner.lanes.write().clear();
+        for queue in &self.inner.queues {
+            queue.open.lock().closing = true;
+            queue.changed.notify_one();
+        }
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
     }
@@ -117,6 +155,7 @@ const BATCH_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// The task of one lane.
 struct Writer {
+    queue: Arc<Queue>,
     lake: Lake,
     clock: Clock,
     lane: LaneSettings,
@@ -128,45 +167,38 @@ struct Writer {
 type InFlight = JoinHandle<Option<Lane>>;
 
 impl Writer {
-    async fn run(self, mut arrivals: UnboundedReceiver<Arrival>) {
+    async fn run(self) {
         let mut lane = Some(self.new_lane());
         let mut in_flight: Option<InFlight> = None;
-        let mut batch = Batch::default();
-        let mut open = true;
         loop {
-            // Whatever is here already belongs into this file: after a pause of ours all of it is overdue, and
-            // the first one would be written alone.
-            while batch.columns.estimated_bytes() < self.flush_bytes
-                && let Ok(arrival) = arrivals.try_recv()
-            {
-                batch.push(arrival);
-            }
-            if in_flight.is_none() && self.is_due(&batch, open) {
+            let (due, is_open) = self.look();
+            if in_flight.is_none() && due.is_some_and(|due| due <= Instant::now()) {
                 let lane = lane.take().unwrap_or_else(|| self.new_lane());
-                in_flight = Some(self.write(lane, std::mem::take(&mut batch)));
+                let batch = std::mem::take(&mut self.queue.open.lock().batch);
+                in_flight = Some(self.write(lane, batch));
+                continue;
             }
-            if !open && in_flight.is_none() {
+            if !is_open && in_flight.is_none() {
                 return;
             }
-            let due = batch.opened.map(|opened| opened + self.flush_after);
             tokio::select! {
                 biased;
                 landed = landed(&mut in_flight), if in_flight.is_some() => {
                     in_flight = None;
                     lane = landed;
                 }
-                arrival = arrivals.recv(), if open && batch.columns.estimated_bytes() < BATCH_BYTES_MAX => match arrival {
-                    Some(arrival) => batch.push(arrival),
-                    None => open = false,
-                },
+                () = self.queue.changed.notified() => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && in_flight.is_none() => {}
             }
         }
     }
 
-    fn is_due(&self, batch: &Batch, open: bool) -> bool {
-        let Some(opened) = batch.opened else { return false };
-        !open || batch.columns.estimated_bytes() >= self.flush_bytes || opened.elapsed() >= self.flush_after
+    /// When the batch is to be written, if it has anything, and whether more can come.
+    fn look(&self) -> (Option<Instant>, bool) {
+        let open = self.queue.open.lock();
+        let is_full = open.batch.columns.estimated_bytes() >= self.flush_bytes;
+        let wait = if open.closing || is_full { Duration::ZERO } else { self.flush_after };
+        (open.batch.opened.map(|opened| opened + wait), !open.closing)
     }
 
     /// Writes a batch and answers the requests that wait for it.

@@ -67,6 +67,16 @@ struct Opened {
     received: Arc<Received>,
 }
 
+/// A request that was read.
+struct Read {
+    parsed: Parsed,
+    site: Arc<Site>,
+    received_at: DateTime<Utc>,
+    /// The cookie to set.
+    cookie: Option<String>,
+    opted_out: bool,
+}
+
 impl Door {
     pub(crate) fn new(
         directory: Directory,
@@ -100,11 +110,13 @@ impl Door {
 
     /// Takes a request's events: answers when every good one is durable, or says why not.
     pub(crate) async fn take(&self, protocol: &'static dyn Protocol, request: Request) -> Response {
-        // Once for the whole request, and before the body, which may be slow to come.
-        let received_at = (self.clock)();
-        let (parts, body) = request.into_parts();
-        let mut cookie = None;
-        match self.try_take(protocol, &parts, body, received_at, &mut cookie).await {
+        let read = match self.read(protocol, request).await {
+            Ok(read) => read,
+            Err(error) => return error.into_response_of(protocol),
+        };
+        // From here on the request is gone: thousands wait for the disk at a time, and what they hold lies cold.
+        let Read { parsed, site, received_at, cookie, opted_out } = read;
+        match self.keep(protocol, parsed, &site, received_at, opted_out).await {
             Ok(taken) => {
                 let mut response = protocol.accepted(&taken).into_response();
                 if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
@@ -129,46 +141,55 @@ impl Door {
         Ok((opened.message.clone(), context_of(&admitted.site, received_at, client)))
     }
 
-    async fn try_take(
-        &self,
-        protocol: &'static dyn Protocol,
-        parts: &Parts,
-        body: Body,
-        received_at: DateTime<Utc>,
-        set_cookie: &mut Option<String>,
-    ) -> Result<Taken, IngestError> {
+    /// Receives a request and reads its events.
+    async fn read(&self, protocol: &'static dyn Protocol, request: Request) -> Result<Read, IngestError> {
+        // Once for the whole request, and before the body, which may be slow to come.
+        let received_at = (self.clock)();
         let refused = |error: &IngestError| counters::rejected(error.label(), 1);
-        let (admitted, opened) = self.admit(protocol, parts, body).await.inspect_err(refused)?;
-        let client = self.client_of(parts, &admitted, received_at, set_cookie);
+        let (parts, body) = request.into_parts();
+        let (admitted, opened) = self.admit(protocol, &parts, body).await.inspect_err(refused)?;
+        let mut cookie = None;
+        let client = self.client_of(&parts, &admitted, received_at, &mut cookie);
         let opted_out = client.opted_out;
         let context = context_of(&admitted.site, received_at, client);
         let (message, events_max) = (opened.message.clone(), self.settings.batch_events_max);
         let parse = move || protocol.parse(&message, &context, events_max);
-        let parsed = self.work(opened.message.body.len(), &opened.received, parse).await;
-        let Parsed { events, mut rejected } = parsed.inspect_err(refused)?;
-        drop(opened);
+        let parsed = self.work(opened.message.body.len(), &opened.received, parse).await.inspect_err(refused)?;
 
-        let sent = events.len() + rejected.len();
+        let sent = parsed.events.len() + parsed.rejected.len();
         self.rates.check_sender(&admitted.sender, &admitted.site, sent).inspect_err(|error| {
             counters::rejected(error.label(), sent);
         })?;
-        counters::rejected("invalid", rejected.len());
-        let first = events.first().map(|event| (event.visitor_id, event.is_bot));
-        let (accepted, only_bad) = (events.len(), events.is_empty() && !rejected.is_empty());
-        let texts =
-            if opted_out { vec![] } else { rejected.iter_mut().map(|one| std::mem::take(&mut one.event)).collect() };
-        let kept = || self.quarantine.keep(&admitted.site, protocol.name(), received_at, &rejected, texts).boxed();
-        let durable = match (rejected.is_empty(), only_bad) {
-            (true, _) => self.batcher.append(events).await,
-            (false, true) => {
-                kept().await;
+        counters::rejected("invalid", parsed.rejected.len());
+        Ok(Read { parsed, site: admitted.site, received_at, cookie, opted_out })
+    }
+
+    /// Makes the good events durable, and keeps the bad ones apart.
+    async fn keep(
+        &self,
+        protocol: &'static dyn Protocol,
+        parsed: Parsed,
+        site: &Site,
+        received_at: DateTime<Utc>,
+        opted_out: bool,
+    ) -> Result<Taken, IngestError> {
+        let Parsed { events, mut rejected } = parsed;
+        let accepted = events.len();
+        let (visitor_id, is_bot) = events.first().map(|event| (event.visitor_id, event.is_bot)).unwrap_or_default();
+        let durable = if rejected.is_empty() {
+            self.batcher.append(events).await
+        } else {
+            let texts = rejected.iter_mut().map(|one| std::mem::take(&mut one.event));
+            let texts = if opted_out { vec![] } else { texts.collect() };
+            let kept = self.quarantine.keep(site, protocol.name(), received_at, &rejected, texts).boxed();
+            if events.is_empty() {
+                kept.await;
                 let reason = format!("no event was taken; the first one: {}", rejected[0].reason);
                 return Err(IngestError::Invalid { reason, rejected });
             }
-            (false, false) => tokio::join!(self.batcher.append(events), kept()).0,
+            tokio::join!(self.batcher.append(events), kept).0
         };
         let duplicates = durable?.duplicates;
-        let (visitor_id, is_bot) = first.unwrap_or_default();
         Ok(Taken { accepted, duplicates, rejected, visitor_id, is_bot })
     }
 

@@ -1,19 +1,18 @@
 //! The collector's routes, and the one place where an outcome becomes a status code.
 
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_http::cors::{AllowCredentials, AllowHeaders, AllowOrigin, CorsLayer};
+use tower::Service;
 use uuid::Uuid;
 
+use crate::cors::{self, Page};
 use crate::door::Door;
 use crate::error::{IngestError, cut};
 use crate::protocol::ga4::{self, Ga4};
@@ -22,14 +21,11 @@ use crate::protocol::pixel::Pixel;
 use crate::protocol::plausible::Plausible;
 use crate::protocol::posthog::{self, PostHog};
 use crate::protocol::segment::Segment;
-use crate::protocol::snowplow::{Snowplow, SnowplowPixel};
+use crate::protocol::snowplow::{self, Snowplow, SnowplowPixel};
 use crate::protocol::umami::{Umami, UmamiBatch};
 use crate::protocol::visits::Visits;
 use crate::protocol::{Answer, Protocol};
 use crate::{openapi, pages};
-
-/// How long browsers may remember that they are allowed to send.
-const CORS_MAX_AGE: Duration = Duration::from_secs(24 * 3_600);
 
 /// What there is to call, and what answers.
 fn endpoints() -> Vec<(&'static str, &'static str, MethodRouter<Arc<Door>>)> {
@@ -46,7 +42,7 @@ fn endpoints() -> Vec<(&'static str, &'static str, MethodRouter<Arc<Door>>)> {
         ("POST", "/decide", post(|| async { Json(posthog::no_flags()) })),
         ("POST", "/mp/collect", taking(&Ga4)),
         ("POST", "/debug/mp/collect", post(validate)),
-        ("POST", SNOWPLOW, taking(&Snowplow)),
+        ("POST", snowplow::PATH, taking(&Snowplow)),
         ("GET", "/i", image(&SnowplowPixel)),
     ];
     for path in ["/batch", "/capture", "/e", "/i/v0/e"] {
@@ -74,15 +70,42 @@ fn endpoints() -> Vec<(&'static str, &'static str, MethodRouter<Arc<Door>>)> {
     endpoints
 }
 
-const SNOWPLOW: &str = "/com.snowplowanalytics.snowplow/tp2";
+/// All that the collector answers.
+#[derive(Clone)]
+pub struct Routes {
+    router: Router,
+    door: Arc<Door>,
+}
 
-/// All routes of the collector. Each path may end with a slash.
-pub(crate) fn router(door: Arc<Door>) -> Router {
+impl Routes {
+    pub(crate) fn new(door: Arc<Door>) -> Self {
+        Self { router: router(door.clone()), door }
+    }
+
+    /// Answers a request, whatever it is.
+    pub async fn answer(&self, request: Request) -> Response {
+        let page = Page::of(&request, &self.door.directory);
+        let mut response = if request.method() == Method::OPTIONS {
+            cors::preflight(page, request.headers())
+        } else {
+            let mut response = self.router.clone().call(request).await.unwrap_or_else(|never| match never {});
+            if let Some(page) = page {
+                page.allow(response.headers_mut());
+            }
+            response
+        };
+        cors::vary(response.headers_mut(), header::ORIGIN);
+        response
+    }
+}
+
+/// Each path may end with a slash.
+fn router(door: Arc<Door>) -> Router {
     let mut router = pages::routes(door.settings()).route("/", get(index));
     for (_, path, route) in endpoints() {
         router = router.route(path, route.clone()).route(&format!("{path}/"), route);
     }
-    router.fallback(no_such_path).method_not_allowed_fallback(no_such_method).layer(cors(door.clone())).with_state(door)
+    router.fallback(no_such_path).method_not_allowed_fallback(no_such_method).with_state(door)
 }
 
 /// Takes the events of one protocol.
@@ -94,23 +117,6 @@ fn taking(protocol: &'static dyn Protocol) -> MethodRouter<Arc<Door>> {
 fn image(protocol: &'static dyn Protocol) -> MethodRouter<Arc<Door>> {
     get(move |State(door): State<Arc<Door>>, request: Request| async move { door.take(protocol, request).await })
         .head(|| async { Answer::Gif })
-}
-
-/// Any page may send. Cookies travel only from the origins that sites name: also of those which set none any more,
-/// since pages keep the tracker that they have for a while. Snowplow's tracker asks for it wherever it is, and would
-/// throw its events away; ours are not given to it.
-fn cors(door: Arc<Door>) -> CorsLayer {
-    let with_cookie = AllowCredentials::predicate(move |origin: &HeaderValue, parts: &Parts| {
-        parts.uri.path().trim_end_matches('/') == SNOWPLOW
-            || origin.to_str().is_ok_and(|origin| door.directory.has_origin(origin))
-    });
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::mirror_request())
-        .allow_credentials(with_cookie)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([header::RETRY_AFTER])
-        .max_age(CORS_MAX_AGE)
 }
 
 /// The endpoints, for people who look for them. Once: whoever asks for what is not there may ask often.

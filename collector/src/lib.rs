@@ -15,6 +15,7 @@ mod budget;
 mod channel;
 mod client;
 mod cookie;
+mod cors;
 mod counters;
 mod directory;
 mod door;
@@ -38,7 +39,6 @@ mod settings;
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::Router;
 use chrono::{DateTime, Utc};
 use lake::Lake;
 use tokio::net::TcpListener;
@@ -49,6 +49,7 @@ pub use client::Client;
 pub use error::{IngestError, Rejection};
 pub use event_time::{Window, occurred_at_us};
 pub use geography::Geography;
+pub use http::Routes;
 pub use settings::Settings;
 
 use directory::Directory;
@@ -63,13 +64,13 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 pub struct Collector {
     batcher: Batcher,
     quarantine: Arc<Quarantine>,
-    router: Router,
+    routes: Routes,
     connections_max: usize,
 }
 
 impl Collector {
     /// Starts a collector that writes to `lake`. It takes requests through [`serve`](Self::serve) or
-    /// [`router`](Self::router).
+    /// [`routes`](Self::routes).
     ///
     /// A store that cannot be reached is no error here: requests are refused until it can.
     ///
@@ -85,12 +86,12 @@ impl Collector {
         let directory = Directory::start(lake, settings.directory_refresh, clock.clone()).await;
         let door = Door::new(directory, batcher.clone(), quarantine.clone(), geography, clock, settings);
         let connections_max = settings.connections_max.get();
-        Ok(Self { batcher, quarantine, router: http::router(Arc::new(door)), connections_max })
+        Ok(Self { batcher, quarantine, routes: Routes::new(Arc::new(door)), connections_max })
     }
 
-    /// The routes, for tests and for servers of your own.
-    pub fn router(&self) -> Router {
-        self.router.clone()
+    /// What it answers, for tests and for servers of your own.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
     }
 
     /// The batcher that the routes write to.
@@ -102,7 +103,7 @@ impl Collector {
     /// writes what is left. When it returns, every event that was taken is durable or was refused.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         // Order matters: stop taking events, then write down the ones we took.
-        server::serve(listener, self.router, self.connections_max, shutdown).await;
+        server::serve(listener, self.routes, self.connections_max, shutdown).await;
         tokio::join!(self.batcher.close(), self.quarantine.close());
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! Not `axum::serve`, which lets a connection take for ever to send its headers.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,8 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
 
+use crate::http::Routes;
 use crate::peer::Peer;
 
 /// A connection may take this long to send the headers of a request, or to lie idle between two. Longer than
@@ -35,12 +36,12 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// When accepting fails, it is for want of file descriptors: wait for some to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Serves `router` until `shutdown`, then stops accepting, lets requests in flight end, and returns.
+/// Serves `routes` until `shutdown`, then stops accepting, lets requests in flight end, and returns.
 ///
 /// Idle connections are closed at once; those that are still busy after 20 seconds are cut off.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    routes: Routes,
     connections_max: usize,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -54,7 +55,7 @@ pub(crate) async fn serve(
             () = &mut shutdown => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        connections.spawn(connection(stream, peer, router.clone(), drain.clone(), cut.clone(), slot));
+        connections.spawn(connection(stream, peer, routes.clone(), drain.clone(), cut.clone(), slot));
     }
     // Before draining, so that a load balancer notices and sends nothing more here.
     drop(listener);
@@ -87,14 +88,15 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, P
 async fn connection(
     stream: TcpStream,
     peer: Peer,
-    router: Router,
+    routes: Routes,
     drain: CancellationToken,
     cut: CancellationToken,
     _slot: OwnedSemaphorePermit,
 ) {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        router.clone().call(request)
+        let routes = routes.clone();
+        async move { Ok::<_, Infallible>(routes.answer(request.map(Body::new)).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()

@@ -7,15 +7,13 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use chrono::{DateTime, Utc};
-use collector::{Collector, Settings};
+use collector::{Collector, Routes, Settings};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use lake::Lake;
-use tower::ServiceExt;
 
 use crate::block_on;
 
@@ -57,7 +55,7 @@ const OTHERS: [(&str, &str); 9] = [
 const REQUESTS_MAX: u32 = 500;
 
 struct Door {
-    router: Router,
+    routes: Routes,
     key: String,
     requests_left: u32,
 }
@@ -83,7 +81,7 @@ fn open() -> Door {
             ..Settings::default()
         };
         let collector = Collector::start(lake, &settings, Arc::new(arrival)).await.unwrap();
-        Door { router: collector.router(), key, requests_left: REQUESTS_MAX }
+        Door { routes: collector.routes().clone(), key, requests_left: REQUESTS_MAX }
     })
 }
 
@@ -105,7 +103,7 @@ pub(crate) fn read(input: &[u8]) {
     }
     let request = request.body(Body::from(body.to_vec())).unwrap();
     let (status, answer) = block_on(async {
-        let response = door.router.clone().oneshot(request).await.unwrap();
+        let response = door.routes.answer(request).await;
         let status = response.status();
         (status, to_bytes(response.into_body(), 64 << 20).await.unwrap())
     });

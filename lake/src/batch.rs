@@ -1,6 +1,6 @@
 //! Events as columns: the schema of the table `events`, and the batch that a collector fills.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
@@ -128,7 +128,9 @@ fn schema_of(columns: impl Iterator<Item = &'static Column>) -> SchemaRef {
 /// Events on their way to one raw file: columns that grow, each event once.
 pub struct RawBatch {
     builders: Vec<Builder>,
-    seen: HashSet<(Arc<str>, EventId)>,
+    /// By site.
+    seen: HashMap<Arc<str>, HashSet<EventId>>,
+    rows: usize,
     estimated_bytes: usize,
 }
 
@@ -153,7 +155,7 @@ impl Default for RawBatch {
                 Source::Flag(_) => Builder::Flag(BooleanBuilder::new()),
             })
             .collect();
-        Self { builders, seen: HashSet::new(), estimated_bytes: 0 }
+        Self { builders, seen: HashMap::new(), rows: 0, estimated_bytes: 0 }
     }
 }
 
@@ -163,9 +165,14 @@ impl RawBatch {
     /// Returns whether it was added. Ids unique within a file make `(received_at, lane, seq)` a total
     /// order over the copies of an event.
     pub fn push(&mut self, event: &Event) -> bool {
-        if !self.seen.insert((event.site_id.clone(), event.event_id)) {
+        let seen = match self.seen.get_mut(&event.site_id) {
+            Some(seen) => seen,
+            None => self.seen.entry(event.site_id.clone()).or_default(),
+        };
+        if !seen.insert(event.event_id) {
             return false;
         }
+        self.rows += 1;
         for (column, builder) in raw_columns().zip(&mut self.builders) {
             self.estimated_bytes += match (&column.source, builder) {
                 (Source::Id, Builder::Id(ids)) => {
@@ -201,12 +208,12 @@ impl RawBatch {
 
     /// Events in the batch.
     pub fn len(&self) -> usize {
-        self.seen.len()
+        self.rows
     }
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.seen.is_empty()
+        self.rows == 0
     }
 
     /// About how much memory the events take, which is several times the size of the file.
@@ -235,7 +242,8 @@ impl RawBatch {
     pub fn encode(self) -> Bytes {
         let batch = self.into_batch();
         let mut file = Vec::new();
-        let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(file::raw_properties()))
+        let properties = file::raw_properties(&batch.schema(), std::slice::from_ref(&batch));
+        let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties))
             .expect("every column type of an event has a Parquet form");
         writer.write(&batch).expect("writing to memory does not fail");
         writer.close().expect("writing to memory does not fail");

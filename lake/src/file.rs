@@ -36,14 +36,46 @@ const ROW_GROUP_ROWS: usize = 262_144;
 /// which has a power of two of bytes, would take two bytes a row instead of one.
 const BLOOM_FALSE_POSITIVES: f64 = 0.03;
 
-/// Raw files live for minutes and are read once or twice: cheap to encode comes first.
-pub(crate) fn raw_properties() -> WriterProperties {
-    WriterProperties::builder()
+/// Columns of few different values: their dictionary leaves nothing to compress.
+const FEW_VALUES: [&str; 17] = [
+    "site_id",
+    "name",
+    "channel",
+    "browser",
+    "browser_version",
+    "os",
+    "os_version",
+    "device",
+    "country",
+    "language",
+    "screen",
+    "viewport",
+    "currency",
+    "is_bot",
+    "protocol",
+    "sdk",
+    "id_assigned",
+];
+
+/// Raw files live for minutes and are read once or twice: cheap to encode comes first. To set up a compressor costs more
+/// than encoding a column of a few hundred rows, so only columns that gain from it have one.
+///
+/// - `batches`: all rows of the file.
+pub(crate) fn raw_properties(schema: &Schema, batches: &[RecordBatch]) -> WriterProperties {
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a zstd level")))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_column_dictionary_enabled(ColumnPath::from("event_id"), false)
-        .set_created_by(created_by())
-        .build()
+        .set_created_by(created_by());
+    for (index, field) in schema.fields().iter().enumerate() {
+        let mut columns = batches.iter().map(|batch| batch.column(index));
+        let is_empty = columns.all(|column| column.null_count() == column.len());
+        if is_empty || FEW_VALUES.contains(&field.name().as_str()) {
+            let name = ColumnPath::from(field.name().as_str());
+            properties = properties.set_column_compression(name, Compression::UNCOMPRESSED);
+        }
+    }
+    properties.build()
 }
 
 fn table_properties(spec: &TableSpec) -> WriterProperties {

@@ -78,7 +78,8 @@ pub fn encode_refused(refused: &[RefusedEvent]) -> Bytes {
 
 fn encode(batches: &[RecordBatch]) -> Bytes {
     let mut file = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut file, quarantine_schema(), Some(file::raw_properties()))
+    let properties = file::raw_properties(&quarantine_schema(), batches);
+    let mut writer = ArrowWriter::try_new(&mut file, quarantine_schema(), Some(properties))
         .expect("texts and times have a Parquet form");
     for batch in batches {
         writer.write(batch).expect("writing to memory does not fail");

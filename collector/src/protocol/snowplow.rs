@@ -23,7 +23,10 @@ use crate::error::IngestError;
 const BASE64: GeneralPurpose =
     GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
-/// `POST /com.snowplowanalytics.snowplow/tp2`.
+/// Where its trackers post to.
+pub(crate) const PATH: &str = "/com.snowplowanalytics.snowplow/tp2";
+
+/// `POST` to [`PATH`].
 pub(crate) struct Snowplow;
 
 /// `GET /i`, the same by the parameters of an image.

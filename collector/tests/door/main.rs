@@ -28,7 +28,6 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use store::{Faults, FaultyStore};
-use tower::ServiceExt;
 
 const EVENT: &str = r#"{"event_id":"e1","name":"page_view"}"#;
 
@@ -67,7 +66,7 @@ impl World {
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.collector.router().oneshot(request).await.unwrap();
+        let response = self.collector.routes().answer(request).await;
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };

@@ -3,7 +3,6 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 use super::World;
 
@@ -21,7 +20,7 @@ impl Raw {
 }
 
 async fn send(world: &World, request: Request<Body>) -> Raw {
-    let response = world.collector.router().oneshot(request).await.unwrap();
+    let response = world.collector.routes().answer(request).await;
     let (parts, body) = response.into_parts();
     Raw { status: parts.status, headers: parts.headers, body: to_bytes(body, usize::MAX).await.unwrap().to_vec() }
 }

@@ -1,0 +1,67 @@
+//! Cross-origin requests: any page may send, and cookies travel only from the origins that sites name.
+//!
+//! Not a layer of the router: thousands of requests wait for the disk at a time, and each layer holds memory for each of
+//! them. See the [Fetch standard](https://fetch.spec.whatwg.org/#http-cors-protocol).
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::directory::Directory;
+use crate::protocol::snowplow;
+
+/// How long browsers may remember that they are allowed to send.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
+
+/// A page that sends a request.
+pub(crate) struct Page {
+    origin: HeaderValue,
+    /// Whether cookies may travel: from the origins that sites name, also of those which set none any more, since pages
+    /// keep the tracker that they have for a while.
+    with_cookie: bool,
+}
+
+impl Page {
+    /// The page of a request, if it comes from one.
+    pub(crate) fn of(request: &Request, directory: &Directory) -> Option<Self> {
+        let origin = request.headers().get(header::ORIGIN)?;
+        // Snowplow's tracker asks for cookies wherever it is, and would throw its events away; ours are not given to it.
+        let with_cookie = request.uri().path().trim_end_matches('/') == snowplow::PATH
+            || origin.to_str().is_ok_and(|origin| directory.has_origin(origin));
+        // A copy, since headers share the buffer of their connection.
+        let origin = HeaderValue::from_bytes(origin.as_bytes()).ok()?;
+        Some(Self { origin, with_cookie })
+    }
+
+    /// Lets the page read an answer.
+    pub(crate) fn allow(self, headers: &mut HeaderMap) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.origin);
+        if self.with_cookie {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+    }
+}
+
+/// The answer to a browser that asks whether a page may send what it wants to. It may.
+pub(crate) fn preflight(page: Option<Page>, asked: &HeaderMap) -> Response {
+    let mut response = Body::empty().into_response();
+    let headers = response.headers_mut();
+    if let Some(page) = page {
+        page.allow(headers);
+    }
+    headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,POST"));
+    if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    }
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    vary(headers, header::ACCESS_CONTROL_REQUEST_HEADERS);
+    response
+}
+
+/// Tells caches that the answer may differ by a header of the request.
+pub(crate) fn vary(headers: &mut HeaderMap, by: HeaderName) {
+    headers.append(header::VARY, by.into());
+}
