@@ -7,6 +7,7 @@ use delta_kernel_default_engine::DefaultEngineBuilder;
 use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
 use futures::future::{BoxFuture, FutureExt};
 use object_store::ObjectStore;
+use parquet::basic::{Compression, ZstdLevel};
 
 use crate::sabotage::Sabotage;
 
@@ -40,15 +41,21 @@ pub struct LakeRuntime {
     pub threads: Arc<dyn Threads>,
     /// A checkpoint every so many versions: what a reader that starts from nothing replays at the most.
     pub checkpoint_every: u64,
+    /// How the files of tables are compressed.
+    pub table_compression: Compression,
     pub(crate) sabotage: Option<Sabotage>,
 }
 
 const CHECKPOINT_EVERY: u64 = 100;
 
+fn zstd() -> Compression {
+    Compression::ZSTD(ZstdLevel::try_new(3).expect("3 is a zstd level"))
+}
+
 impl LakeRuntime {
     /// A runtime of its own parts.
     pub fn new(kernel: Arc<dyn Engine>, threads: Arc<dyn Threads>) -> Self {
-        Self { kernel, threads, checkpoint_every: CHECKPOINT_EVERY, sabotage: None }
+        Self { kernel, threads, checkpoint_every: CHECKPOINT_EVERY, table_compression: zstd(), sabotage: None }
     }
 
     /// The runtime of a real process: the kernel's own engine over `store`, and Tokio's threads.
