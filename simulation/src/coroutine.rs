@@ -14,6 +14,7 @@ use delta_kernel::{KernelError, KernelResult};
 use delta_kernel_default_engine::executor::TaskExecutor;
 use futures::future::{BoxFuture, FutureExt};
 use lake::{Panicked, Threads};
+use parking_lot::Mutex;
 use tokio::runtime::{EnterGuard, Handle};
 
 use crate::fault_store::atomically;
@@ -48,12 +49,13 @@ impl Threads for Coroutines {
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, Result<(), Panicked>> {
         async move {
             let (sender, requests) = channel();
-            thread::spawn(move || {
+            on_a_thread(Box::new(move || {
                 RUNTIME.set(Some(sender.clone()));
                 let well = catch_unwind(AssertUnwindSafe(work)).is_ok();
+                RUNTIME.set(None);
                 // Nobody listens if the process was killed meanwhile.
                 let _ = sender.send(Request::Ended { well });
-            });
+            }));
             loop {
                 match requests.recv() {
                     Ok(Request::Run(io)) => io.await,
@@ -64,6 +66,28 @@ impl Threads for Coroutines {
         }
         .boxed()
     }
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Threads that have nothing to do. To start one takes longer than most calls.
+static IDLE: Mutex<Vec<Sender<Work>>> = Mutex::new(Vec::new());
+
+/// Runs `work` on a thread that does nothing else meanwhile.
+fn on_a_thread(work: Work) {
+    let idle = IDLE.lock().pop();
+    let worker = idle.unwrap_or_else(|| {
+        let (worker, works) = channel::<Work>();
+        let again = worker.clone();
+        thread::spawn(move || {
+            for work in works {
+                work();
+                IDLE.lock().push(again.clone());
+            }
+        });
+        worker
+    });
+    worker.send(work).expect("an idle thread waits for work");
 }
 
 /// Unwinds the thread of a call whose process was killed.

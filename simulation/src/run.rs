@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use delta_kernel_default_engine::DefaultEngineBuilder;
 use lake::{Lake, LakeRuntime, Sabotage as LakeSabotage};
 use parking_lot::Mutex;
+use parquet::basic::Compression;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinHandle;
@@ -113,6 +114,8 @@ impl Setup {
         let kernel = DefaultEngineBuilder::new(store.clone()).with_task_executor(Arc::new(self.coroutines.clone()));
         let mut runtime = LakeRuntime::new(Arc::new(kernel.build()), Arc::new(self.coroutines.clone()));
         runtime.checkpoint_every = self.checkpoint_every;
+        // To set up forty compressors for a dozen rows would take a third of all the time.
+        runtime.table_compression = Compression::UNCOMPRESSED;
         if let Some(sabotage) = self.sabotage.and_then(Sabotage::of_lake) {
             runtime = runtime.sabotaged(sabotage);
         }
