@@ -105,7 +105,7 @@ fn settings() -> CompactorSettings {
         merge_cron: String::new(),
         vacuum_cron: String::new(),
         merge_target_bytes: 256 << 20,
-        publish_bytes_max: 1 << 30,
+        publish_bytes_max: 128 << 20,
         raw_grace: Duration::from_secs(3_600),
         replaced_grace: Duration::from_secs(86_400),
     }

@@ -43,7 +43,7 @@ pub struct CompactorSettings {
     pub merge_target_bytes: u64,
 
     /// Raw files that one commit publishes, in bytes; what is pending beyond it goes into the next commit.
-    #[arg(long, env = "DEWPOND_PUBLISH_BYTES_MAX", default_value_t = 1 << 30, value_name = "BYTES")]
+    #[arg(long, env = "DEWPOND_PUBLISH_BYTES_MAX", default_value_t = 128 << 20, value_name = "BYTES")]
     pub publish_bytes_max: u64,
 
     /// How long a published raw file is kept: longer than the longest query.
@@ -65,6 +65,14 @@ pub(crate) enum WorkError {
     /// The rows could not be read or sorted.
     #[error(transparent)]
     Engine(#[from] EngineError),
+
+    /// An event's time is none that a date can be told of.
+    #[error("an event lies outside the calendar")]
+    OutsideTheCalendar,
+
+    /// Work on another thread ended before its time.
+    #[error("the work was stopped")]
+    Stopped,
 
     /// A merge read another number of rows than the log says its files hold. Nothing was committed.
     #[error("a merge of {expected} rows would have become {found}; `dewpond lake stats` and the files need a look")]
@@ -146,7 +154,8 @@ impl Compactor {
         let started = Instant::now();
         let mut total = Published::default();
         let (raw_bytes_max, file_bytes_max) = (self.settings.publish_bytes_max, self.settings.merge_target_bytes);
-        while let Some(published) = with_new_plans(|| publish_some(&self.engine, raw_bytes_max, file_bytes_max)).await?
+        while let Some(published) =
+            with_new_plans(|| publish_some(self.engine.lake(), raw_bytes_max, file_bytes_max)).await?
         {
             metrics::counter!("compactor_rows_consumed_total").increment(published.rows_consumed);
             metrics::counter!("compactor_rows_published_total").increment(published.rows_published);

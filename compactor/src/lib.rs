@@ -10,6 +10,7 @@ mod merge;
 mod plan;
 mod publish;
 mod removal;
+mod sort;
 
 pub use compactor::{Compactor, CompactorSettings};
 pub use merge::Merged;

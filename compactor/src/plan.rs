@@ -68,6 +68,8 @@ pub struct MergePolicy {
     /// So many files of about one size are merged; so many times larger is the next size. A row is thus
     /// rewritten once for each size, log(target / smallest) / log(fan_in) times.
     pub fan_in: usize,
+    /// The smallest size that is told from others: files below are all alike.
+    pub smallest_bytes: u64,
     /// A date so many days back receives no more events; whatever is small there is merged.
     pub sealed_after_days: u64,
     /// Files with events of the last so long are hot: copies of new events may be in them. They are merged only
@@ -83,16 +85,14 @@ impl Default for MergePolicy {
         // Events are accepted 72 hours back; the fifth day gets none but imports.
         Self {
             target_bytes: 256 << 20,
-            fan_in: 10,
+            fan_in: 16,
+            smallest_bytes: 4 << 10,
             sealed_after_days: 5,
             hot_for: TimeDelta::from_std(2 * CLIENT_TIMED_SLACK).unwrap_or(TimeDelta::MAX),
             hot_span: TimeDelta::minutes(5),
         }
     }
 }
-
-/// The smallest size that is told from others: files below are all alike.
-const SMALLEST_BYTES: u64 = 64 << 10;
 
 /// Chooses files to merge.
 ///
@@ -120,7 +120,7 @@ pub fn plan_merges(files: &[TableFile], policy: MergePolicy, now: DateTime<Utc>)
         }
         let mut sizes: BTreeMap<u32, Vec<&TableFile>> = BTreeMap::new();
         for file in small {
-            sizes.entry(size_class(file.size_bytes, policy.fan_in)).or_default().push(file);
+            sizes.entry(size_class(file.size_bytes, policy)).or_default().push(file);
         }
         for (_, alike) in sizes {
             let is_hot = |file: &&TableFile| file.times_us("occurred_at").is_some_and(|(_, max)| max >= hot_since_us);
@@ -133,8 +133,8 @@ pub fn plan_merges(files: &[TableFile], policy: MergePolicy, now: DateTime<Utc>)
 }
 
 /// Which size a file is of: 0 up to the smallest, then one more for each factor of `fan_in`.
-fn size_class(size_bytes: u64, fan_in: usize) -> u32 {
-    (size_bytes / SMALLEST_BYTES).max(1).ilog(fan_in.max(2) as u64)
+fn size_class(size_bytes: u64, policy: MergePolicy) -> u32 {
+    (size_bytes / policy.smallest_bytes.max(1)).max(1).ilog(policy.fan_in.max(2) as u64)
 }
 
 /// Files that one merge opens at the same time, at the most.

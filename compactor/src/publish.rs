@@ -4,17 +4,13 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
-use chrono::NaiveDate;
-use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::{filter_record_batch, not, partition};
-use datafusion::arrow::datatypes::{Date32Type, TimestampMicrosecondType};
-use datafusion::logical_expr::col;
-use engine::{Engine, PendingEvents};
-use futures::{FutureExt, TryStreamExt};
-use lake::{CLIENT_TIMED_SLACK, Change, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use lake::{Change, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::compactor::WorkError;
 use crate::plan::{PublishPlan, plan_publish};
+use crate::sort::{FileRows, sort};
 
 /// What a publish brought into the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,14 +36,12 @@ impl Published {
 
 /// Publishes some of what is pending; `None` if nothing is.
 ///
-/// The sort runs within the engine's memory limit and spills. Files are written aside; only the commit makes
-/// them part of the table, together with the lanes they came from.
+/// Files are written aside; only the commit makes them part of the table, together with the lanes they came from.
 pub(crate) async fn publish_some(
-    engine: &Engine,
+    lake: &Lake,
     raw_bytes_max: u64,
     file_bytes_max: u64,
 ) -> Result<Option<Published>, WorkError> {
-    let lake = engine.lake();
     let snapshot = lake.snapshot().await?;
     let PublishPlan { files, lanes } = plan_publish(&snapshot.pending, &snapshot.watermarks, raw_bytes_max);
     if files.is_empty() {
@@ -56,7 +50,7 @@ pub(crate) async fn publish_some(
     let taken: HashSet<_> = files.iter().map(|file| &file.path).collect();
     let rest: Vec<RawFile> = snapshot.pending.iter().filter(|file| !taken.contains(&file.path)).cloned().collect();
     let earlier_copies = match rest.is_empty() {
-        true => vec![],
+        true => HashSet::new(),
         false => lake.find_earlier_copies(&files, &rest).await?,
     };
     let find_duplicates = async |files: &[RawFile]| {
@@ -72,9 +66,11 @@ pub(crate) async fn publish_some(
         );
         return Err(LakeError::Refused { reason }.into());
     }
+    let run_bytes = raw_bytes_max / RUNS_PER_COMMIT;
     let mut damaged = duplicates.damaged.clone();
     // The Parquet decoder may panic over damage that the keys do not show.
-    let written = AssertUnwindSafe(write_sorted(engine, &files, &duplicates, file_bytes_max)).catch_unwind().await;
+    let written =
+        AssertUnwindSafe(write_sorted(lake, &files, &duplicates, run_bytes, file_bytes_max)).catch_unwind().await;
     let adds = match written {
         Ok(Ok(adds)) => adds,
         Ok(Err(error)) if error.wants_new_plan() => return Err(error),
@@ -86,7 +82,7 @@ pub(crate) async fn publish_some(
             let readable: Vec<RawFile> =
                 files.iter().filter(|file| !damaged.iter().any(|damaged| damaged.file == **file)).cloned().collect();
             duplicates = find_duplicates(&readable).await?;
-            write_sorted(engine, &readable, &duplicates, file_bytes_max).await?
+            write_sorted(lake, &readable, &duplicates, run_bytes, file_bytes_max).await?
         }
     };
     for damaged in &damaged {
@@ -106,85 +102,98 @@ pub(crate) async fn publish_some(
     Ok(Some(published))
 }
 
+/// A commit's files are sorted in about so many runs: decoded, raw files are several times as large.
+const RUNS_PER_COMMIT: u64 = 8;
+
+/// Runs that are sorted and written at the same time.
+const CONCURRENT_RUNS: usize = 2;
+
+/// Files of a run that are opened at the same time.
+const OPEN_FILES_MAX: usize = 8;
+
+/// Rows that are encoded at a time.
+const CHUNK_ROWS: usize = 16 * 1_024;
+
 /// Writes the rows of raw files, each event once and none that the table has, in the table's order.
 async fn write_sorted(
-    engine: &Engine,
+    lake: &Lake,
     files: &[RawFile],
     duplicates: &Arc<Duplicates>,
+    run_bytes: u64,
     file_bytes_max: u64,
 ) -> Result<Vec<TableFile>, WorkError> {
-    let pending = PendingEvents::new(files, duplicates);
-    let order = ["date"].iter().chain(EVENTS.sort).map(|name| col(*name).sort(true, true)).collect();
-    let mut rows = engine.pending_rows(&pending)?.sort(order)?.execute_stream().await?;
-    let mut writer =
-        DateWriter { lake: engine.lake(), file_bytes_max, date: None, fresh: None, late: None, done: vec![] };
-    while let Some(batch) = rows.try_next().await? {
-        writer.write(&batch).await?;
+    let readable = |file: &&RawFile| !duplicates.damaged.iter().any(|damaged| damaged.file == **file);
+    let mut runs = split(files.iter().filter(readable).cloned().collect(), run_bytes);
+    if runs.len() < 2 {
+        // On this task: it is what nearly all publishes do.
+        return write_run(lake.clone(), runs.pop().unwrap_or_default(), duplicates.clone(), file_bytes_max).await;
     }
-    writer.finish().await
+    let writes = runs.into_iter().map(|files| {
+        let write = write_run(lake.clone(), files, duplicates.clone(), file_bytes_max);
+        async { AbortOnDropHandle::new(tokio::spawn(write)).await }
+    });
+    let written: Vec<_> = stream::iter(writes).buffer_unordered(CONCURRENT_RUNS).try_collect().await.map_err(|error| {
+        match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_cancelled) => WorkError::Stopped,
+        }
+    })?;
+    Ok(written.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-/// Writes rows in order of date to two files a date, or more if they grow beyond `file_bytes_max`: one of the
-/// events that happened just before they came, one of those that came late. A single late event would make a file
-/// span the day, and every publish after it would have to look for duplicates there.
-struct DateWriter<'a> {
-    lake: &'a Lake,
+/// Divides files into runs of about one size, oldest first, so that the files that runs become span little time.
+fn split(mut files: Vec<RawFile>, run_bytes: u64) -> Vec<Vec<RawFile>> {
+    files.sort_by_key(|file| (file.modified_at, file.lane, file.seq));
+    let total: u64 = files.iter().map(|file| file.size_bytes).sum();
+    let mut count = total.div_ceil(run_bytes.max(1)).max(1);
+    if count > 1 {
+        // So that none is left to be written alone.
+        count = count.next_multiple_of(CONCURRENT_RUNS as u64);
+    }
+    let mut runs: Vec<Vec<RawFile>> = Vec::new();
+    let mut before = 0;
+    for file in files {
+        let number = before * count / total.max(1);
+        before += file.size_bytes;
+        if runs.is_empty() || runs.len() as u64 <= number {
+            runs.push(vec![]);
+        }
+        runs.last_mut().expect("there is one").push(file);
+    }
+    runs
+}
+
+async fn write_run(
+    lake: Lake,
+    files: Vec<RawFile>,
+    duplicates: Arc<Duplicates>,
     file_bytes_max: u64,
-    date: Option<NaiveDate>,
-    fresh: Option<TableWriter>,
-    late: Option<TableWriter>,
-    done: Vec<TableFile>,
-}
-
-impl DateWriter<'_> {
-    async fn write(&mut self, batch: &RecordBatch) -> Result<(), WorkError> {
-        let dates = &batch["date"];
-        for rows in partition(std::slice::from_ref(dates))?.ranges() {
-            let date = dates.as_primitive::<Date32Type>().value_as_date(rows.start).ok_or_else(|| {
-                WorkError::Lake(LakeError::Refused { reason: "an event lies outside the calendar".into() })
-            })?;
-            if self.date != Some(date) {
-                self.close().await?;
-                self.date = Some(date);
-            }
-            let rows = batch.slice(rows.start, rows.len());
-            let late = came_late(&rows);
-            let (fresh_rows, late_rows) =
-                (filter_record_batch(&rows, &not(&late)?)?, filter_record_batch(&rows, &late)?);
-            for (writer, rows) in [(&mut self.fresh, fresh_rows), (&mut self.late, late_rows)] {
-                if rows.num_rows() == 0 {
-                    continue;
-                }
-                if let Some(full) = writer.take_if(|writer| writer.size_bytes() >= self.file_bytes_max) {
-                    self.done.push(full.finish().await?);
-                }
-                let writer = match writer {
-                    Some(writer) => writer,
-                    none => none.insert(TableWriter::start(self.lake, &EVENTS, date)?),
-                };
-                writer.write(&rows).await?;
-            }
+) -> Result<Vec<TableFile>, WorkError> {
+    let reads = files.into_iter().map(|file| {
+        let lake = lake.clone();
+        async move {
+            let batches = lake.read_raw_rows(&file).await?;
+            Ok::<_, WorkError>(FileRows { file, batches })
         }
-        Ok(())
-    }
-
-    async fn close(&mut self) -> Result<(), WorkError> {
-        for writer in [self.fresh.take(), self.late.take()].into_iter().flatten() {
-            self.done.push(writer.finish().await?);
+    });
+    let rows: Vec<FileRows> = stream::iter(reads).buffered(OPEN_FILES_MAX).try_collect().await?;
+    let sorted = lake.run_aside(move || sort(rows, &duplicates)).await.map_err(|_| WorkError::Stopped)??;
+    let mut written = Vec::new();
+    for (group, numbers) in &sorted.groups {
+        let mut writer: Option<TableWriter> = None;
+        for numbers in numbers.chunks(CHUNK_ROWS) {
+            if let Some(full) = writer.take_if(|writer| writer.size_bytes() >= file_bytes_max) {
+                written.push(full.finish().await?);
+            }
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                none => none.insert(TableWriter::start(&lake, &EVENTS, group.date)?),
+            };
+            writer.write(&sorted.take(numbers)?).await?;
         }
-        Ok(())
+        if let Some(writer) = writer {
+            written.push(writer.finish().await?);
+        }
     }
-
-    async fn finish(mut self) -> Result<Vec<TableFile>, WorkError> {
-        self.close().await?;
-        Ok(self.done)
-    }
-}
-
-/// Which events happened longer before they came than a copy's time may differ.
-fn came_late(rows: &RecordBatch) -> BooleanArray {
-    let time = |name: &str| rows[name].as_primitive::<TimestampMicrosecondType>();
-    let slack_us = CLIENT_TIMED_SLACK.as_micros() as i64;
-    let late = |(occurred, received): (&i64, &i64)| Some(received.saturating_sub(*occurred) > slack_us);
-    time("occurred_at").values().iter().zip(time("received_at").values()).map(late).collect()
+    Ok(written)
 }

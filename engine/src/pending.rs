@@ -56,7 +56,7 @@ impl PendingEvents {
             &[],
         );
         let mut rows = context.read_table(Arc::new(raw))?;
-        if self.duplicates.repeated {
+        if !self.duplicates.repeated.is_empty() {
             rows = first_copies(rows)?;
         }
         if !self.duplicates.keys.is_empty() {

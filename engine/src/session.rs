@@ -168,16 +168,6 @@ impl Engine {
         Ok(Session { context })
     }
 
-    /// The rows of pending events, for a publish.
-    pub fn pending_rows(&self, pending: &PendingEvents) -> Result<DataFrame> {
-        let context = self.context();
-        // Plain strings: a sort counts the buffers that views of many small files share again and again, and
-        // would spill to disk long before its memory is used.
-        let places = Places { store: self.places.store.clone(), events_file_schema: EVENTS.file_schema.clone() };
-        let plan = pending.plan(&context, &places)?;
-        Ok(DataFrame::new(context.state(), plan))
-    }
-
     /// The rows of some files of a table in the table's order, for a merge.
     pub fn sorted_rows(&self, spec: &'static TableSpec, files: &[lake::TableFile]) -> Result<DataFrame> {
         let context = self.context();

@@ -15,12 +15,14 @@
 //! their time range, the rest to their bloom filters, and only row groups that probably hold a copy are read.
 //! The cost follows what is pending, not how much the dates hold.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use ahash::RandomState;
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate};
 use futures::future::{BoxFuture, FutureExt};
@@ -31,14 +33,14 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
-use crate::batch::raw_schema;
 use crate::damaged::DamagedFile;
 use crate::erasure::{ERASURE_COLUMNS, Erasures};
 use crate::error::{LakeError, Result};
 use crate::event::EventId;
-use crate::file::{catch_damage, schema_problem};
+use crate::file::catch_damage;
 use crate::layout::{LaneId, RawFile};
 use crate::object_reader::ObjectReader;
+use crate::raw_rows::RawRows;
 use crate::store::Lake;
 use crate::table::TableSnapshot;
 use crate::table_file::TableFile;
@@ -48,6 +50,9 @@ pub const CLIENT_TIMED_SLACK: Duration = Duration::from_secs(15 * 60);
 
 /// For how long a client may go on sending one event: as long as its timestamp would be accepted.
 pub const RETRY_WINDOW: Duration = Duration::from_secs(72 * 3_600);
+
+/// Raw files have at least so many bytes a row, as a rule: an id and the times.
+const ROW_BYTES_MIN: u64 = 16;
 
 /// Files looked into at the same time.
 const CONCURRENT_FILES: usize = 16;
@@ -61,11 +66,22 @@ pub struct EventKey {
     pub event_id: EventId,
 }
 
+/// Where a copy of a pending event is: of several, the one with the smallest place stays. No file has two copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// When it was received, in microseconds since the epoch.
+    pub received_at_us: i64,
+    /// The lane of its file.
+    pub lane: LaneId,
+    /// The number of its file.
+    pub seq: u64,
+}
+
 /// What a search for duplicates found, and where it looked.
 #[derive(Clone, Debug, Default)]
 pub struct Duplicates {
     /// Pending events to leave out: the table has a copy, or they are of somebody who was erased.
-    pub keys: Vec<EventKey>,
+    pub keys: HashSet<EventKey>,
     /// Those of `keys` that were erased.
     pub erased: Vec<EventKey>,
     /// Raw files that cannot be read, and so have no part in the rest.
@@ -74,10 +90,49 @@ pub struct Duplicates {
     pub unknown_column: Option<String>,
     /// Pending rows, all copies counted.
     pub rows: u64,
-    /// Whether some event is pending in more than one copy.
-    pub repeated: bool,
+    /// The events that are pending in more than one copy, and which of the copies stays.
+    pub repeated: HashMap<EventKey, Place>,
     /// The dates that were searched: new rows there void the result.
     pub read_dates: BTreeSet<NaiveDate>,
+}
+
+/// An event's key within one search: small, since there is one for each pending row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    /// The site's number among [`Sites`].
+    site: u32,
+    id: EventId,
+}
+
+/// The sites of a search.
+#[derive(Default)]
+struct Sites {
+    names: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, u32>,
+}
+
+impl Sites {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let (name, number) = (Arc::<str>::from(name), self.names.len() as u32);
+        self.names.push(name.clone());
+        self.numbers.insert(name, number);
+        number
+    }
+
+    fn whole(&self, key: Key) -> EventKey {
+        EventKey { site_id: self.names[key.site as usize].clone(), event_id: key.id }
+    }
+}
+
+/// What is known of a pending event: the times (µs) at which a published copy may lie, and its smallest place.
+struct Copies {
+    times: (i64, i64),
+    received_at_us: i64,
+    /// The number of its file among those that are read.
+    file: u32,
 }
 
 /// Pending events, each with the times (µs) at which a published copy may lie.
@@ -88,35 +143,34 @@ struct Candidates {
     long: SortedCandidates,
 }
 
-type TimedKey = (RangeInclusive<i64>, EventKey);
-
-/// Some columns of a raw file.
-pub(crate) struct RawRows {
-    batches: Vec<RecordBatch>,
-    unknown_column: Option<String>,
-}
+/// A candidate and the times at which a published copy of it may lie.
+type TimedKey = ((i64, i64), Key);
 
 /// What raw files hold.
 #[derive(Default)]
 struct PendingKeys {
-    /// Events, each with the times at which a published copy may lie.
-    candidates: HashMap<EventKey, RangeInclusive<i64>>,
+    candidates: HashMap<Key, Copies, RandomState>,
+    sites: Sites,
+    /// Days, counted from the epoch, on which published copies may lie.
+    days: BTreeSet<i64>,
+    /// Those of the last event, which most often are those of the next one too.
+    last_days: (i64, i64),
+    repeated: HashSet<Key>,
     rows: u64,
-    repeated: bool,
-    erased: HashSet<EventKey>,
+    erased: HashSet<Key>,
     damaged: Vec<DamagedFile>,
     unknown_column: Option<String>,
 }
 
 impl Candidates {
-    fn new(all: HashMap<EventKey, RangeInclusive<i64>>) -> Self {
-        let is_short = |(times, _): &TimedKey| width_us(times) <= 4 * CLIENT_TIMED_SLACK.as_micros() as i64;
-        let (short, long) = all.into_iter().map(|(key, times)| (times, key)).partition(is_short);
+    fn new(all: impl Iterator<Item = TimedKey>) -> Self {
+        let is_short = |(times, _): &TimedKey| width_us(*times) <= 4 * CLIENT_TIMED_SLACK.as_micros() as i64;
+        let (short, long) = all.partition(is_short);
         Self { short: SortedCandidates::new(short), long: SortedCandidates::new(long) }
     }
 
     /// Those of which a file or row group with events of `held` times may have a copy.
-    fn overlapping(&self, held: Option<(i64, i64)>) -> impl Iterator<Item = &EventKey> {
+    fn overlapping(&self, held: Option<(i64, i64)>) -> impl Iterator<Item = Key> {
         self.short.overlapping(held).chain(self.long.overlapping(held))
     }
 }
@@ -130,25 +184,45 @@ struct SortedCandidates {
 
 impl SortedCandidates {
     fn new(mut candidates: Vec<TimedKey>) -> Self {
-        candidates.sort_unstable_by_key(|(times, _)| *times.start());
-        let widest_us = candidates.iter().map(|(times, _)| width_us(times)).max().unwrap_or(0);
+        candidates.sort_unstable_by_key(|((start, _), _)| *start);
+        let widest_us = candidates.iter().map(|(times, _)| width_us(*times)).max().unwrap_or(0);
         Self { sorted: candidates, widest_us }
     }
 
-    fn overlapping(&self, held: Option<(i64, i64)>) -> impl Iterator<Item = &EventKey> {
+    fn overlapping(&self, held: Option<(i64, i64)>) -> impl Iterator<Item = Key> {
         let (min, max) = held.unwrap_or((i64::MIN, i64::MAX));
-        let first = self.sorted.partition_point(|(times, _)| *times.start() < min.saturating_sub(self.widest_us));
-        let end = self.sorted.partition_point(|(times, _)| *times.start() <= max).max(first);
-        self.sorted[first..end].iter().filter(move |(times, _)| *times.end() >= min).map(|(_, key)| key)
+        let first = self.sorted.partition_point(|((start, _), _)| *start < min.saturating_sub(self.widest_us));
+        let end = self.sorted.partition_point(|((start, _), _)| *start <= max).max(first);
+        self.sorted[first..end].iter().filter(move |((_, end), _)| *end >= min).map(|(_, key)| *key)
     }
 }
 
-fn width_us(times: &RangeInclusive<i64>) -> i64 {
-    times.end().saturating_sub(*times.start())
+fn width_us((start, end): (i64, i64)) -> i64 {
+    end.saturating_sub(start)
+}
+
+impl Duplicates {
+    /// Which rows of a raw file stay: one copy of each event, and none that is published or erased. `None` if all do.
+    ///
+    /// - `rows`: with `site_id`, `event_id` and `received_at`.
+    pub fn kept(&self, file: &RawFile, rows: &RecordBatch) -> Option<BooleanArray> {
+        if self.keys.is_empty() && self.repeated.is_empty() {
+            return None;
+        }
+        let mut sites = HashSet::new();
+        let received = rows["received_at"].as_primitive::<TimestampMicrosecondType>();
+        let place = |row| Place { received_at_us: received.value(row), lane: file.lane, seq: file.seq };
+        let stays = |(row, key): (usize, EventKey)| {
+            !self.keys.contains(&key) && self.repeated.get(&key).is_none_or(|first| *first == place(row))
+        };
+        Some(keys(rows, &mut sites).enumerate().map(|event| Some(stays(event))).collect())
+    }
 }
 
 impl Lake {
     /// Finds the events of raw files that `table` has already, and those that were erased.
+    ///
+    /// - `raw`: by lane and sequence.
     ///
     /// Fails with [`LakeError::Gone`] if a file vanished since the snapshot: take a new one.
     pub async fn find_duplicates(&self, raw: &[RawFile], table: &Arc<TableSnapshot>) -> Result<Duplicates> {
@@ -156,58 +230,79 @@ impl Lake {
             [] => Arc::default(),
             _ => self.erasures_of(table).await?,
         };
-        let PendingKeys { candidates, rows, repeated, erased, damaged, unknown_column } =
+        let PendingKeys { candidates, sites, days, repeated, rows, erased, damaged, unknown_column, .. } =
             self.read_candidates(raw, &erasures).await?;
-        let read_dates = candidates.values().flat_map(dates).collect();
-        let candidates = Candidates::new(candidates);
-        // Boxed, since the compiler cannot see that a stream of borrowing futures may move between threads.
-        let mut searches: Vec<BoxFuture<'_, Result<Vec<EventKey>>>> = Vec::new();
-        for file in &table.files {
-            if candidates.overlapping(file.times_us("occurred_at")).next().is_some() {
-                searches.push(catch_damage(&file.path, self.search(file, &candidates)).boxed());
+        let place = |key: &Key| {
+            let copies = &candidates[key];
+            let file = &raw[copies.file as usize];
+            Place { received_at_us: copies.received_at_us, lane: file.lane, seq: file.seq }
+        };
+        let repeated = repeated.iter().map(|key| (sites.whole(*key), place(key))).collect();
+        let read_dates = days.into_iter().filter_map(date_of).collect();
+
+        let times = times_of(&candidates);
+        let may_have_copies = |file: &&TableFile| match (file.times_us("occurred_at"), times) {
+            (Some((min, max)), Some((first, last))) => min <= last && max >= first,
+            (_, times) => times.is_some(),
+        };
+        let files: Vec<&TableFile> = table.files.iter().filter(may_have_copies).collect();
+        let mut found = HashSet::new();
+        if !files.is_empty() {
+            let candidates = Candidates::new(candidates.into_iter().map(|(key, copies)| (copies.times, key)));
+            // Boxed, since the compiler cannot see that a stream of borrowing futures may move between threads.
+            let mut searches: Vec<BoxFuture<'_, Result<Vec<Key>>>> = Vec::new();
+            for file in files {
+                if candidates.overlapping(file.times_us("occurred_at")).next().is_some() {
+                    searches.push(catch_damage(&file.path, self.search(file, &candidates, &sites)).boxed());
+                }
             }
+            let keys: Vec<Key> = stream::iter(searches).buffer_unordered(CONCURRENT_FILES).try_concat().await?;
+            found.extend(keys.into_iter().map(|key| sites.whole(key)));
         }
-        let found: HashSet<EventKey> =
-            stream::iter(searches).buffer_unordered(CONCURRENT_FILES).try_concat().await?.into_iter().collect();
-        let erased: Vec<EventKey> = erased.into_iter().collect();
-        let keys = found.into_iter().chain(erased.iter().cloned()).collect();
-        Ok(Duplicates { keys, erased, damaged, unknown_column, rows, repeated, read_dates })
+        let erased: Vec<EventKey> = erased.into_iter().map(|key| sites.whole(key)).collect();
+        found.extend(erased.iter().cloned());
+        Ok(Duplicates { keys: found, erased, damaged, unknown_column, rows, repeated, read_dates })
     }
 
     /// Finds the events of `chosen` raw files of which a smaller copy, by `(received_at, lane, seq)`, is in one of
     /// `rest`. When only some of the pending files are published, these must be left out: the copy that queries
     /// have shown so far is still pending, and its turn comes.
-    pub async fn find_earlier_copies(&self, chosen: &[RawFile], rest: &[RawFile]) -> Result<Vec<EventKey>> {
-        let mut copies: HashMap<EventKey, (i64, LaneId, u64)> = HashMap::new();
+    pub async fn find_earlier_copies(&self, chosen: &[RawFile], rest: &[RawFile]) -> Result<HashSet<EventKey>> {
+        let mut copies: HashMap<EventKey, Place> = HashMap::new();
         let mut sites = HashSet::new();
         for file in chosen {
-            for (key, place) in self.read_places(file, &mut sites).await? {
+            for (key, place) in self.read_places(file, &mut sites, i64::MAX).await? {
                 copies.entry(key).and_modify(|known| *known = place.min(*known)).or_insert(place);
             }
         }
+        // What came later is no earlier copy: of most other files, their statistics say so.
+        let last_us = copies.values().map(|place| place.received_at_us).max().unwrap_or(i64::MIN);
         let mut found = HashSet::new();
         for file in rest {
-            let places = self.read_places(file, &mut sites).await?;
-            found.extend(places.into_iter().filter(|(key, place)| copies.get(key).is_some_and(|copy| place < copy)));
+            let places = self.read_places(file, &mut sites, last_us).await?;
+            let earlier = places.into_iter().filter(|(key, place)| copies.get(key).is_some_and(|copy| place < copy));
+            found.extend(earlier.map(|(key, _)| key));
         }
-        Ok(found.into_iter().map(|(key, _)| key).collect())
+        Ok(found)
     }
 
-    /// The events of a raw file, each with what decides between copies; none if the file is damaged.
+    /// The events of a raw file, each with what decides between copies; none if the file is damaged, or if all of them
+    /// came after `last_us`.
     async fn read_places(
         &self,
         file: &RawFile,
         sites: &mut HashSet<Arc<str>>,
-    ) -> Result<Vec<(EventKey, (i64, LaneId, u64))>> {
+        last_us: i64,
+    ) -> Result<Vec<(EventKey, Place)>> {
         let columns = ["site_id", "event_id", "received_at"];
-        let read = match catch_damage(&file.path, self.read_raw(file, &columns)).await {
+        let read = match catch_damage(&file.path, self.read_raw_received_until(file, &columns, last_us)).await {
             Ok(read) => read,
             Err(error) => return DamagedFile::of(file, error).map(|_| vec![]),
         };
         let mut places = Vec::new();
         for batch in &read.batches {
             let received = batch["received_at"].as_primitive::<TimestampMicrosecondType>();
-            let place = |row| (received.value(row), file.lane, file.seq);
+            let place = |row| Place { received_at_us: received.value(row), lane: file.lane, seq: file.seq };
             places.extend(keys(batch, sites).enumerate().map(|(row, key)| (key, place(row))));
         }
         Ok(places)
@@ -216,7 +311,6 @@ impl Lake {
     /// What raw files hold, as far as it can be read.
     async fn read_candidates(&self, raw: &[RawFile], erasures: &Erasures) -> Result<PendingKeys> {
         let mut pending = PendingKeys::default();
-        let mut sites: HashSet<Arc<str>> = HashSet::new();
         let mut columns = vec!["site_id", "event_id", "occurred_at", "received_at", "corrected_by", "id_assigned"];
         if !erasures.is_empty() {
             columns.extend(ERASURE_COLUMNS);
@@ -226,70 +320,28 @@ impl Lake {
             let columns = columns.as_slice();
             reads.push(async move { (file, catch_damage(&file.path, self.read_raw(file, columns)).await) }.boxed());
         }
-        let mut reads = stream::iter(reads).buffered(CONCURRENT_FILES);
-        while let Some((file, read)) = reads.next().await {
-            let batches = match read {
+        let bytes: u64 = raw.iter().map(|file| file.size_bytes).sum();
+        let mut reads = stream::iter(reads).buffered(CONCURRENT_FILES).enumerate();
+        while let Some((number, (file, read))) = reads.next().await {
+            if number == 1 {
+                // As many as the first file had, by its size: to grow step by step would cost more than all the rest.
+                let rows = pending.rows.saturating_mul(bytes) / raw[0].size_bytes.max(1);
+                pending.candidates.reserve(rows.min(bytes / ROW_BYTES_MIN) as usize);
+            }
+            match read {
                 Ok(read) => {
+                    for batch in &read.batches {
+                        pending.take(number as u32, batch, erasures);
+                    }
                     pending.unknown_column = pending.unknown_column.or(read.unknown_column);
-                    read.batches
                 }
-                Err(error) => {
-                    pending.damaged.push(DamagedFile::of(file, error)?);
-                    continue;
-                }
-            };
-            for batch in batches {
-                pending.rows += batch.num_rows() as u64;
-                let occurred = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>();
-                let received = batch["received_at"].as_primitive::<TimestampMicrosecondType>();
-                let corrected = batch.column_by_name("corrected_by").map(|column| column.as_primitive::<Int64Type>());
-                let assigned = batch.column_by_name("id_assigned").map(|column| column.as_boolean());
-                let erased = match erasures.is_empty() {
-                    true => None,
-                    false => Some(erasures.covered_rows(&batch)),
-                };
-                for (row, key) in keys(&batch, &mut sites).enumerate() {
-                    let occurred_at_us = occurred.value(row);
-                    if erased.as_ref().is_some_and(|erased| erased.value(row)) {
-                        pending.erased.insert(key.clone());
-                    }
-                    if assigned.is_some_and(|assigned| assigned.value(row)) {
-                        continue;
-                    }
-                    let corrected_by_us =
-                        corrected.filter(|column| column.is_valid(row)).map(|column| column.value(row));
-                    let times = copy_times(occurred_at_us, received.value(row), corrected_by_us);
-                    pending
-                        .candidates
-                        .entry(key)
-                        .and_modify(|known| {
-                            *known = *known.start().min(times.start())..=*known.end().max(times.end());
-                            pending.repeated = true;
-                        })
-                        .or_insert(times);
-                }
+                Err(error) => pending.damaged.push(DamagedFile::of(file, error)?),
             }
         }
         Ok(pending)
     }
 
-    /// Some columns of a raw file, checked to be all there and of their types.
-    pub(crate) async fn read_raw(&self, file: &RawFile, columns: &[&str]) -> Result<RawRows> {
-        let damaged = |error| LakeError::parquet(&file.path, error);
-        let reader = ObjectReader { store: self.store(), path: file.path.clone(), size_bytes: file.size_bytes };
-        let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(damaged)?;
-        if let Some(problem) = schema_problem(builder.schema(), &raw_schema()) {
-            return Err(LakeError::corrupt(file.path.to_string(), problem));
-        }
-        let is_known = |name: &str| raw_schema().field_with_name(name).is_ok();
-        let unknown_column = builder.schema().fields().iter().map(|field| field.name()).find(|name| !is_known(name));
-        let unknown_column = unknown_column.cloned();
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let rows = builder.with_projection(mask).build().map_err(damaged)?;
-        Ok(RawRows { batches: rows.try_collect().await.map_err(damaged)?, unknown_column })
-    }
-
-    async fn search(&self, file: &TableFile, candidates: &Candidates) -> Result<Vec<EventKey>> {
+    async fn search(&self, file: &TableFile, candidates: &Candidates, of: &Sites) -> Result<Vec<Key>> {
         let damaged = |error| LakeError::parquet(&file.path, error);
         let mut reader = ObjectReader { store: self.store(), path: file.path.clone(), size_bytes: file.size_bytes };
         let metadata =
@@ -307,7 +359,7 @@ impl Lake {
             let mut possible = candidates.overlapping(times);
             let filter = builder.get_row_group_column_bloom_filter(index, id_column).await.map_err(damaged)?;
             let probable = match filter {
-                Some(filter) => possible.any(|key| filter.check(&key.event_id.0[..])),
+                Some(filter) => possible.any(|key| filter.check(&key.id.0[..])),
                 None => possible.next().is_some(),
             };
             if probable {
@@ -324,21 +376,73 @@ impl Lake {
             .with_row_groups(row_groups)
             .build()
             .map_err(damaged)?;
-        let wanted: HashMap<EventId, Vec<&EventKey>> =
-            candidates.overlapping(file.times_us("occurred_at")).fold(HashMap::new(), |mut wanted, key| {
-                wanted.entry(key.event_id).or_default().push(key);
-                wanted
-            });
+        let mut wanted: HashMap<EventId, Vec<Key>> = HashMap::new();
+        for key in candidates.overlapping(file.times_us("occurred_at")) {
+            wanted.entry(key.id).or_default().push(key);
+        }
         let mut found = Vec::new();
         while let Some(batch) = rows.try_next().await.map_err(damaged)? {
             let (sites, ids) = (batch["site_id"].as_string::<i32>(), batch["event_id"].as_binary::<i32>());
             for (row, id) in ids.iter().flatten().enumerate() {
                 let same_id = wanted.get(&event_id(id)).into_iter().flatten();
-                found.extend(same_id.filter(|key| *key.site_id == *sites.value(row)).map(|&key| key.clone()));
+                found.extend(same_id.filter(|key| *of.names[key.site as usize] == *sites.value(row)));
             }
         }
         Ok(found)
     }
+}
+
+impl PendingKeys {
+    /// Adds rows of the raw file with a number.
+    fn take(&mut self, file: u32, rows: &RecordBatch, erasures: &Erasures) {
+        self.rows += rows.num_rows() as u64;
+        let (sites, ids) = (rows["site_id"].as_string::<i32>(), rows["event_id"].as_binary::<i32>());
+        let occurred = rows["occurred_at"].as_primitive::<TimestampMicrosecondType>();
+        let received = rows["received_at"].as_primitive::<TimestampMicrosecondType>();
+        let corrected = rows.column_by_name("corrected_by").map(|column| column.as_primitive::<Int64Type>());
+        let assigned = rows.column_by_name("id_assigned").map(|column| column.as_boolean());
+        let erased = (!erasures.is_empty()).then(|| erasures.covered_rows(rows));
+        for row in 0..rows.num_rows() {
+            let key = Key { site: self.sites.number(sites.value(row)), id: event_id(ids.value(row)) };
+            if erased.as_ref().is_some_and(|erased| erased.value(row)) {
+                self.erased.insert(key);
+            }
+            if assigned.is_some_and(|assigned| assigned.value(row)) {
+                continue;
+            }
+            let corrected_by_us = corrected.filter(|column| column.is_valid(row)).map(|column| column.value(row));
+            let (occurred_at_us, received_at_us) = (occurred.value(row), received.value(row));
+            let times = copy_times(occurred_at_us, received_at_us, corrected_by_us).into_inner();
+            let days = (times.0.div_euclid(DAY_US), times.1.div_euclid(DAY_US));
+            if days != self.last_days || self.days.is_empty() {
+                self.days.extend(days.0..=days.1);
+                self.last_days = days;
+            }
+            match self.candidates.entry(key) {
+                Entry::Vacant(entry) => drop(entry.insert(Copies { times, received_at_us, file })),
+                Entry::Occupied(mut entry) => {
+                    let known = entry.get_mut();
+                    known.times = (known.times.0.min(times.0), known.times.1.max(times.1));
+                    // Files come by lane and number, so of two received at once the first stays.
+                    if received_at_us < known.received_at_us {
+                        (known.received_at_us, known.file) = (received_at_us, file);
+                    }
+                    self.repeated.insert(key);
+                }
+            }
+        }
+    }
+}
+
+/// From the first to the last time at which a copy of any candidate may lie.
+fn times_of(candidates: &HashMap<Key, Copies, RandomState>) -> Option<(i64, i64)> {
+    candidates.values().map(|copies| copies.times).reduce(|whole, one| (whole.0.min(one.0), whole.1.max(one.1)))
+}
+
+const DAY_US: i64 = 24 * 3_600 * 1_000_000;
+
+fn date_of(day: i64) -> Option<NaiveDate> {
+    DateTime::from_timestamp_micros(day.checked_mul(DAY_US)?).map(|time| time.date_naive())
 }
 
 /// The times at which a published copy of a pending event may lie.
@@ -354,13 +458,6 @@ pub(crate) fn copy_times(
         _ => (slack_us, slack_us),
     };
     occurred_at_us.saturating_sub(before_us)..=occurred_at_us.saturating_add(after_us)
-}
-
-/// The dates that a range of times touches. A range is a few days long at the most.
-fn dates(times_us: &RangeInclusive<i64>) -> impl Iterator<Item = NaiveDate> + use<> {
-    let date = |us: i64| DateTime::from_timestamp_micros(us).map(|time| time.date_naive());
-    let (first, last) = (date(*times_us.start()), date(*times_us.end()));
-    first.into_iter().flat_map(|first| first.iter_days()).take_while(move |date| Some(*date) <= last)
 }
 
 fn times_us(row_group: &RowGroupMetaData, column: usize) -> Option<(i64, i64)> {
@@ -420,12 +517,6 @@ mod tests {
     }
 
     #[test]
-    fn a_range_over_midnight_touches_both_dates() {
-        let days: Vec<String> = dates(&(23 * HOUR_US..=25 * HOUR_US)).map(|date| date.to_string()).collect();
-        assert_eq!(days, ["1970-01-01", "1970-01-02"]);
-    }
-
-    #[test]
     fn a_file_without_statistics_may_hold_anything() {
         check(None, &[1, 2, 3]);
     }
@@ -442,9 +533,10 @@ mod tests {
     /// Candidates 1 at 5..=15, 2 at 30..=40 and, for a retry of days, 3 at 0..=100 h.
     #[track_caller]
     fn check(held: Option<(i64, i64)>, expected: &[u8]) {
-        let key = |n: u8| EventKey { site_id: "s".into(), event_id: EventId([n; 16]) };
-        let candidates = Candidates::new([(key(1), 5..=15), (key(2), 30..=40), (key(3), 0..=100 * HOUR_US)].into());
-        let mut found: Vec<u8> = candidates.overlapping(held).map(|key| key.event_id.0[0]).collect();
+        let key = |n: u8| Key { site: 0, id: EventId([n; 16]) };
+        let all = [((5, 15), key(1)), ((30, 40), key(2)), ((0, 100 * HOUR_US), key(3))];
+        let candidates = Candidates::new(all.into_iter());
+        let mut found: Vec<u8> = candidates.overlapping(held).map(|key| key.id.0[0]).collect();
         found.sort_unstable();
         assert_eq!(found, expected);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::compute;
-use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use chrono::NaiveDate;
 use futures::future::FutureExt;
@@ -116,6 +116,10 @@ fn table_properties(spec: &TableSpec, compression: Compression) -> WriterPropert
         match field.data_type() {
             DataType::Timestamp(_, _) => properties = encode_times(properties, column),
             DataType::Int64 => properties = properties.set_column_dictionary_enabled(column, false),
+            // A file has nearly all texts from the first to the last on each page, and comparing them takes long.
+            DataType::Utf8 if !spec.bounded.contains(&field.name().as_str()) => {
+                properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
+            }
             _ => {}
         }
     }
@@ -256,14 +260,15 @@ pub(crate) fn bounds(column: &ArrayRef) -> Option<Bounds> {
     }
 }
 
-/// The same rows with exactly the columns and types of `schema`: view types become plain ones, and columns that
-/// the rows lack are null.
+/// The same rows with exactly the columns of `schema` and their types: views become plain ones, and columns that the rows
+/// lack are null. Dictionaries stay: a writer takes their values.
 fn batch_as(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = schema
         .fields()
         .iter()
         .map(|field| {
             match batch.column_by_name(field.name()) {
+                Some(column) if is_dictionary_of(column.data_type(), field.data_type()) => Ok(column.clone()),
                 Some(column) => compute::cast(column, field.data_type()),
                 // Rows of a file that is older than the column.
                 None if field.is_nullable() => Ok(new_null_array(field.data_type(), batch.num_rows())),
@@ -271,7 +276,14 @@ fn batch_as(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arro
             }
         })
         .collect::<Result<Vec<_>, _>>()?;
-    RecordBatch::try_new(schema.clone(), columns)
+    let fields = schema.fields().iter().zip(&columns);
+    let fields: Vec<Field> =
+        fields.map(|(field, column)| Field::clone(field).with_data_type(column.data_type().clone())).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+fn is_dictionary_of(found: &DataType, wanted: &DataType) -> bool {
+    matches!(found, DataType::Dictionary(_, values) if **values == *wanted)
 }
 
 /// Why a file of this schema cannot be read as one of `expected`, if it cannot. Columns that may be null may be

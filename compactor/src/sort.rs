@@ -1,0 +1,137 @@
+//! The sort of a publish: rows of raw files, each event once and none that the table has, in the table's order.
+//!
+//! The files are sorted in runs that fit into memory, and each run becomes files of its own: a merge of runs would read
+//! and write everything once more, and [`merge`](crate::merge) does that anyway when it is worth it. Texts stay
+//! dictionaries from one file to the next, so that moving a row moves a few numbers.
+
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
+use datafusion::arrow::compute::{concat, take_record_batch};
+use datafusion::arrow::datatypes::{Field, Int64Type, Schema, TimestampMicrosecondType};
+use lake::{CLIENT_TIMED_SLACK, Duplicates, EVENTS, RawFile};
+
+use crate::compactor::WorkError;
+
+/// The rows of one raw file.
+pub(crate) struct FileRows {
+    pub(crate) file: RawFile,
+    pub(crate) batches: Vec<RecordBatch>,
+}
+
+/// Rows that belong into files of one date.
+///
+/// Events that happened just before they came are apart from those that came late: a single late one would make a file
+/// span the day, and every publish after it would have to look for duplicates there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Group {
+    pub(crate) date: NaiveDate,
+    pub(crate) late: bool,
+}
+
+/// Rows, and the order in which they go into the table.
+pub(crate) struct SortedRows {
+    rows: RecordBatch,
+    /// The numbers of rows, by group.
+    pub(crate) groups: Vec<(Group, Vec<u32>)>,
+}
+
+impl SortedRows {
+    /// The rows of some numbers, in their order.
+    pub(crate) fn take(&self, numbers: &[u32]) -> Result<RecordBatch, WorkError> {
+        Ok(take_record_batch(&self.rows, &UInt32Array::from(numbers.to_vec()))?)
+    }
+}
+
+/// Where a row goes: ascending, nulls first.
+type Order<'a> = (Group, &'a str, Option<i64>, i64, u32);
+
+/// Sorts the rows of some raw files.
+pub(crate) fn sort(files: Vec<FileRows>, duplicates: &Duplicates) -> Result<SortedRows, WorkError> {
+    let mut order: Vec<Order<'_>> = Vec::new();
+    let mut first = 0;
+    for FileRows { file, batches } in &files {
+        for batch in batches {
+            push_order(&mut order, file, batch, first, duplicates)?;
+            first += batch.num_rows() as u32;
+        }
+    }
+    order.sort_unstable();
+    let mut groups: Vec<(Group, Vec<u32>)> = Vec::new();
+    for (group, _, _, _, row) in order {
+        match groups.last_mut() {
+            Some((last, rows)) if *last == group => rows.push(row),
+            _ => groups.push((group, vec![row])),
+        }
+    }
+    let batches = files.into_iter().flat_map(|file| file.batches).collect();
+    Ok(SortedRows { rows: join(batches)?, groups })
+}
+
+/// Adds the rows of a batch that stay.
+///
+/// - `first`: the number of the batch's first row.
+fn push_order<'a>(
+    order: &mut Vec<Order<'a>>,
+    file: &RawFile,
+    batch: &'a RecordBatch,
+    first: u32,
+    duplicates: &Duplicates,
+) -> Result<(), WorkError> {
+    let time = |name: &str| batch[name].as_primitive::<TimestampMicrosecondType>();
+    let (occurred, received) = (time("occurred_at"), time("received_at"));
+    let sites = batch["site_id"].as_string::<i32>();
+    let visitors = batch["visitor_id"].as_primitive::<Int64Type>();
+    let kept = duplicates.kept(file, batch);
+    let slack_us = CLIENT_TIMED_SLACK.as_micros() as i64;
+    let mut last: Option<(i64, NaiveDate)> = None;
+    order.reserve(batch.num_rows());
+    for row in 0..batch.num_rows() {
+        if kept.as_ref().is_some_and(|kept| !kept.value(row)) {
+            continue;
+        }
+        let occurred_us = occurred.value(row);
+        let day = occurred_us.div_euclid(DAY_US);
+        let date = match last {
+            Some((last_day, date)) if last_day == day => date,
+            _ => {
+                let date = occurred.value_as_datetime(row).ok_or(WorkError::OutsideTheCalendar)?.date();
+                last = Some((day, date));
+                date
+            }
+        };
+        let late = received.value(row).saturating_sub(occurred_us) > slack_us;
+        let visitor = visitors.is_valid(row).then(|| visitors.value(row));
+        order.push((Group { date, late }, sites.value(row), visitor, occurred_us, first + row as u32));
+    }
+    Ok(())
+}
+
+const DAY_US: i64 = 24 * 3_600 * 1_000_000;
+
+/// One batch of many, with all columns of the table; those that a file lacks, since it is older, are null in its rows.
+fn join(mut batches: Vec<RecordBatch>) -> Result<RecordBatch, WorkError> {
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for field in EVENTS.file_schema.fields() {
+        // The column leaves its batches, so that rows are not held twice for long.
+        let parts: Vec<Option<ArrayRef>> = batches
+            .iter_mut()
+            .map(|batch| batch.schema().index_of(field.name()).ok().map(|index| batch.remove_column(index)))
+            .collect();
+        let data_type = parts.iter().flatten().next().map_or(field.data_type(), |part| part.data_type()).clone();
+        let parts: Vec<ArrayRef> = parts
+            .into_iter()
+            .zip(&batches)
+            .map(|(part, batch)| part.unwrap_or_else(|| new_null_array(&data_type, batch.num_rows())))
+            .collect();
+        let column = match parts.as_slice() {
+            [only] => only.clone(),
+            parts => concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?,
+        };
+        fields.push(Arc::new(Field::new(field.name(), data_type, field.is_nullable())));
+        columns.push(column);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}

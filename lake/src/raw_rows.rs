@@ -1,0 +1,118 @@
+//! Reading raw files.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema};
+use futures::TryStreamExt;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::statistics::Statistics;
+
+use crate::batch::{event_schema, raw_schema};
+use crate::error::{LakeError, Result};
+use crate::file::{catch_damage, schema_problem};
+use crate::layout::RawFile;
+use crate::object_reader::ObjectReader;
+use crate::store::Lake;
+
+/// Some columns of a raw file.
+pub(crate) struct RawRows {
+    pub(crate) batches: Vec<RecordBatch>,
+    /// A column that only a later release knows.
+    pub(crate) unknown_column: Option<String>,
+}
+
+/// A raw file that was opened, and is an intact one as far as its footer shows.
+struct Opened {
+    reader: ObjectReader,
+    metadata: ArrowReaderMetadata,
+}
+
+impl Lake {
+    /// Some columns of a raw file, checked to be all there and of their types.
+    pub(crate) async fn read_raw(&self, file: &RawFile, columns: &[&str]) -> Result<RawRows> {
+        self.open_raw(file).await?.read(file, columns).await
+    }
+
+    /// The same, or nothing if all events of the file were received after `last_us`.
+    pub(crate) async fn read_raw_received_until(
+        &self,
+        file: &RawFile,
+        columns: &[&str],
+        last_us: i64,
+    ) -> Result<RawRows> {
+        let opened = self.open_raw(file).await?;
+        match first_received_us(opened.metadata.metadata()) {
+            Some(first_us) if first_us > last_us => Ok(RawRows { batches: vec![], unknown_column: None }),
+            _ => opened.read(file, columns).await,
+        }
+    }
+
+    /// The rows of a raw file: those columns of `events` that the file has, texts but `site_id` as dictionaries, which
+    /// are many times smaller.
+    ///
+    /// Fails with [`LakeError::Gone`] if the file is not there, [`LakeError::Corrupt`] if it cannot be read.
+    pub async fn read_raw_rows(&self, file: &RawFile) -> Result<Vec<RecordBatch>> {
+        let read = async {
+            let damaged = |error| LakeError::parquet(&file.path, error);
+            let Opened { reader, metadata } = self.open_raw(file).await?;
+            let with_dictionary = |field: &Arc<Field>| match field.data_type() {
+                DataType::Utf8 if field.name() != "site_id" => {
+                    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+                    Arc::new(Field::clone(field).with_data_type(dictionary))
+                }
+                _ => field.clone(),
+            };
+            let fields: Vec<_> = metadata.schema().fields().iter().map(with_dictionary).collect();
+            let schema = Arc::new(Schema::new_with_metadata(fields, metadata.schema().metadata().clone()));
+            let options = ArrowReaderOptions::new().with_schema(schema);
+            let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(damaged)?;
+            let rows = metadata.metadata().file_metadata().num_rows().max(1) as usize;
+            let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
+            let known = event_schema();
+            let known = known.fields().iter().map(|field| field.name().as_str());
+            let mask = ProjectionMask::columns(builder.parquet_schema(), known);
+            let rows = builder.with_projection(mask).with_batch_size(rows).build().map_err(damaged)?;
+            rows.try_collect().await.map_err(damaged)
+        };
+        catch_damage(&file.path, read).await
+    }
+
+    async fn open_raw(&self, file: &RawFile) -> Result<Opened> {
+        let mut reader = ObjectReader { store: self.store(), path: file.path.clone(), size_bytes: file.size_bytes };
+        let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new())
+            .await
+            .map_err(|error| LakeError::parquet(&file.path, error))?;
+        if let Some(problem) = schema_problem(metadata.schema(), &raw_schema()) {
+            return Err(LakeError::corrupt(file.path.to_string(), problem));
+        }
+        Ok(Opened { reader, metadata })
+    }
+}
+
+impl Opened {
+    async fn read(self, file: &RawFile, columns: &[&str]) -> Result<RawRows> {
+        let damaged = |error| LakeError::parquet(&file.path, error);
+        let is_known = |name: &str| raw_schema().field_with_name(name).is_ok();
+        let names = self.metadata.schema().fields().iter().map(|field| field.name());
+        let unknown_column = names.cloned().find(|name| !is_known(name));
+        let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader, self.metadata);
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+        let rows = builder.with_projection(mask).build().map_err(damaged)?;
+        Ok(RawRows { batches: rows.try_collect().await.map_err(damaged)?, unknown_column })
+    }
+}
+
+/// When the first event of a raw file was received, if its statistics say so.
+fn first_received_us(metadata: &ParquetMetaData) -> Option<i64> {
+    let columns = metadata.file_metadata().schema_descr();
+    let column = columns.columns().iter().position(|column| column.name() == "received_at")?;
+    let first = |row_group: &RowGroupMetaData| match row_group.column(column).statistics() {
+        Some(Statistics::Int64(times)) => times.min_opt().copied(),
+        _ => None,
+    };
+    metadata.row_groups().iter().map(first).min()?
+}
