@@ -49,7 +49,7 @@ campaign: tools simulation ## The long tests: SEEDS of the simulation, kill loop
 	scripts/fuzz $(FUZZ_SECONDS)
 
 simulation: ## SEEDS runs of the lake under faults, from seed FROM on.
-	$(CARGO) run --release --locked -p simulation -- --seeds $(SEEDS) --from $(FROM)
+	scripts/simulate $(SEEDS) $(FROM)
 
 fuzz: ## Every reader of bytes from outside under libFuzzer, FUZZ_SECONDS each.
 	scripts/fuzz $(FUZZ_SECONDS)

@@ -5,8 +5,7 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use lake::{Change, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter};
-use tokio_util::task::AbortOnDropHandle;
+use lake::{Change, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter, on_own_task};
 
 use crate::compactor::WorkError;
 use crate::plan::{PublishPlan, plan_publish};
@@ -128,17 +127,10 @@ async fn write_sorted(
         // On this task: it is what nearly all publishes do.
         return write_run(lake.clone(), runs.pop().unwrap_or_default(), duplicates.clone(), file_bytes_max).await;
     }
-    let writes = runs.into_iter().map(|files| {
-        let write = write_run(lake.clone(), files, duplicates.clone(), file_bytes_max);
-        async { AbortOnDropHandle::new(tokio::spawn(write)).await }
-    });
-    let written: Vec<_> = stream::iter(writes).buffer_unordered(CONCURRENT_RUNS).try_collect().await.map_err(|error| {
-        match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            Err(_cancelled) => WorkError::Stopped,
-        }
-    })?;
-    Ok(written.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+    let writes =
+        runs.into_iter().map(|files| on_own_task(write_run(lake.clone(), files, duplicates.clone(), file_bytes_max)));
+    let written: Vec<_> = stream::iter(writes).buffer_unordered(CONCURRENT_RUNS).try_collect().await?;
+    Ok(written.concat())
 }
 
 /// Divides files into runs of about one size, oldest first, so that the files that runs become span little time.

@@ -135,3 +135,92 @@ fn join(mut batches: Vec<RecordBatch>) -> Result<RecordBatch, WorkError> {
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use lake::{Event, EventId, LaneId, Place, RawBatch};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const SECOND_US: i64 = 1_000_000;
+
+    #[test]
+    fn rows_are_sorted_by_date_site_visitor_and_time_with_nobody_first() {
+        check(&["b:1@5 a:2@3 a:1@9 a:-@7", "a:1@2 b:-@86400"], "a:-@7 a:1@2 a:1@9 a:2@3 b:1@5 | b:-@86400");
+    }
+
+    #[test]
+    fn what_came_late_is_apart() {
+        check(&["a:1@1 a:1@2~3600"], "a:1@1 | a:1@2");
+    }
+
+    #[test]
+    fn of_copies_the_one_that_was_received_first_stays() {
+        let files = vec![file(1, "a:1@5~9"), file(2, "a:1@5~3")];
+        let key = lake::EventKey { site_id: "a".into(), event_id: id("a:1@5") };
+        let first = Place { received_at_us: 8 * SECOND_US, lane: files[1].file.lane, seq: 1 };
+        let duplicates = Duplicates { repeated: [(key, first)].into(), ..Duplicates::default() };
+        let sorted = sort(files, &duplicates).unwrap();
+        assert_eq!(sorted.groups.iter().map(|(_, rows)| rows.as_slice()).collect::<Vec<_>>(), [&[1]]);
+    }
+
+    #[test]
+    fn columns_that_older_files_lack_are_null_in_their_rows() {
+        let mut older = file(1, "a:1@5");
+        let column = older.batches[0].schema().index_of("sdk").unwrap();
+        older.batches[0].remove_column(column);
+        let sorted = sort(vec![older, file(2, "a:1@6")], &Duplicates::default()).unwrap();
+        assert_eq!(sorted.rows["sdk"].null_count(), 1);
+        assert_eq!(sorted.rows.num_columns(), EVENTS.file_schema.fields().len());
+    }
+
+    /// Sorts files whose events are `site:visitor@second`, or `site:visitor@second~delay` if they were received later;
+    /// groups are told apart by a bar.
+    #[track_caller]
+    fn check(files: &[&str], expected: &str) {
+        let files: Vec<FileRows> = files.iter().zip(1..).map(|(events, number)| file(number, events)).collect();
+        let sorted = sort(files, &Duplicates::default()).unwrap();
+        let groups: Vec<String> =
+            sorted.groups.iter().map(|(_, numbers)| show(&sorted.take(numbers).unwrap())).collect();
+        assert_eq!(groups.join(" | "), expected);
+    }
+
+    fn show(rows: &RecordBatch) -> String {
+        let (sites, visitors) = (rows["site_id"].as_string::<i32>(), rows["visitor_id"].as_primitive::<Int64Type>());
+        let times = rows["occurred_at"].as_primitive::<TimestampMicrosecondType>();
+        let row = |row: usize| {
+            let visitor = if visitors.is_valid(row) { visitors.value(row).to_string() } else { "-".into() };
+            format!("{}:{visitor}@{}", sites.value(row), times.value(row) / SECOND_US)
+        };
+        (0..rows.num_rows()).map(row).collect::<Vec<_>>().join(" ")
+    }
+
+    fn file(number: u128, events: &str) -> FileRows {
+        let mut batch = RawBatch::default();
+        for text in events.split_whitespace() {
+            let (text, delay) = text.split_once('~').unwrap_or((text, "0"));
+            let (site, rest) = text.split_once(':').unwrap();
+            let (visitor, second) = rest.split_once('@').unwrap();
+            let occurred_at_us = second.parse::<i64>().unwrap() * SECOND_US;
+            batch.push(&Event {
+                event_id: id(text),
+                site_id: site.into(),
+                name: "a".into(),
+                visitor_id: visitor.parse().ok(),
+                occurred_at_us,
+                received_at_us: occurred_at_us + delay.parse::<i64>().unwrap() * SECOND_US,
+                sdk: Some("s".into()),
+                ..Event::default()
+            });
+        }
+        let (lane, modified_at) = (LaneId(Uuid::from_u128(number)), DateTime::<Utc>::UNIX_EPOCH);
+        let file = RawFile { path: "raw".into(), lane, seq: 1, size_bytes: 0, modified_at };
+        FileRows { file, batches: vec![batch.into_batch()] }
+    }
+
+    fn id(text: &str) -> EventId {
+        EventId::from_client(text)
+    }
+}

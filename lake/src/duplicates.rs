@@ -41,6 +41,7 @@ use crate::file::catch_damage;
 use crate::layout::{LaneId, RawFile};
 use crate::object_reader::ObjectReader;
 use crate::raw_rows::RawRows;
+use crate::runtime::on_own_task;
 use crate::store::Lake;
 use crate::table::TableSnapshot;
 use crate::table_file::TableFile;
@@ -175,6 +176,13 @@ impl Candidates {
     }
 }
 
+/// What is looked for in files of the table.
+struct Wanted<'a> {
+    by_time: Candidates,
+    by_key: HashMap<Key, Copies, RandomState>,
+    sites: &'a Sites,
+}
+
 /// Candidates by the beginning of their range, so that those of interest to a file are found without looking at
 /// the others.
 struct SortedCandidates {
@@ -248,12 +256,13 @@ impl Lake {
         let files: Vec<&TableFile> = table.files.iter().filter(may_have_copies).collect();
         let mut found = HashSet::new();
         if !files.is_empty() {
-            let candidates = Candidates::new(candidates.into_iter().map(|(key, copies)| (copies.times, key)));
+            let by_time = Candidates::new(candidates.iter().map(|(key, copies)| (copies.times, *key)));
+            let wanted = Wanted { by_time, by_key: candidates, sites: &sites };
             // Boxed, since the compiler cannot see that a stream of borrowing futures may move between threads.
             let mut searches: Vec<BoxFuture<'_, Result<Vec<Key>>>> = Vec::new();
             for file in files {
-                if candidates.overlapping(file.times_us("occurred_at")).next().is_some() {
-                    searches.push(catch_damage(&file.path, self.search(file, &candidates, &sites)).boxed());
+                if wanted.by_time.overlapping(file.times_us("occurred_at")).next().is_some() {
+                    searches.push(catch_damage(&file.path, self.search(file, &wanted)).boxed());
                 }
             }
             let keys: Vec<Key> = stream::iter(searches).buffer_unordered(CONCURRENT_FILES).try_concat().await?;
@@ -315,14 +324,17 @@ impl Lake {
         if !erasures.is_empty() {
             columns.extend(ERASURE_COLUMNS);
         }
-        let mut reads: Vec<BoxFuture<'_, (&RawFile, Result<RawRows>)>> = Vec::new();
+        let columns: Arc<[&str]> = columns.into();
+        // Boxed, since the compiler cannot see that a stream of borrowing futures may move between threads.
+        let mut reads: Vec<BoxFuture<'static, Result<RawRows>>> = Vec::new();
         for file in raw {
-            let columns = columns.as_slice();
-            reads.push(async move { (file, catch_damage(&file.path, self.read_raw(file, columns)).await) }.boxed());
+            let (lake, file, columns) = (self.clone(), file.clone(), columns.clone());
+            let read = async move { catch_damage(&file.path, lake.read_raw(&file, &columns)).await };
+            reads.push(on_own_task(read).boxed());
         }
         let bytes: u64 = raw.iter().map(|file| file.size_bytes).sum();
         let mut reads = stream::iter(reads).buffered(CONCURRENT_FILES).enumerate();
-        while let Some((number, (file, read))) = reads.next().await {
+        while let Some((number, read)) = reads.next().await {
             if number == 1 {
                 // As many as the first file had, by its size: to grow step by step would cost more than all the rest.
                 let rows = pending.rows.saturating_mul(bytes) / raw[0].size_bytes.max(1);
@@ -335,13 +347,13 @@ impl Lake {
                     }
                     pending.unknown_column = pending.unknown_column.or(read.unknown_column);
                 }
-                Err(error) => pending.damaged.push(DamagedFile::of(file, error)?),
+                Err(error) => pending.damaged.push(DamagedFile::of(&raw[number], error)?),
             }
         }
         Ok(pending)
     }
 
-    async fn search(&self, file: &TableFile, candidates: &Candidates, of: &Sites) -> Result<Vec<Key>> {
+    async fn search(&self, file: &TableFile, wanted: &Wanted<'_>) -> Result<Vec<Key>> {
         let damaged = |error| LakeError::parquet(&file.path, error);
         let mut reader = ObjectReader { store: self.store(), path: file.path.clone(), size_bytes: file.size_bytes };
         let metadata =
@@ -356,7 +368,7 @@ impl Lake {
         let mut row_groups = Vec::new();
         for (index, row_group) in metadata.metadata().row_groups().iter().enumerate() {
             let times = times_us(row_group, time_column);
-            let mut possible = candidates.overlapping(times);
+            let mut possible = wanted.by_time.overlapping(times);
             let filter = builder.get_row_group_column_bloom_filter(index, id_column).await.map_err(damaged)?;
             let probable = match filter {
                 Some(filter) => possible.any(|key| filter.check(&key.id.0[..])),
@@ -376,16 +388,25 @@ impl Lake {
             .with_row_groups(row_groups)
             .build()
             .map_err(damaged)?;
-        let mut wanted: HashMap<EventId, Vec<Key>> = HashMap::new();
-        for key in candidates.overlapping(file.times_us("occurred_at")) {
-            wanted.entry(key.id).or_default().push(key);
-        }
+        let held = file.times_us("occurred_at").unwrap_or((i64::MIN, i64::MAX));
+        let may_be_here = |copies: &Copies| copies.times.0 <= held.1 && copies.times.1 >= held.0;
         let mut found = Vec::new();
         while let Some(batch) = rows.try_next().await.map_err(damaged)? {
             let (sites, ids) = (batch["site_id"].as_string::<i32>(), batch["event_id"].as_binary::<i32>());
-            for (row, id) in ids.iter().flatten().enumerate() {
-                let same_id = wanted.get(&event_id(id)).into_iter().flatten();
-                found.extend(same_id.filter(|key| *of.names[key.site as usize] == *sites.value(row)));
+            // Rows lie by site.
+            let mut last: Option<(&str, Option<u32>)> = None;
+            for row in 0..batch.num_rows() {
+                let name = sites.value(row);
+                let number = match last {
+                    Some((last_name, number)) if last_name == name => number,
+                    _ => wanted.sites.numbers.get(name).copied(),
+                };
+                last = Some((name, number));
+                let Some(site) = number else { continue };
+                let key = Key { site, id: event_id(ids.value(row)) };
+                if wanted.by_key.get(&key).is_some_and(may_be_here) {
+                    found.push(key);
+                }
             }
         }
         Ok(found)

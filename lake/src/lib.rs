@@ -47,7 +47,7 @@ pub use lane::{AppendError, Lane, LaneSettings};
 pub use layout::{Hour, LaneId, RawFile};
 pub use quarantine::{QUARANTINE, QuarantineFile, RefusedEvent, encode_refused, quarantine_schema};
 pub use registry::{IssuedKey, Site, SiteDirectory, SiteSettings, WriteKey, is_write_key};
-pub use runtime::{LakeRuntime, Panicked, Threads};
+pub use runtime::{LakeRuntime, Panicked, Threads, on_own_task};
 #[cfg(feature = "sabotage")]
 pub use sabotage::Sabotage;
 pub use salts::{Salt, salt_dates};

@@ -1,5 +1,6 @@
 //! What the lake's code runs on: threads for work that blocks, and the engine of the Delta kernel.
 
+use std::panic::resume_unwind;
 use std::sync::{Arc, LazyLock};
 
 use delta_kernel::Engine;
@@ -8,6 +9,7 @@ use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
 use futures::future::{BoxFuture, FutureExt};
 use object_store::ObjectStore;
 use parquet::basic::{Compression, ZstdLevel};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::sabotage::Sabotage;
 
@@ -79,6 +81,14 @@ impl LakeRuntime {
         self.threads.run(Box::new(move || drop(sender.send(work())))).await?;
         receiver.await.map_err(|_| Panicked)
     }
+}
+
+/// Does work on a task of its own, so that another core can have it. The work ends with the caller, and its panic goes on
+/// there.
+pub async fn on_own_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let task = AbortOnDropHandle::new(tokio::spawn(work));
+    // Nobody else can stop it but a runtime that ends, which drops the caller too.
+    task.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 
 struct TokioThreads;
