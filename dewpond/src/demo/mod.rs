@@ -62,6 +62,8 @@ pub(crate) struct Sent {
     events: AtomicU64,
     /// Events in requests that were sent again although they had been acknowledged.
     resent: AtomicU64,
+    /// Events of robots, which no metric counts.
+    of_robots: AtomicU64,
     /// Requests that were answered with "later".
     retried: AtomicU64,
 }
@@ -76,8 +78,10 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
 /// What was sent, in words.
 pub(crate) fn describe(sent: &Sent) -> String {
     format!(
-        "{} events acknowledged; {} of them sent a second time; {} requests put off and sent again",
+        "{} events acknowledged, {} of them of robots, which metrics leave out; {} of them sent a second time; {} requests put \
+         off and sent again",
         sent.events.load(Ordering::Relaxed),
+        sent.of_robots.load(Ordering::Relaxed),
         sent.resent.load(Ordering::Relaxed),
         sent.retried.load(Ordering::Relaxed),
     )
@@ -101,6 +105,9 @@ pub(crate) async fn send(flags: &Flags) -> anyhow::Result<Arc<Sent>> {
                 generated.fetch_add(visit.events.len() as u64, Ordering::Relaxed);
                 post(&client, &flags, &flags.keys[site], &visit, &sent).await?;
                 sent.events.fetch_add(visit.events.len() as u64, Ordering::Relaxed);
+                if visit.is_robot {
+                    sent.of_robots.fetch_add(visit.events.len() as u64, Ordering::Relaxed);
+                }
                 if rng.random_bool(RESENT_SHARE) {
                     post(&client, &flags, &flags.keys[site], &visit, &sent).await?;
                     sent.resent.fetch_add(visit.events.len() as u64, Ordering::Relaxed);

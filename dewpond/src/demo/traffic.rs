@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 pub(crate) struct Visit {
     pub(crate) events: Vec<Json>,
     pub(crate) user_agent: &'static str,
+    pub(crate) is_robot: bool,
 }
 
 /// A shop's pages with their titles; earlier ones are seen more.
@@ -105,7 +106,7 @@ pub(crate) fn visit(rng: &mut StdRng, now: DateTime<Utc>, site: usize) -> Visit 
     }
     // What lies in the future has not happened yet.
     events.retain(|event| event["timestamp"].as_str().is_some_and(|at| at <= now.to_rfc3339().as_str()));
-    Visit { events, user_agent: if is_robot { ROBOT } else { AGENTS[visitor as usize % AGENTS.len()] } }
+    Visit { events, user_agent: if is_robot { ROBOT } else { AGENTS[visitor as usize % AGENTS.len()] }, is_robot }
 }
 
 /// A moment of the last days, by day rather than by night.
