@@ -98,7 +98,7 @@ impl Opened {
         let damaged = |error| LakeError::parquet(&file.path, error);
         let is_known = |name: &str| raw_schema().field_with_name(name).is_ok();
         let names = self.metadata.schema().fields().iter().map(|field| field.name());
-        let unknown_column = names.cloned().find(|name| !is_known(name));
+        let unknown_column = names.into_iter().find(|name| !is_known(name)).cloned();
         let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader, self.metadata);
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         let rows = builder.with_projection(mask).build().map_err(damaged)?;
