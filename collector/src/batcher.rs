@@ -131,7 +131,7 @@ impl Batcher {
         let outcome = open.batch.push(events, memory);
         let bytes = open.batch.columns.estimated_bytes();
         drop(open);
-        if is_first || (bytes_before..bytes).contains(&self.inner.flush_bytes) {
+        if is_first || (bytes_before < self.inner.flush_bytes && bytes >= self.inner.flush_bytes) {
             queue.changed.notify_one();
         }
         Ok(outcome)
@@ -163,11 +163,21 @@ struct Writer {
     flush_bytes: usize,
 }
 
+/// Closes a queue when its writer ends, however it does: what nobody will write must not wait for an answer.
+struct CloseAtEnd(Arc<Queue>);
+
+impl Drop for CloseAtEnd {
+    fn drop(&mut self) {
+        *self.0.open.lock() = Open { batch: Batch::default(), closing: true };
+    }
+}
+
 /// A put on its way. Gives the lane back, or none if the lane was abandoned.
 type InFlight = JoinHandle<Option<Lane>>;
 
 impl Writer {
     async fn run(self) {
+        let _closed = CloseAtEnd(self.queue.clone());
         let mut lane = Some(self.new_lane());
         let mut in_flight: Option<InFlight> = None;
         loop {
