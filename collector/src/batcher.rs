@@ -107,7 +107,7 @@ impl Batcher {
     }
 
     fn enqueue(&self, events: &[Event]) -> Result<Outcome, IngestError> {
-        let Inner { queues, turn, buffer, .. } = &*self.inner;
+        let Inner { queues, turn, flush_bytes, buffer, .. } = &*self.inner;
         let full = || IngestError::Full { used_bytes: buffer.used_bytes() };
         let memory = buffer.reserve(events.iter().map(batch::estimated_bytes).sum()).ok_or_else(full)?;
         let turn = turn.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +131,7 @@ impl Batcher {
         let outcome = open.batch.push(events, memory);
         let bytes = open.batch.columns.estimated_bytes();
         drop(open);
-        if is_first || (bytes_before < self.inner.flush_bytes && bytes >= self.inner.flush_bytes) {
+        if is_first || (bytes_before < *flush_bytes && bytes >= *flush_bytes) {
             queue.changed.notify_one();
         }
         Ok(outcome)

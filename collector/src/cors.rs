@@ -35,12 +35,16 @@ impl Page {
     }
 
     /// Lets the page read an answer.
-    pub(crate) fn allow(self, headers: &mut HeaderMap) {
+    pub(crate) fn let_read(self, headers: &mut HeaderMap) {
+        self.allow(headers);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+    }
+
+    fn allow(self, headers: &mut HeaderMap) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.origin);
         if self.with_cookie {
             headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
     }
 }
 
@@ -51,7 +55,6 @@ pub(crate) fn preflight(page: Option<Page>, asked: &HeaderMap) -> Response {
     if let Some(page) = page {
         page.allow(headers);
     }
-    headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,POST"));
     if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());

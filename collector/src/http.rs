@@ -90,7 +90,7 @@ impl Routes {
         } else {
             let mut response = self.router.clone().call(request).await.unwrap_or_else(|never| match never {});
             if let Some(page) = page {
-                page.allow(response.headers_mut());
+                page.let_read(response.headers_mut());
             }
             response
         };

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use lake::{Change, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter, on_own_task};
+use lake::{Change, DamagedFile, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter, on_own_task};
 
 use crate::compactor::WorkError;
 use crate::plan::{PublishPlan, plan_publish};
@@ -78,8 +78,7 @@ pub(crate) async fn publish_some(
             if damaged.is_empty() {
                 return failed.unwrap_or_else(|panic| resume_unwind(panic)).map(|_| None);
             }
-            let readable: Vec<RawFile> =
-                files.iter().filter(|file| !damaged.iter().any(|damaged| damaged.file == **file)).cloned().collect();
+            let readable = DamagedFile::leave_out(&damaged, &files);
             duplicates = find_duplicates(&readable).await?;
             write_sorted(lake, &readable, &duplicates, run_bytes, file_bytes_max).await?
         }
@@ -121,8 +120,7 @@ async fn write_sorted(
     run_bytes: u64,
     file_bytes_max: u64,
 ) -> Result<Vec<TableFile>, WorkError> {
-    let readable = |file: &&RawFile| !duplicates.damaged.iter().any(|damaged| damaged.file == **file);
-    let mut runs = split(files.iter().filter(readable).cloned().collect(), run_bytes);
+    let mut runs = split(DamagedFile::leave_out(&duplicates.damaged, files), run_bytes);
     if runs.len() < 2 {
         // On this task: it is what nearly all publishes do.
         return write_run(lake.clone(), runs.pop().unwrap_or_default(), duplicates.clone(), file_bytes_max).await;

@@ -85,30 +85,19 @@ fn push_order<'a>(
     let visitors = batch["visitor_id"].as_primitive::<Int64Type>();
     let kept = duplicates.kept(file, batch);
     let slack_us = CLIENT_TIMED_SLACK.as_micros() as i64;
-    let mut last: Option<(i64, NaiveDate)> = None;
     order.reserve(batch.num_rows());
     for row in 0..batch.num_rows() {
         if kept.as_ref().is_some_and(|kept| !kept.value(row)) {
             continue;
         }
         let occurred_us = occurred.value(row);
-        let day = occurred_us.div_euclid(DAY_US);
-        let date = match last {
-            Some((last_day, date)) if last_day == day => date,
-            _ => {
-                let date = occurred.value_as_datetime(row).ok_or(WorkError::OutsideTheCalendar)?.date();
-                last = Some((day, date));
-                date
-            }
-        };
+        let date = occurred.value_as_date(row).ok_or(WorkError::OutsideTheCalendar)?;
         let late = received.value(row).saturating_sub(occurred_us) > slack_us;
         let visitor = visitors.is_valid(row).then(|| visitors.value(row));
         order.push((Group { date, late }, sites.value(row), visitor, occurred_us, first + row as u32));
     }
     Ok(())
 }
-
-const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 
 /// One batch of many, with all columns of the table; those that a file lacks, since it is older, are null in its rows.
 fn join(mut batches: Vec<RecordBatch>) -> Result<RecordBatch, WorkError> {

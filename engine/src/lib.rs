@@ -12,5 +12,4 @@ mod session;
 
 pub use error::{EngineError, Result};
 pub use params::Param;
-pub use pending::PendingEvents;
 pub use session::{Engine, EngineSettings, QueryResult, Scope, Session, View};

@@ -1,7 +1,7 @@
 //! Pending events as rows: what the collectors wrote and the table does not have yet, each event once.
 //!
-//! A query reads these beside the published table, and a publish writes them into it: one plan for both, so
-//! that publishing cannot change an answer.
+//! Queries read these beside the published table. A publish writes the same rows into it: both leave out what one search
+//! for duplicates found, and of several copies keep the same one, so that publishing cannot change an answer.
 
 use std::sync::Arc;
 
@@ -9,33 +9,33 @@ use datafusion::arrow::array::{BinaryArray, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{ExprFunctionExt, JoinType, LogicalPlan, LogicalPlanBuilder, cast, col, lit};
 use datafusion::prelude::{DataFrame, SessionContext};
-use lake::{Duplicates, EVENTS, RawFile};
+use lake::{DamagedFile, Duplicates, EVENTS, RawFile};
 
 use crate::files::{Files, FilesTable, unchanging};
-use crate::session::Places;
+use crate::session::view_types;
 
 /// Raw files and what is known of copies of their events.
 #[derive(Clone)]
-pub struct PendingEvents {
+pub(crate) struct PendingEvents {
     /// The raw files to read.
-    pub files: Vec<RawFile>,
+    pub(crate) files: Vec<RawFile>,
     /// Which of their events the table has already.
-    pub duplicates: Arc<Duplicates>,
+    pub(crate) duplicates: Arc<Duplicates>,
 }
 
 impl PendingEvents {
     /// Those of `files` that can be read.
-    pub fn new(files: &[RawFile], duplicates: &Arc<Duplicates>) -> Self {
-        let readable = |file: &&RawFile| !duplicates.damaged.iter().any(|damaged| damaged.file == **file);
-        Self { files: files.iter().filter(readable).cloned().collect(), duplicates: duplicates.clone() }
+    pub(crate) fn new(files: &[RawFile], duplicates: Arc<Duplicates>) -> Self {
+        Self { files: DamagedFile::leave_out(&duplicates.damaged, files), duplicates }
     }
 
     /// The rows: the columns of the table `events`, `date` among them, each event once, none that the table
     /// has already. Of several copies the one with the smallest `(received_at, lane, seq)` stays.
-    pub(crate) fn plan(&self, context: &SessionContext, places: &Places) -> Result<LogicalPlan> {
+    pub(crate) fn plan(&self, context: &SessionContext, store: &ObjectStoreUrl) -> Result<LogicalPlan> {
         let partition = vec![
             Arc::new(Field::new("lane", DataType::Utf8, false)),
             Arc::new(Field::new("seq", DataType::Int64, false)),
@@ -48,13 +48,7 @@ impl PendingEvents {
                     .with_partition_values(vec![file.lane.to_string().into(), (file.seq as i64).into()])
             })
             .collect();
-        let raw = FilesTable::new(
-            places.store.clone(),
-            places.events_file_schema.clone(),
-            partition,
-            Files::Plain(files),
-            &[],
-        );
+        let raw = FilesTable::new(store.clone(), view_types(&EVENTS.file_schema), partition, Files::Plain(files), &[]);
         let mut rows = context.read_table(Arc::new(raw))?;
         if !self.duplicates.repeated.is_empty() {
             rows = first_copies(rows)?;

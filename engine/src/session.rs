@@ -55,19 +55,13 @@ impl Default for EngineSettings {
     }
 }
 
-/// Where the tables lie, and how they look to DataFusion.
-pub(crate) struct Places {
-    pub(crate) store: ObjectStoreUrl,
-    pub(crate) events_file_schema: SchemaRef,
-}
-
 /// DataFusion over one lake. Cheap to clone; clones share memory, temporary disk and cached file metadata.
 #[derive(Clone)]
 pub struct Engine {
     lake: Lake,
     runtime: Arc<RuntimeEnv>,
     config: SessionConfig,
-    places: Arc<Places>,
+    store: ObjectStoreUrl,
 }
 
 /// Which events a session sees.
@@ -112,8 +106,7 @@ impl Engine {
         // In DataFusion 55 this rule moves JSON functions below one side of a union and not the other, so that
         // a query that works on published events fails while anything is pending.
         config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
-        let places = Places { store, events_file_schema: view_types(&EVENTS.file_schema) };
-        Ok(Self { lake, runtime, config, places: Arc::new(places) })
+        Ok(Self { lake, runtime, config, store })
     }
 
     /// The lake that this engine reads.
@@ -143,7 +136,7 @@ impl Engine {
                 "a raw file is damaged: its events are missing from this answer; the next publish puts it aside"
             );
         }
-        let pending = PendingEvents::new(&snapshot.pending, &Arc::new(duplicates));
+        let pending = PendingEvents::new(&snapshot.pending, Arc::new(duplicates));
         let reports = self.lake.table(&REPORTS).load().await?;
         Ok(View { engine: self.clone(), snapshot, pending, reports })
     }
@@ -178,7 +171,7 @@ impl Engine {
     fn table_of(&self, spec: &'static TableSpec, files: Files) -> FilesTable {
         let file_schema = view_types(&spec.file_schema);
         let date = Arc::new(Field::new("date", DataType::Date32, true));
-        FilesTable::new(self.places.store.clone(), file_schema, vec![date], files, spec.sort)
+        FilesTable::new(self.store.clone(), file_schema, vec![date], files, spec.sort)
     }
 
     fn context(&self) -> SessionContext {
@@ -192,7 +185,7 @@ impl Engine {
     }
 }
 
-fn view_types(schema: &SchemaRef) -> SchemaRef {
+pub(crate) fn view_types(schema: &SchemaRef) -> SchemaRef {
     Arc::new(transform_schema_to_view(schema as &Schema))
 }
 
@@ -217,10 +210,10 @@ impl View {
         let published = engine.table_of(&EVENTS, Files::Snapshot(self.snapshot.events.clone()));
         let mut events = context.read_table(Arc::new(published))?.into_unoptimized_plan();
         if !self.pending.files.is_empty() {
-            events = union(events, self.pending.plan(&context, &engine.places)?)?;
+            events = union(events, self.pending.plan(&context, &engine.store)?)?;
         }
         let reports = context.read_table(Arc::new(engine.table_of(&REPORTS, Files::Snapshot(self.reports.clone()))))?;
-        let quarantine = QuarantineTable::new(engine.lake.clone(), engine.places.store.clone());
+        let quarantine = QuarantineTable::new(engine.lake.clone(), engine.store.clone());
         let quarantine = context.read_table(Arc::new(quarantine))?;
         let tables = [
             (EVENTS.name, events),

@@ -17,6 +17,11 @@ pub struct DamagedFile {
 }
 
 impl DamagedFile {
+    /// Those of `files` that are not among `damaged`.
+    pub fn leave_out(damaged: &[Self], files: &[RawFile]) -> Vec<RawFile> {
+        files.iter().filter(|file| !damaged.iter().any(|damaged| damaged.file == **file)).cloned().collect()
+    }
+
     /// Takes an error for what it is: damage, or (given back) something that passes.
     pub(crate) fn of(file: &RawFile, error: LakeError) -> Result<Self> {
         match &error {

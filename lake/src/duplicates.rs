@@ -28,18 +28,15 @@ use chrono::{DateTime, NaiveDate};
 use futures::future::{BoxFuture, FutureExt};
 use futures::{StreamExt, TryStreamExt, stream};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
-use parquet::file::metadata::RowGroupMetaData;
-use parquet::file::statistics::Statistics;
 
 use crate::damaged::DamagedFile;
 use crate::erasure::{ERASURE_COLUMNS, Erasures};
 use crate::error::{LakeError, Result};
 use crate::event::EventId;
-use crate::file::catch_damage;
+use crate::file::{catch_damage, times_us};
 use crate::layout::{LaneId, RawFile};
-use crate::object_reader::ObjectReader;
 use crate::raw_rows::RawRows;
 use crate::runtime::on_own_task;
 use crate::store::Lake;
@@ -355,9 +352,7 @@ impl Lake {
 
     async fn search(&self, file: &TableFile, wanted: &Wanted<'_>) -> Result<Vec<Key>> {
         let damaged = |error| LakeError::parquet(&file.path, error);
-        let mut reader = ObjectReader { store: self.store(), path: file.path.clone(), size_bytes: file.size_bytes };
-        let metadata =
-            ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await.map_err(damaged)?;
+        let (reader, metadata) = self.open_parquet(&file.path, file.size_bytes, ArrowReaderOptions::new()).await?;
         let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader.clone(), metadata.clone());
         let schema = metadata.metadata().file_metadata().schema_descr();
         let column = |name: &str| schema.columns().iter().position(|column| column.name() == name);
@@ -479,13 +474,6 @@ pub(crate) fn copy_times(
         _ => (slack_us, slack_us),
     };
     occurred_at_us.saturating_sub(before_us)..=occurred_at_us.saturating_add(after_us)
-}
-
-fn times_us(row_group: &RowGroupMetaData, column: usize) -> Option<(i64, i64)> {
-    match row_group.column(column).statistics() {
-        Some(Statistics::Int64(times)) => Some((*times.min_opt()?, *times.max_opt()?)),
-        _ => None,
-    }
 }
 
 /// The keys of a batch with `site_id` and `event_id`; equal sites share one allocation through `sites`.

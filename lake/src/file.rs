@@ -19,8 +19,9 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::async_writer::AsyncArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::SortingColumn;
+use parquet::file::metadata::{RowGroupMetaData, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 
 use crate::error::{LakeError, Result};
@@ -257,6 +258,14 @@ pub(crate) fn bounds(column: &ArrayRef) -> Option<Bounds> {
             })
         }
         other => unreachable!("no table is bounded by a column of type {other}"),
+    }
+}
+
+/// The first and the last time (µs) of a column of times in a row group, if its statistics have them.
+pub(crate) fn times_us(row_group: &RowGroupMetaData, column: usize) -> Option<(i64, i64)> {
+    match row_group.column(column).statistics() {
+        Some(Statistics::Int64(times)) => Some((*times.min_opt()?, *times.max_opt()?)),
+        _ => None,
     }
 }
 

@@ -7,10 +7,13 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use crate::error::LakeError;
+use crate::store::Lake;
 
 /// One object, of a size known from a listing or the log.
 #[derive(Clone)]
@@ -18,6 +21,22 @@ pub(crate) struct ObjectReader {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) path: Path,
     pub(crate) size_bytes: u64,
+}
+
+impl Lake {
+    /// Opens a Parquet file: reads its footer.
+    pub(crate) async fn open_parquet(
+        &self,
+        path: &Path,
+        size_bytes: u64,
+        options: ArrowReaderOptions,
+    ) -> crate::error::Result<(ObjectReader, ArrowReaderMetadata)> {
+        let mut reader = ObjectReader { store: self.store(), path: path.clone(), size_bytes };
+        let metadata = ArrowReaderMetadata::load_async(&mut reader, options)
+            .await
+            .map_err(|error| LakeError::parquet(path, error))?;
+        Ok((reader, metadata))
+    }
 }
 
 impl AsyncFileReader for ObjectReader {

@@ -8,12 +8,11 @@ use futures::TryStreamExt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
-use parquet::file::statistics::Statistics;
+use parquet::file::metadata::ParquetMetaData;
 
 use crate::batch::{event_schema, raw_schema};
 use crate::error::{LakeError, Result};
-use crate::file::{catch_damage, schema_problem};
+use crate::file::{catch_damage, schema_problem, times_us};
 use crate::layout::RawFile;
 use crate::object_reader::ObjectReader;
 use crate::store::Lake;
@@ -25,16 +24,11 @@ pub(crate) struct RawRows {
     pub(crate) unknown_column: Option<String>,
 }
 
-/// A raw file that was opened, and is an intact one as far as its footer shows.
-struct Opened {
-    reader: ObjectReader,
-    metadata: ArrowReaderMetadata,
-}
-
 impl Lake {
     /// Some columns of a raw file, checked to be all there and of their types.
     pub(crate) async fn read_raw(&self, file: &RawFile, columns: &[&str]) -> Result<RawRows> {
-        self.open_raw(file).await?.read(file, columns).await
+        let (reader, metadata) = self.open_raw(file, ArrowReaderOptions::new()).await?;
+        read(file, reader, metadata, columns).await
     }
 
     /// The same, or nothing if all events of the file were received after `last_us`.
@@ -44,10 +38,10 @@ impl Lake {
         columns: &[&str],
         last_us: i64,
     ) -> Result<RawRows> {
-        let opened = self.open_raw(file).await?;
-        match first_received_us(opened.metadata.metadata()) {
+        let (reader, metadata) = self.open_raw(file, ArrowReaderOptions::new()).await?;
+        match first_received_us(metadata.metadata()) {
             Some(first_us) if first_us > last_us => Ok(RawRows { batches: vec![], unknown_column: None }),
-            _ => opened.read(file, columns).await,
+            _ => read(file, reader, metadata, columns).await,
         }
     }
 
@@ -58,7 +52,7 @@ impl Lake {
     pub async fn read_raw_rows(&self, file: &RawFile) -> Result<Vec<RecordBatch>> {
         let read = async {
             let damaged = |error| LakeError::parquet(&file.path, error);
-            let Opened { reader, metadata } = self.open_raw(file).await?;
+            let (reader, metadata) = self.open_raw(file, ArrowReaderOptions::new()).await?;
             let with_dictionary = |field: &Arc<Field>| match field.data_type() {
                 DataType::Utf8 if field.name() != "site_id" => {
                     let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
@@ -81,38 +75,39 @@ impl Lake {
         catch_damage(&file.path, read).await
     }
 
-    async fn open_raw(&self, file: &RawFile) -> Result<Opened> {
-        let mut reader = ObjectReader { store: self.store(), path: file.path.clone(), size_bytes: file.size_bytes };
-        let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new())
-            .await
-            .map_err(|error| LakeError::parquet(&file.path, error))?;
-        if let Some(problem) = schema_problem(metadata.schema(), &raw_schema()) {
-            return Err(LakeError::corrupt(file.path.to_string(), problem));
+    /// Opens a raw file that is an intact one as far as its footer shows.
+    pub(crate) async fn open_raw(
+        &self,
+        file: &RawFile,
+        options: ArrowReaderOptions,
+    ) -> Result<(ObjectReader, ArrowReaderMetadata)> {
+        let (reader, metadata) = self.open_parquet(&file.path, file.size_bytes, options).await?;
+        match schema_problem(metadata.schema(), &raw_schema()) {
+            Some(problem) => Err(LakeError::corrupt(file.path.to_string(), problem)),
+            None => Ok((reader, metadata)),
         }
-        Ok(Opened { reader, metadata })
     }
 }
 
-impl Opened {
-    async fn read(self, file: &RawFile, columns: &[&str]) -> Result<RawRows> {
-        let damaged = |error| LakeError::parquet(&file.path, error);
-        let is_known = |name: &str| raw_schema().field_with_name(name).is_ok();
-        let names = self.metadata.schema().fields().iter().map(|field| field.name());
-        let unknown_column = names.into_iter().find(|name| !is_known(name)).cloned();
-        let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader, self.metadata);
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let rows = builder.with_projection(mask).build().map_err(damaged)?;
-        Ok(RawRows { batches: rows.try_collect().await.map_err(damaged)?, unknown_column })
-    }
+async fn read(
+    file: &RawFile,
+    reader: ObjectReader,
+    metadata: ArrowReaderMetadata,
+    columns: &[&str],
+) -> Result<RawRows> {
+    let damaged = |error| LakeError::parquet(&file.path, error);
+    let is_known = |name: &str| raw_schema().field_with_name(name).is_ok();
+    let mut names = metadata.schema().fields().iter().map(|field| field.name());
+    let unknown_column = names.find(|name| !is_known(name)).cloned();
+    let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
+    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+    let rows = builder.with_projection(mask).build().map_err(damaged)?;
+    Ok(RawRows { batches: rows.try_collect().await.map_err(damaged)?, unknown_column })
 }
 
 /// When the first event of a raw file was received, if its statistics say so.
 fn first_received_us(metadata: &ParquetMetaData) -> Option<i64> {
     let columns = metadata.file_metadata().schema_descr();
     let column = columns.columns().iter().position(|column| column.name() == "received_at")?;
-    let first = |row_group: &RowGroupMetaData| match row_group.column(column).statistics() {
-        Some(Statistics::Int64(times)) => times.min_opt().copied(),
-        _ => None,
-    };
-    metadata.row_groups().iter().map(first).min()?
+    metadata.row_groups().iter().map(|row_group| times_us(row_group, column).map(|(first, _)| first)).min()?
 }

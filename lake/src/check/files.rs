@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDate};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::file::metadata::PageIndexPolicy;
 
@@ -19,7 +19,6 @@ use super::log::{LiveFile, Log};
 use super::{Amount, CONCURRENT_FILES, Finding, in_words};
 use crate::error::{LakeError, Result};
 use crate::file::{Bounds, Contents, schema_problem};
-use crate::object_reader::ObjectReader;
 use crate::store::Lake;
 use crate::table_file::{Value, object_path, parse_stats};
 use crate::tables::TableSpec;
@@ -132,7 +131,7 @@ impl Lake {
         ids: Option<SpilledIds>,
     ) -> Result<Outcome> {
         let damaged = |error| LakeError::parquet(path, error);
-        let (reader, metadata) = self.open_parquet(path, file.size_bytes).await?;
+        let (reader, metadata) = self.open_parquet(path, file.size_bytes, with_page_index()).await?;
         if let Some(problem) = schema_problem(metadata.schema(), &spec.file_schema) {
             return Ok(Outcome::Unreadable(Finding::error(path, format!("{problem}, so queries fail; {RESTORE}"))));
         }
@@ -160,20 +159,11 @@ impl Lake {
         }
         Ok(Outcome::Read { rows: rows.count, findings: rows.compare(spec, path, file) })
     }
+}
 
-    /// Opens a Parquet file with its page index, as queries do.
-    pub(super) async fn open_parquet(
-        &self,
-        path: &Path,
-        size_bytes: u64,
-    ) -> Result<(ObjectReader, ArrowReaderMetadata)> {
-        let mut reader = ObjectReader { store: self.store(), path: path.clone(), size_bytes };
-        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata = ArrowReaderMetadata::load_async(&mut reader, options)
-            .await
-            .map_err(|error| LakeError::parquet(path, error))?;
-        Ok((reader, metadata))
-    }
+/// Files are checked with their page index, as queries read them.
+pub(super) fn with_page_index() -> ArrowReaderOptions {
+    ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional)
 }
 
 /// What the rows of a file are, gathered batch by batch.

@@ -6,11 +6,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
+use super::files::with_page_index;
 use super::log::Log;
 use super::{CONCURRENT_FILES, Checked, Finding, in_words};
-use crate::batch::raw_schema;
 use crate::error::{LakeError, Result};
-use crate::file::schema_problem;
 use crate::layout::{DAMAGED_DIR, LaneId, RAW_DIR, RawFile};
 use crate::store::Lake;
 
@@ -116,10 +115,7 @@ impl Lake {
     /// Reads a raw file whole. Returns its rows.
     pub(crate) async fn count_raw_rows(&self, file: &RawFile) -> Result<u64> {
         let damaged = |error| LakeError::parquet(&file.path, error);
-        let (reader, metadata) = self.open_parquet(&file.path, file.size_bytes).await?;
-        if let Some(problem) = schema_problem(metadata.schema(), &raw_schema()) {
-            return Err(LakeError::corrupt(file.path.to_string(), problem));
-        }
+        let (reader, metadata) = self.open_raw(file, with_page_index()).await?;
         let mut batches =
             ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).build().map_err(damaged)?;
         let mut rows = 0;
