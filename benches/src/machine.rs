@@ -35,6 +35,11 @@ pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
     })
 }
 
+/// Begins anew to watch how high the own resident memory gets.
+pub(crate) fn forget_highest_memory() -> anyhow::Result<()> {
+    fs::write("/proc/self/clear_refs", "5").context("could not reset the highest memory")
+}
+
 /// What a process and all below it have used so far. Memory that they share counts once for each of them.
 pub(crate) fn usage_of_tree(root: u32) -> anyhow::Result<Usage> {
     let mut total = usage(root)?;

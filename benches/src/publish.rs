@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use chrono::TimeDelta;
 use compactor::{Compactor, CompactorSettings};
 use engine::{Engine, EngineSettings};
@@ -26,11 +26,15 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "1_000_000,50_000_000", value_delimiter = ',', value_parser = parse_count, value_name = "N")]
     day_rows: Vec<u64>,
 
-    /// Rows to publish: those of the minute after all that the day holds.
+    /// Rows to publish: those of the time after all that the day holds.
     #[arg(long, default_value = "35_000", value_parser = parse_count, value_name = "N")]
     new_rows: u64,
 
-    /// Publishes into each day, one minute after the other; the fastest counts.
+    /// Over how long these lie.
+    #[arg(long, default_value = "1m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    span: Duration,
+
+    /// Publishes into each day, one span after the other; the fastest counts.
     #[arg(long, default_value_t = 3, value_name = "N")]
     runs: u64,
 }
@@ -39,38 +43,49 @@ impl Flags {
     /// What `all` measures.
     pub(crate) fn of(short: bool) -> Self {
         let day_rows = if short { vec![250_000] } else { vec![1_000_000, 50_000_000] };
-        Self { day_rows, new_rows: 35_000, runs: 3 }
+        Self { day_rows, new_rows: 35_000, span: Duration::from_secs(60), runs: 3 }
     }
 }
 
 /// Publishes into each day and prints a table.
 pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
     println!("### Publishing {} rows in {} raw files\n", flags.new_rows, flags.new_rows.div_ceil(RAW_FILE_ROWS as u64));
-    println!("| the day holds | publish ms | rows/s | against an empty day | others' cores |\n|--:|--:|--:|--:|--:|");
+    println!(
+        "| the day holds | publish ms | rows/s | against an empty day | memory at most, MiB | others' cores |\n|--:|--:|--:|--:|--:|--:|"
+    );
     let mut empty_s = None;
     for day_rows in [0].iter().chain(&flags.day_rows) {
-        let (seconds, others_cores) = measure(*day_rows, flags, dir).await?;
+        let Measured { seconds, rss_bytes_max, others_cores } = measure(*day_rows, flags, dir).await?;
         let empty_s = *empty_s.get_or_insert(seconds);
         println!(
-            "| {day_rows} | {:.0} | {:.0} | {:.2} | {others_cores:.2} |",
+            "| {day_rows} | {:.0} | {:.0} | {:.2} | {} | {others_cores:.2} |",
             seconds * 1e3,
             flags.new_rows as f64 / seconds,
-            seconds / empty_s
+            seconds / empty_s,
+            rss_bytes_max >> 20,
         );
     }
     println!();
     Ok(())
 }
 
-/// The seconds of the fastest of some publishes, and the cores that others kept busy meanwhile. Each publishes
-/// the next minute of one day.
-async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<(f64, f64)> {
+/// One publish.
+struct Measured {
+    seconds: f64,
+    /// Resident memory of the whole process at its highest while it published, with what making the rows has left.
+    rss_bytes_max: u64,
+    /// Cores that others kept busy meanwhile.
+    others_cores: f64,
+}
+
+/// The fastest of some publishes. Each publishes the next span of one day.
+async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<Measured> {
     let lake_dir = tempfile::tempdir_in(dir)?;
     let lake = Lake::open(&lake_dir.path().to_string_lossy(), [])?;
     let engine = Engine::new(lake.clone(), &EngineSettings::default())?;
     let now = midnight(last_day());
     let compactor = Compactor::new(engine, settings(), Arc::new(move || now));
-    let mut fastest = (f64::INFINITY, 0.0);
+    let mut fastest: Option<Measured> = None;
     let day = midnight(last_day());
     let evening = day + TimeDelta::hours(18);
     if day_rows > 0 {
@@ -78,16 +93,19 @@ async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<(f6
         lake_of::merged_day(&lake, held).await?;
     }
     for run in 0..flags.runs.max(1) {
-        let from = evening + TimeDelta::minutes(run as i64);
-        let until = from + TimeDelta::minutes(1);
-        let minute = Traffic { events: flags.new_rows, visitors: VISITORS, from, until, seed: run + 1 };
-        lake_of::pending(&lake, minute, RAW_FILE_ROWS).await?;
+        let span = TimeDelta::from_std(flags.span)?;
+        let from = evening + span * run as i32;
+        let until = from + span;
+        let next = Traffic { events: flags.new_rows, visitors: VISITORS, from, until, seed: run + 1 };
+        lake_of::pending(&lake, next, RAW_FILE_ROWS).await?;
+        machine::forget_highest_memory()?;
         let (watch, before, started) = (Watch::start()?, machine::usage(std::process::id())?, Instant::now());
         let published = compactor.publish().await?;
         let seconds = started.elapsed().as_secs_f64();
-        let others_cores = watch.others_cores(machine::usage(std::process::id())?.cpu - before.cpu)?;
-        if seconds < fastest.0 {
-            fastest = (seconds, others_cores);
+        let used = machine::usage(std::process::id())?;
+        let others_cores = watch.others_cores(used.cpu - before.cpu)?;
+        if fastest.as_ref().is_none_or(|fastest| seconds < fastest.seconds) {
+            fastest = Some(Measured { seconds, rss_bytes_max: used.rss_bytes_max, others_cores });
         }
         ensure!(
             published.rows_published == flags.new_rows,
@@ -96,7 +114,7 @@ async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<(f6
             published.rows_published
         );
     }
-    Ok(fastest)
+    fastest.context("there was no publish")
 }
 
 fn settings() -> CompactorSettings {
