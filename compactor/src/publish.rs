@@ -48,14 +48,8 @@ pub(crate) async fn publish_some(
     }
     let taken: HashSet<_> = files.iter().map(|file| &file.path).collect();
     let rest: Vec<RawFile> = snapshot.pending.iter().filter(|file| !taken.contains(&file.path)).cloned().collect();
-    let earlier_copies = match rest.is_empty() {
-        true => HashSet::new(),
-        false => lake.find_earlier_copies(&files, &rest).await?,
-    };
     let find_duplicates = async |files: &[RawFile]| {
-        let mut found = lake.find_duplicates(files, &snapshot.events).await?;
-        found.keys.extend(earlier_copies.iter().cloned());
-        Ok::<_, LakeError>(Arc::new(found))
+        Ok::<_, LakeError>(Arc::new(lake.find_duplicates_in_part(files, &rest, &snapshot.events).await?))
     };
     let mut duplicates = find_duplicates(&files).await?;
     if let Some(column) = &duplicates.unknown_column {

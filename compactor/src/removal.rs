@@ -221,7 +221,8 @@ async fn newest_erasures(lake: &Lake) -> Result<Arc<Erasures>, WorkError> {
 async fn pending_keys(lake: &Lake) -> Result<(Vec<EventKey>, usize), WorkError> {
     let snapshot = lake.snapshot().await?;
     let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
-    Ok((found.erased.clone(), found.erased.len()))
+    let pending_rows = found.erased.len();
+    Ok((found.erased.into_iter().collect(), pending_rows))
 }
 
 /// Erased events in the table that came so lately that a client may send them again.

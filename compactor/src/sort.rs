@@ -4,6 +4,8 @@
 //! and write everything once more, and [`merge`](crate::merge) does that anyway when it is worth it. Texts stay
 //! dictionaries from one file to the next, so that moving a row moves a few numbers.
 
+use std::collections::{BTreeSet, HashMap};
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -44,16 +46,23 @@ impl SortedRows {
     }
 }
 
-/// Where a row goes: ascending, nulls first.
-type Order<'a> = (Group, &'a str, Option<i64>, i64, u32);
+/// Where a row goes: group, number of the site, visitor, time in microseconds and the row's own number; ascending, nulls
+/// first.
+type Order = (Group, u32, Option<i64>, i64, u32);
 
 /// Sorts the rows of some raw files.
 pub(crate) fn sort(files: Vec<FileRows>, duplicates: &Duplicates) -> Result<SortedRows, WorkError> {
-    let mut order: Vec<Order<'_>> = Vec::new();
+    let batches = files.iter().flat_map(|file| &file.batches);
+    // At once: a list that grows is copied, and each copy is on pages that the kernel has to clear.
+    let mut order: Vec<Order> = Vec::with_capacity(batches.clone().map(RecordBatch::num_rows).sum());
+    let sites = number_sites(batches);
     let mut first = 0;
     for FileRows { file, batches } in &files {
+        let first_of_file = first;
+        let left_out = duplicates.left_out_of(file).into_iter().flat_map(|left_out| &left_out.rows);
+        let mut left_out = left_out.map(|row| first_of_file + row).peekable();
         for batch in batches {
-            push_order(&mut order, file, batch, first, duplicates)?;
+            push_order(&mut order, batch, &sites, first, &mut left_out)?;
             first += batch.num_rows() as u32;
         }
     }
@@ -69,32 +78,53 @@ pub(crate) fn sort(files: Vec<FileRows>, duplicates: &Duplicates) -> Result<Sort
     Ok(SortedRows { rows: join(batches)?, groups })
 }
 
+/// The sites of all rows, numbered in the order of their names.
+fn number_sites<'a>(batches: impl Iterator<Item = &'a RecordBatch>) -> HashMap<&'a str, u32> {
+    let mut names = BTreeSet::new();
+    for batch in batches {
+        let mut last = None;
+        for name in batch["site_id"].as_string::<i32>().iter().flatten() {
+            if last.replace(name) != Some(name) {
+                names.insert(name);
+            }
+        }
+    }
+    names.into_iter().zip(0..).collect()
+}
+
 /// Adds the rows of a batch that stay.
 ///
 /// - `first`: the number of the batch's first row.
-fn push_order<'a>(
-    order: &mut Vec<Order<'a>>,
-    file: &RawFile,
-    batch: &'a RecordBatch,
+/// - `left_out`: the numbers of rows that do not stay, from this batch on.
+fn push_order(
+    order: &mut Vec<Order>,
+    batch: &RecordBatch,
+    sites: &HashMap<&str, u32>,
     first: u32,
-    duplicates: &Duplicates,
+    left_out: &mut Peekable<impl Iterator<Item = u32>>,
 ) -> Result<(), WorkError> {
     let time = |name: &str| batch[name].as_primitive::<TimestampMicrosecondType>();
     let (occurred, received) = (time("occurred_at"), time("received_at"));
-    let sites = batch["site_id"].as_string::<i32>();
+    let names = batch["site_id"].as_string::<i32>();
+    // Of the row before, which most often is of the same site.
+    let mut last_site = None;
     let visitors = batch["visitor_id"].as_primitive::<Int64Type>();
-    let kept = duplicates.kept(file, batch);
     let slack_us = CLIENT_TIMED_SLACK.as_micros() as i64;
-    order.reserve(batch.num_rows());
     for row in 0..batch.num_rows() {
-        if kept.as_ref().is_some_and(|kept| !kept.value(row)) {
+        if left_out.next_if_eq(&(first + row as u32)).is_some() {
             continue;
         }
         let occurred_us = occurred.value(row);
         let date = occurred.value_as_date(row).ok_or(WorkError::OutsideTheCalendar)?;
         let late = received.value(row).saturating_sub(occurred_us) > slack_us;
         let visitor = visitors.is_valid(row).then(|| visitors.value(row));
-        order.push((Group { date, late }, sites.value(row), visitor, occurred_us, first + row as u32));
+        let name = names.value(row);
+        let site = match last_site {
+            Some((last, site)) if last == name => site,
+            _ => sites[name],
+        };
+        last_site = Some((name, site));
+        order.push((Group { date, late }, site, visitor, occurred_us, first + row as u32));
     }
     Ok(())
 }
@@ -128,7 +158,7 @@ fn join(mut batches: Vec<RecordBatch>) -> Result<RecordBatch, WorkError> {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, Utc};
-    use lake::{Event, EventId, LaneId, Place, RawBatch};
+    use lake::{Event, EventId, LaneId, LeftOut, RawBatch};
     use uuid::Uuid;
 
     use super::*;
@@ -146,13 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn of_copies_the_one_that_was_received_first_stays() {
-        let files = vec![file(1, "a:1@5~9"), file(2, "a:1@5~3")];
-        let key = lake::EventKey { site_id: "a".into(), event_id: id("a:1@5") };
-        let first = Place { received_at_us: 8 * SECOND_US, lane: files[1].file.lane, seq: 1 };
-        let duplicates = Duplicates { repeated: [(key, first)].into(), ..Duplicates::default() };
-        let sorted = sort(files, &duplicates).unwrap();
-        assert_eq!(sorted.groups.iter().map(|(_, rows)| rows.as_slice()).collect::<Vec<_>>(), [&[1]]);
+    fn rows_that_are_left_out_are_told_by_their_number_in_their_file() {
+        let files = vec![file(1, "a:1@5"), file(2, "a:1@6 a:1@7 a:1@8")];
+        let left_out = LeftOut { rows: vec![0, 2], of: 3 };
+        let left_out = [((files[1].file.lane, files[1].file.seq), left_out)].into();
+        let sorted = sort(files, &Duplicates { left_out, ..Duplicates::default() }).unwrap();
+        assert_eq!(sorted.groups.iter().map(|(_, rows)| rows.as_slice()).collect::<Vec<_>>(), [&[0, 2]]);
     }
 
     #[test]

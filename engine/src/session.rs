@@ -148,7 +148,7 @@ impl Engine {
     pub async fn view_at(&self, version: u64) -> Result<View> {
         let events = self.lake.load_readable_at(&EVENTS, version).await?;
         let snapshot = Snapshot { events, pending: vec![], consumed: vec![], watermarks: BTreeMap::new() };
-        let pending = PendingEvents { files: vec![], duplicates: Arc::default() };
+        let pending = PendingEvents::new(&[], Arc::default());
         let reports = self.lake.table(&REPORTS).load().await?;
         Ok(View { engine: self.clone(), snapshot, pending, reports })
     }

@@ -17,8 +17,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
-use crate::duplicates::{EventKey, RETRY_WINDOW};
 use crate::error::{LakeError, Result};
+use crate::event::EventKey;
+use crate::published_copies::RETRY_WINDOW;
 use crate::store::Lake;
 use crate::table::TableSnapshot;
 use crate::tables::EVENTS;

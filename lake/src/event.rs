@@ -11,7 +11,24 @@ use crate::salts::Salt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub [u8; 16]);
 
+/// What makes an event itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventKey {
+    /// The tenant.
+    pub site_id: Arc<str>,
+    /// The id within the tenant.
+    pub event_id: EventId,
+}
+
 impl EventId {
+    /// The id of so many bytes: 16, unless another engine wrote the file.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let mut id = [0; 16];
+        let length = bytes.len().min(16);
+        id[..length].copy_from_slice(&bytes[..length]);
+        Self(id)
+    }
+
     /// The identity of an id that a client sent.
     ///
     /// A UUID in hyphenated form keeps its own 16 bytes, so that it can be found again in SQL;

@@ -18,6 +18,7 @@ use crate::object_reader::ObjectReader;
 use crate::store::Lake;
 
 /// Some columns of a raw file.
+#[derive(Default)]
 pub(crate) struct RawRows {
     pub(crate) batches: Vec<RecordBatch>,
     /// A column that only a later release knows.
@@ -40,7 +41,7 @@ impl Lake {
     ) -> Result<RawRows> {
         let (reader, metadata) = self.open_raw(file, ArrowReaderOptions::new()).await?;
         match first_received_us(metadata.metadata()) {
-            Some(first_us) if first_us > last_us => Ok(RawRows { batches: vec![], unknown_column: None }),
+            Some(first_us) if first_us > last_us => Ok(RawRows::default()),
             _ => read(file, reader, metadata, columns).await,
         }
     }

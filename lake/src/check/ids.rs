@@ -18,10 +18,10 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 
 use super::{CONCURRENT_FILES, Finding};
-use crate::duplicates::{EventKey, copy_times, keys};
 use crate::error::{LakeError, Result};
-use crate::event::EventId;
+use crate::event::{EventId, EventKey};
 use crate::file::read_batches;
+use crate::published_copies::copy_times;
 use crate::store::Lake;
 use crate::tables::TableSpec;
 
@@ -86,6 +86,23 @@ impl SpilledIds {
 
 fn spill_failed(dir: &FsPath, error: std::io::Error) -> LakeError {
     LakeError::Refused { reason: format!("cannot use {} as temporary disk: {error}", dir.display()) }
+}
+
+/// The keys of a batch with `site_id` and `event_id`; equal sites share one allocation through `sites`.
+fn keys<'a>(batch: &'a RecordBatch, sites: &'a mut HashSet<Arc<str>>) -> impl Iterator<Item = EventKey> + 'a {
+    let site_ids = batch["site_id"].as_string::<i32>();
+    let event_ids = batch["event_id"].as_binary::<i32>();
+    (0..batch.num_rows()).map(move |row| {
+        let site_id = match sites.get(site_ids.value(row)) {
+            Some(site_id) => site_id.clone(),
+            None => {
+                let site_id: Arc<str> = site_ids.value(row).into();
+                sites.insert(site_id.clone());
+                site_id
+            }
+        };
+        EventKey { site_id, event_id: EventId::of_bytes(event_ids.value(row)) }
+    })
 }
 
 fn hash(key: &EventKey) -> [u8; HASH_BYTES] {

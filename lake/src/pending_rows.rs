@@ -1,0 +1,420 @@
+//! What deduplication needs to know of pending events: who they are, and where else they may be.
+//!
+//! There may be millions, in each query and each publish, so they lie in plain lists, and are found by a sorted list
+//! of hashes: a map that grows by random places costs several times as much.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use ahash::RandomState;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use chrono::{DateTime, NaiveDate};
+use futures::future::try_join_all;
+
+use crate::erasure::Erasures;
+use crate::event::{EventId, EventKey};
+use crate::published_copies::copy_times;
+use crate::runtime::{LakeRuntime, Panicked};
+
+/// An event's key within one search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    /// The site's number among [`Sites`].
+    pub(crate) site: u32,
+    pub(crate) id: EventId,
+}
+
+/// The sites of a search.
+#[derive(Default)]
+pub(crate) struct Sites {
+    names: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, u32, RandomState>,
+}
+
+/// One row of a raw file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingRow {
+    pub(crate) key: Key,
+    /// Its id is our own, so that it has no copies.
+    pub(crate) id_assigned: bool,
+    /// It is of somebody who was erased.
+    pub(crate) erased: bool,
+    /// The times (µs) at which a copy in the table may lie.
+    pub(crate) times: (i64, i64),
+    pub(crate) received_at_us: i64,
+}
+
+/// Where a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RowPlace {
+    /// The number of its file among those that are read.
+    pub(crate) file: u32,
+    /// Its number within the file.
+    pub(crate) row: u32,
+}
+
+/// The rows of some raw files.
+#[derive(Default)]
+pub(crate) struct PendingRows {
+    pub(crate) sites: Sites,
+    /// By file.
+    files: Vec<Vec<PendingRow>>,
+    /// From the first to the last time at which a copy in the table may lie.
+    pub(crate) times: Option<(i64, i64)>,
+    /// The days of these times, counted from the epoch.
+    days: BTreeSet<i64>,
+    /// When the last of the rows was received.
+    pub(crate) last_received_us: Option<i64>,
+}
+
+/// Of each event with an id of its sender's the row that stays, by key; perhaps some that are erased.
+pub(crate) struct KeyIndex {
+    hasher: RandomState,
+    /// Each has the hashes with one remainder by their number.
+    parts: Vec<IndexPart>,
+}
+
+/// A hash table that is filled once, and what was left out of it.
+struct IndexPart {
+    /// By hash.
+    entries: Vec<(u64, RowPlace)>,
+    /// Where the hashes begin that share their first bits.
+    starts: Vec<u32>,
+    first_bits: u32,
+    left_out: Vec<RowPlace>,
+    /// Times of rows that stay, widened to those of their copies.
+    widened: HashMap<RowPlace, (i64, i64)>,
+}
+
+/// So many rows are indexed on one thread, more on two.
+const ROWS_PER_THREAD: usize = 1 << 16;
+
+impl Sites {
+    /// The number of a site, if it has one.
+    pub(crate) fn get(&self, name: &str) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
+    fn name(&self, number: u32) -> &Arc<str> {
+        &self.names[number as usize]
+    }
+
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.get(name) {
+            return number;
+        }
+        let (name, number) = (Arc::<str>::from(name), self.names.len() as u32);
+        self.names.push(name.clone());
+        self.numbers.insert(name, number);
+        number
+    }
+}
+
+/// The keys of a batch with `site_id` and `event_id`; none for rows of sites that have no number.
+pub(crate) fn keys<'a>(batch: &'a RecordBatch, sites: &'a Sites) -> impl Iterator<Item = Option<Key>> + 'a {
+    let (site_ids, event_ids) = (batch["site_id"].as_string::<i32>(), batch["event_id"].as_binary::<i32>());
+    // Rows of one site often lie together.
+    let mut last: Option<(&str, Option<u32>)> = None;
+    (0..batch.num_rows()).map(move |row| {
+        let name = site_ids.value(row);
+        let number = match last {
+            Some((last_name, number)) if last_name == name => number,
+            _ => sites.get(name),
+        };
+        last = Some((name, number));
+        number.map(|site| Key { site, id: EventId::of_bytes(event_ids.value(row)) })
+    })
+}
+
+impl PendingRows {
+    /// Reads the rows of one file, of whose sites only this knows the numbers.
+    ///
+    /// - `batches`: with the columns `site_id`, `event_id`, `occurred_at` and `received_at`, `corrected_by` and
+    ///   `id_assigned` if the file has them, and those that `erasures` asks for if there are any.
+    pub(crate) fn of_file(batches: &[RecordBatch], erasures: &Erasures) -> Self {
+        let mut sites = Sites::default();
+        let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+        for batch in batches {
+            let (site_ids, event_ids) = (batch["site_id"].as_string::<i32>(), batch["event_id"].as_binary::<i32>());
+            let occurred = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>();
+            let received = batch["received_at"].as_primitive::<TimestampMicrosecondType>();
+            let corrected = batch.column_by_name("corrected_by").map(|column| column.as_primitive::<Int64Type>());
+            let assigned = batch.column_by_name("id_assigned").map(|column| column.as_boolean());
+            let erased = (!erasures.is_empty()).then(|| erasures.covered_rows(batch));
+            rows.extend((0..batch.num_rows()).map(|row| {
+                let corrected_by_us = corrected.filter(|column| column.is_valid(row)).map(|column| column.value(row));
+                let received_at_us = received.value(row);
+                PendingRow {
+                    key: Key { site: sites.number(site_ids.value(row)), id: EventId::of_bytes(event_ids.value(row)) },
+                    id_assigned: assigned.is_some_and(|assigned| assigned.value(row)),
+                    erased: erased.as_ref().is_some_and(|erased| erased.value(row)),
+                    times: copy_times(occurred.value(row), received_at_us, corrected_by_us).into_inner(),
+                    received_at_us,
+                }
+            }));
+        }
+        Self::of_rows(sites, rows)
+    }
+
+    fn of_rows(sites: Sites, rows: Vec<PendingRow>) -> Self {
+        let with_copies = || rows.iter().filter(|row| !row.id_assigned);
+        let times = with_copies().map(|row| row.times);
+        let (whole, days) = (times.clone().reduce(hull), days_of(times));
+        let last_received_us = with_copies().map(|row| row.received_at_us).max();
+        Self { sites, times: whole, days, last_received_us, files: vec![rows] }
+    }
+
+    /// Adds the files of `other` after the own ones.
+    pub(crate) fn append(&mut self, other: Self) {
+        let numbers: Vec<u32> = other.sites.names.iter().map(|name| self.sites.number(name)).collect();
+        for mut rows in other.files {
+            rows.iter_mut().for_each(|row| row.key.site = numbers[row.key.site as usize]);
+            self.files.push(rows);
+        }
+        self.times = self.times.into_iter().chain(other.times).reduce(hull);
+        self.days.extend(other.days);
+        self.last_received_us = self.last_received_us.max(other.last_received_us);
+    }
+
+    /// A key with its site's name.
+    pub(crate) fn whole_key(&self, key: Key) -> EventKey {
+        EventKey { site_id: self.sites.name(key.site).clone(), event_id: key.id }
+    }
+
+    pub(crate) fn row(&self, place: RowPlace) -> &PendingRow {
+        &self.files[place.file as usize][place.row as usize]
+    }
+
+    /// All rows.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (RowPlace, &PendingRow)> {
+        self.files.iter().enumerate().flat_map(|(file, rows)| {
+            rows.iter()
+                .enumerate()
+                .map(move |(row, pending)| (RowPlace { file: file as u32, row: row as u32 }, pending))
+        })
+    }
+
+    /// Rows of the file with a number.
+    pub(crate) fn count_in(&self, file: usize) -> usize {
+        self.files[file].len()
+    }
+
+    /// Rows of all files.
+    pub(crate) fn count(&self) -> usize {
+        self.files.iter().map(Vec::len).sum()
+    }
+
+    /// The dates on which copies in the table may lie.
+    pub(crate) fn dates(&self) -> BTreeSet<NaiveDate> {
+        let date = |day: i64| DateTime::from_timestamp_micros(day.checked_mul(DAY_US)?).map(|time| time.date_naive());
+        self.days.iter().copied().filter_map(date).collect()
+    }
+}
+
+/// From the beginning of the first to the end of the last of two ranges.
+pub(crate) fn hull(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
+    (a.0.min(b.0), a.1.max(b.1))
+}
+
+impl KeyIndex {
+    /// Finds the copies among rows. Of each event the row that was received first stays, of several the one in the first
+    /// file; of what was erased none does.
+    pub(crate) async fn build(rows: &Arc<PendingRows>, runtime: &LakeRuntime) -> Result<Self, Panicked> {
+        let hasher = RandomState::new();
+        let count = if rows.count() > ROWS_PER_THREAD { 2 } else { 1 };
+        let build = |part| {
+            let (rows, hasher) = (rows.clone(), hasher.clone());
+            runtime.run(move || IndexPart::build(&rows, &hasher, part, count))
+        };
+        Ok(Self { parts: try_join_all((0..count).map(build)).await?, hasher })
+    }
+
+    /// Where the row of an event is that stays.
+    pub(crate) fn find(&self, rows: &PendingRows, key: Key) -> Option<RowPlace> {
+        let hash = hash(&self.hasher, key);
+        let part = &self.parts[(hash % self.parts.len() as u64) as usize];
+        let mut same_hash = part.alike(hash).iter().filter(|(other, _)| *other == hash).map(|(_, place)| *place);
+        same_hash.find(|place| rows.row(*place).key == key)
+    }
+
+    /// The times (µs) at which a copy in the table may lie of a row that stays, or of one of its pending copies.
+    pub(crate) fn times(&self, rows: &PendingRows, place: RowPlace) -> (i64, i64) {
+        let widened = self.parts.iter().find_map(|part| part.widened.get(&place));
+        widened.copied().unwrap_or(rows.row(place).times)
+    }
+
+    /// The rows that do not stay, in no order of theirs, some perhaps twice.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = RowPlace> {
+        self.parts.iter().flat_map(|part| &part.left_out).copied()
+    }
+}
+
+impl IndexPart {
+    fn build(rows: &PendingRows, hasher: &RandomState, part: u64, parts: u64) -> Self {
+        let share = rows.count() / parts as usize;
+        let mut entries = Vec::with_capacity(share + share / 16);
+        let mut left_out = Vec::new();
+        for (place, row) in rows.iter() {
+            let hash = hash(hasher, row.key);
+            if hash % parts == part {
+                left_out.extend(row.erased.then_some(place));
+                entries.extend((!row.id_assigned).then_some((hash, place)));
+            }
+        }
+        entries.sort_unstable();
+        let (mut leave, mut widened): (HashSet<RowPlace>, _) = (HashSet::new(), HashMap::new());
+        for same_hash in entries.chunk_by(|a, b| a.0 == b.0) {
+            // Nearly always. The row itself lies anywhere in memory and is not looked at.
+            if same_hash.len() == 1 {
+                continue;
+            }
+            let mut copies: Vec<RowPlace> = same_hash.iter().map(|(_, place)| *place).collect();
+            copies.sort_unstable_by_key(|place| (rows.row(*place).key, rows.row(*place).received_at_us, *place));
+            for copies in copies.chunk_by(|a, b| rows.row(*a).key == rows.row(*b).key) {
+                let erased = copies.iter().any(|place| rows.row(*place).erased);
+                leave.extend(&copies[usize::from(!erased)..]);
+                if copies.len() > 1 {
+                    widened.extend(
+                        copies.iter().map(|place| rows.row(*place).times).reduce(hull).map(|all| (copies[0], all)),
+                    );
+                }
+            }
+        }
+        if !leave.is_empty() {
+            entries.retain(|(_, place)| !leave.contains(place));
+            left_out.extend(leave);
+        }
+        // Two entries for each start, so that a search looks at few.
+        let first_bits = entries.len().max(2).ilog2() - 1;
+        let mut starts = vec![0; (1 << first_bits) + 1];
+        for (hash, _) in &entries {
+            starts[first(*hash, first_bits) + 1] += 1;
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        Self { entries, starts, first_bits, left_out, widened }
+    }
+
+    /// The entries whose hashes have the first bits of this one.
+    fn alike(&self, hash: u64) -> &[(u64, RowPlace)] {
+        let first = first(hash, self.first_bits);
+        &self.entries[self.starts[first] as usize..self.starts[first + 1] as usize]
+    }
+}
+
+fn hash(hasher: &RandomState, key: Key) -> u64 {
+    hasher.hash_one((u128::from_ne_bytes(key.id.0), key.site))
+}
+
+/// The first bits of a hash.
+fn first(hash: u64, bits: u32) -> usize {
+    match bits {
+        0 => 0,
+        bits => (hash >> (u64::BITS - bits)) as usize,
+    }
+}
+
+const DAY_US: i64 = 24 * 3_600 * 1_000_000;
+
+/// The days on which times (µs) lie, counted from the epoch.
+fn days_of(times: impl Iterator<Item = (i64, i64)>) -> BTreeSet<i64> {
+    let mut days = BTreeSet::new();
+    // Those of the last event, which most often are those of the next one too.
+    let mut last = None;
+    for times in times {
+        let ends = (times.0.div_euclid(DAY_US), times.1.div_euclid(DAY_US));
+        if last != Some(ends) {
+            days.extend(ends.0..=ends.1);
+            last = Some(ends);
+        }
+    }
+    days
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_copies_the_one_that_was_received_first_stays_and_then_that_of_the_first_file() {
+        check(&["a@2 b@1", "a@1 c@1", "a@1"], "a1 b0 c1");
+    }
+
+    #[test]
+    fn of_what_was_erased_no_copy_stays() {
+        check(&["a@1 b@1", "a@2!", "c@1!"], "b0");
+    }
+
+    #[test]
+    fn an_id_of_our_own_has_no_copies() {
+        check(&["a@1? a@1? b@1?!", "a@2"], "a0 a0 a1");
+    }
+
+    #[test]
+    fn each_of_many_keys_is_found_and_no_other() {
+        for parts in [1, 2, 3] {
+            let rows = rows(&[&(0..1_000).map(|id| format!("{id}@1")).collect::<Vec<_>>().join(" ")]);
+            let index = index(&rows, parts);
+            for (place, row) in rows.iter() {
+                assert_eq!(index.find(&rows, row.key), Some(place));
+                assert_eq!(index.find(&rows, Key { site: 1, ..row.key }), None);
+            }
+        }
+        let nothing = PendingRows::default();
+        assert_eq!(index(&nothing, 1).find(&nothing, Key { site: 0, id: EventId::from_client("1") }), None);
+    }
+
+    #[test]
+    fn a_copy_is_looked_for_at_the_times_of_all_copies() {
+        let rows = rows(&["a@5", "a@1", "b@9"]);
+        let index = index(&rows, 2);
+        let times = |place| index.times(&rows, index.find(&rows, rows.row(place).key).unwrap());
+        assert_eq!(rows.iter().map(|(place, _)| times(place)).collect::<Vec<_>>(), [(1, 5), (1, 5), (9, 9)]);
+    }
+
+    /// Finds the copies of files whose rows are `id@time`, with `!` if they are erased and `?` if the id is assigned.
+    /// Those that stay are told by id and number of their file.
+    #[track_caller]
+    fn check(files: &[&str], expected: &str) {
+        let rows = rows(files);
+        for parts in [1, 2] {
+            let index = index(&rows, parts);
+            let left_out: BTreeSet<RowPlace> = index.left_out().collect();
+            let id = |place: RowPlace| &files[place.file as usize].split(' ').nth(place.row as usize).unwrap()[..1];
+            let stay = rows.iter().map(|(place, _)| place).filter(|place| !left_out.contains(place));
+            let mut stay: Vec<String> = stay.map(|place| format!("{}{}", id(place), place.file)).collect();
+            stay.sort();
+            assert_eq!(stay.join(" "), expected);
+        }
+    }
+
+    fn index(rows: &PendingRows, parts: u64) -> KeyIndex {
+        let hasher = RandomState::new();
+        KeyIndex { parts: (0..parts).map(|part| IndexPart::build(rows, &hasher, part, parts)).collect(), hasher }
+    }
+
+    fn rows(files: &[&str]) -> PendingRows {
+        let row = |text: &str| {
+            let (id, rest) = text.split_once('@').unwrap();
+            let at = rest.trim_end_matches(['!', '?']).parse().unwrap();
+            PendingRow {
+                key: Key { site: 0, id: EventId::from_client(id) },
+                id_assigned: rest.contains('?'),
+                erased: rest.ends_with('!'),
+                times: (at, at),
+                received_at_us: at,
+            }
+        };
+        let mut all = PendingRows::default();
+        for text in files {
+            let mut sites = Sites::default();
+            sites.number("shop");
+            all.append(PendingRows::of_rows(sites, text.split(' ').map(row).collect()));
+        }
+        all
+    }
+}
