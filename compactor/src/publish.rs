@@ -74,6 +74,10 @@ pub(crate) async fn publish_some(
             }
             let readable = DamagedFile::leave_out(&damaged, &files);
             duplicates = find_duplicates(&readable).await?;
+            // What only the search for duplicates could not read is left out, too: its bytes must be kept.
+            damaged.extend(
+                duplicates.damaged.iter().filter(|found| !damaged.contains(found)).cloned().collect::<Vec<_>>(),
+            );
             write_sorted(lake, &readable, &duplicates, run_bytes, file_bytes_max).await?
         }
     };
@@ -161,6 +165,9 @@ async fn write_run(
         }
     });
     let rows: Vec<FileRows> = stream::iter(reads).buffered(OPEN_FILES_MAX).try_collect().await?;
+    if rows.iter().all(|file| file.batches.is_empty()) {
+        return Ok(vec![]);
+    }
     let sorted = lake.run_aside(move || sort(rows, &duplicates)).await.map_err(|_| WorkError::Stopped)??;
     let mut written = Vec::new();
     for (group, numbers) in &sorted.groups {

@@ -191,7 +191,8 @@ pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> R
     // From here on nothing of the person comes in.
     lake.forget(person, &[], now).await?;
     let erasures = newest_erasures(lake).await?;
-    let (mut keys, pending_rows) = pending_keys(lake).await?;
+    let mut keys = erased_pending(lake).await?;
+    let pending_rows = keys.len();
     keys.extend(recent_keys(lake, &erasures, now).await?);
     // A late copy of these, without a time of its own, would look like something new.
     if !keys.is_empty() {
@@ -217,12 +218,11 @@ async fn newest_erasures(lake: &Lake) -> Result<Arc<Erasures>, WorkError> {
     Ok(lake.erasures_of(&lake.table(&EVENTS).load().await?).await?)
 }
 
-/// Pending events that are left out because they are erased, with how many there are.
-async fn pending_keys(lake: &Lake) -> Result<(Vec<EventKey>, usize), WorkError> {
+/// Pending events that are left out because they are erased.
+async fn erased_pending(lake: &Lake) -> Result<Vec<EventKey>, WorkError> {
     let snapshot = lake.snapshot().await?;
     let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
-    let pending_rows = found.erased.len();
-    Ok((found.erased.into_iter().collect(), pending_rows))
+    Ok(found.erased.into_iter().collect())
 }
 
 /// Erased events in the table that came so lately that a client may send them again.

@@ -108,7 +108,7 @@ fn push_order(
     let names = batch["site_id"].as_string::<i32>();
     // Of the row before, which most often is of the same site.
     let mut last_site = None;
-    let visitors = batch["visitor_id"].as_primitive::<Int64Type>();
+    let visitors = batch.column_by_name("visitor_id").map(|column| column.as_primitive::<Int64Type>());
     let slack_us = CLIENT_TIMED_SLACK.as_micros() as i64;
     for row in 0..batch.num_rows() {
         if left_out.next_if_eq(&(first + row as u32)).is_some() {
@@ -117,7 +117,7 @@ fn push_order(
         let occurred_us = occurred.value(row);
         let date = occurred.value_as_date(row).ok_or(WorkError::OutsideTheCalendar)?;
         let late = received.value(row).saturating_sub(occurred_us) > slack_us;
-        let visitor = visitors.is_valid(row).then(|| visitors.value(row));
+        let visitor = visitors.filter(|visitors| visitors.is_valid(row)).map(|visitors| visitors.value(row));
         let name = names.value(row);
         let site = match last_site {
             Some((last, site)) if last == name => site,
@@ -179,9 +179,18 @@ mod tests {
     fn rows_that_are_left_out_are_told_by_their_number_in_their_file() {
         let files = vec![file(1, "a:1@5"), file(2, "a:1@6 a:1@7 a:1@8")];
         let left_out = LeftOut { rows: vec![0, 2], of: 3 };
-        let left_out = [((files[1].file.lane, files[1].file.seq), left_out)].into();
+        let left_out = [(files[1].file.path.clone(), left_out)].into();
         let sorted = sort(files, &Duplicates { left_out, ..Duplicates::default() }).unwrap();
         assert_eq!(sorted.groups.iter().map(|(_, rows)| rows.as_slice()).collect::<Vec<_>>(), [&[0, 2]]);
+    }
+
+    #[test]
+    fn rows_are_counted_through_the_batches_of_a_file() {
+        let mut two = file(2, "a:1@6 a:1@7 a:1@8 a:1@9");
+        two.batches = vec![two.batches[0].slice(0, 2), two.batches[0].slice(2, 2)];
+        let left_out = [(two.file.path.clone(), LeftOut { rows: vec![1, 2], of: 4 })].into();
+        let sorted = sort(vec![file(1, "a:1@5"), two], &Duplicates { left_out, ..Duplicates::default() }).unwrap();
+        assert_eq!(sorted.groups.iter().map(|(_, rows)| rows.as_slice()).collect::<Vec<_>>(), [&[0, 1, 4]]);
     }
 
     #[test]
@@ -234,7 +243,7 @@ mod tests {
             });
         }
         let (lane, modified_at) = (LaneId(Uuid::from_u128(number)), DateTime::<Utc>::UNIX_EPOCH);
-        let file = RawFile { path: "raw".into(), lane, seq: 1, size_bytes: 0, modified_at };
+        let file = RawFile { path: format!("raw/{number}").into(), lane, seq: 1, size_bytes: 0, modified_at };
         FileRows { file, batches: vec![batch.into_batch()] }
     }
 

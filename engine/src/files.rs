@@ -50,7 +50,7 @@ pub(crate) enum Files {
     Snapshot(Arc<TableSnapshot>),
     /// Some of a table's.
     Some(Vec<TableFile>),
-    /// Files of which nothing but the partition is known.
+    /// Files of which nothing is known.
     Plain(Vec<PartitionedFile>),
 }
 

@@ -62,3 +62,26 @@ fn rows_that_stay(left_out: &LeftOut) -> RowSelection {
 pub(crate) fn union(published: LogicalPlan, pending: LogicalPlan) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(published).union(pending)?.build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_skipped_at_either_end_and_between() {
+        check(&[0, 1, 4], 5, &[2, 3]);
+        check(&[2], 4, &[0, 1, 3]);
+        check(&[0, 1, 2], 3, &[]);
+    }
+
+    #[track_caller]
+    fn check(left_out: &[u32], of: usize, expected: &[usize]) {
+        let selection = rows_that_stay(&LeftOut { rows: left_out.to_vec(), of });
+        let (mut row, mut stay) = (0, Vec::new());
+        for selector in selection.iter() {
+            stay.extend((row..row + selector.row_count).filter(|_| !selector.skip));
+            row += selector.row_count;
+        }
+        assert_eq!((stay.as_slice(), row), (expected, of));
+    }
+}

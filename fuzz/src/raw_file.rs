@@ -30,7 +30,11 @@ pub(crate) fn read(input: &[u8]) {
         let snapshot = lake.snapshot().await.unwrap();
         assert_eq!(snapshot.pending.len(), 1);
         let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
-        assert!(found.rows_left_out() == 0 || (found.rows_left_out() as u64) < found.rows);
+        for left_out in found.left_out.values() {
+            assert!(left_out.rows.is_sorted_by(|a, b| a < b));
+            assert!(left_out.rows.last().is_some_and(|last| (*last as usize) < left_out.of));
+            assert_eq!(left_out.of as u64, found.rows);
+        }
     });
 }
 

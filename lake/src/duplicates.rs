@@ -9,29 +9,30 @@ use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use chrono::NaiveDate;
 use futures::{StreamExt, stream};
+use object_store::path::Path;
 
 use crate::damaged::DamagedFile;
 use crate::erasure::{ERASURE_COLUMNS, Erasures};
-use crate::error::Result;
+use crate::error::{LakeError, Result};
 use crate::event::EventKey;
 use crate::file::catch_damage;
-use crate::layout::{LaneId, RawFile};
+use crate::layout::RawFile;
 use crate::pending_rows::{KeyIndex, PendingRows, RowPlace, keys};
-use crate::published_copies::Wanted;
+use crate::published_copies::{CONCURRENT_FILES, Wanted};
 use crate::raw_rows::RawRows;
 use crate::runtime::on_own_task;
 use crate::store::Lake;
 use crate::table::TableSnapshot;
 
-/// Files read at the same time.
-const CONCURRENT_FILES: usize = 16;
+/// So many rows are searched for copies on one thread, more on two.
+const ROWS_PER_THREAD: usize = 1 << 16;
 
 /// What a search for duplicates found, and where it looked.
 #[derive(Clone, Debug, Default)]
 pub struct Duplicates {
-    /// Rows to leave out, by lane and sequence number of their file: all copies of a pending event but the first one
+    /// Rows to leave out, by the path of their file: all copies of a pending event but the first one
     /// received, events that the table has, and events of somebody who was erased.
-    pub left_out: HashMap<(LaneId, u64), LeftOut>,
+    pub left_out: HashMap<Path, LeftOut>,
     /// Events that were erased.
     pub erased: BTreeSet<EventKey>,
     /// Raw files that cannot be read, and so have no part in the rest.
@@ -56,7 +57,7 @@ pub struct LeftOut {
 impl Duplicates {
     /// The rows of a file that are left out, if there are any.
     pub fn left_out_of(&self, file: &RawFile) -> Option<&LeftOut> {
-        self.left_out.get(&(file.lane, file.seq))
+        self.left_out.get(&file.path)
     }
 
     /// How many rows are left out.
@@ -84,7 +85,8 @@ impl Lake {
     }
 
     /// The same for only some of the pending files. An event that was received earlier in one of `rest` is left out too:
-    /// that copy is what queries have shown so far, and its turn comes.
+    /// that copy is what queries have shown so far, and its turn comes. (Unless its file turns out to be damaged where
+    /// keys are not: then the event is in what is put aside.)
     pub async fn find_duplicates_in_part(
         &self,
         part: &[RawFile],
@@ -101,8 +103,11 @@ impl Lake {
             false => rows.iter().filter(|(_, row)| row.erased).map(|(_, row)| rows.whole_key(row.key)).collect(),
         };
         let count = rows.count() as u64;
-        let (read_dates, rows) = (rows.dates(), Arc::new(rows));
-        let index = KeyIndex::build(&rows, self.runtime()).await.expect("nothing there panics");
+        let rows = Arc::new(rows);
+        let threads = if rows.count() > ROWS_PER_THREAD { 2 } else { 1 };
+        let index = KeyIndex::build(&rows, threads, self.runtime()).await;
+        let index = index.map_err(|error| LakeError::unavailable("sort the ids of pending events", error))?;
+        let read_dates = index.dates(&rows);
         let wanted = Arc::new(Wanted { rows, index });
 
         let mut left_out: Vec<RowPlace> = wanted.index.left_out().collect();
@@ -114,7 +119,7 @@ impl Lake {
             let number = places[0].file as usize;
             let left_out =
                 LeftOut { rows: places.iter().map(|place| place.row).collect(), of: wanted.rows.count_in(number) };
-            ((part[number].lane, part[number].seq), left_out)
+            (part[number].path.clone(), left_out)
         };
         let left_out = left_out.chunk_by(|a, b| a.file == b.file).map(of_file).collect();
         Ok(Duplicates { left_out, erased, damaged, unknown_column, rows: count, read_dates })
@@ -131,11 +136,9 @@ impl Lake {
         for file in files {
             let (lake, file, columns, erasures) = (self.clone(), file.clone(), columns.clone(), erasures.clone());
             let read = async move {
-                let read = async {
-                    let RawRows { batches, unknown_column } = lake.read_raw(&file, &columns).await?;
-                    Ok((PendingRows::of_file(&batches, &erasures), unknown_column))
-                };
-                catch_damage(&file.path, read).await
+                // Only the reading: a panic of our own is no damage of the file.
+                let read = catch_damage(&file.path, lake.read_raw(&file, &columns)).await;
+                read.map(|read| (PendingRows::of_file(&read.batches, &erasures), read.unknown_column))
             };
             reads.push(on_own_task(read));
         }

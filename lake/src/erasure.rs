@@ -17,9 +17,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
+use crate::copy_times::RETRY_WINDOW;
 use crate::error::{LakeError, Result};
 use crate::event::EventKey;
-use crate::published_copies::RETRY_WINDOW;
 use crate::store::Lake;
 use crate::table::TableSnapshot;
 use crate::tables::EVENTS;
@@ -140,12 +140,16 @@ impl Erasures {
 
     /// Which rows must not be seen. The rows have the [`ERASURE_COLUMNS`] of `events`.
     pub fn covered_rows(&self, rows: &RecordBatch) -> BooleanArray {
-        let text = |name: &str| rows[name].as_string::<i32>();
-        let (sites, users, anonymous) = (text("site_id"), text("user_id"), text("anonymous_id"));
+        let sites = rows["site_id"].as_string::<i32>();
+        // Files of other writers may lack what an event need not have.
+        let text = |name: &str| rows.column_by_name(name).map(|column| column.as_string::<i32>());
+        let (users, anonymous) = (text("user_id"), text("anonymous_id"));
         let ids = rows["event_id"].as_binary::<i32>();
         let time = |name: &str| rows[name].as_primitive::<TimestampMicrosecondType>();
         let (occurred, received) = (time("occurred_at"), time("received_at"));
-        let value = |column: &'_ StringArray, row: usize| column.is_valid(row).then(|| column.value(row).to_owned());
+        let value = |column: Option<&'_ StringArray>, row: usize| {
+            column.filter(|column| column.is_valid(row)).map(|column| column.value(row).to_owned())
+        };
         (0..rows.num_rows())
             .map(|row| {
                 let (user_id, anonymous_id) = (value(users, row), value(anonymous, row));

@@ -12,9 +12,9 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate};
 use futures::future::try_join_all;
 
+use crate::copy_times::copy_times;
 use crate::erasure::Erasures;
 use crate::event::{EventId, EventKey};
-use crate::published_copies::copy_times;
 use crate::runtime::{LakeRuntime, Panicked};
 
 /// An event's key within one search.
@@ -62,7 +62,7 @@ pub(crate) struct PendingRows {
     files: Vec<Vec<PendingRow>>,
     /// From the first to the last time at which a copy in the table may lie.
     pub(crate) times: Option<(i64, i64)>,
-    /// The days of these times, counted from the epoch.
+    /// The days of the rows' times, counted from the epoch.
     days: BTreeSet<i64>,
     /// When the last of the rows was received.
     pub(crate) last_received_us: Option<i64>,
@@ -86,9 +86,6 @@ struct IndexPart {
     /// Times of rows that stay, widened to those of their copies.
     widened: HashMap<RowPlace, (i64, i64)>,
 }
-
-/// So many rows are indexed on one thread, more on two.
-const ROWS_PER_THREAD: usize = 1 << 16;
 
 impl Sites {
     /// The number of a site, if it has one.
@@ -204,12 +201,6 @@ impl PendingRows {
     pub(crate) fn count(&self) -> usize {
         self.files.iter().map(Vec::len).sum()
     }
-
-    /// The dates on which copies in the table may lie.
-    pub(crate) fn dates(&self) -> BTreeSet<NaiveDate> {
-        let date = |day: i64| DateTime::from_timestamp_micros(day.checked_mul(DAY_US)?).map(|time| time.date_naive());
-        self.days.iter().copied().filter_map(date).collect()
-    }
 }
 
 /// From the beginning of the first to the end of the last of two ranges.
@@ -220,9 +211,10 @@ pub(crate) fn hull(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
 impl KeyIndex {
     /// Finds the copies among rows. Of each event the row that was received first stays, of several the one in the first
     /// file; of what was erased none does.
-    pub(crate) async fn build(rows: &Arc<PendingRows>, runtime: &LakeRuntime) -> Result<Self, Panicked> {
+    ///
+    /// - `count`: the threads to do it on.
+    pub(crate) async fn build(rows: &Arc<PendingRows>, count: u64, runtime: &LakeRuntime) -> Result<Self, Panicked> {
         let hasher = RandomState::new();
-        let count = if rows.count() > ROWS_PER_THREAD { 2 } else { 1 };
         let build = |part| {
             let (rows, hasher) = (rows.clone(), hasher.clone());
             runtime.run(move || IndexPart::build(&rows, &hasher, part, count))
@@ -230,7 +222,7 @@ impl KeyIndex {
         Ok(Self { parts: try_join_all((0..count).map(build)).await?, hasher })
     }
 
-    /// Where the row of an event is that stays.
+    /// Where the row of an event is that stays, if it is not one that was erased.
     pub(crate) fn find(&self, rows: &PendingRows, key: Key) -> Option<RowPlace> {
         let hash = hash(&self.hasher, key);
         let part = &self.parts[(hash % self.parts.len() as u64) as usize];
@@ -242,6 +234,13 @@ impl KeyIndex {
     pub(crate) fn times(&self, rows: &PendingRows, place: RowPlace) -> (i64, i64) {
         let widened = self.parts.iter().find_map(|part| part.widened.get(&place));
         widened.copied().unwrap_or(rows.row(place).times)
+    }
+
+    /// The dates on which copies in the table may lie.
+    pub(crate) fn dates(&self, rows: &PendingRows) -> BTreeSet<NaiveDate> {
+        let between = days_of(self.parts.iter().flat_map(|part| part.widened.values().copied()));
+        let date = |day: i64| DateTime::from_timestamp_micros(day.checked_mul(DAY_US)?).map(|time| time.date_naive());
+        rows.days.union(&between).copied().filter_map(date).collect()
     }
 
     /// The rows that do not stay, in no order of theirs, some perhaps twice.
@@ -338,6 +337,7 @@ fn days_of(times: impl Iterator<Item = (i64, i64)>) -> BTreeSet<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Lake;
 
     #[test]
     fn of_copies_the_one_that_was_received_first_stays_and_then_that_of_the_first_file() {
@@ -364,7 +364,7 @@ mod tests {
                 assert_eq!(index.find(&rows, Key { site: 1, ..row.key }), None);
             }
         }
-        let nothing = PendingRows::default();
+        let nothing = Arc::new(PendingRows::default());
         assert_eq!(index(&nothing, 1).find(&nothing, Key { site: 0, id: EventId::from_client("1") }), None);
     }
 
@@ -392,12 +392,13 @@ mod tests {
         }
     }
 
-    fn index(rows: &PendingRows, parts: u64) -> KeyIndex {
-        let hasher = RandomState::new();
-        KeyIndex { parts: (0..parts).map(|part| IndexPart::build(rows, &hasher, part, parts)).collect(), hasher }
+    fn index(rows: &Arc<PendingRows>, parts: u64) -> KeyIndex {
+        let lake = Lake::open("memory:///", []).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(KeyIndex::build(rows, parts, lake.runtime())).unwrap()
     }
 
-    fn rows(files: &[&str]) -> PendingRows {
+    fn rows(files: &[&str]) -> Arc<PendingRows> {
         let row = |text: &str| {
             let (id, rest) = text.split_once('@').unwrap();
             let at = rest.trim_end_matches(['!', '?']).parse().unwrap();
@@ -415,6 +416,6 @@ mod tests {
             sites.number("shop");
             all.append(PendingRows::of_rows(sites, text.split(' ').map(row).collect()));
         }
-        all
+        all.into()
     }
 }

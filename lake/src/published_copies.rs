@@ -1,29 +1,17 @@
 //! Which pending events are in the published table already.
 //!
-//! A client that did not hear our acknowledgement sends again, perhaps after its first try was published.
-//! The copy has the same site and id, and nearly the same time:
-//!
-//! - A client's own timestamp comes back the same, but for the clock correction, which moves with the
-//!   network's delay: [`CLIENT_TIMED_SLACK`].
-//! - An event without one takes its time of arrival, so its copy lies later by as long as the client kept
-//!   trying: [`RETRY_WINDOW`].
-//! - A body sent again as it is, with its old time of sending, looks like a clock that is late by as long
-//!   as the client kept trying. So an event that was corrected by more than the slack is looked for as far
-//!   as clients try, too.
-//!
-//! So an event is looked for in every file with events of that time, on whichever date; most files fall to
-//! their time range, the rest to their bloom filters, and only row groups that probably hold a copy are read.
-//! The cost follows what is pending, not how much the dates hold.
+//! An event is looked for in every file with events of the [times of its copies](crate::copy_times), on whichever date;
+//! most files fall to their time range, the rest to their bloom filters, and only row groups that probably hold a copy
+//! are read. The cost follows what is pending, not how much the dates hold.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
+use crate::copy_times::CLIENT_TIMED_SLACK;
 use crate::error::{LakeError, Result};
 use crate::file::{catch_damage, times_us};
 use crate::pending_rows::{KeyIndex, PendingRows, RowPlace, keys};
@@ -32,14 +20,8 @@ use crate::store::Lake;
 use crate::table::TableSnapshot;
 use crate::table_file::TableFile;
 
-/// How far the corrected times of two copies of one event may lie apart.
-pub const CLIENT_TIMED_SLACK: Duration = Duration::from_secs(15 * 60);
-
-/// For how long a client may go on sending one event: as long as its timestamp would be accepted.
-pub const RETRY_WINDOW: Duration = Duration::from_secs(72 * 3_600);
-
 /// Files looked into at the same time.
-const CONCURRENT_FILES: usize = 16;
+pub(crate) const CONCURRENT_FILES: usize = 16;
 
 /// What is looked for: pending events.
 pub(crate) struct Wanted {
@@ -112,7 +94,8 @@ impl Lake {
         if files.is_empty() {
             return Ok(vec![]);
         }
-        let candidates = wanted.rows.iter().filter(|(_, row)| !row.id_assigned).map(|(place, row)| (row.times, place));
+        let with_copies = wanted.rows.iter().filter(|(_, row)| !row.id_assigned);
+        let candidates = with_copies.map(|(place, _)| (wanted.index.times(&wanted.rows, place), place));
         let by_time = Arc::new(Candidates::new(candidates));
         let mut searches = Vec::new();
         for file in files {
@@ -173,41 +156,11 @@ impl Lake {
     }
 }
 
-/// The times at which a published copy of a pending event may lie.
-pub(crate) fn copy_times(
-    occurred_at_us: i64,
-    received_at_us: i64,
-    corrected_by_us: Option<i64>,
-) -> RangeInclusive<i64> {
-    let (slack_us, retry_us) = (CLIENT_TIMED_SLACK.as_micros() as i64, RETRY_WINDOW.as_micros() as i64);
-    let (before_us, after_us) = match corrected_by_us {
-        Some(by_us) if by_us.saturating_abs() > slack_us => (retry_us, retry_us),
-        None if occurred_at_us == received_at_us => (retry_us, slack_us),
-        _ => (slack_us, slack_us),
-    };
-    occurred_at_us.saturating_sub(before_us)..=occurred_at_us.saturating_add(after_us)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const HOUR_US: i64 = 3_600_000_000;
-
-    #[test]
-    fn a_client_timed_copy_is_looked_for_near_its_time() {
-        assert_eq!(copy_times(10 * HOUR_US, 10 * HOUR_US + 1, Some(HOUR_US / 8)), 39 * HOUR_US / 4..=41 * HOUR_US / 4);
-    }
-
-    #[test]
-    fn an_arrival_timed_copy_is_looked_for_three_days_back() {
-        assert_eq!(copy_times(100 * HOUR_US, 100 * HOUR_US, None), 28 * HOUR_US..=401 * HOUR_US / 4);
-    }
-
-    #[test]
-    fn a_copy_with_a_clock_far_off_is_looked_for_three_days_around() {
-        assert_eq!(copy_times(100 * HOUR_US, 101 * HOUR_US, Some(HOUR_US)), 28 * HOUR_US..=172 * HOUR_US);
-    }
 
     #[test]
     fn a_file_without_statistics_may_hold_anything() {

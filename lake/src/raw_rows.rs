@@ -71,7 +71,9 @@ impl Lake {
             let known = known.fields().iter().map(|field| field.name().as_str());
             let mask = ProjectionMask::columns(builder.parquet_schema(), known);
             let rows = builder.with_projection(mask).with_batch_size(rows).build().map_err(damaged)?;
-            rows.try_collect().await.map_err(damaged)
+            let batches: Vec<RecordBatch> = rows.try_collect().await.map_err(damaged)?;
+            batches.iter().try_for_each(|batch| refuse_nulls(file, batch))?;
+            Ok(batches)
         };
         catch_damage(&file.path, read).await
     }
@@ -103,7 +105,20 @@ async fn read(
     let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
     let rows = builder.with_projection(mask).build().map_err(damaged)?;
-    Ok(RawRows { batches: rows.try_collect().await.map_err(damaged)?, unknown_column })
+    let batches: Vec<RecordBatch> = rows.try_collect().await.map_err(damaged)?;
+    batches.iter().try_for_each(|batch| refuse_nulls(file, batch))?;
+    Ok(RawRows { batches, unknown_column })
+}
+
+/// What every event has must be there in each row, though another writer's schema may allow that it is not.
+pub(crate) fn refuse_nulls(file: &RawFile, rows: &RecordBatch) -> Result<()> {
+    let schema = raw_schema();
+    let required = schema.fields().iter().filter(|field| !field.is_nullable());
+    let has_nulls = |name: &str| rows.column_by_name(name).is_some_and(|column| column.null_count() > 0);
+    match required.map(|field| field.name()).find(|name| has_nulls(name)) {
+        Some(name) => Err(LakeError::corrupt(file.path.to_string(), format!("its column {name} has nulls"))),
+        None => Ok(()),
+    }
 }
 
 /// When the first event of a raw file was received, if its statistics say so.

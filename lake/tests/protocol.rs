@@ -213,3 +213,31 @@ async fn a_body_sent_again_a_day_later_with_its_old_time_of_sending_is_a_duplica
     let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
     assert_eq!(duplicates.rows_left_out(), 1);
 }
+
+#[tokio::test]
+async fn a_published_event_between_two_pending_copies_of_it_is_found() {
+    let lake = Lake::open("memory:///", []).unwrap();
+    let minute_us = 60_000_000;
+    let at = |minute: i64| {
+        let mut batch = RawBatch::default();
+        batch.push(&Event {
+            event_id: EventId::from_client("once"),
+            site_id: "shop".into(),
+            name: "page_view".into(),
+            occurred_at_us: noon().timestamp_micros() + minute * minute_us,
+            received_at_us: noon().timestamp_micros() + minute * minute_us + 10,
+            corrected_by_us: Some(1),
+            protocol: "native",
+            ..Event::default()
+        });
+        batch.encode()
+    };
+    let (lane, _) = lane(&lake).append(at(20), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    // Alone, either is too far from it.
+    let (lane, _) = lane.append(at(0), noon()).await.unwrap();
+    lane.append(at(40), noon()).await.unwrap();
+    let snapshot = lake.snapshot().await.unwrap();
+    let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
+    assert_eq!(duplicates.rows_left_out(), 2);
+}

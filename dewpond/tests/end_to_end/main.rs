@@ -6,6 +6,7 @@
 mod bad_input;
 mod balancer;
 mod clients;
+mod copies;
 mod exactly_once;
 mod hostile;
 mod kill;

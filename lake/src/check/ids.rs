@@ -18,10 +18,10 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 
 use super::{CONCURRENT_FILES, Finding};
+use crate::copy_times::copy_times;
 use crate::error::{LakeError, Result};
 use crate::event::{EventId, EventKey};
 use crate::file::read_batches;
-use crate::published_copies::copy_times;
 use crate::store::Lake;
 use crate::tables::TableSpec;
 

@@ -11,6 +11,7 @@ use super::log::Log;
 use super::{CONCURRENT_FILES, Checked, Finding, in_words};
 use crate::error::{LakeError, Result};
 use crate::layout::{DAMAGED_DIR, LaneId, RAW_DIR, RawFile};
+use crate::raw_rows::refuse_nulls;
 use crate::store::Lake;
 
 /// What is lost with a raw file, and what to do.
@@ -120,6 +121,7 @@ impl Lake {
             ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).build().map_err(damaged)?;
         let mut rows = 0;
         while let Some(batch) = batches.try_next().await.map_err(damaged)? {
+            refuse_nulls(file, &batch)?;
             rows += batch.num_rows() as u64;
         }
         Ok(rows)

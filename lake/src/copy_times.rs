@@ -1,0 +1,58 @@
+//! When two copies of one event may have happened.
+//!
+//! A client that did not hear our acknowledgement sends again, perhaps after its first try was published.
+//! The copy has the same site and id, and nearly the same time:
+//!
+//! - A client's own timestamp comes back the same, but for the clock correction, which moves with the
+//!   network's delay: [`CLIENT_TIMED_SLACK`].
+//! - An event without one takes its time of arrival, so its copy lies later by as long as the client kept
+//!   trying: [`RETRY_WINDOW`].
+//! - A body sent again as it is, with its old time of sending, looks like a clock that is late by as long
+//!   as the client kept trying. So an event that was corrected by more than the slack is looked for as far
+//!   as clients try, too.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// How far the corrected times of two copies of one event may lie apart.
+pub const CLIENT_TIMED_SLACK: Duration = Duration::from_secs(15 * 60);
+
+/// For how long a client may go on sending one event: as long as its timestamp would be accepted.
+pub const RETRY_WINDOW: Duration = Duration::from_secs(72 * 3_600);
+
+/// The times at which a published copy of a pending event may lie.
+pub(crate) fn copy_times(
+    occurred_at_us: i64,
+    received_at_us: i64,
+    corrected_by_us: Option<i64>,
+) -> RangeInclusive<i64> {
+    let (slack_us, retry_us) = (CLIENT_TIMED_SLACK.as_micros() as i64, RETRY_WINDOW.as_micros() as i64);
+    let (before_us, after_us) = match corrected_by_us {
+        Some(by_us) if by_us.saturating_abs() > slack_us => (retry_us, retry_us),
+        None if occurred_at_us == received_at_us => (retry_us, slack_us),
+        _ => (slack_us, slack_us),
+    };
+    occurred_at_us.saturating_sub(before_us)..=occurred_at_us.saturating_add(after_us)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_US: i64 = 3_600_000_000;
+
+    #[test]
+    fn a_client_timed_copy_is_looked_for_near_its_time() {
+        assert_eq!(copy_times(10 * HOUR_US, 10 * HOUR_US + 1, Some(HOUR_US / 8)), 39 * HOUR_US / 4..=41 * HOUR_US / 4);
+    }
+
+    #[test]
+    fn an_arrival_timed_copy_is_looked_for_three_days_back() {
+        assert_eq!(copy_times(100 * HOUR_US, 100 * HOUR_US, None), 28 * HOUR_US..=401 * HOUR_US / 4);
+    }
+
+    #[test]
+    fn a_copy_with_a_clock_far_off_is_looked_for_three_days_around() {
+        assert_eq!(copy_times(100 * HOUR_US, 101 * HOUR_US, Some(HOUR_US)), 28 * HOUR_US..=172 * HOUR_US);
+    }
+}
