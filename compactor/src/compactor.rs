@@ -149,14 +149,17 @@ impl Compactor {
             .await
     }
 
-    /// Publishes all that is pending, in as many commits as it takes.
+    /// Publishes all that is pending when it begins, in as many commits as it takes.
     pub async fn publish(&self) -> anyhow::Result<Published> {
         let started = Instant::now();
         let mut total = Published::default();
         let (raw_bytes_max, file_bytes_max) = (self.settings.publish_bytes_max, self.settings.merge_target_bytes);
-        while let Some(published) =
-            with_new_plans(|| publish_some(self.engine.lake(), raw_bytes_max, file_bytes_max)).await?
-        {
+        let mut more = true;
+        while more {
+            let done = with_new_plans(|| publish_some(self.engine.lake(), raw_bytes_max, file_bytes_max)).await?;
+            let Some((published, leaves_some)) = done else { break };
+            // What came meanwhile waits for the next run: after it, a busy collector would have one tiny commit follow another.
+            more = leaves_some;
             metrics::counter!("compactor_rows_consumed_total").increment(published.rows_consumed);
             metrics::counter!("compactor_rows_published_total").increment(published.rows_published);
             metrics::counter!("compactor_rows_duplicate_total").increment(published.duplicates());

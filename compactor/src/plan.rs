@@ -13,6 +13,8 @@ pub struct PublishPlan {
     pub files: Vec<RawFile>,
     /// For each lane, the last sequence number among them.
     pub lanes: Vec<(LaneId, u64)>,
+    /// Whether others could be published too and did not fit.
+    pub leaves_some: bool,
 }
 
 /// Chooses raw files to publish.
@@ -36,6 +38,7 @@ pub fn plan_publish(pending: &[RawFile], watermarks: &BTreeMap<LaneId, u64>, byt
         }
     }
     ready.sort_by_key(|(turn, file)| (*turn, file.lane));
+    let ready_files = ready.len();
 
     let mut files: Vec<RawFile> = Vec::new();
     let mut bytes = 0;
@@ -48,7 +51,8 @@ pub fn plan_publish(pending: &[RawFile], watermarks: &BTreeMap<LaneId, u64>, byt
     }
     files.sort_by_key(|file| (file.lane, file.seq));
     let lanes: BTreeMap<LaneId, u64> = files.iter().map(|file| (file.lane, file.seq)).collect();
-    PublishPlan { files, lanes: lanes.into_iter().collect() }
+    let leaves_some = files.len() < ready_files;
+    PublishPlan { files, lanes: lanes.into_iter().collect(), leaves_some }
 }
 
 /// Files of one date to rewrite as few.
@@ -201,6 +205,17 @@ mod tests {
         }
 
         /// Plans over files written as lane letter and sequence, each of 10 bytes.
+        #[test]
+        fn what_does_not_fit_is_left_and_what_is_behind_a_gap_is_not() {
+            let leaves_some = |names: &str, bytes_max| {
+                let pending: Vec<RawFile> = names.split_whitespace().map(file).collect();
+                plan_publish(&pending, &BTreeMap::new(), bytes_max).leaves_some
+            };
+            assert!(leaves_some("a1 a2", 10));
+            assert!(!leaves_some("a1 a2", 20));
+            assert!(!leaves_some("a1 a3", 20));
+        }
+
         #[track_caller]
         fn check(pending: &str, watermarks: &str, bytes_max: u64, expected: &str) {
             let pending: Vec<RawFile> = pending.split_whitespace().map(file).collect();

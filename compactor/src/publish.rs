@@ -33,16 +33,17 @@ impl Published {
     }
 }
 
-/// Publishes some of what is pending; `None` if nothing is.
+/// Publishes some of what is pending, and says whether more was when it began; `None` if nothing was.
 ///
 /// Files are written aside; only the commit makes them part of the table, together with the lanes they came from.
 pub(crate) async fn publish_some(
     lake: &Lake,
     raw_bytes_max: u64,
     file_bytes_max: u64,
-) -> Result<Option<Published>, WorkError> {
+) -> Result<Option<(Published, bool)>, WorkError> {
     let snapshot = lake.snapshot().await?;
-    let PublishPlan { files, lanes } = plan_publish(&snapshot.pending, &snapshot.watermarks, raw_bytes_max);
+    let PublishPlan { files, lanes, leaves_some } =
+        plan_publish(&snapshot.pending, &snapshot.watermarks, raw_bytes_max);
     if files.is_empty() {
         return Ok(None);
     }
@@ -95,7 +96,7 @@ pub(crate) async fn publish_some(
     let read_dates = duplicates.read_dates.clone();
     let change = Change::publish(adds, lanes, read_dates);
     lake.table(&EVENTS).commit(change, snapshot.events).await?;
-    Ok(Some(published))
+    Ok(Some((published, leaves_some)))
 }
 
 /// A commit's files are sorted in about so many runs: decoded, raw files are several times as large.

@@ -1,11 +1,44 @@
 //! A query sees what was acknowledged before it, and the compactor changes no answer.
 
 use chrono::{TimeDelta, Utc};
-use lake::EVENTS;
+use lake::{EVENTS, Event, EventId, Lane, LaneId, LaneSettings, RawBatch};
 use serde_json::{Value as Json, json};
 
 use crate::clients::{client, post_accepted};
 use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publish_ends_although_events_keep_coming() {
+    let world = World::start(0).await;
+    let append = async |lane: Lane, number: u64| {
+        let mut batch = RawBatch::default();
+        let now_us = Utc::now().timestamp_micros();
+        batch.push(&Event {
+            event_id: EventId::from_client(&number.to_string()),
+            site_id: "shop".into(),
+            name: "page_view".into(),
+            occurred_at_us: now_us,
+            received_at_us: now_us,
+            protocol: "native",
+            ..Event::default()
+        });
+        lane.append(batch.encode(), Utc::now()).await.unwrap().0
+    };
+    let lane = Lane::start(world.lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
+    let mut lane = append(lane, 0).await;
+    let keep_coming = async {
+        for number in 1.. {
+            lane = append(lane, number).await;
+        }
+    };
+    tokio::select! {
+        () = keep_coming => {}
+        published = tokio::time::timeout(std::time::Duration::from_secs(30), world.compactor.publish()) => {
+            assert!(published.expect("it ends").unwrap().raw_files > 0);
+        }
+    }
+    assert_eq!(world.lake.table(&EVENTS).load().await.unwrap().version, Some(1), "one commit after the table's first");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_seen_right_after_its_acknowledgement_with_the_compactor_off_and_on() {
