@@ -26,7 +26,7 @@ run: ## Build, start all roles on data/lake, send demo traffic, show the report,
 
 test: tools check ## Run the lints and every test, with a bounded share of the long ones.
 	cd web && npm run --silent check && npm test --silent
-	cd dewpond/tests/sdks && node --test
+	cd dewpond/tests/sdks && node --test --test-timeout=120000
 	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") scripts/nextest --workspace --locked
 	$(CARGO) test --workspace --locked --doc
 
