@@ -158,7 +158,7 @@ impl Compactor {
         while more {
             let done = with_new_plans(|| publish_some(self.engine.lake(), raw_bytes_max, file_bytes_max)).await?;
             let Some((published, leaves_some)) = done else { break };
-            // What came meanwhile waits for the next run: after it, a busy collector would have one tiny commit follow another.
+            // What came meanwhile waits for the next run: beside a busy collector, one tiny commit would follow another for ever.
             more = leaves_some;
             metrics::counter!("compactor_rows_consumed_total").increment(published.rows_consumed);
             metrics::counter!("compactor_rows_published_total").increment(published.rows_published);

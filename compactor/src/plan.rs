@@ -204,7 +204,6 @@ mod tests {
             check("a1 a2", "", 1, "a1");
         }
 
-        /// Plans over files written as lane letter and sequence, each of 10 bytes.
         #[test]
         fn what_does_not_fit_is_left_and_what_is_behind_a_gap_is_not() {
             let leaves_some = |names: &str, bytes_max| {
@@ -216,6 +215,7 @@ mod tests {
             assert!(!leaves_some("a1 a3", 20));
         }
 
+        /// Plans over files written as lane letter and sequence, each of 10 bytes.
         #[track_caller]
         fn check(pending: &str, watermarks: &str, bytes_max: u64, expected: &str) {
             let pending: Vec<RawFile> = pending.split_whitespace().map(file).collect();

@@ -76,9 +76,11 @@ pub(crate) async fn publish_some(
             let readable = DamagedFile::leave_out(&damaged, &files);
             duplicates = find_duplicates(&readable).await?;
             // What only the search for duplicates could not read is left out, too: its bytes must be kept.
-            damaged.extend(
-                duplicates.damaged.iter().filter(|found| !damaged.contains(found)).cloned().collect::<Vec<_>>(),
-            );
+            for found in &duplicates.damaged {
+                if !damaged.contains(found) {
+                    damaged.push(found.clone());
+                }
+            }
             write_sorted(lake, &readable, &duplicates, run_bytes, file_bytes_max).await?
         }
     };

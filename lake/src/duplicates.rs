@@ -102,9 +102,8 @@ impl Lake {
             true => BTreeSet::new(),
             false => rows.iter().filter(|(_, row)| row.erased).map(|(_, row)| rows.whole_key(row.key)).collect(),
         };
-        let count = rows.count() as u64;
-        let rows = Arc::new(rows);
-        let threads = if rows.count() > ROWS_PER_THREAD { 2 } else { 1 };
+        let (count, rows) = (rows.count(), Arc::new(rows));
+        let threads = if count > ROWS_PER_THREAD { 2 } else { 1 };
         let index = KeyIndex::build(&rows, threads, self.runtime()).await;
         let index = index.map_err(|error| LakeError::unavailable("sort the ids of pending events", error))?;
         let read_dates = index.dates(&rows);
@@ -122,7 +121,7 @@ impl Lake {
             (part[number].path.clone(), left_out)
         };
         let left_out = left_out.chunk_by(|a, b| a.file == b.file).map(of_file).collect();
-        Ok(Duplicates { left_out, erased, damaged, unknown_column, rows: count, read_dates })
+        Ok(Duplicates { left_out, erased, damaged, unknown_column, rows: count as u64, read_dates })
     }
 
     /// What decides over copies in some raw files.

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
 use lake::{
@@ -32,6 +33,22 @@ fn events(ids: impl IntoIterator<Item = u64>) -> RawBatch {
         });
     }
     batch
+}
+
+/// A raw file with one event, always the same, so long after noon by a clock that was corrected by so much.
+fn once(delay_us: i64, corrected_by_us: i64) -> Bytes {
+    let mut batch = RawBatch::default();
+    batch.push(&Event {
+        event_id: EventId::from_client("once"),
+        site_id: "shop".into(),
+        name: "page_view".into(),
+        occurred_at_us: noon().timestamp_micros() + delay_us,
+        received_at_us: noon().timestamp_micros() + delay_us + 10,
+        corrected_by_us: Some(corrected_by_us),
+        protocol: "native",
+        ..Event::default()
+    });
+    batch.encode()
 }
 
 fn lane(lake: &Lake) -> Lane {
@@ -192,23 +209,9 @@ async fn vacuum_deletes_consumed_raw_files_and_replaced_table_files_and_nothing_
 async fn a_body_sent_again_a_day_later_with_its_old_time_of_sending_is_a_duplicate() {
     let lake = Lake::open("memory:///", []).unwrap();
     let day_us = 86_400_000_000;
-    let sent = |delay_us: i64| {
-        let mut batch = RawBatch::default();
-        batch.push(&Event {
-            event_id: EventId::from_client("once"),
-            site_id: "shop".into(),
-            name: "page_view".into(),
-            occurred_at_us: noon().timestamp_micros() + delay_us,
-            received_at_us: noon().timestamp_micros() + delay_us + 10,
-            corrected_by_us: Some(delay_us),
-            protocol: "native",
-            ..Event::default()
-        });
-        batch.encode()
-    };
-    let (lane, _) = lane(&lake).append(sent(0), noon()).await.unwrap();
+    let (lane, _) = lane(&lake).append(once(0, 0), noon()).await.unwrap();
     publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
-    lane.append(sent(day_us), noon()).await.unwrap();
+    lane.append(once(day_us, day_us), noon()).await.unwrap();
     let snapshot = lake.snapshot().await.unwrap();
     let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
     assert_eq!(duplicates.rows_left_out(), 1);
@@ -218,25 +221,11 @@ async fn a_body_sent_again_a_day_later_with_its_old_time_of_sending_is_a_duplica
 async fn a_published_event_between_two_pending_copies_of_it_is_found() {
     let lake = Lake::open("memory:///", []).unwrap();
     let minute_us = 60_000_000;
-    let at = |minute: i64| {
-        let mut batch = RawBatch::default();
-        batch.push(&Event {
-            event_id: EventId::from_client("once"),
-            site_id: "shop".into(),
-            name: "page_view".into(),
-            occurred_at_us: noon().timestamp_micros() + minute * minute_us,
-            received_at_us: noon().timestamp_micros() + minute * minute_us + 10,
-            corrected_by_us: Some(1),
-            protocol: "native",
-            ..Event::default()
-        });
-        batch.encode()
-    };
-    let (lane, _) = lane(&lake).append(at(20), noon()).await.unwrap();
+    let (lane, _) = lane(&lake).append(once(20 * minute_us, 1), noon()).await.unwrap();
     publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
     // Alone, either is too far from it.
-    let (lane, _) = lane.append(at(0), noon()).await.unwrap();
-    lane.append(at(40), noon()).await.unwrap();
+    let (lane, _) = lane.append(once(0, 1), noon()).await.unwrap();
+    lane.append(once(40 * minute_us, 1), noon()).await.unwrap();
     let snapshot = lake.snapshot().await.unwrap();
     let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
     assert_eq!(duplicates.rows_left_out(), 2);

@@ -10,7 +10,12 @@ use parquet::file::properties::WriterProperties;
 use crate::world::World;
 
 /// Events with some numbers, received when they happened or `earlier` than that.
-fn batch(numbers: impl IntoIterator<Item = usize>, name: &str, at: DateTime<Utc>, earlier: TimeDelta) -> RawBatch {
+pub(crate) fn batch(
+    numbers: impl IntoIterator<Item = usize>,
+    name: &str,
+    at: DateTime<Utc>,
+    earlier: TimeDelta,
+) -> RawBatch {
     let mut batch = RawBatch::default();
     for number in numbers {
         let occurred = at + TimeDelta::milliseconds(number as i64);
@@ -27,7 +32,8 @@ fn batch(numbers: impl IntoIterator<Item = usize>, name: &str, at: DateTime<Utc>
     batch
 }
 
-fn lane(world: &World) -> Lane {
+/// A new lane of raw files, without a collector.
+pub(crate) fn lane(world: &World) -> Lane {
     Lane::start(world.lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default())
 }
 

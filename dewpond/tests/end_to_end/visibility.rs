@@ -1,31 +1,21 @@
 //! A query sees what was acknowledged before it, and the compactor changes no answer.
 
 use chrono::{TimeDelta, Utc};
-use lake::{EVENTS, Event, EventId, Lane, LaneId, LaneSettings, RawBatch};
+use lake::{EVENTS, Lane};
 use serde_json::{Value as Json, json};
 
 use crate::clients::{client, post_accepted};
+use crate::copies::{batch, lane};
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publish_ends_although_events_keep_coming() {
     let world = World::start(0).await;
-    let append = async |lane: Lane, number: u64| {
-        let mut batch = RawBatch::default();
-        let now_us = Utc::now().timestamp_micros();
-        batch.push(&Event {
-            event_id: EventId::from_client(&number.to_string()),
-            site_id: "shop".into(),
-            name: "page_view".into(),
-            occurred_at_us: now_us,
-            received_at_us: now_us,
-            protocol: "native",
-            ..Event::default()
-        });
-        lane.append(batch.encode(), Utc::now()).await.unwrap().0
+    let append = async |lane: Lane, number: usize| {
+        let now = Utc::now();
+        lane.append(batch([number], "page_view", now, TimeDelta::zero()).encode(), now).await.unwrap().0
     };
-    let lane = Lane::start(world.lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
-    let mut lane = append(lane, 0).await;
+    let mut lane = append(lane(&world), 0).await;
     let keep_coming = async {
         for number in 1.. {
             lane = append(lane, number).await;
