@@ -74,6 +74,10 @@ pub(crate) enum WorkError {
     #[error("the work was stopped")]
     Stopped,
 
+    /// The plan's erased events were put on the list of erasures, which made the plan void.
+    #[error("erased events among those to publish are on the list now: plan again")]
+    ErasuresListed,
+
     /// A merge read another number of rows than the log says its files hold. Nothing was committed.
     #[error("a merge of {expected} rows would have become {found}; `dewpond lake stats` and the files need a look")]
     Changed {
@@ -99,7 +103,7 @@ impl From<ArrowError> for WorkError {
 impl WorkError {
     /// Whether a plan from a new snapshot may succeed at once.
     pub(crate) fn wants_new_plan(&self) -> bool {
-        matches!(self, Self::Lake(LakeError::Conflict { .. } | LakeError::Gone { .. }))
+        matches!(self, Self::ErasuresListed | Self::Lake(LakeError::Conflict { .. } | LakeError::Gone { .. }))
     }
 }
 
@@ -112,7 +116,8 @@ pub struct Compactor {
 }
 
 impl Compactor {
-    /// A compactor of the engine's lake. `clock` tells which dates are sealed, and nothing else.
+    /// A compactor of the engine's lake. `clock` tells which dates are sealed, what has expired, and when somebody was
+    /// erased.
     pub fn new(
         engine: Engine,
         settings: CompactorSettings,
@@ -156,7 +161,8 @@ impl Compactor {
         let (raw_bytes_max, file_bytes_max) = (self.settings.publish_bytes_max, self.settings.merge_target_bytes);
         let mut more = true;
         while more {
-            let done = with_new_plans(|| publish_some(self.engine.lake(), raw_bytes_max, file_bytes_max)).await?;
+            let publish_some = || publish_some(self.engine.lake(), raw_bytes_max, file_bytes_max, (self.clock)());
+            let done = with_new_plans(publish_some).await?;
             let Some((published, leaves_some)) = done else { break };
             // What came meanwhile waits for the next run: beside a busy collector, one tiny commit would follow another for ever.
             more = leaves_some;

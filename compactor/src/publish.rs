@@ -4,11 +4,13 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use lake::{Change, DamagedFile, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter, on_own_task};
 
 use crate::compactor::WorkError;
 use crate::plan::{PublishPlan, plan_publish};
+use crate::removal::forget_events;
 use crate::sort::{FileRows, sort};
 
 /// What a publish brought into the table.
@@ -40,6 +42,7 @@ pub(crate) async fn publish_some(
     lake: &Lake,
     raw_bytes_max: u64,
     file_bytes_max: u64,
+    now: DateTime<Utc>,
 ) -> Result<Option<(Published, bool)>, WorkError> {
     let snapshot = lake.snapshot().await?;
     let PublishPlan { files, lanes, leaves_some } =
@@ -59,6 +62,10 @@ pub(crate) async fn publish_some(
              compactor; nothing is lost meanwhile"
         );
         return Err(LakeError::Refused { reason }.into());
+    }
+    let erasures = lake.erasures_of(&snapshot.events).await?;
+    if forget_events(lake, duplicates.erased.iter().cloned(), &erasures, now).await? {
+        return Err(WorkError::ErasuresListed);
     }
     let run_bytes = raw_bytes_max / RUNS_PER_COMMIT;
     let mut damaged = duplicates.damaged.clone();

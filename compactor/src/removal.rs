@@ -189,15 +189,8 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
 pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<ErasureDone, WorkError> {
     let quarantined_rows = lake.erase_quarantined(person).await?;
     // From here on nothing of the person comes in.
-    lake.forget(person, &[], now).await?;
-    let erasures = newest_erasures(lake).await?;
-    let mut keys = erased_pending(lake).await?;
-    let pending_rows = keys.len();
-    keys.extend(recent_keys(lake, &erasures, now).await?);
-    // A late copy of these, without a time of its own, would look like something new.
-    if !keys.is_empty() {
-        lake.forget(person, &keys, now).await?;
-    }
+    lake.forget(person, now).await?;
+    let pending_rows = forget_pending(lake, now).await?;
     let published = complete_erasures(lake, now).await?;
     Ok(ErasureDone { published, pending_rows, quarantined_rows })
 }
@@ -208,21 +201,41 @@ pub(crate) async fn complete_erasures(lake: &Lake, now: DateTime<Utc>) -> Result
     if !erasures.are_unfinished() {
         return Ok(Removed::default());
     }
+    forget_events(lake, recent_keys(lake, &erasures, now).await?, &erasures, now).await?;
     let until = erasures.newest_at().unwrap_or(now);
     let removed = remove(lake, &Leaving::Erased(erasures)).await?;
     lake.finish_erasures(until, now).await?;
     Ok(removed)
 }
 
+/// Puts erased events on the list before their rows go, if they are not on it. Returns whether some were not: then
+/// plans that were made before are void.
+///
+/// A late copy of one of them without a time of its own looks like something new, and only its id tells otherwise.
+pub(crate) async fn forget_events(
+    lake: &Lake,
+    keys: impl IntoIterator<Item = EventKey>,
+    erasures: &Erasures,
+    now: DateTime<Utc>,
+) -> Result<bool, WorkError> {
+    let unlisted: Vec<EventKey> = keys.into_iter().filter(|key| !erasures.lists(key)).collect();
+    if !unlisted.is_empty() {
+        lake.forget_events(&unlisted, now).await?;
+    }
+    Ok(!unlisted.is_empty())
+}
+
 async fn newest_erasures(lake: &Lake) -> Result<Arc<Erasures>, WorkError> {
     Ok(lake.erasures_of(&lake.table(&EVENTS).load().await?).await?)
 }
 
-/// Pending events that are left out because they are erased.
-async fn erased_pending(lake: &Lake) -> Result<Vec<EventKey>, WorkError> {
+/// Puts pending events of erased persons on the list. Returns how many there are.
+async fn forget_pending(lake: &Lake, now: DateTime<Utc>) -> Result<usize, WorkError> {
     let snapshot = lake.snapshot().await?;
     let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
-    Ok(found.erased.into_iter().collect())
+    let pending_rows = found.erased.len();
+    forget_events(lake, found.erased, &*lake.erasures_of(&snapshot.events).await?, now).await?;
+    Ok(pending_rows)
 }
 
 /// Erased events in the table that came so lately that a client may send them again.

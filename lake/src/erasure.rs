@@ -7,6 +7,8 @@
 //! How nothing slips through: the list is written first, and then a commit to the table `events` names its
 //! version. A publish that was planned before that commit is void; a plan made after it honours the list. So
 //! from that commit on no row of the person comes into the table, and those in it can be removed date by date.
+//! Whoever consumes or removes a row of an erased event has put its id on the list before: an erasure that crashed
+//! would not find the row any more, and nothing else would tell what its late copy is.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -164,6 +166,11 @@ impl Erasures {
             .collect()
     }
 
+    /// Whether copies of an event are known to be erased by its id, whatever their times are.
+    pub fn lists(&self, key: &EventKey) -> bool {
+        self.events.contains(&hash_event(&self.salt, &key.site_id, &key.event_id.0))
+    }
+
     fn cover(&self, event: Subject<'_>) -> bool {
         let erased = |column: &str, id: Option<&str>| {
             let until = id.and_then(|id| self.persons.get(&hash_person(&self.salt, event.site_id, column, id)));
@@ -195,39 +202,47 @@ impl Lake {
     /// Puts a person on the list of erased ones, and makes sure that everybody honours it: when this returns,
     /// no event of theirs up to `now` comes into the table any more, and pending ones are in no answer. What
     /// the table has already is still to be removed.
-    ///
-    /// - `events`: the person's events that are known; copies of them are left out even if they seem to have
-    ///   happened later.
-    pub async fn forget(&self, person: &Person, events: &[EventKey], now: DateTime<Utc>) -> Result<()> {
+    pub async fn forget(&self, person: &Person, now: DateTime<Utc>) -> Result<()> {
+        self.update_erasures(|document| {
+            let hash = hash_person(&document.salt, &person.site_id, person.id.column(), person.id.value());
+            document.persons.retain(|known| known.hash != hash);
+            document.persons.push(ErasedPerson { hash, erased_at: now, done_at: None });
+        })
+        .await
+    }
+
+    /// Puts erased events on the list, so that copies of them are left out even if they seem to have happened after
+    /// their person was erased. Plans that were made before are void.
+    pub async fn forget_events(&self, events: &[EventKey], now: DateTime<Utc>) -> Result<()> {
+        self.update_erasures(|document| {
+            // Nobody sends copies of these any more.
+            document.events.retain(|events| {
+                now - events.erased_at <= chrono::TimeDelta::from_std(RETRY_WINDOW).unwrap_or_default()
+            });
+            let hash = |key: &EventKey| hash_event(&document.salt, &key.site_id, &key.event_id.0);
+            let hashes = events.iter().map(hash).collect();
+            document.events.push(ErasedEvents { erased_at: now, hashes });
+        })
+        .await
+    }
+
+    /// Notes that the table has no event any more of anybody who was erased up to `until`.
+    pub async fn finish_erasures(&self, until: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
+        self.update_erasures(|document| {
+            for person in document.persons.iter_mut().filter(|person| person.erased_at <= until) {
+                person.done_at.get_or_insert(now);
+            }
+        })
+        .await
+    }
+
+    async fn update_erasures(&self, change: impl Fn(&mut ErasuresDocument)) -> Result<()> {
         let new_salt = self.new_uuid().to_string();
         self.update_document(ERASURES, |document: &mut ErasuresDocument| {
             if document.salt.is_empty() {
                 document.salt.clone_from(&new_salt);
             }
-            let hash = hash_person(&document.salt, &person.site_id, person.id.column(), person.id.value());
-            document.persons.retain(|known| known.hash != hash);
-            document.persons.push(ErasedPerson { hash, erased_at: now, done_at: None });
-            // Nobody sends copies of these any more.
-            document.events.retain(|events| {
-                now - events.erased_at <= chrono::TimeDelta::from_std(RETRY_WINDOW).unwrap_or_default()
-            });
-            if !events.is_empty() {
-                let hash = |key: &EventKey| hash_event(&document.salt, &key.site_id, &key.event_id.0);
-                let hashes = events.iter().map(hash).collect();
-                document.events.push(ErasedEvents { erased_at: now, hashes });
-            }
-            Ok(())
-        })
-        .await?;
-        self.announce_erasures().await
-    }
-
-    /// Notes that the table has no event any more of anybody who was erased up to `until`.
-    pub async fn finish_erasures(&self, until: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
-        self.update_document(ERASURES, |document: &mut ErasuresDocument| {
-            for person in document.persons.iter_mut().filter(|person| person.erased_at <= until) {
-                person.done_at.get_or_insert(now);
-            }
+            change(document);
             Ok(())
         })
         .await?;
@@ -277,7 +292,8 @@ mod tests {
         let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH + chrono::TimeDelta::days(9));
         let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
         let key = |id: &str| EventKey { site_id: "shop".into(), event_id: EventId::from_client(id) };
-        lake.forget(&person, &[key("known")], now).await.unwrap();
+        lake.forget(&person, now).await.unwrap();
+        lake.forget_events(&[key("known")], now).await.unwrap();
         let table = lake.table(&EVENTS).load().await.unwrap();
         let erasures = lake.erasures_of(&table).await.unwrap();
 
@@ -299,7 +315,7 @@ mod tests {
     async fn the_list_names_nobody() {
         let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH);
         let person = Person { site_id: "shop".into(), id: PersonId::User("ada@example.com".into()) };
-        lake.forget(&person, &[], now).await.unwrap();
+        lake.forget(&person, now).await.unwrap();
         let (_, document) = lake.read_document::<ErasuresDocument>(ERASURES).await.unwrap();
         assert!(!serde_json::to_string(&document).unwrap().contains("ada"));
     }

@@ -51,6 +51,32 @@ async fn an_erased_person_is_gone_and_late_copies_do_not_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_crashed_lets_no_late_copy_back() {
+    let world = World::start(1).await;
+    let (client, url) = (client(), &world.collectors[0]);
+    let untimed = |id: &str| json!({"event_id": id, "name": "page_view", "user_id": "ada"});
+    post_accepted(&client, url, &world.key, &untimed("published")).await;
+    world.compactor.publish().await.unwrap();
+    post_accepted(&client, url, &world.key, &untimed("pending")).await;
+
+    // The crash: the person is on the list, and none of their events.
+    let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
+    world.lake.forget(&ada, Utc::now()).await.unwrap();
+    // The compactor goes on before anybody repeats the erasure: nothing of the events is left to be found.
+    world.compactor.publish().await.unwrap();
+    assert_eq!(world.compactor.remove().await.unwrap().rows, 1);
+    world.compactor.erase(&ada).await.unwrap();
+
+    for id in ["published", "pending"] {
+        post_accepted(&client, url, &world.key, &untimed(id)).await;
+    }
+    for step in ["pending", "published"] {
+        assert_eq!(world.number("SELECT count(*) FROM events").await, 0, "{step}");
+        world.compactor.publish().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_purge_leaves_no_byte_of_the_person_in_the_lake() {
     let dir = tempfile::tempdir().unwrap();
     let lake = dir.path().join("lake");
