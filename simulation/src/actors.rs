@@ -266,15 +266,7 @@ pub(crate) async fn vacuum(setup: Arc<Setup>, crashes: Option<u64>) {
             loop {
                 sleep(short_pause(&mut rng) * 3).await;
                 let grace = Duration::from_secs([0, 5, 60][rng.random_range(0..3)]);
-                // Longer than any commit takes here, with all its tries.
-                let orphan_grace = Duration::from_secs(1_000);
-                let settings = VacuumSettings {
-                    raw_grace: grace,
-                    replaced_grace: grace,
-                    orphan_grace,
-                    ..VacuumSettings::default()
-                };
-                let done = lake.vacuum(&[&EVENTS], settings).await;
+                let done = lake.vacuum(&[&EVENTS], vacuum_settings(grace)).await;
                 setup.world.note(|| format!("vacuum: {done:?}"));
                 if let Ok(done) = done {
                     setup.summary.lock().deleted += (done.raw_files + done.table_files) as u64;
@@ -284,6 +276,26 @@ pub(crate) async fn vacuum(setup: Arc<Setup>, crashes: Option<u64>) {
         process.while_alive(work).await;
         setup.summary.lock().kills += 1;
         sleep(pause(&mut rng)).await;
+    }
+}
+
+/// Vacuums all the time, with no grace.
+pub(crate) async fn eager_vacuum(setup: Arc<Setup>) {
+    let (_, lake) = setup.start_process(None);
+    loop {
+        sleep(Duration::from_millis(1)).await;
+        // What the store fails to do it is asked to do again.
+        let _ = lake.vacuum(&[&EVENTS], vacuum_settings(Duration::ZERO)).await;
+    }
+}
+
+fn vacuum_settings(grace: Duration) -> VacuumSettings {
+    VacuumSettings {
+        raw_grace: grace,
+        replaced_grace: grace,
+        // Longer than any commit takes here, with all its tries.
+        orphan_grace: Duration::from_secs(1_000),
+        ..VacuumSettings::default()
     }
 }
 
