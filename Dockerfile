@@ -10,9 +10,9 @@
 FROM rust:1.95-slim-bookworm AS builder
 WORKDIR /build
 
-# Nothing is installed here. The C parts (aws-lc, ring, zstd, mimalloc, blake3) build with the gcc that the
-# image brings: no make, cmake, C++ or libssl. A crate that asks for one of those should be looked at before
-# this file is.
+# The C parts (aws-lc, ring, zstd, jemalloc, blake3) build with the gcc that the image brings; jemalloc's also need
+# make. No cmake, C++ or libssl: a crate that asks for one of those should be looked at before this file is.
+RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 COPY . .
 
 # The caches outlive the layer, so a change of one line does not compile DataFusion again. They are not part

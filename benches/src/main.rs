@@ -24,7 +24,7 @@ use tracing_subscriber::EnvFilter;
 
 /// The one that `dewpond` has: an allocator is a good part of what is measured.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measures Dewpond against named baselines.
 #[derive(Parser)]

@@ -7,7 +7,7 @@ use clap::Parser;
 use simulation::{Sabotage, run, run_all};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Simulates small installations under faults, one a seed, and checks the lake's promises at every read.
 #[derive(Parser)]
