@@ -23,6 +23,10 @@ use crate::tables::{EVENTS, TableSpec};
 /// Requests under way at the same time.
 const CONCURRENT: usize = 16;
 
+/// So long before the first entry of a table's log the first publish may have begun to write. A file that is older belongs
+/// to a log that is lost, and may be all that is left of somebody's events: it is no orphan.
+const FIRST_PUBLISH: Duration = Duration::from_secs(24 * 3_600);
+
 /// How long what nobody needs is kept, by the store's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct VacuumSettings {
@@ -30,7 +34,8 @@ pub struct VacuumSettings {
     pub raw_grace: Duration,
     /// Table files that a merge has replaced: longer than the longest query.
     pub replaced_grace: Duration,
-    /// Table files that are in no version: longer than the longest publish or merge.
+    /// Table files that are in no version: longer than the longest publish or merge. Files from before the log began
+    /// are kept: if the log was lost, they are the events.
     pub orphan_grace: Duration,
     /// Files of refused events.
     pub quarantine_retention: Duration,
@@ -97,7 +102,7 @@ impl Lake {
             done.bytes += table.bytes;
         }
         let refused = self.list(QUARANTINE).await?.into_iter();
-        let old = refused.filter(|object| is_older(object.last_modified, now, settings.quarantine_retention));
+        let old = refused.filter(|object| is_as_old(object.last_modified, now, settings.quarantine_retention));
         let (files, bytes) = self.delete(old.map(|object| (object.location, object.size)).collect()).await?;
         done.quarantine_files += files;
         done.bytes += bytes;
@@ -126,12 +131,12 @@ impl Lake {
             .consumed
             .iter()
             // The grace is for queries that began before the commit, so it counts from the commit.
-            .filter(|file| departures.consumed_at(file).is_none_or(|at| is_older(at, now, settings.raw_grace)))
+            .filter(|file| departures.consumed_at(file).is_none_or(|at| is_as_old(at, now, settings.raw_grace)))
             .map(|file| (file.path.clone(), file.size_bytes))
             .collect();
         let probes = self.list(RAW_DIR).await?.into_iter().filter(|object| {
             object.location.filename().is_some_and(|name| name.starts_with("probe-"))
-                && is_older(object.last_modified, now, settings.orphan_grace)
+                && is_as_old(object.last_modified, now, settings.orphan_grace)
         });
         self.delete(probes.map(|probe| (probe.location, 0)).collect()).await?;
         let (raw_files, bytes) = self.delete(old).await?;
@@ -153,6 +158,10 @@ impl Lake {
         read_departures(&table, snapshot.version, &objects, &mut departures, now, settings).await?;
 
         let root = self.path(spec.name);
+        let first_entry = root.clone().join("_delta_log").join("00000000000000000000.json");
+        let born = objects.iter().find(|object| object.location == first_entry).map(|object| object.last_modified);
+        let is_of_this_log =
+            |object: &ObjectMeta| born.is_some_and(|born| object.last_modified + FIRST_PUBLISH >= born);
         let dead = objects
             .iter()
             .filter(|object| object.location.extension() == Some("parquet") && !live.contains(&object.location))
@@ -164,8 +173,8 @@ impl Lake {
                     return None;
                 }
                 let dead = match departures.removed_at.get(&log_path) {
-                    Some(&removed_at) => is_older(removed_at, now, settings.replaced_grace),
-                    None => is_older(object.last_modified, now, settings.orphan_grace),
+                    Some(&removed_at) => is_as_old(removed_at, now, settings.replaced_grace),
+                    None => is_as_old(object.last_modified, now, settings.orphan_grace) && is_of_this_log(object),
                 };
                 dead.then(|| (object.location.clone(), object.size))
             })
@@ -231,7 +240,7 @@ async fn read_departures(
     let first = match departures.read_until {
         Some(read_until) => read_until + 1,
         None => {
-            let young = times.iter().find(|(_, at)| !is_older(**at, now, horizon)).map(|(version, _)| *version);
+            let young = times.iter().find(|(_, at)| !is_as_old(**at, now, horizon)).map(|(version, _)| *version);
             young.unwrap_or_else(|| times.last_key_value().map_or(0, |(version, _)| version + 1))
         }
     };
@@ -249,16 +258,18 @@ async fn read_departures(
         departures.read_until = Some(version);
     }
     // What went out of use that long ago is deleted by now, or is old enough without a record.
-    departures.removed_at.retain(|_, at| !is_older(*at, now, horizon * 2));
+    departures.removed_at.retain(|_, at| !is_as_old(*at, now, horizon * 2));
     departures.consumed_at.retain(|_, lane| {
-        lane.retain(|_, at| !is_older(*at, now, horizon * 2));
+        lane.retain(|_, at| !is_as_old(*at, now, horizon * 2));
         !lane.is_empty()
     });
     Ok(())
 }
 
-fn is_older(at: DateTime<Utc>, now: DateTime<Utc>, than: Duration) -> bool {
-    (now - at).to_std().is_ok_and(|age| age > than)
+/// Whether something is at least so old. Stores that tell whole seconds give what was written just now no age at all, which
+/// is enough if there is no grace.
+fn is_as_old(at: DateTime<Utc>, now: DateTime<Utc>, as_this: Duration) -> bool {
+    (now - at).to_std().is_ok_and(|age| age >= as_this)
 }
 
 #[cfg(test)]
@@ -266,10 +277,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_are_strict_and_the_future_is_young() {
+    fn what_was_written_now_has_an_age_and_the_future_is_young() {
         let at = |s: i64| DateTime::from_timestamp(s, 0).unwrap();
-        assert!(is_older(at(0), at(11), Duration::from_secs(10)));
-        assert!(!is_older(at(0), at(10), Duration::from_secs(10)));
-        assert!(!is_older(at(20), at(10), Duration::ZERO));
+        assert!(is_as_old(at(0), at(10), Duration::from_secs(10)));
+        assert!(!is_as_old(at(1), at(10), Duration::from_secs(10)));
+        assert!(is_as_old(at(10), at(10), Duration::ZERO));
+        assert!(!is_as_old(at(20), at(10), Duration::ZERO));
     }
 }

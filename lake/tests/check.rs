@@ -364,7 +364,10 @@ async fn repair_removes_an_orphan_that_is_old_by_the_stores_clock_and_nothing_el
     let young = write(&lake, noon().date_naive(), [event(301)]).await;
     let on_disk = |path: &Path| std::path::Path::new("/").join(path.as_ref());
     let week_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(8 * 24 * 3_600);
-    for path in [&old.path, &replaced.path] {
+    // An orphan from before the log began would be of a log that was lost.
+    let log = replaced.path.as_ref().split_once("/events/").unwrap().0.to_owned() + "/events/_delta_log";
+    let first_entry = Path::from(log + "/00000000000000000000.json");
+    for path in [&old.path, &replaced.path, &first_entry] {
         std::fs::File::options().write(true).open(on_disk(path)).unwrap().set_modified(week_ago).unwrap();
     }
     let checked = run(&lake, true, TimeDelta::zero()).await;

@@ -206,6 +206,27 @@ async fn vacuum_deletes_consumed_raw_files_and_replaced_table_files_and_nothing_
 }
 
 #[tokio::test]
+async fn vacuum_keeps_the_files_of_a_log_that_was_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Lake::open(dir.path().to_str().unwrap(), []).unwrap();
+    let lake = open();
+    let (lane, _) = lane(&lake).append(events(0..10).encode(), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    let file = std::path::Path::new("/").join(lake.table(&EVENTS).load().await.unwrap().files[0].path.as_ref());
+    let days_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(9 * 24 * 3_600);
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(days_ago).unwrap();
+    std::fs::remove_dir_all(dir.path().join("events/_delta_log")).unwrap();
+
+    open().vacuum(&[&EVENTS], lake::VacuumSettings::default()).await.unwrap();
+    assert!(file.exists(), "without a log");
+    lane.append(events(10..20).encode(), noon()).await.unwrap();
+    let lake = open();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    lake.vacuum(&[&EVENTS], lake::VacuumSettings::default()).await.unwrap();
+    assert!(file.exists(), "with a log that began later");
+}
+
+#[tokio::test]
 async fn a_body_sent_again_a_day_later_with_its_old_time_of_sending_is_a_duplicate() {
     let lake = Lake::open("memory:///", []).unwrap();
     let day_us = 86_400_000_000;
