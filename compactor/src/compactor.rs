@@ -146,10 +146,7 @@ impl Compactor {
         schedule
             .every("vacuum", &self.settings.vacuum_cron, move || {
                 let this = this.clone();
-                async move {
-                    this.remove().await?;
-                    this.vacuum().await.map(drop)
-                }
+                async move { this.remove_and_vacuum().await.map(drop) }
             })
             .await
     }
@@ -251,6 +248,13 @@ impl Compactor {
             tracing::info!(rows = total.rows, files = total.files, "removed expired and erased events");
         }
         Ok(total)
+    }
+
+    /// Removes and vacuums. Vacuums even if a removal fails, so that nothing else stays longer than it may.
+    pub async fn remove_and_vacuum(&self) -> anyhow::Result<(Removed, Vacuumed)> {
+        let removed = self.remove().await;
+        let vacuumed = self.vacuum().await?;
+        Ok((removed?, vacuumed))
     }
 
     /// Deletes consumed raw files, replaced table files and orphans that are old enough.

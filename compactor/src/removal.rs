@@ -116,16 +116,21 @@ fn site_range(file: &TableFile) -> Option<(&str, &str)> {
 }
 
 /// Removes rows from the table. They stay in the store until vacuum deletes the files that had them.
+///
+/// A date that fails, perhaps for a damaged file, does not keep the others from being done.
 pub(crate) async fn remove(lake: &Lake, leaving: &Leaving) -> Result<Removed, WorkError> {
     let table = lake.table(&EVENTS);
     let loaded = table.load().await?;
     let dates: BTreeSet<Option<NaiveDate>> =
         loaded.files.iter().filter(|file| leaving.may_be_in(file)).map(|file| file.date).collect();
-    let mut total = Removed::default();
+    let (mut total, mut failed) = (Removed::default(), None);
     for date in dates {
-        total += with_new_plans(|| remove_from(lake, leaving, date)).await?;
+        match with_new_plans(|| remove_from(lake, leaving, date)).await {
+            Ok(removed) => total += removed,
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
-    Ok(total)
+    failed.map_or(Ok(total), Err)
 }
 
 async fn remove_from(lake: &Lake, leaving: &Leaving, date: Option<NaiveDate>) -> Result<Removed, WorkError> {
@@ -187,9 +192,9 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
 /// Erases a person. Safe to repeat: after a crash at any step, the same call completes it, and so does the
 /// compactor.
 pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<ErasureDone, WorkError> {
-    let quarantined_rows = lake.erase_quarantined(person).await?;
-    // From here on nothing of the person comes in.
+    // From here on nothing of the person comes in, and what cannot be done now is known to be left.
     lake.forget(person, now).await?;
+    let quarantined_rows = lake.erase_quarantined(person).await?;
     let pending_rows = forget_pending(lake, now).await?;
     let published = complete_erasures(lake, now).await?;
     Ok(ErasureDone { published, pending_rows, quarantined_rows })
@@ -202,9 +207,8 @@ pub(crate) async fn complete_erasures(lake: &Lake, now: DateTime<Utc>) -> Result
         return Ok(Removed::default());
     }
     forget_events(lake, recent_keys(lake, &erasures, now).await?, &erasures, now).await?;
-    let until = erasures.newest_at().unwrap_or(now);
-    let removed = remove(lake, &Leaving::Erased(erasures)).await?;
-    lake.finish_erasures(until, now).await?;
+    let removed = remove(lake, &Leaving::Erased(erasures.clone())).await?;
+    lake.finish_erasures(&erasures, now).await?;
     Ok(removed)
 }
 

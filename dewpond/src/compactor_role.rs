@@ -36,8 +36,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if flags.once {
         let published = compactor.publish().await?;
         let merged = compactor.merge().await?;
-        let removed = compactor.remove().await?;
-        let vacuumed = compactor.vacuum().await?;
+        let (removed, vacuumed) = compactor.remove_and_vacuum().await?;
         println!(
             "published {} events from {} raw files ({} duplicates); merged {} files into {}; removed {} expired or \
              erased events; deleted {} files",

@@ -50,6 +50,13 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         (None, Some(anonymous)) => PersonId::Anonymous(anonymous),
         (None, None) => bail!("name a person with --user or --anonymous"),
     };
+    // A mistyped site or a variable that is empty must not read as done.
+    if !lake.sites().await?.has_site(&flags.site) {
+        bail!("there is no site {}; `dewpond site list` shows them", flags.site);
+    }
+    if id.value().is_empty() {
+        bail!("the id is empty; name a person with --user or --anonymous");
+    }
     let person = Person { site_id: flags.site.as_str().into(), id };
     let mut settings = flags.compactor;
     if flags.purge {

@@ -55,7 +55,8 @@ impl PersonId {
         }
     }
 
-    pub(crate) fn value(&self) -> &str {
+    /// The id.
+    pub fn value(&self) -> &str {
         match self {
             Self::User(value) | Self::Anonymous(value) => value,
         }
@@ -106,7 +107,6 @@ pub struct Erasures {
     persons: HashMap<String, DateTime<Utc>>,
     events: HashSet<String>,
     unfinished: bool,
-    newest_at: Option<DateTime<Utc>>,
 }
 
 /// The columns by which an event is known to be erased.
@@ -115,14 +115,13 @@ pub const ERASURE_COLUMNS: [&str; 6] = ["site_id", "event_id", "user_id", "anony
 impl Erasures {
     fn new(document: ErasuresDocument) -> Self {
         let unfinished = document.persons.iter().any(|person| person.done_at.is_none());
-        let newest_at = document.persons.iter().map(|person| person.erased_at).max();
         let mut persons = HashMap::new();
         for person in document.persons {
             let until = persons.entry(person.hash).or_insert(person.erased_at);
             *until = person.erased_at.max(*until);
         }
         let events = document.events.into_iter().flat_map(|events| events.hashes).collect();
-        Self { salt: document.salt, persons, events, unfinished, newest_at }
+        Self { salt: document.salt, persons, events, unfinished }
     }
 
     /// Whether nobody was ever erased.
@@ -133,11 +132,6 @@ impl Erasures {
     /// Whether the table may still have events of somebody who was erased.
     pub fn are_unfinished(&self) -> bool {
         self.unfinished
-    }
-
-    /// The time up to which the last erased person's events are erased.
-    pub fn newest_at(&self) -> Option<DateTime<Utc>> {
-        self.newest_at
     }
 
     /// Which rows must not be seen. The rows have the [`ERASURE_COLUMNS`] of `events`.
@@ -203,10 +197,13 @@ impl Lake {
     /// no event of theirs up to `now` comes into the table any more, and pending ones are in no answer. What
     /// the table has already is still to be removed.
     pub async fn forget(&self, person: &Person, now: DateTime<Utc>) -> Result<()> {
-        self.update_erasures(|document| {
+        self.update_erasures(now, |document| {
             let hash = hash_person(&document.salt, &person.site_id, person.id.column(), person.id.value());
+            // Two may erase one person at a time, and whoever began first may come here last.
+            let known = document.persons.iter().filter(|known| known.hash == hash).map(|known| known.erased_at);
+            let erased_at = known.fold(now, DateTime::max);
             document.persons.retain(|known| known.hash != hash);
-            document.persons.push(ErasedPerson { hash, erased_at: now, done_at: None });
+            document.persons.push(ErasedPerson { hash, erased_at, done_at: None });
         })
         .await
     }
@@ -214,11 +211,7 @@ impl Lake {
     /// Puts erased events on the list, so that copies of them are left out even if they seem to have happened after
     /// their person was erased. Plans that were made before are void.
     pub async fn forget_events(&self, events: &[EventKey], now: DateTime<Utc>) -> Result<()> {
-        self.update_erasures(|document| {
-            // Nobody sends copies of these any more.
-            document.events.retain(|events| {
-                now - events.erased_at <= chrono::TimeDelta::from_std(RETRY_WINDOW).unwrap_or_default()
-            });
+        self.update_erasures(now, |document| {
             let hash = |key: &EventKey| hash_event(&document.salt, &key.site_id, &key.event_id.0);
             let hashes = events.iter().map(hash).collect();
             document.events.push(ErasedEvents { erased_at: now, hashes });
@@ -226,22 +219,28 @@ impl Lake {
         .await
     }
 
-    /// Notes that the table has no event any more of anybody who was erased up to `until`.
-    pub async fn finish_erasures(&self, until: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
-        self.update_erasures(|document| {
-            for person in document.persons.iter_mut().filter(|person| person.erased_at <= until) {
+    /// Notes that the table has no event any more of those who were erased by some list.
+    pub async fn finish_erasures(&self, erasures: &Erasures, now: DateTime<Utc>) -> Result<()> {
+        self.update_erasures(now, |document| {
+            // Others may have been erased since, or somebody once more, with later events.
+            let is_done = |person: &&mut ErasedPerson| erasures.persons.get(&person.hash) >= Some(&person.erased_at);
+            for person in document.persons.iter_mut().filter(is_done) {
                 person.done_at.get_or_insert(now);
             }
         })
         .await
     }
 
-    async fn update_erasures(&self, change: impl Fn(&mut ErasuresDocument)) -> Result<()> {
+    async fn update_erasures(&self, now: DateTime<Utc>, change: impl Fn(&mut ErasuresDocument)) -> Result<()> {
         let new_salt = self.new_uuid().to_string();
         self.update_document(ERASURES, |document: &mut ErasuresDocument| {
             if document.salt.is_empty() {
                 document.salt.clone_from(&new_salt);
             }
+            // Nobody sends copies of these any more.
+            document.events.retain(|events| {
+                now - events.erased_at <= chrono::TimeDelta::from_std(RETRY_WINDOW).unwrap_or_default()
+            });
             change(document);
             Ok(())
         })
@@ -309,6 +308,30 @@ mod tests {
         check("1", Some("bob"), None, before, false);
         check("1", None, Some("ada"), before, false);
         check("known", None, None, after, true);
+    }
+
+    #[tokio::test]
+    async fn an_erasure_is_done_when_the_removal_knew_of_it_and_reached_as_far() {
+        let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH + chrono::TimeDelta::days(9));
+        let later = now + chrono::TimeDelta::seconds(5);
+        let person = |id: &str| Person { site_id: "shop".into(), id: PersonId::User(id.into()) };
+        let newest = async || lake.erasures_of(&lake.table(&EVENTS).load().await.unwrap()).await.unwrap();
+        lake.forget(&person("ada"), later).await.unwrap();
+        let without_bob = newest().await;
+        lake.forget(&person("bob"), now).await.unwrap();
+        lake.finish_erasures(&without_bob, later).await.unwrap();
+        assert!(newest().await.are_unfinished());
+        lake.finish_erasures(&*newest().await, later).await.unwrap();
+        assert!(!newest().await.are_unfinished());
+
+        // Once more, by somebody who began before: it reaches as far as before, and is to be done again.
+        lake.forget(&person("ada"), now).await.unwrap();
+        let again = newest().await;
+        assert!(again.are_unfinished());
+        let known_since_us = later.timestamp_micros();
+        let event =
+            Subject { site_id: "shop", event_id: &[], user_id: Some("ada"), anonymous_id: None, known_since_us };
+        assert!(again.cover(event));
     }
 
     #[tokio::test]

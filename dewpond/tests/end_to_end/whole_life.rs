@@ -104,6 +104,10 @@ async fn a_purge_leaves_no_byte_of_the_person_in_the_lake() {
     assert_eq!(run_well(&count, &[]).await.trim(), "n\n50");
     let (succeeded, _, told) = run(&["lake", "erase", "--lake", lake, "--site", "shop"], &[]).await;
     assert!(!succeeded && told.contains("--user"), "{told}");
+    let (succeeded, _, told) = run(&["lake", "erase", "--lake", lake, "--site", "shpo", "--user", "ada"], &[]).await;
+    assert!(!succeeded && told.contains("there is no site shpo"), "{told}");
+    let (succeeded, _, told) = run(&["lake", "erase", "--lake", lake, "--site", "shop", "--user", ""], &[]).await;
+    assert!(!succeeded && told.contains("empty"), "{told}");
 }
 
 /// Whether any file of a directory has a text: in its bytes, or in a column of it if it is Parquet.
