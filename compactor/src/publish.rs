@@ -63,9 +63,11 @@ pub(crate) async fn publish_some(
         );
         return Err(LakeError::Refused { reason }.into());
     }
-    let erasures = lake.erasures_of(&snapshot.events).await?;
-    if forget_events(lake, duplicates.erased.iter().cloned(), &erasures, now).await? {
-        return Err(WorkError::ErasuresListed);
+    if !duplicates.erased.is_empty() {
+        let erasures = lake.erasures_of(&snapshot.events).await?;
+        if forget_events(lake, duplicates.erased.iter().cloned(), &erasures, now).await? {
+            return Err(WorkError::ErasuresListed);
+        }
     }
     let run_bytes = raw_bytes_max / RUNS_PER_COMMIT;
     let mut damaged = duplicates.damaged.clone();

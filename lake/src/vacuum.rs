@@ -158,8 +158,7 @@ impl Lake {
         read_departures(&table, snapshot.version, &objects, &mut departures, now, settings).await?;
 
         let root = self.path(spec.name);
-        let first_entry = root.clone().join("_delta_log").join("00000000000000000000.json");
-        let born = objects.iter().find(|object| object.location == first_entry).map(|object| object.last_modified);
+        let born = entry_times(&objects).remove(&0);
         let is_of_this_log =
             |object: &ObjectMeta| born.is_some_and(|born| object.last_modified + FIRST_PUBLISH >= born);
         let dead = objects
@@ -230,13 +229,7 @@ async fn read_departures(
 ) -> Result<()> {
     let Some(until) = until else { return Ok(()) };
     let horizon = settings.orphan_grace.max(settings.replaced_grace).max(settings.raw_grace);
-    let times: BTreeMap<u64, DateTime<Utc>> = listed
-        .iter()
-        .filter_map(|object| {
-            let version = object.location.filename()?.strip_suffix(".json")?.parse().ok()?;
-            Some((version, object.last_modified))
-        })
-        .collect();
+    let times = entry_times(listed);
     let first = match departures.read_until {
         Some(read_until) => read_until + 1,
         None => {
@@ -264,6 +257,15 @@ async fn read_departures(
         !lane.is_empty()
     });
     Ok(())
+}
+
+/// When each version of a table was committed, by a listing that has its log's entries.
+fn entry_times(listed: &[ObjectMeta]) -> BTreeMap<u64, DateTime<Utc>> {
+    let entries = listed.iter().filter_map(|object| {
+        let version = object.location.filename()?.strip_suffix(".json")?.parse().ok()?;
+        Some((version, object.last_modified))
+    });
+    entries.collect()
 }
 
 /// Whether something is at least so old. Stores that tell whole seconds give what was written just now no age at all, which
