@@ -26,6 +26,7 @@ mod pending_rows;
 mod published_copies;
 mod quarantine;
 mod raw_rows;
+mod recent_ids;
 mod registry;
 mod runtime;
 mod sabotage;

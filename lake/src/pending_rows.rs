@@ -71,8 +71,16 @@ pub(crate) struct PendingRows {
 /// Of each event with an id of its sender's the row that stays, by key; perhaps some that are erased.
 pub(crate) struct KeyIndex {
     hasher: RandomState,
+    filter: HashFilter,
     /// Each has the hashes with one remainder by their number.
     parts: Vec<IndexPart>,
+}
+
+/// Tells of most hashes that are in no part: so few bits that they stay near the core while millions are looked for.
+struct HashFilter {
+    bits: Vec<u64>,
+    /// How many first bits of a hash choose its bit here.
+    first_bits: u32,
 }
 
 /// A hash table that is filled once, and what was left out of it.
@@ -219,12 +227,17 @@ impl KeyIndex {
             let (rows, hasher) = (rows.clone(), hasher.clone());
             runtime.run(move || IndexPart::build(&rows, &hasher, part, count))
         };
-        Ok(Self { parts: try_join_all((0..count).map(build)).await?, hasher })
+        let parts = try_join_all((0..count).map(build)).await?;
+        let filter = HashFilter::new(&parts);
+        Ok(Self { hasher, filter, parts })
     }
 
     /// Where the row of an event is that stays, if it is not one that was erased.
     pub(crate) fn find(&self, rows: &PendingRows, key: Key) -> Option<RowPlace> {
         let hash = hash(&self.hasher, key);
+        if !self.filter.may_have(hash) {
+            return None;
+        }
         let part = &self.parts[(hash % self.parts.len() as u64) as usize];
         let mut same_hash = part.alike(hash).iter().filter(|(other, _)| *other == hash).map(|(_, place)| *place);
         same_hash.find(|place| rows.row(*place).key == key)
@@ -246,6 +259,25 @@ impl KeyIndex {
     /// The rows that do not stay, in no order of theirs, some perhaps twice.
     pub(crate) fn left_out(&self) -> impl Iterator<Item = RowPlace> {
         self.parts.iter().flat_map(|part| &part.left_out).copied()
+    }
+}
+
+impl HashFilter {
+    /// At most one of sixteen hashes that are in no part passes.
+    fn new(parts: &[IndexPart]) -> Self {
+        let count: usize = parts.iter().map(|part| part.entries.len()).sum();
+        let first_bits = (count.max(4) * 8).next_power_of_two().ilog2() + 1;
+        let mut bits = vec![0; 1 << (first_bits - u64::BITS.ilog2())];
+        for (hash, _) in parts.iter().flat_map(|part| &part.entries) {
+            let bit = first(*hash, first_bits);
+            bits[bit / 64] |= 1 << (bit % 64);
+        }
+        Self { bits, first_bits }
+    }
+
+    fn may_have(&self, hash: u64) -> bool {
+        let bit = first(hash, self.first_bits);
+        self.bits[bit / 64] & (1 << (bit % 64)) != 0
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! An event is looked for in every file with events of the [times of its copies](crate::copy_times), on whichever date;
 //! most files fall to their time range, the rest to their bloom filters, and only row groups that probably hold a copy
-//! are read. The cost follows what is pending, not how much the dates hold.
+//! are read; small files read in whole are [kept in memory](crate::recent_ids). The cost follows what is pending, not how
+//! much the dates hold.
 
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use crate::copy_times::CLIENT_TIMED_SLACK;
 use crate::error::{LakeError, Result};
 use crate::file::{catch_damage, times_us};
-use crate::pending_rows::{KeyIndex, PendingRows, RowPlace, keys};
+use crate::pending_rows::{Key, KeyIndex, PendingRows, RowPlace, keys};
+use crate::recent_ids::{FileIds, Search};
 use crate::runtime::on_own_task;
 use crate::store::Lake;
 use crate::table::TableSnapshot;
@@ -27,6 +29,15 @@ pub(crate) const CONCURRENT_FILES: usize = 16;
 pub(crate) struct Wanted {
     pub(crate) rows: Arc<PendingRows>,
     pub(crate) index: KeyIndex,
+}
+
+impl Wanted {
+    /// The wanted events among those of a file.
+    fn find_among(&self, ids: &FileIds) -> impl Iterator<Item = RowPlace> {
+        let known = ids.by_site().filter_map(|(site, ids)| Some((self.rows.sites.get(site)?, ids)));
+        let keys = known.flat_map(|(site, ids)| ids.iter().map(move |id| Key { site, id: *id }));
+        keys.filter_map(|key| self.index.find(&self.rows, key))
+    }
 }
 
 /// Pending rows by the times (µs) at which a published copy may lie.
@@ -97,19 +108,52 @@ impl Lake {
         let with_copies = wanted.rows.iter().filter(|(_, row)| !row.id_assigned);
         let candidates = with_copies.map(|(place, _)| (wanted.index.times(&wanted.rows, place), place));
         let by_time = Arc::new(Candidates::new(candidates));
-        let mut searches = Vec::new();
+        let (search, mut searches) = (self.recent_ids().begin(), Vec::new());
         for file in files {
             if by_time.overlapping(file.times_us("occurred_at")).next().is_some() {
                 let (lake, file, wanted, by_time) = (self.clone(), file.clone(), wanted.clone(), by_time.clone());
                 searches.push(on_own_task(async move {
-                    catch_damage(&file.path, lake.search(&file, &wanted, &by_time)).await
+                    catch_damage(&file.path, lake.find_in(&file, &wanted, &by_time, search)).await
                 }));
             }
         }
         stream::iter(searches).buffer_unordered(CONCURRENT_FILES).try_concat().await
     }
 
-    async fn search(&self, file: &TableFile, wanted: &Wanted, by_time: &Candidates) -> Result<Vec<RowPlace>> {
+    /// Which of the wanted events one file has.
+    async fn find_in(
+        &self,
+        file: &TableFile,
+        wanted: &Wanted,
+        by_time: &Candidates,
+        search: Search,
+    ) -> Result<Vec<RowPlace>> {
+        let mut found: Vec<RowPlace> = match self.recent_ids().get(&file.path, search) {
+            Some(ids) => wanted.find_among(&ids).collect(),
+            None => {
+                let (found, ids) = self.read_ids(file, wanted, by_time).await?;
+                if let Some(ids) = ids {
+                    self.recent_ids().put(&file.path, ids, search);
+                }
+                found
+            }
+        };
+        let held = file.times_us("occurred_at").unwrap_or((i64::MIN, i64::MAX));
+        found.retain(|place| {
+            let times = wanted.index.times(&wanted.rows, *place);
+            times.0 <= held.1 && times.1 >= held.0
+        });
+        Ok(found)
+    }
+
+    /// Reads the ids of the row groups of one file that probably have wanted events: which these are, and all ids of
+    /// the file if it is small and was read in whole.
+    async fn read_ids(
+        &self,
+        file: &TableFile,
+        wanted: &Wanted,
+        by_time: &Candidates,
+    ) -> Result<(Vec<RowPlace>, Option<FileIds>)> {
         let damaged = |error| LakeError::parquet(&file.path, error);
         let (reader, metadata) = self.open_parquet(&file.path, file.size_bytes, ArrowReaderOptions::new()).await?;
         let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader.clone(), metadata.clone());
@@ -133,8 +177,10 @@ impl Lake {
             }
         }
         if row_groups.is_empty() {
-            return Ok(vec![]);
+            return Ok((vec![], None));
         }
+        let is_whole = row_groups.len() == metadata.metadata().num_row_groups();
+        let mut ids = is_whole.then(|| FileIds::for_rows(file.rows)).flatten();
 
         let mask = ProjectionMask::columns(builder.parquet_schema(), ["site_id", "event_id"]);
         let mut batches = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
@@ -142,17 +188,15 @@ impl Lake {
             .with_row_groups(row_groups)
             .build()
             .map_err(damaged)?;
-        let held = file.times_us("occurred_at").unwrap_or((i64::MIN, i64::MAX));
-        let may_be_here = |place: &RowPlace| {
-            let times = wanted.index.times(&wanted.rows, *place);
-            times.0 <= held.1 && times.1 >= held.0
-        };
         let mut found = Vec::new();
         while let Some(batch) = batches.try_next().await.map_err(damaged)? {
-            let places = keys(&batch, &wanted.rows.sites).filter_map(|key| wanted.index.find(&wanted.rows, key?));
-            found.extend(places.filter(may_be_here));
+            let keys = keys(&batch, &wanted.rows.sites);
+            found.extend(keys.filter_map(|key| wanted.index.find(&wanted.rows, key?)));
+            if let Some(ids) = &mut ids {
+                ids.take(&batch);
+            }
         }
-        Ok(found)
+        Ok((found, ids))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::erasure::Erasures;
 use crate::error::{LakeError, Result};
 use crate::fsync::SyncedLocal;
 use crate::layout::{LaneId, RAW_DIR};
+use crate::recent_ids::RecentIds;
 use crate::runtime::{LakeRuntime, Panicked};
 use crate::table::Table;
 use crate::tables::TableSpec;
@@ -39,6 +40,7 @@ struct Inner {
     rng: Arc<Mutex<StdRng>>,
     tables: Mutex<Vec<Arc<Table>>>,
     erasures: Mutex<Option<(u64, Arc<Erasures>)>>,
+    recent_ids: RecentIds,
 }
 
 impl fmt::Debug for Lake {
@@ -100,10 +102,18 @@ impl Lake {
         }
         let root = Path::from_url_path(url.path()).map_err(|error| refused(url.as_str(), error))?;
         let store_url = Url::parse(&url[..url::Position::BeforePath]).map_err(|error| refused(url.as_str(), error))?;
-        let (rng, tables) = (Arc::new(Mutex::new(rng)), Mutex::default());
-        Ok(Self {
-            inner: Arc::new(Inner { store, store_url, root, url, runtime, rng, tables, erasures: Mutex::default() }),
-        })
+        let inner = Inner {
+            store,
+            store_url,
+            root,
+            url,
+            runtime,
+            rng: Arc::new(Mutex::new(rng)),
+            tables: Mutex::default(),
+            erasures: Mutex::default(),
+            recent_ids: RecentIds::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Makes sure that the store can do what the lake's promises rest on: a second create of the same
@@ -180,6 +190,11 @@ impl Lake {
         let table = Arc::new(Table::new(store, runtime, url, spec, rng));
         tables.push(table.clone());
         table
+    }
+
+    /// The ids of files that searches for copies have read.
+    pub(crate) fn recent_ids(&self) -> &RecentIds {
+        &self.inner.recent_ids
     }
 
     /// The list of erasures that was read last, with its version.
