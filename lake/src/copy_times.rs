@@ -8,8 +8,12 @@
 //! - An event without one takes its time of arrival, so its copy lies later by as long as the client kept
 //!   trying: [`RETRY_WINDOW`].
 //! - A body sent again as it is, with its old time of sending, looks like a clock that is late by as long
-//!   as the client kept trying. So an event that was corrected by more than the slack is looked for as far
-//!   as clients try, too.
+//!   as the client kept trying. So an event that was corrected by more than half of the slack is looked for as far
+//!   as clients try, too. Two that were corrected by less lie no farther apart than the slack, whatever the clocks of
+//!   the client and of the two collectors say.
+//!
+//! One case is left: a client whose clock is ahead by more than half of the slack sends the same body again after more
+//! than the slack, at a moment when its time of sending happens to be right. That copy tells nothing of the first one's time.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -28,7 +32,7 @@ pub(crate) fn copy_times(
 ) -> RangeInclusive<i64> {
     let (slack_us, retry_us) = (CLIENT_TIMED_SLACK.as_micros() as i64, RETRY_WINDOW.as_micros() as i64);
     let (before_us, after_us) = match corrected_by_us {
-        Some(by_us) if by_us.saturating_abs() > slack_us => (retry_us, retry_us),
+        Some(by_us) if by_us.saturating_abs() > slack_us / 2 => (retry_us, retry_us),
         None if occurred_at_us == received_at_us => (retry_us, slack_us),
         _ => (slack_us, slack_us),
     };
@@ -43,7 +47,17 @@ mod tests {
 
     #[test]
     fn a_client_timed_copy_is_looked_for_near_its_time() {
-        assert_eq!(copy_times(10 * HOUR_US, 10 * HOUR_US + 1, Some(HOUR_US / 8)), 39 * HOUR_US / 4..=41 * HOUR_US / 4);
+        assert_eq!(copy_times(10 * HOUR_US, 10 * HOUR_US + 1, Some(HOUR_US / 9)), 39 * HOUR_US / 4..=41 * HOUR_US / 4);
+    }
+
+    #[test]
+    fn a_copy_corrected_by_half_the_slack_is_looked_for_as_far_as_any_other_such_copy() {
+        let half_us = CLIENT_TIMED_SLACK.as_micros() as i64 / 2;
+        let sent_us = 100 * HOUR_US;
+        let copies = [-half_us, half_us].map(|by_us| copy_times(sent_us + by_us, sent_us + by_us, Some(by_us)));
+        assert!(copies[0].contains(&(sent_us + half_us)) && copies[1].contains(&(sent_us - half_us)));
+        let beyond = copy_times(sent_us, sent_us + 1, Some(half_us + 1));
+        assert_eq!(beyond, 28 * HOUR_US..=172 * HOUR_US);
     }
 
     #[test]
