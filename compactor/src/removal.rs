@@ -193,9 +193,9 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
 /// compactor.
 pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<ErasureDone, WorkError> {
     // From here on nothing of the person comes in, and what cannot be done now is known to be left.
-    lake.forget(person, now).await?;
+    with_new_plans(async || Ok(lake.forget(person, now).await?)).await?;
     let quarantined_rows = lake.erase_quarantined(person).await?;
-    let pending_rows = forget_pending(lake, now).await?;
+    let pending_rows = with_new_plans(|| forget_pending(lake, now)).await?;
     let published = complete_erasures(lake, now).await?;
     Ok(ErasureDone { published, pending_rows, quarantined_rows })
 }

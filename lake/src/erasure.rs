@@ -4,6 +4,9 @@
 //! reads or publishes pending events if it is of an erased person and happened or came before the erasure, or if
 //! its id is that of an event that was erased: a late copy without a time of its own seems to have happened now.
 //!
+//! Clocks differ. An event that was acknowledged before the erasure may have come, by its collector's clock, after it; so an
+//! erasure reaches as far as the last event of the person that the lake has when it begins.
+//!
 //! How nothing slips through: the list is written first, and then a commit to the table `events` names its
 //! version. A publish that was planned before that commit is void; a plan made after it honours the list. So
 //! from that commit on no row of the person comes into the table, and those in it can be removed date by date.
@@ -16,17 +19,22 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
 use crate::copy_times::RETRY_WINDOW;
+use crate::damaged::DamagedFile;
 use crate::error::{LakeError, Result};
 use crate::event::EventKey;
+use crate::file::{catch_damage, read_batches};
 use crate::store::Lake;
 use crate::table::TableSnapshot;
+use crate::table_file::TableFile;
 use crate::tables::EVENTS;
 
-const ERASURES: &str = "erasures";
+/// The document that has the list.
+pub(crate) const ERASURES: &str = "erasures";
 
 /// Whose events to erase: everything of a site that carries this id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +132,12 @@ impl Erasures {
         Self { salt: document.salt, persons, events, unfinished }
     }
 
+    /// A list of one person, whose events are erased until a time.
+    fn of(person: &Person, until: DateTime<Utc>) -> Self {
+        let hash = hash_person("", &person.site_id, person.id.column(), person.id.value());
+        Self { persons: HashMap::from([(hash, until)]), ..Self::default() }
+    }
+
     /// Whether nobody was ever erased.
     pub fn is_empty(&self) -> bool {
         self.persons.is_empty() && self.events.is_empty()
@@ -194,18 +208,51 @@ impl Lake {
     }
 
     /// Puts a person on the list of erased ones, and makes sure that everybody honours it: when this returns,
-    /// no event of theirs up to `now` comes into the table any more, and pending ones are in no answer. What
-    /// the table has already is still to be removed.
+    /// no event of theirs up to `now`, or that the lake has, comes into the table any more, and pending ones are in no
+    /// answer. What the table has already is still to be removed.
+    ///
+    /// Fails with [`LakeError::Gone`] if a file vanished meanwhile: do it again.
     pub async fn forget(&self, person: &Person, now: DateTime<Utc>) -> Result<()> {
+        let until = self.last_known(person, now).await?;
         self.update_erasures(now, |document| {
             let hash = hash_person(&document.salt, &person.site_id, person.id.column(), person.id.value());
             // Two may erase one person at a time, and whoever began first may come here last.
             let known = document.persons.iter().filter(|known| known.hash == hash).map(|known| known.erased_at);
-            let erased_at = known.fold(now, DateTime::max);
+            let erased_at = known.fold(until, DateTime::max);
             document.persons.retain(|known| known.hash != hash);
             document.persons.push(ErasedPerson { hash, erased_at, done_at: None });
         })
         .await
+    }
+
+    /// Until when the lake knows of events of a person: `now`, or later by clocks that are ahead of ours.
+    async fn last_known(&self, person: &Person, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+        let theirs = Erasures::of(person, DateTime::<Utc>::MAX_UTC);
+        let snapshot = self.snapshot().await?;
+        let mut last_us = now.timestamp_micros();
+        let mut take = |rows: &RecordBatch| {
+            let time = |name: &str| rows[name].as_primitive::<TimestampMicrosecondType>();
+            let (occurred, received) = (time("occurred_at"), time("received_at"));
+            let theirs = theirs.covered_rows(rows);
+            let known = (0..rows.num_rows()).filter(|&row| theirs.value(row));
+            last_us = known.map(|row| occurred.value(row).min(received.value(row))).fold(last_us, i64::max);
+        };
+        for file in &snapshot.pending {
+            match catch_damage(&file.path, self.read_raw(file, &ERASURE_COLUMNS)).await {
+                Ok(read) => read.batches.iter().for_each(&mut take),
+                // A damaged file has no part in any answer.
+                Err(error) => drop(DamagedFile::of(file, error)?),
+            }
+        }
+        let came_later =
+            |file: &&TableFile| file.times_us("received_at").is_none_or(|(_, newest)| newest > now.timestamp_micros());
+        for file in snapshot.events.files.iter().filter(came_later) {
+            let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &ERASURE_COLUMNS).await?;
+            while let Some(batch) = batches.try_next().await? {
+                take(&batch);
+            }
+        }
+        Ok(DateTime::from_timestamp_micros(last_us).unwrap_or(now))
     }
 
     /// Puts erased events on the list, so that copies of them are left out even if they seem to have happened after

@@ -48,7 +48,7 @@ impl Collectors {
                         lanes: rng.random_range(1..3).try_into().expect("it is not zero"),
                         ..collector::Settings::default()
                     };
-                    let batcher = Batcher::start(&lake, &settings, setup.clock());
+                    let batcher = Batcher::start(&lake, &settings, setup.clock_of(&process));
                     collectors.live.lock().push((process.clone(), batcher));
                     process.death().await;
                     setup.summary.lock().kills += 1;
@@ -100,10 +100,11 @@ fn user_of(id: &Id) -> &'static str {
     }
 }
 
-/// Whose events are being or were erased, and up to when.
+/// Whose events are being or were erased.
 pub(crate) struct Erasure {
     site: &'static str,
     user: &'static str,
+    /// An event made after it is not taken for an earlier one by any clock.
     until: DateTime<Utc>,
 }
 
@@ -123,9 +124,11 @@ struct Draft {
 
 impl Draft {
     /// The event as a collector would make it of this try.
-    fn event(&self, now_us: i64, jitter_us: i64) -> Event {
+    ///
+    /// - `by_us`: by how much the collector corrects the client's clock.
+    fn event(&self, now_us: i64, by_us: i64) -> Event {
         let (occurred_at_us, corrected_by_us) = match self.timing {
-            Timing::Client => (self.made_at_us + jitter_us, Some(jitter_us)),
+            Timing::Client => (self.made_at_us + by_us, Some(by_us)),
             Timing::Arrival => (now_us, None),
             Timing::SentAgain => (now_us, Some(now_us - self.made_at_us)),
         };
@@ -177,7 +180,7 @@ pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: us
         let ids = || drafts.iter().map(|draft| draft.id.clone());
         setup.history.lock().send(ids());
         // What happened before an erasure and is sent after it is left out.
-        if let Some(erasure) = &*setup.erasure.lock() {
+        for erasure in &*setup.erasures.lock() {
             let is_erased =
                 |draft: &&Draft| erasure.is_of(&draft.id) && draft.made_at_us <= erasure.until.timestamp_micros();
             setup.history.lock().fade(drafts.iter().filter(is_erased).map(|draft| draft.id.clone()));
@@ -185,10 +188,10 @@ pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: us
         let mut again = if rng.random_bool(0.2) { 1 } else { 0 };
         loop {
             if let Some((process, batcher)) = collectors.choose(&mut rng) {
-                let now_us = setup.world.now().timestamp_micros();
-                // The network's delay moves the correction of a clock.
-                let jitter_us = rng.random_range(0..300_000_000);
-                let events = drafts.iter().map(|draft| draft.event(now_us, jitter_us)).collect();
+                let now_us = process.now(&setup.world).timestamp_micros();
+                // The network's delay and the collector's own clock move the correction of a clock.
+                let by_us = rng.random_range(0..300_000_000) + now_us - setup.world.now().timestamp_micros();
+                let events = drafts.iter().map(|draft| draft.event(now_us, by_us)).collect();
                 let answer = process.while_alive(batcher.append(events));
                 let patience = Duration::from_millis([50, 500, 60_000][rng.random_range(0..3)]);
                 if let Ok(Some(Ok(_))) = timeout(patience, answer).await {
@@ -214,7 +217,7 @@ fn engine_of(lake: Lake) -> Engine {
     Engine::new(lake, &settings).expect("an engine without a spill directory needs nothing")
 }
 
-fn compactor_of(setup: &Setup, lake: Lake) -> Compactor {
+fn compactor_of(setup: &Setup, process: &Arc<Process>, lake: Lake) -> Compactor {
     let settings = CompactorSettings {
         publish_cron: String::new(),
         merge_cron: String::new(),
@@ -225,7 +228,7 @@ fn compactor_of(setup: &Setup, lake: Lake) -> Compactor {
         raw_grace: Duration::ZERO,
         replaced_grace: Duration::ZERO,
     };
-    Compactor::new(engine_of(lake), settings, setup.clock())
+    Compactor::new(engine_of(lake), settings, setup.clock_of(process))
 }
 
 /// Publishes and merges; dies at a random operation and is started again.
@@ -233,7 +236,7 @@ pub(crate) async fn compactor(setup: Arc<Setup>, crashes: Option<u64>) {
     let mut rng = setup.rng();
     loop {
         let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
-        let compactor = compactor_of(&setup, lake);
+        let compactor = compactor_of(&setup, &process, lake);
         let work = async {
             loop {
                 sleep(short_pause(&mut rng)).await;
@@ -307,11 +310,11 @@ pub(crate) async fn eraser(setup: Arc<Setup>, crashes: Option<u64>) {
     let person = Person { site_id: site.into(), id: PersonId::User(user.to_owned()) };
     loop {
         let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
-        let compactor = compactor_of(&setup, lake);
-        // Each try erases up to its own beginning.
-        let erasure = Erasure { site, user, until: setup.world.now() };
+        let compactor = compactor_of(&setup, &process, lake);
+        // Each try erases up to its own beginning, by a clock that may be ahead, what comes by clocks that may be behind.
+        let erasure = Erasure { site, user, until: setup.world.now() + 2 * setup.clock_error_max };
         let theirs = setup.history.lock().begin_erasure(|id| erasure.is_of(id));
-        *setup.erasure.lock() = Some(erasure);
+        setup.erasures.lock().push(erasure);
         setup.world.note(|| format!("erasing {user} of {site}: {} events", theirs.len()));
         let done = process.while_alive(compactor.erase(&person)).await;
         setup.world.note(|| format!("erasing: {done:?}"));
@@ -407,8 +410,8 @@ async fn audit(setup: &Setup) -> Result<(), Violation> {
 
 /// When all faults are over: what is pending can be published, and everything is there once.
 pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
-    let (_, lake) = setup.start_process(None);
-    let compactor = compactor_of(setup, lake.clone());
+    let (process, lake) = setup.start_process(None);
+    let compactor = compactor_of(setup, &process, lake.clone());
     let stuck = |what: &str, error: &dyn std::fmt::Debug| Violation::Stuck(format!("{what}: {error:?}"));
     compactor.publish().await.map_err(|error| stuck("a publish failed", &error))?;
     compactor.merge().await.map_err(|error| stuck("a merge failed", &error))?;

@@ -178,6 +178,8 @@ impl World {
 /// A simulated process, as far as the store is concerned.
 pub struct Process {
     number: u64,
+    /// By how much its clock is ahead.
+    clock_ahead: TimeDelta,
     dead: AtomicBool,
     operations_left: AtomicU64,
     died: tokio::sync::Notify,
@@ -185,13 +187,19 @@ pub struct Process {
 
 impl Process {
     /// A process that dies at its store operation number `dies_after`, if not killed before.
-    pub fn new(number: u64, dies_after: Option<u64>) -> Arc<Self> {
+    pub fn new(number: u64, dies_after: Option<u64>, clock_ahead: TimeDelta) -> Arc<Self> {
         Arc::new(Self {
             number,
+            clock_ahead,
             dead: AtomicBool::new(false),
             operations_left: AtomicU64::new(dies_after.unwrap_or(u64::MAX)),
             died: tokio::sync::Notify::new(),
         })
+    }
+
+    /// What its clock shows.
+    pub fn now(&self, world: &World) -> DateTime<Utc> {
+        world.now() + self.clock_ahead
     }
 
     /// Kills it: nothing it does reaches the store any more, and no operation of it ever ends.

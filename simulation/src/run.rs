@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use delta_kernel_default_engine::DefaultEngineBuilder;
 use lake::{Lake, LakeRuntime, Sabotage as LakeSabotage};
 use parking_lot::Mutex;
@@ -83,7 +83,10 @@ pub(crate) struct Setup {
     pub(crate) history: Mutex<History>,
     pub(crate) summary: Mutex<Summary>,
     pub(crate) violation: Mutex<Option<Violation>>,
-    pub(crate) erasure: Mutex<Option<Erasure>>,
+    /// All that have begun.
+    pub(crate) erasures: Mutex<Vec<Erasure>>,
+    /// How far a process' clock may be off.
+    pub(crate) clock_error_max: Duration,
     rng: Mutex<StdRng>,
     sabotage: Option<Sabotage>,
     checkpoint_every: u64,
@@ -97,9 +100,10 @@ impl Setup {
         StdRng::seed_from_u64(self.rng.lock().random())
     }
 
-    pub(crate) fn clock(&self) -> Arc<dyn Fn() -> DateTime<Utc> + Send + Sync> {
-        let world = self.world.clone();
-        Arc::new(move || world.now())
+    /// The clock of a process.
+    pub(crate) fn clock_of(&self, process: &Arc<Process>) -> Arc<dyn Fn() -> DateTime<Utc> + Send + Sync> {
+        let (world, process) = (self.world.clone(), process.clone());
+        Arc::new(move || process.now(&world))
     }
 
     /// A new process, and the lake as it sees it.
@@ -109,7 +113,9 @@ impl Setup {
             *next += 1;
             *next
         };
-        let process = Process::new(number, dies_after);
+        let error_max_us = self.clock_error_max.as_micros() as i64;
+        let clock_ahead = TimeDelta::microseconds(self.rng.lock().random_range(-error_max_us..=error_max_us));
+        let process = Process::new(number, dies_after, clock_ahead);
         let store = Arc::new(FaultStore::new(self.world.clone(), process.clone()));
         let kernel = DefaultEngineBuilder::new(store.clone()).with_task_executor(Arc::new(self.coroutines.clone()));
         let mut runtime = LakeRuntime::new(Arc::new(kernel.build()), Arc::new(self.coroutines.clone()));
@@ -147,7 +153,8 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     let mut rng = StdRng::seed_from_u64(seed);
     let fault_rate = [0.0, 0.05, 0.2][rng.random_range(0..3)];
     let crashes = [None, Some(200), Some(60)][rng.random_range(0..3)];
-    let erases = rng.random_bool(0.3);
+    let erasers = [0, 0, 0, 1, 2][rng.random_range(0..5)];
+    let clock_error_max = Duration::from_secs([0, 2, 60][rng.random_range(0..3)]);
     // Just before midnight, so that events of one batch lie on two dates.
     let began_at = "2026-03-01T23:59:50Z".parse().expect("it is a time");
     let world = World::new(rng.random(), began_at, fault_rate);
@@ -159,7 +166,8 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
         history: Mutex::default(),
         summary: Mutex::default(),
         violation: Mutex::default(),
-        erasure: Mutex::default(),
+        erasures: Mutex::default(),
+        clock_error_max,
         sabotage,
         checkpoint_every: rng.random_range(2..8),
         coroutines: Coroutines::new(),
@@ -179,7 +187,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
         others.extend((0..3).map(|_| tokio::spawn(actors::eager_vacuum(setup.clone()))));
     }
     others.push(tokio::spawn(actors::auditor(setup.clone())));
-    if erases {
+    for _ in 0..erasers {
         others.push(tokio::spawn(actors::eraser(setup.clone(), crashes)));
     }
     if sabotage == Some(Sabotage::LogCleanup) {
