@@ -117,6 +117,7 @@ impl Day {
             log_path: name.clone(),
             date: Some(last_day()),
             size_bytes,
+            checksum: None,
             rows: 1,
             ranges: [("occurred_at".to_owned(), range)].into(),
         };
@@ -183,6 +184,7 @@ fn file_of(lake: &Lake, number: u64) -> TableFile {
         log_path,
         date: Some(day.date_naive()),
         size_bytes: 100 << 20,
+        checksum: Some(format!("{number:032x}")),
         rows: 4_000_000,
         ranges: [
             ("site_id".to_owned(), range(Value::Text("default".into()), Value::Text("default".into()))),

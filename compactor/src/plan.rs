@@ -336,6 +336,7 @@ mod tests {
                 log_path: path.into(),
                 date: Some(day(date.parse().unwrap())),
                 size_bytes: size.parse::<u64>().unwrap() * KIB,
+                checksum: None,
                 rows: 1,
                 ranges: range.map(|range| ("occurred_at".to_owned(), range)).into_iter().collect(),
             }

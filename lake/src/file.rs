@@ -24,9 +24,11 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 
+use crate::checksum::ChecksummedObject;
 use crate::error::{LakeError, Result};
 use crate::object_reader::ObjectReader;
 use crate::store::Lake;
+use crate::table::Table;
 use crate::table_file::{FileRange, TableFile, Value};
 use crate::tables::TableSpec;
 
@@ -143,13 +145,13 @@ fn created_by() -> String {
 
 /// Writes one file of a table. Nobody sees the file before a commit names it.
 pub struct TableWriter {
-    writer: AsyncArrowWriter<BufWriter>,
+    writer: AsyncArrowWriter<ChecksummedObject>,
     path: Path,
     log_path: String,
     date: NaiveDate,
     rows: u64,
     contents: Contents,
-    spec: &'static TableSpec,
+    table: Arc<Table>,
 }
 
 /// What some rows hold of the bounded columns, gathered batch by batch.
@@ -191,19 +193,20 @@ impl TableWriter {
     pub fn start(lake: &Lake, spec: &'static TableSpec, date: NaiveDate) -> Result<Self> {
         let log_path = format!("date={date}/{}.parquet", lake.new_uuid());
         let path = lake.path(&format!("{}/{log_path}", spec.name));
-        let object = BufWriter::new(lake.store(), path.clone());
+        let object = ChecksummedObject::new(BufWriter::new(lake.store(), path.clone()));
         let properties = table_properties(spec, lake.runtime().table_compression);
         let writer = AsyncArrowWriter::try_new(object, spec.file_schema.clone(), Some(properties))
             .map_err(|error| LakeError::parquet(&path, error))?;
-        Ok(Self { writer, path, log_path, date, rows: 0, contents: Contents::default(), spec })
+        Ok(Self { writer, path, log_path, date, rows: 0, contents: Contents::default(), table: lake.table(spec) })
     }
 
     /// Appends rows of the table's file schema. They must continue the table's sort order.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let batch = batch_as(batch, &self.spec.file_schema)
-            .map_err(|error| LakeError::corrupt(self.path.to_string(), error))?;
+        let spec = self.table.spec();
+        let batch =
+            batch_as(batch, &spec.file_schema).map_err(|error| LakeError::corrupt(self.path.to_string(), error))?;
         self.rows += batch.num_rows() as u64;
-        self.contents.take(self.spec, &batch);
+        self.contents.take(spec, &batch);
         self.writer.write(&batch).await.map_err(|error| LakeError::parquet(&self.path, error))
     }
 
@@ -219,9 +222,11 @@ impl TableWriter {
 
     /// Completes the file. It is durable when this returns, and still in no table.
     pub async fn finish(mut self) -> Result<TableFile> {
+        self.table.begin().await?;
         self.writer.finish().await.map_err(|error| LakeError::parquet(&self.path, error))?;
         Ok(TableFile {
             size_bytes: self.writer.bytes_written() as u64,
+            checksum: Some(self.writer.into_inner().checksum()),
             path: self.path,
             log_path: self.log_path,
             date: Some(self.date),

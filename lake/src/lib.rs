@@ -10,6 +10,7 @@ mod as_of;
 mod batch;
 mod change;
 mod check;
+mod checksum;
 mod committer;
 mod copy_times;
 mod damaged;

@@ -15,10 +15,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::erasure::{ERASURES, ErasuresDocument};
 use crate::error::{LakeError, Result};
 use crate::store::Lake;
 
-const SITES: &str = "sites";
+pub(crate) const SITES: &str = "sites";
 
 /// A tenant: whose events are whose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -352,6 +353,9 @@ pub(crate) fn check_document(name: &str, bytes: &[u8]) -> Result<(), serde_json:
     serde_json::from_slice::<Writer>(bytes)?;
     if name == SITES {
         serde_json::from_slice::<SitesDocument>(bytes)?;
+    }
+    if name == ERASURES {
+        serde_json::from_slice::<ErasuresDocument>(bytes)?;
     }
     Ok(())
 }

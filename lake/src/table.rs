@@ -14,6 +14,7 @@ use delta_kernel::schema::{StructField, StructType};
 use delta_kernel::snapshot::{IncrementalReplay, SnapshotRef};
 use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
 use delta_kernel::{Engine, FilteredEngineData, KernelError, KernelResult, Snapshot as KernelSnapshot};
+use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use parking_lot::Mutex;
@@ -23,6 +24,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::change::{Change, CommitKind, ERASURES};
+use crate::checksum::{self, CHECKSUMS};
 use crate::committer::{COMMIT_ID, FoundCommit, ReadBackCommitter, read_commit};
 use crate::error::{LakeError, Result};
 use crate::layout::LaneId;
@@ -146,9 +148,12 @@ impl Table {
     }
 
     /// The newest version. Costs what was committed since the last call.
+    ///
+    /// Fails with [`LakeError::Refused`] if there are files and no log.
     pub async fn load(&self) -> Result<Arc<TableSnapshot>> {
         let latest = self.latest.lock().clone();
         if latest.is_none() && !self.exists().await? {
+            self.refuse_lost_log().await?;
             return Ok(Arc::new(TableSnapshot {
                 version: None,
                 files: vec![],
@@ -298,6 +303,40 @@ impl Table {
         }
     }
 
+    /// Makes sure that there is a log, before the first file comes.
+    pub(crate) async fn begin(&self) -> Result<()> {
+        if self.latest.lock().is_some() || self.exists().await? {
+            return Ok(());
+        }
+        self.refuse_lost_log().await?;
+        self.create().await
+    }
+
+    /// Files come only once there is a log. Without one they are rows that nobody would see any more.
+    async fn refuse_lost_log(&self) -> Result<()> {
+        let mut objects = self.store.list(Some(&self.root));
+        let object = loop {
+            match objects.try_next().await {
+                Ok(Some(object)) if object.location.extension() == Some("parquet") => break object.location,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(object_store::Error::NotFound { .. }) => return Ok(()),
+                Err(error) => return Err(LakeError::store(format!("list {}", self.spec.name), error)),
+            }
+        };
+        // The log may have been begun since, and the file written.
+        if self.exists().await? {
+            return Ok(());
+        }
+        Err(LakeError::Refused {
+            reason: format!(
+                "there are files of {}, such as {object}, and no {}: the log was lost, so nothing is read or written. Restore \
+                 the directory _delta_log from a backup or from older versions of its objects",
+                self.spec.name,
+                self.first_entry(),
+            ),
+        })
+    }
+
     fn first_entry(&self) -> Path {
         self.root.clone().join("_delta_log").join("00000000000000000000.json")
     }
@@ -321,7 +360,12 @@ impl Table {
         .map(|action| action.to_string())
         .join("\n");
         match self.store.put_opts(&self.first_entry(), entry.into(), PutOptions::from(PutMode::Create)).await {
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Ok(_) => Ok(()),
+            // Stores also say so when two come at once and neither lands.
+            Err(error @ object_store::Error::AlreadyExists { .. }) if !self.exists().await? => {
+                Err(LakeError::unavailable(format!("create {}", self.spec.name), error))
+            }
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             Err(error) => Err(LakeError::store(format!("create {}", self.spec.name), error)),
         }
     }
@@ -341,10 +385,12 @@ impl Table {
                 CommitKind::Merge => UpdateTableOperation::Optimize,
                 CommitKind::Delete => UpdateTableOperation::Delete,
             };
+            let mut parameters = vec![(COMMIT_ID, Some(commit_id.clone()))];
+            parameters.extend(checksum::to_parameter(&change.adds).map(|checksums| (CHECKSUMS, Some(checksums))));
             let mut builder = log
                 .clone()
                 .update_table(operation, ENGINE_INFO, change.kind != CommitKind::Merge)
-                .with_operation_parameters([(COMMIT_ID, Some(commit_id.clone()))]);
+                .with_operation_parameters(parameters);
             for (lane, seq) in &change.lanes {
                 builder = builder.with_transaction_id(lane.to_string(), *seq as i64);
             }

@@ -49,6 +49,8 @@ pub struct TableFile {
     pub date: Option<NaiveDate>,
     /// Size.
     pub size_bytes: u64,
+    /// 128 bits of BLAKE3 over its bytes in hexadecimal digits; `None` of a file that was not written just now.
+    pub checksum: Option<String>,
     /// Rows.
     pub rows: u64,
     /// Ranges of bounded columns by name. A column all null, or without statistics, is not among them.
@@ -201,7 +203,8 @@ pub(crate) fn from_scan_rows(
             Default::default()
         };
         let path = object_path(table_root, &log_path);
-        files.push(TableFile { path, date, size_bytes: sizes.value(row) as u64, rows, ranges, log_path });
+        let size_bytes = sizes.value(row) as u64;
+        files.push(TableFile { path, date, size_bytes, checksum: None, rows, ranges, log_path });
     }
     Ok(files)
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::TryStreamExt;
 use lake::{
-    Change, CheckSettings, Checked, CommitKind, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, REPORTS,
-    RawBatch, Severity, TableFile, TableWriter, Value,
+    Change, CheckSettings, Checked, CommitKind, EVENTS, Event, EventId, Lake, LakeError, Lane, LaneId, LaneSettings,
+    Person, PersonId, REPORTS, RawBatch, Severity, TableFile, TableWriter, Value,
 };
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -191,6 +191,44 @@ async fn a_byte_changed_in_a_live_file_is_an_error() {
 }
 
 #[tokio::test]
+async fn no_byte_of_a_live_file_can_change_unnoticed() {
+    let (lake, _) = lake().await;
+    let file = live_file(&lake).await;
+    let whole = get(&lake, file.path.as_ref()).await;
+    for position in (0..whole.len()).step_by(whole.len() / 50) {
+        let mut bytes = whole.clone();
+        bytes[position] ^= 1;
+        put(&lake, file.path.as_ref(), bytes).await;
+        finds(&lake, Severity::Error, file.path.as_ref(), "not those that were written").await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_was_lost_stops_reading_and_writing_until_it_is_back() {
+    let (lake, _) = lake().await;
+    let log: Vec<Path> = paths(&lake).await.into_iter().filter(|path| path.as_ref().contains("_delta_log")).collect();
+    let mut kept = Vec::new();
+    for path in &log {
+        kept.push(get(&lake, path.as_ref()).await);
+        delete(&lake, path.as_ref()).await;
+    }
+    finds(&lake, Severity::Error, "events", "files and no log").await;
+    let another = || Lake::with_store(lake.store(), lake.url(), StdRng::seed_from_u64(1)).unwrap();
+    let refused =
+        |error: LakeError| matches!(error, LakeError::Refused { reason } if reason.contains("the log was lost"));
+    assert!(refused(another().snapshot().await.map(drop).unwrap_err()));
+    let mut writer = TableWriter::start(&another(), &EVENTS, noon().date_naive()).unwrap();
+    writer.write(&batch([event(300)]).into_batch()).await.unwrap();
+    assert!(refused(writer.finish().await.unwrap_err()));
+
+    for (path, bytes) in log.iter().zip(kept) {
+        put(&lake, path.as_ref(), bytes).await;
+    }
+    assert_eq!(another().snapshot().await.unwrap().events.rows(), 120);
+    finds_nothing(&lake).await;
+}
+
+#[tokio::test]
 async fn an_entry_of_the_log_that_is_not_there_is_an_error() {
     for version in [0, 2, 4] {
         let (lake, _) = lake().await;
@@ -357,6 +395,7 @@ async fn an_orphan_is_a_warning_with_its_age_unless_it_may_be_work_under_way() {
 async fn repair_removes_an_orphan_that_is_old_by_the_stores_clock_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let lake = Lake::open(dir.path().to_str().unwrap(), []).unwrap();
+    lake.add_site("shop", noon()).await.unwrap();
     let replaced = publish(&lake, (0..10).map(event)).await;
     let merged = write(&lake, noon().date_naive(), (0..10).map(event)).await;
     commit(&lake, CommitKind::Merge, vec![merged], vec![replaced.log_path], vec![]).await;
@@ -405,6 +444,12 @@ async fn a_checksum_that_disagrees_is_an_error_if_readers_use_it() {
     let reader = Lake::with_store(lake.store(), lake.url(), StdRng::seed_from_u64(1)).unwrap();
     assert_eq!(reader.snapshot().await.unwrap().pending.len(), 2);
 
+    // A column of another name: every query would fail.
+    put(&lake, &checksum(4), whole.replacen("site_id", "sitf_id", 1)).await;
+    finds(&lake, Severity::Error, &checksum(4), "another schema").await;
+    let checked = run(&lake, true, TimeDelta::zero()).await;
+    assert_eq!((checked.findings.len(), checked.repaired.len()), (0, 2), "{checked:#?}");
+
     put(&lake, &checksum(3), whole).await;
     finds(&lake, Severity::Warning, &checksum(3), "nobody reads it").await;
     put(&lake, &checksum(3), "torn").await;
@@ -414,6 +459,7 @@ async fn a_checksum_that_disagrees_is_an_error_if_readers_use_it() {
 #[tokio::test]
 async fn a_checkpoint_that_is_gone_torn_or_wrong_is_an_error_and_replaced_by_repair() {
     let lake = Lake::open("memory:///", []).unwrap();
+    lake.add_site("shop", noon()).await.unwrap();
     for id in 0..103 {
         publish(&lake, [event(id)]).await;
     }
@@ -431,6 +477,15 @@ async fn a_checkpoint_that_is_gone_torn_or_wrong_is_an_error_and_replaced_by_rep
     finds(&lake, Severity::Error, &checkpoint(100), "cannot be read").await;
     repaired().await;
     assert!(lake.store().head(&Path::from(checkpoint(100))).await.is_err());
+
+    // Statistics that are not those of the files: queries would leave rows out.
+    let of_stats = br#""numRecords":1"#;
+    let position = whole.windows(of_stats.len()).position(|bytes| bytes == of_stats).unwrap() + of_stats.len() - 1;
+    let mut wrong = whole.clone();
+    wrong[position] = b'7';
+    put(&lake, &checkpoint(100), wrong).await;
+    finds(&lake, Severity::Error, &checkpoint(100), "differs").await;
+    repaired().await;
 
     // Of version 100, under the name of another: readers would not see three events.
     put(&lake, &checkpoint(103), whole.clone()).await;
@@ -472,4 +527,21 @@ async fn the_newest_document_that_cannot_be_read_is_an_error_and_a_gap_a_warning
     finds(&lake, Severity::Warning, "registry/sites/000000000002.json", "is not there").await;
     put(&lake, "registry/sites/000000000003.json", "{\"sites\":[]}").await;
     finds(&lake, Severity::Error, "registry/sites/000000000003.json", "cannot be read").await;
+
+    let (lake, _) = self::lake().await;
+    delete(&lake, "registry/sites/000000000001.json").await;
+    finds(&lake, Severity::Warning, "registry/sites", "no list of sites").await;
+}
+
+#[tokio::test]
+async fn a_list_of_erasures_that_is_not_there_or_cannot_be_read_is_an_error() {
+    let (lake, _) = lake().await;
+    let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
+    lake.forget(&person, noon()).await.unwrap();
+    finds_nothing(&lake).await;
+    let list = "registry/erasures/000000000001.json";
+    put(&lake, list, "{\"writer\":\"1\",\"persons\":7}").await;
+    finds(&lake, Severity::Error, list, "Without it nobody knows who was erased").await;
+    delete(&lake, list).await;
+    finds(&lake, Severity::Error, list, "the table asks for this list").await;
 }

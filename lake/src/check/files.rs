@@ -113,7 +113,23 @@ impl Lake {
             let message = format!("it has {found_bytes} bytes and the log says {}; {RESTORE}", file.size_bytes);
             return Ok(Outcome::Unreadable(Finding::error(path, message)));
         }
-        match self.read_file(spec, path, file, ids).await {
+        let intact = async {
+            let Some(written) = &file.checksum else { return Ok(None) };
+            let found = self.read_checksum(path).await?;
+            let message = || {
+                format!(
+                    "its bytes are not those that were written (checksum {found}, and {written} by the log); {RESTORE}"
+                )
+            };
+            Ok((found != *written).then(message))
+        };
+        let read = async {
+            match intact.await? {
+                Some(damage) => Ok(Outcome::Unreadable(Finding::error(path, damage))),
+                None => self.read_file(spec, path, file, ids).await,
+            }
+        };
+        match read.await {
             Ok(outcome) => Ok(outcome),
             Err(LakeError::Gone { .. }) => Ok(Outcome::Gone),
             Err(error @ LakeError::Corrupt { .. }) => {

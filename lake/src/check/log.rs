@@ -9,13 +9,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::summaries::{check_hint, read_checkpoint};
 use super::{Amount, CONCURRENT_OBJECTS, Finding, Severity, in_words, relative};
+use crate::checksum::{CHECKSUMS, from_parameter};
 use crate::committer::COMMIT_ID;
 use crate::error::{LakeError, Result};
 use crate::layout::LaneId;
 use crate::store::Lake;
+use crate::table_file::parse_stats;
 use crate::tables::TableSpec;
 
 /// What the log of a table says, and what is wrong with it.
@@ -29,6 +32,9 @@ pub(super) struct Log {
     pub(super) live: BTreeMap<String, LiveFile>,
     /// The last sequence number of each lane.
     pub(super) lanes: HashMap<String, u64>,
+    /// The table's last definition: its metadata and its protocol.
+    pub(super) metadata: Option<Json>,
+    pub(super) protocol: Option<Json>,
     /// When those files were removed that are still in the store, by their log path.
     pub(super) removed_at: HashMap<String, DateTime<Utc>>,
     pub(super) findings: Vec<Finding>,
@@ -48,6 +54,8 @@ pub(super) struct LiveFile {
     pub(super) rows: u64,
     pub(super) date: Option<NaiveDate>,
     pub(super) stats: String,
+    /// What the commit says of its bytes; files of the first releases have none.
+    pub(super) checksum: Option<String>,
 }
 
 /// The objects of a log, by what their names say.
@@ -102,6 +110,8 @@ struct Action {
     add: Option<Add>,
     remove: Option<Remove>,
     txn: Option<Txn>,
+    meta_data: Option<Json>,
+    protocol: Option<Json>,
 }
 
 #[derive(Deserialize)]
@@ -136,6 +146,11 @@ pub(super) struct Txn {
 }
 
 impl LiveFile {
+    /// What the log says of it, to be compared.
+    pub(super) fn description(&self) -> (u64, Option<NaiveDate>, Option<Json>) {
+        (self.size_bytes, self.date, serde_json::from_str(&self.stats).ok())
+    }
+
     pub(super) fn new(size_bytes: u64, date: Option<&str>, stats: Option<String>) -> Self {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -144,7 +159,8 @@ impl LiveFile {
         }
         let stats = stats.unwrap_or_default();
         let rows = serde_json::from_str(&stats).map_or(0, |stats: Stats| stats.num_records);
-        Self { size_bytes, rows, date: date.and_then(|date| date.parse().ok()), stats }
+        let date = date.and_then(|date| date.parse().ok());
+        Self { size_bytes, rows, date, stats, checksum: None }
     }
 }
 
@@ -216,11 +232,19 @@ impl Replay<'_> {
                 None => {}
             }
         }
+        let parameters = actions.iter().find_map(|action| action.commit_info.as_ref()?.operation_parameters.as_ref());
+        let parameter = |name: &str| parameters.and_then(|all| all.get(name)?.clone());
+        let id = parameter(COMMIT_ID);
+        let checksums = from_parameter(parameter(CHECKSUMS).as_deref());
+        let mut checksums = checksums.map_err(|error| format!("its checksums: {error}"))?;
         for action in actions {
+            self.log.metadata = action.meta_data.or(self.log.metadata.take());
+            self.log.protocol = action.protocol.or(self.log.protocol.take());
             if let Some(add) = action.add {
                 brings_rows |= add.data_change;
                 let date = add.partition_values.get("date").and_then(Option::as_deref);
-                let file = LiveFile::new(add.size, date, add.stats);
+                let mut file = LiveFile::new(add.size, date, add.stats);
+                file.checksum = checksums.remove(&add.path);
                 rows_out += file.rows;
                 self.log.removed_at.remove(&add.path);
                 self.log.live.insert(add.path, file);
@@ -238,18 +262,17 @@ impl Replay<'_> {
                     ));
                 }
             }
-            let id = action.commit_info.and_then(|info| info.operation_parameters?.remove(COMMIT_ID).flatten());
-            if let Some(id) = id
-                && let Some(first) = self.commits.insert(id, version)
-            {
-                self.log.findings.push(Finding::error(
-                    entry,
-                    format!(
-                        "it is the same commit as version {first}, so its rows may be there twice; the copies are among \
-                         the other findings. Do not delete the entry"
-                    ),
-                ));
-            }
+        }
+        if let Some(id) = id
+            && let Some(first) = self.commits.insert(id, version)
+        {
+            self.log.findings.push(Finding::error(
+                entry,
+                format!(
+                    "it is the same commit as version {first}, so its rows may be there twice; the copies are among \
+                     the other findings. Do not delete the entry"
+                ),
+            ));
         }
         if self.is_known && !brings_rows && rows_in != rows_out {
             self.log.findings.push(Finding::error(
@@ -379,8 +402,20 @@ async fn compare_with_kernel(lake: &Lake, spec: &'static TableSpec, log: &mut Lo
             return Ok(());
         }
     };
-    let seen: BTreeMap<&str, u64> = loaded.files.iter().map(|file| (file.log_path.as_str(), file.size_bytes)).collect();
-    let expected: BTreeMap<&str, u64> = log.live.iter().map(|(path, file)| (path.as_str(), file.size_bytes)).collect();
+    let seen: BTreeMap<&str, _> = loaded
+        .files
+        .iter()
+        .map(|file| (file.log_path.as_str(), (file.size_bytes, file.date, file.rows, file.ranges.clone())))
+        .collect();
+    let expected: BTreeMap<&str, _> = log
+        .live
+        .iter()
+        .map(|(path, file)| {
+            // Statistics that cannot be read are a finding about the file.
+            let (rows, ranges) = parse_stats(spec, &file.stats).unwrap_or_default();
+            (path.as_str(), (file.size_bytes, file.date, rows, ranges))
+        })
+        .collect();
     if let Some(difference) = first_difference(&seen, &expected) {
         log.findings.push(Finding::error(
             &object,

@@ -25,6 +25,7 @@ use object_store::path::Path;
 use self::ids::SpilledIds;
 use self::log::Log;
 use self::orphans::find_orphans;
+use crate::change::ERASURES;
 use crate::error::Result;
 use crate::layout::RAW_DIR;
 use crate::store::Lake;
@@ -138,8 +139,8 @@ impl Lake {
     ///
     /// - `tables`: all tables; among them `events`.
     ///
-    /// Changes nothing unless `settings.repair` is set. Reads every log entry, checkpoint, checksum, live file
-    /// and pending raw file once, and the ids of all events once more if some event is there twice. Memory is
+    /// Changes nothing unless `settings.repair` is set. Reads every log entry, checkpoint, checksum and pending raw file
+    /// once, every live file twice, and the ids of all events once more if some event is there twice. Memory is
     /// bounded but for the list of live files and about 100 bytes a version.
     ///
     /// Fails only if the store does not answer.
@@ -165,6 +166,7 @@ impl Lake {
                 objects.retain(|object| left.contains(&object.location));
             }
         }
+        let mut erasures = 0;
         for (spec, objects, log) in read {
             let ids = match spec.name == EVENTS.name {
                 true => Some(SpilledIds::start(&settings.spill_dir, log.live.values().map(|file| file.rows).sum())?),
@@ -175,12 +177,13 @@ impl Lake {
                 self.check_ids(spec, readable, ids, &mut checked.findings).await?;
                 self.check_raw(&raw, &log, &mut checked).await?;
                 self.check_damaged(&mut checked).await?;
+                erasures = log.lanes.get(ERASURES).copied().unwrap_or(0);
             }
             find_orphans(&self.path(spec.name), &objects, &log, settings.now, &mut checked.findings);
             checked.tables.push(CheckedTable { name: spec.name, version: log.version, log: log.amount, live });
             checked.findings.extend(log.findings);
         }
-        self.check_registry(&mut checked).await?;
+        self.check_registry(erasures, &mut checked).await?;
         checked.findings.sort_by(|a, b| (a.severity, &a.object).cmp(&(b.severity, &b.object)));
         Ok(checked)
     }

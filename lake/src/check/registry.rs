@@ -1,18 +1,21 @@
-//! The registry: documents that parse, in versions without gaps.
+//! The registry: documents that parse, in versions without gaps, and the lists that the table asks for.
 
 use std::collections::BTreeMap;
 
 use object_store::path::Path;
 
 use super::{Checked, Finding, relative};
+use crate::erasure::ERASURES;
 use crate::error::Result;
-use crate::registry::{check_document, version_of};
+use crate::registry::{SITES, check_document, version_of};
 use crate::salts::SALTS_DIR;
 use crate::store::Lake;
 
 impl Lake {
     /// Reads every version of every document.
-    pub(super) async fn check_registry(&self, checked: &mut Checked) -> Result<()> {
+    ///
+    /// - `erasures`: which list of erasures the table tells everybody to honour; 0 if none.
+    pub(super) async fn check_registry(&self, erasures: u64, checked: &mut Checked) -> Result<()> {
         let root = self.path("registry");
         let mut documents: BTreeMap<String, BTreeMap<u64, Path>> = BTreeMap::new();
         let salts = self.path(SALTS_DIR);
@@ -33,6 +36,20 @@ impl Lake {
                 )),
             }
         }
+        let newest_erasures = documents.get(ERASURES).and_then(|versions| versions.last_key_value());
+        if newest_erasures.is_none_or(|(newest, _)| *newest < erasures) && erasures > 0 {
+            checked.findings.push(Finding::error(
+                root.clone().join(ERASURES).join(format!("{erasures:012}.json")),
+                format!("the table asks for this list and it is not there, so {}", means_to_lose(ERASURES)),
+            ));
+        }
+        let has_events = checked.tables.iter().any(|table| table.live.rows > 0);
+        if has_events && !documents.contains_key(SITES) {
+            checked.findings.push(Finding::warning(
+                root.clone().join(SITES),
+                format!("there are events and no list of sites, so {}", means_to_lose(SITES)),
+            ));
+        }
         for (name, versions) in documents {
             let newest = versions.last_key_value().map_or(0, |(version, _)| *version);
             for (version, path) in &versions {
@@ -42,10 +59,7 @@ impl Lake {
                 checked.findings.push(match *version == newest {
                     true => Finding::error(
                         path,
-                        format!(
-                            "the newest version of {name} cannot be read ({why}), so no collector knows a key; restore \
-                             it from a backup, or remove it to go back to the version before"
-                        ),
+                        format!("the newest version of {name} cannot be read ({why}), so {}", means_to_lose(&name)),
                     ),
                     false => Finding::warning(
                         path,
@@ -64,5 +78,20 @@ impl Lake {
             }
         }
         Ok(())
+    }
+}
+
+/// What follows if nobody can read a document, and what to do.
+fn means_to_lose(document: &str) -> &'static str {
+    match document {
+        ERASURES => {
+            "no query answers while events are pending and nothing is published; restore it from a backup or from an older \
+             version of the object. Without it nobody knows who was erased: do not go back to the version before"
+        }
+        SITES => {
+            "no collector knows a key; restore it from a backup or from an older version of the object, or remove what \
+             cannot be read to go back to the version before, if there is one"
+        }
+        _ => "what it says is not known; restore it from a backup or from an older version of the object",
     }
 }

@@ -11,6 +11,7 @@ use object_store::path::Path;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::log::{Listed, LiveFile, Log, Replay, Txn, first_difference};
 use super::{Finding, in_words};
@@ -26,6 +27,8 @@ const REPAIR: &str = "stop the compactors, run `dewpond lake check --repair`, an
 pub(super) struct Checkpoint {
     live: BTreeMap<String, LiveFile>,
     lanes: HashMap<String, u64>,
+    /// The table's schema, as Delta writes it.
+    schema: Option<String>,
 }
 
 /// What a checksum says of its version, as far as Dewpond or other engines use it.
@@ -35,6 +38,8 @@ struct Checksum {
     table_size_bytes: u64,
     num_files: u64,
     set_transactions: Option<Vec<Txn>>,
+    metadata: Json,
+    protocol: Json,
 }
 
 #[derive(Deserialize)]
@@ -55,9 +60,9 @@ async fn try_read_checkpoint(lake: &Lake, object: &ObjectMeta) -> Result<Checkpo
     let damaged = |error| LakeError::parquet(&object.location, error);
     let reader = ObjectReader { store: lake.store(), path: object.location.clone(), size_bytes: object.size };
     let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(damaged)?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), ["add", "txn"]);
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["add", "txn", "metaData"]);
     let mut batches = builder.with_projection(mask).build().map_err(damaged)?;
-    let mut checkpoint = Checkpoint { live: BTreeMap::new(), lanes: HashMap::new() };
+    let mut checkpoint = Checkpoint { live: BTreeMap::new(), lanes: HashMap::new(), schema: None };
     while let Some(batch) = batches.try_next().await.map_err(damaged)? {
         read_actions(&batch, &mut checkpoint).ok_or_else(|| {
             LakeError::corrupt(object.location.to_string(), "it does not have a checkpoint's columns")
@@ -69,7 +74,7 @@ async fn try_read_checkpoint(lake: &Lake, object: &ObjectMeta) -> Result<Checkpo
 /// `None` if the rows are not those of a checkpoint.
 fn read_actions(batch: &RecordBatch, checkpoint: &mut Checkpoint) -> Option<()> {
     let part = |name: &str| -> Option<&StructArray> { batch.column_by_name(name)?.as_struct_opt() };
-    let (add, txn) = (part("add")?, part("txn")?);
+    let (add, txn, metadata) = (part("add")?, part("txn")?, part("metaData")?);
     let (paths, sizes) = (text(add, "path")?, add.column_by_name("size")?.as_primitive_opt::<Int64Type>()?);
     let stats = text(add, "stats");
     let partitions = add.column_by_name("partitionValues")?.as_map_opt()?;
@@ -87,6 +92,9 @@ fn read_actions(batch: &RecordBatch, checkpoint: &mut Checkpoint) -> Option<()> 
     for row in (0..batch.num_rows()).filter(|&row| txn.is_valid(row)) {
         checkpoint.lanes.insert(lanes.value(row).to_owned(), seqs.value(row) as u64);
     }
+    let schemas = text(metadata, "schemaString")?;
+    let mut found = (0..batch.num_rows()).filter(|&row| metadata.is_valid(row) && schemas.is_valid(row));
+    checkpoint.schema = found.next().map(|row| schemas.value(row).to_owned()).or(checkpoint.schema.take());
     Some(())
 }
 
@@ -123,8 +131,14 @@ impl Replay<'_> {
             self.is_known = true;
             return true;
         }
-        let held = by_name(&checkpoint.live, |file| file.size_bytes);
-        let expected = by_name(&self.log.live, |file| file.size_bytes);
+        let schema = self.log.metadata.as_ref().and_then(|metadata| metadata["schemaString"].as_str());
+        if checkpoint.schema.as_deref() != schema {
+            return bad(
+                "the checkpoint has another schema than the entries, so queries fail or leave columns out".into()
+            );
+        }
+        let held = by_name(&checkpoint.live, LiveFile::description);
+        let expected = by_name(&self.log.live, LiveFile::description);
         if let Some(path) = first_difference(&held, &expected) {
             return bad(format!(
                 "the checkpoint holds {} files and the entries make {}: {path} differs, so versions from {version} on \
@@ -168,17 +182,25 @@ impl Replay<'_> {
             .set_transactions
             .map(|lanes| lanes.into_iter().map(|lane| (lane.app_id, lane.version)).collect::<HashMap<String, u64>>());
         let lanes_agree = lanes.is_none_or(|lanes| first_difference(&by_name(&lanes, |seq| *seq), &expected).is_none());
-        if lanes_agree && (checksum.num_files, checksum.table_size_bytes) == (files, bytes) {
+        let definition_agrees =
+            self.log.metadata.as_ref().is_none_or(|metadata| defines_same(metadata, &checksum.metadata))
+                && self.log.protocol.as_ref().is_none_or(|protocol| defines_same(protocol, &checksum.protocol));
+        if definition_agrees && lanes_agree && (checksum.num_files, checksum.table_size_bytes) == (files, bytes) {
             return true;
         }
-        let what = match lanes_agree {
-            true => format!(
+        let what = match (definition_agrees, lanes_agree) {
+            (false, _) => "the checksum has another schema or protocol than the entries, so queries fail or leave \
+                           columns out"
+                .to_owned(),
+            (true, true) => format!(
                 "the checksum has {} files of {} bytes and the entries make {files} of {bytes}",
                 checksum.num_files, checksum.table_size_bytes
             ),
-            false => "the checksum has other last numbers of lanes than the entries, and readers take pending events \
+            (true, false) => {
+                "the checksum has other last numbers of lanes than the entries, and readers take pending events \
                       by them"
-                .to_owned(),
+                    .to_owned()
+            }
         };
         let is_read = self.listed.checksums.last_key_value().is_some_and(|(last, _)| *last == version);
         self.log.findings.push(match is_read {
@@ -214,6 +236,12 @@ pub(super) async fn check_hint(lake: &Lake, listed: &Listed, log: &mut Log) -> R
     log.findings.push(finding);
     log.bad_summaries.push(object.location.clone());
     Ok(())
+}
+
+/// Whether a checksum's metadata or protocol says what the entry's does.
+fn defines_same(entry: &Json, checksum: &Json) -> bool {
+    let Some(parts) = entry.as_object() else { return false };
+    parts.iter().all(|(name, part)| part.is_null() || checksum.get(name) == Some(part))
 }
 
 fn by_name<'a, T, V>(
