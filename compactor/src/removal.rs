@@ -193,8 +193,9 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
 /// compactor.
 pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<ErasureDone, WorkError> {
     // From here on nothing of the person comes in, and what cannot be done now is known to be left.
-    with_new_plans(async || Ok(lake.forget(person, now).await?)).await?;
+    lake.forget(person, now).await?;
     let quarantined_rows = lake.erase_quarantined(person).await?;
+    with_new_plans(|| forget_ahead(lake, person, now)).await?;
     let pending_rows = with_new_plans(|| forget_pending(lake, now)).await?;
     let published = complete_erasures(lake, now).await?;
     Ok(ErasureDone { published, pending_rows, quarantined_rows })
@@ -231,6 +232,13 @@ pub(crate) async fn forget_events(
 
 async fn newest_erasures(lake: &Lake) -> Result<Arc<Erasures>, WorkError> {
     Ok(lake.erasures_of(&lake.table(&EVENTS).load().await?).await?)
+}
+
+/// Puts events of a person on the list that the lake has, and that its list of persons does not reach.
+async fn forget_ahead(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<(), WorkError> {
+    let ahead = lake.find_events_ahead(person, now).await?;
+    forget_events(lake, ahead, &*newest_erasures(lake).await?, now).await?;
+    Ok(())
 }
 
 /// Puts pending events of erased persons on the list. Returns how many there are.

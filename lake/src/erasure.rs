@@ -4,12 +4,11 @@
 //! reads or publishes pending events if it is of an erased person and happened or came before the erasure, or if
 //! its id is that of an event that was erased: a late copy without a time of its own seems to have happened now.
 //!
-//! Clocks differ. An event that was acknowledged before the erasure may have come, by its collector's clock, after it; so an
-//! erasure reaches as far as the last event of the person that the lake has when it begins.
-//!
 //! How nothing slips through: the list is written first, and then a commit to the table `events` names its
 //! version. A publish that was planned before that commit is void; a plan made after it honours the list. So
 //! from that commit on no row of the person comes into the table, and those in it can be removed date by date.
+//! Clocks differ: what was acknowledged before the erasure may have come, by its collector's clock, after it. Of that the
+//! lake has, the ids go on the list, too. Later events of the person, by whichever clock, are not touched.
 //! Whoever consumes or removes a row of an erased event has put its id on the list before: an erasure that crashed
 //! would not find the row any more, and nothing else would tell what its late copy is.
 
@@ -26,7 +25,7 @@ use crate::change::Change;
 use crate::copy_times::RETRY_WINDOW;
 use crate::damaged::DamagedFile;
 use crate::error::{LakeError, Result};
-use crate::event::EventKey;
+use crate::event::{EventId, EventKey};
 use crate::file::{catch_damage, read_batches};
 use crate::store::Lake;
 use crate::table::TableSnapshot;
@@ -34,7 +33,7 @@ use crate::table_file::TableFile;
 use crate::tables::EVENTS;
 
 /// The document that has the list.
-pub(crate) const ERASURES: &str = "erasures";
+pub(crate) const ERASURES_DOCUMENT: &str = "erasures";
 
 /// Whose events to erase: everything of a site that carries this id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,10 +131,10 @@ impl Erasures {
         Self { salt: document.salt, persons, events, unfinished }
     }
 
-    /// A list of one person, whose events are erased until a time.
-    fn of(person: &Person, until: DateTime<Utc>) -> Self {
+    /// A list of all events of one person.
+    fn of(person: &Person) -> Self {
         let hash = hash_person("", &person.site_id, person.id.column(), person.id.value());
-        Self { persons: HashMap::from([(hash, until)]), ..Self::default() }
+        Self { persons: HashMap::from([(hash, DateTime::<Utc>::MAX_UTC)]), ..Self::default() }
     }
 
     /// Whether nobody was ever erased.
@@ -202,40 +201,46 @@ impl Lake {
         {
             return Ok(erasures.clone());
         }
-        let erasures = Arc::new(Erasures::new(self.read_version_of(ERASURES, version).await?));
+        let erasures = Arc::new(Erasures::new(self.read_version_of(ERASURES_DOCUMENT, version).await?));
         *self.known_erasures().lock() = Some((version, erasures.clone()));
         Ok(erasures)
     }
 
     /// Puts a person on the list of erased ones, and makes sure that everybody honours it: when this returns,
-    /// no event of theirs up to `now`, or that the lake has, comes into the table any more, and pending ones are in no
-    /// answer. What the table has already is still to be removed.
-    ///
-    /// Fails with [`LakeError::Gone`] if a file vanished meanwhile: do it again.
+    /// no event of theirs up to `now` comes into the table any more, and pending ones are in no answer. What
+    /// the table has already is still to be removed.
     pub async fn forget(&self, person: &Person, now: DateTime<Utc>) -> Result<()> {
-        let until = self.last_known(person, now).await?;
         self.update_erasures(now, |document| {
             let hash = hash_person(&document.salt, &person.site_id, person.id.column(), person.id.value());
             // Two may erase one person at a time, and whoever began first may come here last.
             let known = document.persons.iter().filter(|known| known.hash == hash).map(|known| known.erased_at);
-            let erased_at = known.fold(until, DateTime::max);
+            let erased_at = known.fold(now, DateTime::max);
             document.persons.retain(|known| known.hash != hash);
             document.persons.push(ErasedPerson { hash, erased_at, done_at: None });
         })
         .await
     }
 
-    /// Until when the lake knows of events of a person: `now`, or later by clocks that are ahead of ours.
-    async fn last_known(&self, person: &Person, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
-        let theirs = Erasures::of(person, DateTime::<Utc>::MAX_UTC);
+    /// The events of a person that the lake has already and that happened and came only after `now`, by clocks that
+    /// are ahead of ours.
+    ///
+    /// Fails with [`LakeError::Gone`] if a file vanished since it was listed: do it again.
+    pub async fn find_events_ahead(&self, person: &Person, now: DateTime<Utc>) -> Result<Vec<EventKey>> {
+        let theirs = Erasures::of(person);
         let snapshot = self.snapshot().await?;
-        let mut last_us = now.timestamp_micros();
+        let (now_us, mut found) = (now.timestamp_micros(), Vec::new());
         let mut take = |rows: &RecordBatch| {
             let time = |name: &str| rows[name].as_primitive::<TimestampMicrosecondType>();
             let (occurred, received) = (time("occurred_at"), time("received_at"));
+            let (sites, ids) = (rows["site_id"].as_string::<i32>(), rows["event_id"].as_binary::<i32>());
             let theirs = theirs.covered_rows(rows);
-            let known = (0..rows.num_rows()).filter(|&row| theirs.value(row));
-            last_us = known.map(|row| occurred.value(row).min(received.value(row))).fold(last_us, i64::max);
+            let is_ahead = |row: &usize| theirs.value(*row) && occurred.value(*row).min(received.value(*row)) > now_us;
+            found.extend(
+                (0..rows.num_rows()).filter(is_ahead).map(|row| EventKey {
+                    site_id: sites.value(row).into(),
+                    event_id: EventId::of_bytes(ids.value(row)),
+                }),
+            );
         };
         for file in &snapshot.pending {
             match catch_damage(&file.path, self.read_raw(file, &ERASURE_COLUMNS)).await {
@@ -244,15 +249,14 @@ impl Lake {
                 Err(error) => drop(DamagedFile::of(file, error)?),
             }
         }
-        let came_later =
-            |file: &&TableFile| file.times_us("received_at").is_none_or(|(_, newest)| newest > now.timestamp_micros());
+        let came_later = |file: &&TableFile| file.times_us("received_at").is_none_or(|(_, newest)| newest > now_us);
         for file in snapshot.events.files.iter().filter(came_later) {
             let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &ERASURE_COLUMNS).await?;
             while let Some(batch) = batches.try_next().await? {
                 take(&batch);
             }
         }
-        Ok(DateTime::from_timestamp_micros(last_us).unwrap_or(now))
+        Ok(found)
     }
 
     /// Puts erased events on the list, so that copies of them are left out even if they seem to have happened after
@@ -280,7 +284,7 @@ impl Lake {
 
     async fn update_erasures(&self, now: DateTime<Utc>, change: impl Fn(&mut ErasuresDocument)) -> Result<()> {
         let new_salt = self.new_uuid().to_string();
-        self.update_document(ERASURES, |document: &mut ErasuresDocument| {
+        self.update_document(ERASURES_DOCUMENT, |document: &mut ErasuresDocument| {
             if document.salt.is_empty() {
                 document.salt.clone_from(&new_salt);
             }
@@ -300,7 +304,7 @@ impl Lake {
         let table = self.table(&EVENTS);
         loop {
             let base = table.load().await?;
-            let (version, _) = self.read_document::<ErasuresDocument>(ERASURES).await?;
+            let (version, _) = self.read_document::<ErasuresDocument>(ERASURES_DOCUMENT).await?;
             match table.commit(Change::erase(version), base).await {
                 // Somebody else erased somebody: their list may be older than ours, or newer.
                 Err(LakeError::Conflict { .. }) => {}
@@ -386,7 +390,7 @@ mod tests {
         let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH);
         let person = Person { site_id: "shop".into(), id: PersonId::User("ada@example.com".into()) };
         lake.forget(&person, now).await.unwrap();
-        let (_, document) = lake.read_document::<ErasuresDocument>(ERASURES).await.unwrap();
+        let (_, document) = lake.read_document::<ErasuresDocument>(ERASURES_DOCUMENT).await.unwrap();
         assert!(!serde_json::to_string(&document).unwrap().contains("ada"));
     }
 }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::erasure::{ERASURES, ErasuresDocument};
+use crate::erasure::{ERASURES_DOCUMENT, ErasuresDocument};
 use crate::error::{LakeError, Result};
 use crate::store::Lake;
 
@@ -354,7 +354,7 @@ pub(crate) fn check_document(name: &str, bytes: &[u8]) -> Result<(), serde_json:
     if name == SITES {
         serde_json::from_slice::<SitesDocument>(bytes)?;
     }
-    if name == ERASURES {
+    if name == ERASURES_DOCUMENT {
         serde_json::from_slice::<ErasuresDocument>(bytes)?;
     }
     Ok(())

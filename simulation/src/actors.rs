@@ -104,8 +104,8 @@ fn user_of(id: &Id) -> &'static str {
 pub(crate) struct Erasure {
     site: &'static str,
     user: &'static str,
-    /// An event made after it is not taken for an earlier one by any clock.
-    until: DateTime<Utc>,
+    /// An event made after it is not taken for an earlier one by any clock; `None` while the erasure is under way.
+    until: Option<DateTime<Utc>>,
 }
 
 impl Erasure {
@@ -179,10 +179,10 @@ pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: us
             .collect();
         let ids = || drafts.iter().map(|draft| draft.id.clone());
         setup.history.lock().send(ids());
-        // What happened before an erasure and is sent after it is left out.
+        // What happened before the end of an erasure and is sent after its beginning may be left out.
         for erasure in &*setup.erasures.lock() {
-            let is_erased =
-                |draft: &&Draft| erasure.is_of(&draft.id) && draft.made_at_us <= erasure.until.timestamp_micros();
+            let until_us = erasure.until.map_or(i64::MAX, |until| until.timestamp_micros());
+            let is_erased = |draft: &&Draft| erasure.is_of(&draft.id) && draft.made_at_us <= until_us;
             setup.history.lock().fade(drafts.iter().filter(is_erased).map(|draft| draft.id.clone()));
         }
         let mut again = if rng.random_bool(0.2) { 1 } else { 0 };
@@ -311,13 +311,18 @@ pub(crate) async fn eraser(setup: Arc<Setup>, crashes: Option<u64>) {
     loop {
         let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
         let compactor = compactor_of(&setup, &process, lake);
-        // Each try erases up to its own beginning, by a clock that may be ahead, what comes by clocks that may be behind.
-        let erasure = Erasure { site, user, until: setup.world.now() + 2 * setup.clock_error_max };
+        let (begun_at, erasure) = (setup.world.now(), Erasure { site, user, until: None });
         let theirs = setup.history.lock().begin_erasure(|id| erasure.is_of(id));
-        setup.erasures.lock().push(erasure);
+        let number = {
+            let mut erasures = setup.erasures.lock();
+            erasures.push(erasure);
+            erasures.len() - 1
+        };
         setup.world.note(|| format!("erasing {user} of {site}: {} events", theirs.len()));
         let done = process.while_alive(compactor.erase(&person)).await;
         setup.world.note(|| format!("erasing: {done:?}"));
+        // By a clock that may be ahead, of what comes by clocks that may be behind.
+        setup.erasures.lock()[number].until = Some(begun_at + 2 * setup.clock_error_max);
         if let Some(Ok(_)) = done {
             setup.history.lock().end_erasure(theirs);
             setup.summary.lock().erasures += 1;

@@ -2,7 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use futures::TryStreamExt;
-use lake::{EVENTS, Person, PersonId};
+use lake::{CheckSettings, EVENTS, Person, PersonId, REPORTS};
 use object_store::ObjectStoreExt;
 use serde_json::{Value as Json, json};
 
@@ -72,6 +72,31 @@ async fn an_erasure_that_crashed_lets_no_late_copy_back() {
     }
     for step in ["pending", "published"] {
         assert_eq!(world.number("SELECT count(*) FROM events").await, 0, "{step}");
+        world.compactor.publish().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_lake_has_is_erased_though_the_erasers_clock_is_behind_and_what_comes_then_is_not() {
+    let world = World::start(1).await;
+    let (client, url) = (client(), &world.collectors[0]);
+    post_accepted(&client, url, &world.key, &by("ada", "published")).await;
+    world.compactor.publish().await.unwrap();
+    for event in [by("ada", "pending"), by("bob", "other")] {
+        post_accepted(&client, url, &world.key, &event).await;
+    }
+    let engine = engine::Engine::new(world.lake.clone(), &Default::default()).unwrap();
+    let an_hour_behind = std::sync::Arc::new(|| Utc::now() - TimeDelta::hours(1));
+    let eraser = compactor::Compactor::new(engine, crate::world::compactor_settings(), an_hour_behind);
+    let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
+    let done = eraser.erase(&ada).await.unwrap();
+    assert_eq!((done.published.rows, done.pending_rows), (1, 1));
+
+    post_accepted(&client, url, &world.key, &by("ada", "later")).await;
+    post_accepted(&client, url, &world.key, &by("ada", "pending")).await;
+    for step in ["pending", "published"] {
+        assert_eq!(world.number("SELECT count(*) FROM events").await, 2, "{step}");
+        assert_eq!(world.number("SELECT count(*) FROM events WHERE user_id = 'ada'").await, 1, "{step}");
         world.compactor.publish().await.unwrap();
     }
 }
@@ -333,6 +358,9 @@ async fn a_lake_of_release_0_1_keeps_reading_and_growing() {
             "published" => assert!(compactor.merge().await.unwrap().files_in > 0),
             _ => drop(compactor.remove().await.unwrap()),
         }
+        let settings = CheckSettings { now: Utc::now(), spill_dir: std::env::temp_dir(), repair: false };
+        let checked = lake.check(&[&EVENTS, &REPORTS], &settings).await.unwrap();
+        assert!(!checked.has_errors(), "{step}: {:#?}", checked.findings);
     }
     assert!(lake.sites().await.unwrap().has_site("shop"));
 }

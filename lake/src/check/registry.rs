@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use object_store::path::Path;
 
 use super::{Checked, Finding, relative};
-use crate::erasure::ERASURES;
+use crate::erasure::ERASURES_DOCUMENT;
 use crate::error::Result;
 use crate::registry::{SITES, check_document, version_of};
 use crate::salts::SALTS_DIR;
@@ -36,11 +36,11 @@ impl Lake {
                 )),
             }
         }
-        let newest_erasures = documents.get(ERASURES).and_then(|versions| versions.last_key_value());
-        if newest_erasures.is_none_or(|(newest, _)| *newest < erasures) && erasures > 0 {
+        let lists = documents.get(ERASURES_DOCUMENT);
+        if erasures > 0 && lists.is_none_or(|versions| !versions.contains_key(&erasures)) {
             checked.findings.push(Finding::error(
-                root.clone().join(ERASURES).join(format!("{erasures:012}.json")),
-                format!("the table asks for this list and it is not there, so {}", means_to_lose(ERASURES)),
+                root.clone().join(ERASURES_DOCUMENT).join(format!("{erasures:012}.json")),
+                format!("the table asks for this list and it is not there, so {}", means_to_lose(ERASURES_DOCUMENT)),
             ));
         }
         let has_events = checked.tables.iter().any(|table| table.live.rows > 0);
@@ -63,7 +63,7 @@ impl Lake {
                     ),
                     false => Finding::warning(
                         path,
-                        format!("an older version of {name} cannot be read ({why}); nobody reads it any more"),
+                        format!("an older version of {name} cannot be read ({why}); nobody reads it any more but who looks back"),
                     ),
                 });
             }
@@ -84,7 +84,7 @@ impl Lake {
 /// What follows if nobody can read a document, and what to do.
 fn means_to_lose(document: &str) -> &'static str {
     match document {
-        ERASURES => {
+        ERASURES_DOCUMENT => {
             "no query answers while events are pending and nothing is published; restore it from a backup or from an older \
              version of the object. Without it nobody knows who was erased: do not go back to the version before"
         }
