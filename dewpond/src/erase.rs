@@ -9,6 +9,7 @@ use lake::{Person, PersonId};
 use serde_json::json;
 
 use crate::lake_flags::{LakeFlags, clock};
+use crate::site;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -51,9 +52,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         (None, None) => bail!("name a person with --user or --anonymous"),
     };
     // A mistyped site or a variable that is empty must not read as done.
-    if !lake.sites().await?.has_site(&flags.site) {
-        bail!("there is no site {}; `dewpond site list` shows them", flags.site);
-    }
+    site::find(&lake, &flags.site).await?;
     if id.value().is_empty() {
         bail!("the id is empty; name a person with --user or --anonymous");
     }

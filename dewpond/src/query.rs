@@ -19,6 +19,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use crate::lake_flags::LakeFlags;
+use crate::site;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -116,7 +117,11 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         params.push((name.to_owned(), Param::parse(value)));
     }
 
-    let engine = Engine::new(flags.lake.open_existing().await?, &flags.engine)?;
+    let lake = flags.lake.open_existing().await?;
+    if let Some(site) = &flags.site {
+        site::find(&lake, site).await?;
+    }
+    let engine = Engine::new(lake, &flags.engine)?;
     let scope = flags.site.map_or(Scope::Lake, Scope::Site);
     let in_source = |error: EngineError| match (&source, &error) {
         (Some(file), EngineError::Query { message, line: Some(line) }) => {

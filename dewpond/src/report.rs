@@ -5,7 +5,7 @@ use anyhow::bail;
 use serde_json::Value as Json;
 
 use crate::lake_flags::LakeFlags;
-use crate::table;
+use crate::{site, table};
 
 /// Rows of a metric that are shown unless asked otherwise.
 pub(crate) const ROWS_SHOWN: usize = 10;
@@ -30,6 +30,9 @@ pub(crate) struct Flags {
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let lake = flags.lake.open_existing().await?;
+    if let Some(site) = &flags.site {
+        site::find(&lake, site).await?;
+    }
     let Some(report) = latest_report(&lake, flags.site.as_deref()).await? else {
         bail!("there is no report yet: `dewpond analytics --once` makes one");
     };

@@ -1,11 +1,12 @@
 //! Sites and their write keys.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use anyhow::Context;
 use chrono::Utc;
 use clap::Subcommand;
-use lake::{IssuedKey, Lake, SiteSettings};
+use lake::{IssuedKey, Lake, Site, SiteSettings};
 use serde_json::json;
 
 use crate::lake_flags::LakeFlags;
@@ -194,6 +195,13 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The site of this id.
+pub(crate) async fn find(lake: &Lake, site_id: &str) -> anyhow::Result<Arc<Site>> {
+    let directory = lake.sites().await?;
+    let site = directory.sites().iter().find(|site| &*site.site_id == site_id);
+    site.cloned().with_context(|| format!("there is no site {site_id}; `dewpond site list` shows them"))
+}
+
 async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, output: &Output) -> anyhow::Result<()> {
     let lake = output.lake.open_existing().await?;
     // Settings first: they may be refused, and then nothing is to have changed.
@@ -203,9 +211,7 @@ async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, ou
     if let Some(Retention(days)) = retention {
         lake.set_retention(name, days).await?;
     }
-    let directory = lake.sites().await?;
-    let site = directory.sites().iter().find(|site| &*site.site_id == name);
-    let site = site.with_context(|| format!("there is no site {name}; `dewpond site list` shows them"))?;
+    let site = find(&lake, name).await?;
     if output.json {
         let settings = &site.settings;
         println!("{}", json!({"site_id": name, "retention_days": site.retention_days, "settings": settings}));

@@ -32,6 +32,8 @@ async fn a_mistake_on_the_command_line_is_one_clear_line() {
     check(&["site", "add", "a b", "--lake", lake], "cannot be a site's name").await;
     check(&["site", "key", "add", "nobody", "--lake", lake], "there is no site nobody").await;
     check(&["report", "--lake", lake], "there is no report yet").await;
+    check(&["report", "--lake", lake, "--site", "shpo"], "there is no site shpo").await;
+    check(&["query", "--lake", lake, "--site", "shpo", "-e", "SELECT 1"], "there is no site shpo").await;
     check(&["query", "--lake", lake, "-e", "SELECT 1", "--format", "parquet"], "-o").await;
 }
 
