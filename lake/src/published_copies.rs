@@ -131,9 +131,9 @@ impl Lake {
         let mut found: Vec<RowPlace> = match self.recent_ids().get(&file.path, search) {
             Some(ids) => wanted.find_among(&ids).collect(),
             None => {
-                let (found, ids) = self.read_ids(file, wanted, by_time).await?;
+                let (found, ids) = self.read_ids(file, wanted, by_time, search).await?;
                 if let Some(ids) = ids {
-                    self.recent_ids().put(&file.path, ids, search);
+                    self.recent_ids().keep(&file.path, ids, search);
                 }
                 found
             }
@@ -147,12 +147,13 @@ impl Lake {
     }
 
     /// Reads the ids of the row groups of one file that probably have wanted events: which these are, and all ids of
-    /// the file if it is small and was read in whole.
+    /// the file if it was read in whole and there is room to keep them.
     async fn read_ids(
         &self,
         file: &TableFile,
         wanted: &Wanted,
         by_time: &Candidates,
+        search: Search,
     ) -> Result<(Vec<RowPlace>, Option<FileIds>)> {
         let damaged = |error| LakeError::parquet(&file.path, error);
         let (reader, metadata) = self.open_parquet(&file.path, file.size_bytes, ArrowReaderOptions::new()).await?;
@@ -180,7 +181,9 @@ impl Lake {
             return Ok((vec![], None));
         }
         let is_whole = row_groups.len() == metadata.metadata().num_row_groups();
-        let mut ids = is_whole.then(|| FileIds::for_rows(file.rows)).flatten();
+        // By the file: another engine's entry may say nothing of it.
+        let rows = usize::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(usize::MAX);
+        let mut ids = is_whole.then(|| self.recent_ids().make_room(rows, search)).flatten();
 
         let mask = ProjectionMask::columns(builder.parquet_schema(), ["site_id", "event_id"]);
         let mut batches = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{AsArray, RecordBatch};
 use object_store::path::Path;
@@ -19,21 +20,16 @@ const BYTES_MAX: usize = 32 << 20;
 const FILE_BYTES_MAX: usize = BYTES_MAX / 4;
 
 /// The ids of one file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FileIds {
     ids: Vec<EventId>,
     /// The site of the rows from each number on.
     sites: Vec<(usize, Arc<str>)>,
+    /// What they take of [`BYTES_MAX`] as long as anybody has them.
+    _room: Room,
 }
 
 impl FileIds {
-    /// An empty list for a file of so many rows, unless it would be too large.
-    pub(crate) fn for_rows(rows: u64) -> Option<Self> {
-        let rows = usize::try_from(rows).ok()?;
-        let fits = rows <= FILE_BYTES_MAX / size_of::<EventId>();
-        fits.then(|| Self { ids: Vec::with_capacity(rows), sites: vec![] })
-    }
-
     /// Appends rows with `site_id` and `event_id`.
     pub(crate) fn take(&mut self, batch: &RecordBatch) {
         let (site_ids, event_ids) = (batch["site_id"].as_string::<i32>(), batch["event_id"].as_binary::<i32>());
@@ -51,10 +47,18 @@ impl FileIds {
         let ends = self.sites.iter().skip(1).map(|(start, _)| *start).chain([self.ids.len()]);
         self.sites.iter().zip(ends).map(|((start, site), end)| (&**site, &self.ids[*start..end]))
     }
+}
 
-    fn size_bytes(&self) -> usize {
-        // A site's name is counted like two of these.
-        size_of_val(&*self.ids) + 3 * size_of_val(&*self.sites)
+/// Bytes that are set aside until it is dropped.
+#[derive(Debug)]
+struct Room {
+    bytes: usize,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -62,12 +66,13 @@ impl FileIds {
 #[derive(Default)]
 pub(crate) struct RecentIds {
     kept: Mutex<Kept>,
+    /// Bytes of all lists that are kept, in use or being made.
+    taken: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
 struct Kept {
     files: HashMap<Path, KeptFile>,
-    bytes: usize,
     /// Searches begun.
     searches: u64,
 }
@@ -97,28 +102,29 @@ impl RecentIds {
         Some(kept.ids.clone())
     }
 
-    /// Keeps the ids of a file in place of those that no search needed for longest. If all that is kept was needed since this
-    /// search began, it stays as it is: to replace what the next search needs by what it needs too gains nothing.
-    pub(crate) fn put(&self, file: &Path, ids: FileIds, search: Search) {
+    /// An empty list for a file of so many rows, if there is room for it when those are gone that no search needed for
+    /// longest. What was needed since this search began stays: to replace what the next search needs by what it needs too
+    /// gains nothing.
+    pub(crate) fn make_room(&self, rows: usize, search: Search) -> Option<FileIds> {
+        let bytes = rows.checked_mul(size_of::<EventId>()).filter(|bytes| *bytes <= FILE_BYTES_MAX)?;
         let mut kept = self.kept.lock();
-        kept.remove(file);
-        let new_bytes = ids.size_bytes();
-        while kept.bytes + new_bytes > BYTES_MAX {
-            let oldest = kept.files.iter().min_by_key(|(_, file)| file.last_used_by);
-            let Some((path, _)) = oldest.filter(|(_, file)| file.last_used_by < search.0) else { return };
+        while self.taken.load(Ordering::Relaxed) + bytes > BYTES_MAX {
+            let (path, oldest) = kept.files.iter().min_by_key(|(_, file)| file.last_used_by)?;
+            if oldest.last_used_by >= search.0 {
+                return None;
+            }
             let path = path.clone();
-            kept.remove(&path);
+            kept.files.remove(&path);
         }
-        kept.bytes += new_bytes;
-        kept.files.insert(file.clone(), KeptFile { ids: Arc::new(ids), last_used_by: search.0 });
+        // Only ever raised under the lock.
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        let room = Room { bytes, taken: self.taken.clone() };
+        Some(FileIds { ids: Vec::with_capacity(rows), sites: vec![], _room: room })
     }
-}
 
-impl Kept {
-    fn remove(&mut self, file: &Path) {
-        if let Some(old) = self.files.remove(file) {
-            self.bytes -= old.ids.size_bytes();
-        }
+    /// Keeps the ids of a file.
+    pub(crate) fn keep(&self, file: &Path, ids: FileIds, search: Search) {
+        self.kept.lock().files.insert(file.clone(), KeptFile { ids: Arc::new(ids), last_used_by: search.0 });
     }
 }
 
@@ -130,48 +136,63 @@ mod tests {
 
     use super::*;
 
+    const QUARTER_ROWS: usize = FILE_BYTES_MAX / size_of::<EventId>();
+
     #[test]
     fn ids_come_back_by_site() {
-        let mut ids = FileIds::for_rows(4).unwrap();
+        let recent = RecentIds::default();
+        let mut ids = recent.make_room(4, recent.begin()).unwrap();
+        assert_eq!(ids.by_site().count(), 0);
         ids.take(&batch(&[("one", 1), ("one", 2), ("two", 1)]));
         ids.take(&batch(&[("two", 3)]));
         let found: Vec<_> = ids.by_site().map(|(site, ids)| (site, ids.iter().map(|id| id.0[0]).collect())).collect();
         assert_eq!(found, [("one", vec![1, 2]), ("two", vec![1, 3])]);
-        assert_eq!(FileIds::default().by_site().count(), 0);
     }
 
     #[test]
-    fn a_file_too_large_is_not_kept() {
-        assert!(FileIds::for_rows((FILE_BYTES_MAX / 16) as u64).is_some());
-        assert!(FileIds::for_rows((FILE_BYTES_MAX / 16) as u64 + 1).is_none());
+    fn there_is_no_room_for_a_file_too_large() {
+        let recent = RecentIds::default();
+        assert!(recent.make_room(QUARTER_ROWS, recent.begin()).is_some());
+        assert!(recent.make_room(QUARTER_ROWS + 1, recent.begin()).is_none());
+        assert!(recent.make_room(usize::MAX, recent.begin()).is_none());
     }
 
     #[test]
     fn what_no_search_needed_for_longest_makes_room() {
         let recent = RecentIds::default();
+        let put = |number: u32, search| {
+            let ids = recent.make_room(QUARTER_ROWS, search);
+            ids.map(|ids| recent.keep(&path(number), ids, search)).is_some()
+        };
         let first = recent.begin();
-        for number in 0..4 {
-            recent.put(&path(number), quarter(), first);
-        }
-        recent.put(&path(4), quarter(), first);
-        assert_eq!(kept(&recent), [0, 1, 2, 3], "what the same search needs stays");
+        assert!((0..4).all(|number| put(number, first)));
+        assert!(!put(4, first), "what the same search needs stays");
+        assert_eq!(kept(&recent), [0, 1, 2, 3]);
 
         let second = recent.begin();
         for number in [0, 1, 3] {
             recent.get(&path(number), second).unwrap();
         }
-        recent.put(&path(4), quarter(), second);
+        assert!(put(4, second) && !put(5, second));
         assert_eq!(kept(&recent), [0, 1, 3, 4]);
-        recent.put(&path(5), quarter(), second);
-        assert_eq!(kept(&recent), [0, 1, 3, 4]);
-        recent.put(&path(4), quarter(), second);
-        assert_eq!(kept(&recent), [0, 1, 3, 4], "a file that two searches read at once is counted once");
-        assert!(recent.kept.lock().bytes <= BYTES_MAX);
     }
 
-    /// A quarter of what is kept.
-    fn quarter() -> FileIds {
-        FileIds { ids: vec![EventId::default(); FILE_BYTES_MAX / 16], sites: vec![] }
+    #[test]
+    fn a_list_in_use_or_being_made_takes_its_room() {
+        let recent = RecentIds::default();
+        let made: Vec<_> = (0..4).map(|_| recent.make_room(QUARTER_ROWS, recent.begin()).unwrap()).collect();
+        assert!(recent.make_room(1, recent.begin()).is_none());
+        drop(made);
+
+        let search = recent.begin();
+        let ids = recent.make_room(QUARTER_ROWS, search).unwrap();
+        recent.keep(&path(0), ids, search);
+        let in_use = recent.get(&path(0), search).unwrap();
+        let others: Vec<_> = (0..3).map(|_| recent.make_room(QUARTER_ROWS, recent.begin()).unwrap()).collect();
+        assert!(recent.make_room(1, recent.begin()).is_none(), "though it was let go");
+        assert!(kept(&recent).is_empty());
+        drop((in_use, others));
+        assert_eq!(recent.taken.load(Ordering::Relaxed), 0);
     }
 
     fn kept(recent: &RecentIds) -> Vec<u32> {
