@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use object_store::ObjectStoreExt;
 use object_store::buffered::BufWriter;
@@ -20,6 +19,9 @@ use crate::table_file::TableFile;
 
 /// The key under which a commit's checksums stand in `commitInfo.operationParameters`: a JSON object by log path.
 pub(crate) const CHECKSUMS: &str = "checksums";
+
+/// Bytes of a request: a store has only so long for each.
+const READ_BYTES: u64 = 8 << 20;
 
 /// An object that is being written, and the checksum of it so far.
 pub(crate) struct ChecksummedObject {
@@ -68,15 +70,15 @@ impl Lake {
     /// The checksum of an object's bytes.
     ///
     /// Fails with [`LakeError::Gone`] if it is not there.
-    pub(crate) async fn read_checksum(&self, path: &Path) -> Result<String> {
-        let read = async {
-            let mut hasher = blake3::Hasher::new();
-            let mut bytes = self.store().get(path).await?.into_stream();
-            while let Some(bytes) = bytes.try_next().await? {
-                hasher.update(&bytes);
-            }
-            Ok(in_digits(&hasher))
-        };
-        read.await.map_err(|error| LakeError::store(format!("read {path}"), error))
+    pub(crate) async fn read_checksum(&self, path: &Path, size_bytes: u64) -> Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        let mut start = 0;
+        while start < size_bytes {
+            let end = size_bytes.min(start + READ_BYTES);
+            let bytes = self.store().get_range(path, start..end).await;
+            hasher.update(&bytes.map_err(|error| LakeError::store(format!("read {path}"), error))?);
+            start = end;
+        }
+        Ok(in_digits(&hasher))
     }
 }

@@ -12,8 +12,9 @@
 //!   as clients try, too. Two that were corrected by less lie no farther apart than the slack, whatever the clocks of
 //!   the client and of the two collectors say.
 //!
-//! One case is left: a client whose clock is ahead by more than half of the slack sends the same body again after more
-//! than the slack, at a moment when its time of sending happens to be right. That copy tells nothing of the first one's time.
+//! What is not found: a copy that was corrected by little, of an event that was corrected by so much that it lies farther away than
+//! the slack. Such a copy tells nothing of the first one's time. It takes a client's clock that is set between two tries, or
+//! that is ahead by more than half of the slack, and the same body again just when its old time of sending has become right.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

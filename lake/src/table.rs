@@ -225,9 +225,8 @@ impl Table {
     /// store does not say what happened: the commit may have landed or may land yet, and a plan made from
     /// the next snapshot is right in both cases.
     pub async fn commit(&self, change: Change, base: Arc<TableSnapshot>) -> Result<u64> {
-        if base.version.is_none() {
-            self.create().await?;
-        }
+        // However much of the log is in memory: to go on with one that was lost would hide what it had.
+        self.begin().await?;
         let change = Arc::new(change);
         let commit_id = self.new_uuid().to_string();
         let mut checked = base.version.unwrap_or(0);
@@ -303,9 +302,9 @@ impl Table {
         }
     }
 
-    /// Makes sure that there is a log, before the first file comes.
+    /// Makes sure that there is a log: before the first file comes, and before each commit.
     pub(crate) async fn begin(&self) -> Result<()> {
-        if self.latest.lock().is_some() || self.exists().await? {
+        if self.exists().await? {
             return Ok(());
         }
         self.refuse_lost_log().await?;

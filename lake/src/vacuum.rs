@@ -23,8 +23,8 @@ use crate::tables::{EVENTS, TableSpec};
 /// Requests under way at the same time.
 const CONCURRENT: usize = 16;
 
-/// So long before the first entry of a table's log the first publish may have begun to write. A file that is older belongs
-/// to a log that is lost, and may be all that is left of somebody's events: it is no orphan.
+/// So long before the first entry of a table's log the first publish of early releases may have begun to write. A file that is
+/// older belongs to a log that is lost, and may be all that is left of somebody's events: it is no orphan.
 const FIRST_PUBLISH: Duration = Duration::from_secs(24 * 3_600);
 
 /// How long what nobody needs is kept, by the store's clock.

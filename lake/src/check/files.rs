@@ -115,7 +115,7 @@ impl Lake {
         }
         let intact = async {
             let Some(written) = &file.checksum else { return Ok(None) };
-            let found = self.read_checksum(path).await?;
+            let found = self.read_checksum(path, file.size_bytes).await?;
             let message = || {
                 format!(
                     "its bytes are not those that were written (checksum {found}, and {written} by the log); {RESTORE}"

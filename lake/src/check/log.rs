@@ -146,9 +146,12 @@ pub(super) struct Txn {
 }
 
 impl LiveFile {
-    /// What the log says of it, to be compared.
-    pub(super) fn description(&self) -> (u64, Option<NaiveDate>, Option<Json>) {
-        (self.size_bytes, self.date, serde_json::from_str(&self.stats).ok())
+    /// Whether two parts of the log say the same of it.
+    pub(super) fn is_described_as(&self, other: &Self) -> bool {
+        let parsed = |stats: &str| serde_json::from_str::<Json>(stats).ok();
+        // Nearly always to the letter, and there may be very many.
+        let stats_agree = self.stats == other.stats || parsed(&self.stats) == parsed(&other.stats);
+        stats_agree && (self.size_bytes, self.date) == (other.size_bytes, other.date)
     }
 
     pub(super) fn new(size_bytes: u64, date: Option<&str>, stats: Option<String>) -> Self {
@@ -198,6 +201,7 @@ impl Replay<'_> {
                 ),
             ));
             (self.log.chain_is_whole, self.is_known) = (false, false);
+            (self.log.metadata, self.log.protocol) = (None, None);
         }
     }
 
@@ -300,8 +304,8 @@ impl Log {
             if objects.iter().any(|object| object.location.extension() == Some("parquet")) {
                 log.findings.push(Finding::error(
                     &root,
-                    "there are files and no log, so no reader sees a row of them; restore the directory _delta_log \
-                     from a backup",
+                    "there are files and no log, so nothing reads or writes the table; restore the directory _delta_log \
+                     from a backup or from older versions of its objects",
                 ));
             }
             return Ok(log);

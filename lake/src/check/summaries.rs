@@ -131,15 +131,18 @@ impl Replay<'_> {
             self.is_known = true;
             return true;
         }
-        let schema = self.log.metadata.as_ref().and_then(|metadata| metadata["schemaString"].as_str());
-        if checkpoint.schema.as_deref() != schema {
+        let schema = self.log.metadata.as_ref().map(|metadata| metadata["schemaString"].as_str());
+        if schema.is_some_and(|schema| schema != checkpoint.schema.as_deref()) {
             return bad(
                 "the checkpoint has another schema than the entries, so queries fail or leave columns out".into()
             );
         }
-        let held = by_name(&checkpoint.live, LiveFile::description);
-        let expected = by_name(&self.log.live, LiveFile::description);
-        if let Some(path) = first_difference(&held, &expected) {
+        let (held, expected) = (&checkpoint.live, &self.log.live);
+        let differs = |path: &&String| match (held.get(*path), expected.get(*path)) {
+            (Some(held), Some(expected)) => !held.is_described_as(expected),
+            _ => true,
+        };
+        if let Some(path) = held.keys().chain(expected.keys()).find(differs) {
             return bad(format!(
                 "the checkpoint holds {} files and the entries make {}: {path} differs, so versions from {version} on \
                  are answered wrongly",
