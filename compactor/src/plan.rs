@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use lake::{CLIENT_TIMED_SLACK, LaneId, RawFile, TableFile};
+use lake::{CLIENT_TIMED_SLACK, LaneId, RawFile, TableFile, in_order_of_arrival};
 
 /// Raw files to publish together.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct PublishPlan {
-    /// The files, by lane and sequence.
+    /// The files, in the order in which they came.
     pub files: Vec<RawFile>,
     /// For each lane, the last sequence number among them.
     pub lanes: Vec<(LaneId, u64)>,
@@ -19,37 +19,35 @@ pub struct PublishPlan {
 
 /// Chooses raw files to publish.
 ///
-/// - `pending`: what the table does not have, by lane and sequence.
+/// - `pending`: what the table does not have.
 /// - `watermarks`: for each lane, the last sequence number that the table has.
 /// - `bytes_max`: the plan ends before the file that would pass this; one file is always taken.
 ///
 /// Of each lane a run without gaps that starts right after the watermark. A lane's files land in order, so a
 /// gap means that the listing is not of one instant; what lies behind it comes with the next listing. (It
-/// would be lost otherwise: the watermark would pass the file that was not there.) Lanes take turns file by
-/// file, so that a large lane does not keep the others waiting.
+/// would be lost otherwise: the watermark would pass the file that was not there.) If not all fits, what
+/// [came first](in_order_of_arrival) goes first.
 pub fn plan_publish(pending: &[RawFile], watermarks: &BTreeMap<LaneId, u64>, bytes_max: u64) -> PublishPlan {
-    let mut ready: Vec<(u64, &RawFile)> = Vec::new();
     let mut next: HashMap<LaneId, u64> = HashMap::new();
-    for file in pending {
+    let mut ready = in_order_of_arrival(pending.iter().cloned());
+    ready.retain(|file| {
         let next = next.entry(file.lane).or_insert_with(|| watermarks.get(&file.lane).copied().unwrap_or(0) + 1);
-        if file.seq == *next {
-            *next += 1;
-            ready.push((file.seq - watermarks.get(&file.lane).copied().unwrap_or(0), file));
-        }
-    }
-    ready.sort_by_key(|(turn, file)| (*turn, file.lane));
+        let is_next = file.seq == *next;
+        *next += u64::from(is_next);
+        is_next
+    });
     let ready_files = ready.len();
 
     let mut files: Vec<RawFile> = Vec::new();
     let mut bytes = 0;
-    for (_, file) in ready {
+    for file in ready {
         bytes += file.size_bytes;
         if bytes > bytes_max && !files.is_empty() {
             break;
         }
-        files.push(file.clone());
+        files.push(file);
     }
-    files.sort_by_key(|file| (file.lane, file.seq));
+    // Of each lane the last one.
     let lanes: BTreeMap<LaneId, u64> = files.iter().map(|file| (file.lane, file.seq)).collect();
     let leaves_some = files.len() < ready_files;
     PublishPlan { files, lanes: lanes.into_iter().collect(), leaves_some }
@@ -195,8 +193,15 @@ mod tests {
         }
 
         #[test]
-        fn lanes_take_turns_when_not_all_fits() {
-            check("a1 a2 a3 b7 b8", "b6", 20, "a1 b7");
+        fn what_came_first_goes_first_when_not_all_fits() {
+            check("a1@1 a2@5 a3@6 b7@2 b8@7", "b6", 20, "a1 b7");
+            check("a1@1 a2@1 b7@1", "b6", 20, "a1 a2");
+        }
+
+        #[test]
+        fn a_lane_keeps_its_order_whatever_the_clock_says() {
+            check("a1@9 a2@1 b7@5", "b6", 20, "b7 a1");
+            check("a1@9 a2@1 b7@5", "b6", 30, "b7 a1 a2");
         }
 
         #[test]
@@ -215,7 +220,7 @@ mod tests {
             assert!(!leaves_some("a1 a3", 20));
         }
 
-        /// Plans over files written as lane letter and sequence, each of 10 bytes.
+        /// Plans over files written as lane letter, sequence and perhaps when they came, each of 10 bytes.
         #[track_caller]
         fn check(pending: &str, watermarks: &str, bytes_max: u64, expected: &str) {
             let pending: Vec<RawFile> = pending.split_whitespace().map(file).collect();
@@ -229,13 +234,14 @@ mod tests {
         }
 
         fn file(name: &str) -> RawFile {
+            let (name, came_at) = name.split_once('@').unwrap_or((name, "0"));
             let (lane, seq) = name.split_at(1);
             RawFile {
                 path: name.into(),
                 lane: LaneId(uuid::Uuid::from_u128(u128::from(lane.as_bytes()[0]))),
                 seq: seq.parse().unwrap(),
                 size_bytes: 10,
-                modified_at: chrono::DateTime::UNIX_EPOCH,
+                modified_at: DateTime::from_timestamp(came_at.parse().unwrap(), 0).unwrap(),
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Publishing: raw files in, deduplicated, sorted files of the table `events` out.
 
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
@@ -50,11 +49,8 @@ pub(crate) async fn publish_some(
     if files.is_empty() {
         return Ok(None);
     }
-    let taken: HashSet<_> = files.iter().map(|file| &file.path).collect();
-    let rest: Vec<RawFile> = snapshot.pending.iter().filter(|file| !taken.contains(&file.path)).cloned().collect();
-    let find_duplicates = async |files: &[RawFile]| {
-        Ok::<_, LakeError>(Arc::new(lake.find_duplicates_in_part(files, &rest, &snapshot.events).await?))
-    };
+    let find_duplicates =
+        async |files: &[RawFile]| Ok::<_, LakeError>(Arc::new(lake.find_duplicates(files, &snapshot.events).await?));
     let mut duplicates = find_duplicates(&files).await?;
     if let Some(column) = &duplicates.unknown_column {
         let reason = format!(
@@ -141,9 +137,8 @@ async fn write_sorted(
     Ok(written.concat())
 }
 
-/// Divides files into runs of about one size, oldest first, so that the files that runs become span little time.
-fn split(mut files: Vec<RawFile>, run_bytes: u64) -> Vec<Vec<RawFile>> {
-    files.sort_by_key(|file| (file.modified_at, file.lane, file.seq));
+/// Divides files, in the order in which they came, into runs of about one size, so that the files that runs become span little time.
+fn split(files: Vec<RawFile>, run_bytes: u64) -> Vec<Vec<RawFile>> {
     let total: u64 = files.iter().map(|file| file.size_bytes).sum();
     let mut count = total.div_ceil(run_bytes.max(1)).max(1);
     if count > 1 {

@@ -103,6 +103,26 @@ impl RawFile {
     }
 }
 
+/// Raw files in the order in which they came, by the store's clock; within a lane by their sequence, whatever the clock says.
+///
+/// Of copies of one event that in the first file stays, and publishes take the first files: so what a publish consumes
+/// is in the table then, whatever a query that listed the raw tier earlier knows of the others. (By the time of arrival
+/// instead, which is a collector's, the copy that stays could be in a file that came later, and that the query does not know.)
+pub fn in_order_of_arrival(files: impl IntoIterator<Item = RawFile>) -> Vec<RawFile> {
+    let mut files: Vec<RawFile> = files.into_iter().collect();
+    files.sort_unstable_by_key(|file| (file.lane, file.seq));
+    let mut last: Option<(LaneId, DateTime<Utc>)> = None;
+    let mut timed: Vec<(DateTime<Utc>, RawFile)> = Vec::with_capacity(files.len());
+    for file in files {
+        let before = last.filter(|(lane, _)| *lane == file.lane).map(|(_, came_at)| came_at);
+        let came_at = before.map_or(file.modified_at, |before| before.max(file.modified_at));
+        last = Some((file.lane, came_at));
+        timed.push((came_at, file));
+    }
+    timed.sort_by_key(|(came_at, file)| (*came_at, file.lane, file.seq));
+    timed.into_iter().map(|(_, file)| file).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

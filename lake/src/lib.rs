@@ -50,7 +50,7 @@ pub use error::{LakeError, Result};
 pub use event::{Event, EventId, EventKey, daily_visitor_id, visitor_id};
 pub use file::{TableWriter, read_batches};
 pub use lane::{AppendError, Lane, LaneSettings};
-pub use layout::{Hour, LaneId, RawFile};
+pub use layout::{Hour, LaneId, RawFile, in_order_of_arrival};
 pub use quarantine::{QUARANTINE, QuarantineFile, RefusedEvent, encode_refused, quarantine_schema};
 pub use registry::{IssuedKey, Site, SiteDirectory, SiteSettings, WriteKey, is_write_key};
 pub use runtime::{LakeRuntime, Panicked, Threads, on_own_task};

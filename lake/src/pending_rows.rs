@@ -42,7 +42,6 @@ pub(crate) struct PendingRow {
     pub(crate) erased: bool,
     /// The times (µs) at which a copy in the table may lie.
     pub(crate) times: (i64, i64),
-    pub(crate) received_at_us: i64,
 }
 
 /// Where a row is.
@@ -64,8 +63,6 @@ pub(crate) struct PendingRows {
     pub(crate) times: Option<(i64, i64)>,
     /// The days of the rows' times, counted from the epoch.
     days: BTreeSet<i64>,
-    /// When the last of the rows was received.
-    pub(crate) last_received_us: Option<i64>,
 }
 
 /// Of each event with an id of its sender's the row that stays, by key; perhaps some that are erased.
@@ -149,13 +146,11 @@ impl PendingRows {
             let erased = (!erasures.is_empty()).then(|| erasures.covered_rows(batch));
             rows.extend((0..batch.num_rows()).map(|row| {
                 let corrected_by_us = corrected.filter(|column| column.is_valid(row)).map(|column| column.value(row));
-                let received_at_us = received.value(row);
                 PendingRow {
                     key: Key { site: sites.number(site_ids.value(row)), id: EventId::of_bytes(event_ids.value(row)) },
                     id_assigned: assigned.is_some_and(|assigned| assigned.value(row)),
                     erased: erased.as_ref().is_some_and(|erased| erased.value(row)),
-                    times: copy_times(occurred.value(row), received_at_us, corrected_by_us).into_inner(),
-                    received_at_us,
+                    times: copy_times(occurred.value(row), received.value(row), corrected_by_us).into_inner(),
                 }
             }));
         }
@@ -163,11 +158,9 @@ impl PendingRows {
     }
 
     fn of_rows(sites: Sites, rows: Vec<PendingRow>) -> Self {
-        let with_copies = || rows.iter().filter(|row| !row.id_assigned);
-        let times = with_copies().map(|row| row.times);
+        let times = rows.iter().filter(|row| !row.id_assigned).map(|row| row.times);
         let (whole, days) = (times.clone().reduce(hull), days_of(times));
-        let last_received_us = with_copies().map(|row| row.received_at_us).max();
-        Self { sites, times: whole, days, last_received_us, files: vec![rows] }
+        Self { sites, times: whole, days, files: vec![rows] }
     }
 
     /// Adds the files of `other` after the own ones.
@@ -179,7 +172,6 @@ impl PendingRows {
         }
         self.times = self.times.into_iter().chain(other.times).reduce(hull);
         self.days.extend(other.days);
-        self.last_received_us = self.last_received_us.max(other.last_received_us);
     }
 
     /// A key with its site's name.
@@ -217,8 +209,7 @@ pub(crate) fn hull(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
 }
 
 impl KeyIndex {
-    /// Finds the copies among rows. Of each event the row that was received first stays, of several the one in the first
-    /// file; of what was erased none does.
+    /// Finds the copies among rows. Of each event the first row of the first file stays; of what was erased none does.
     ///
     /// - `count`: the threads to do it on.
     pub(crate) async fn build(rows: &Arc<PendingRows>, count: u64, runtime: &LakeRuntime) -> Result<Self, Panicked> {
@@ -301,7 +292,7 @@ impl IndexPart {
                 continue;
             }
             let mut copies: Vec<RowPlace> = same_hash.iter().map(|(_, place)| *place).collect();
-            copies.sort_unstable_by_key(|place| (rows.row(*place).key, rows.row(*place).received_at_us, *place));
+            copies.sort_unstable_by_key(|place| (rows.row(*place).key, *place));
             for copies in copies.chunk_by(|a, b| rows.row(*a).key == rows.row(*b).key) {
                 let erased = copies.iter().any(|place| rows.row(*place).erased);
                 leave.extend(&copies[usize::from(!erased)..]);
@@ -372,8 +363,8 @@ mod tests {
     use crate::store::Lake;
 
     #[test]
-    fn of_copies_the_one_that_was_received_first_stays_and_then_that_of_the_first_file() {
-        check(&["a@2 b@1", "a@1 c@1", "a@1"], "a1 b0 c1");
+    fn of_copies_the_one_in_the_first_file_stays() {
+        check(&["a@2 b@1", "a@1 c@1", "a@1"], "a0 b0 c1");
     }
 
     #[test]
@@ -439,7 +430,6 @@ mod tests {
                 id_assigned: rest.contains('?'),
                 erased: rest.ends_with('!'),
                 times: (at, at),
-                received_at_us: at,
             }
         };
         let mut all = PendingRows::default();

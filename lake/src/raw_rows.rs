@@ -8,11 +8,10 @@ use futures::TryStreamExt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
-use parquet::file::metadata::ParquetMetaData;
 
 use crate::batch::{event_schema, raw_schema};
 use crate::error::{LakeError, Result};
-use crate::file::{catch_damage, schema_problem, times_us};
+use crate::file::{catch_damage, schema_problem};
 use crate::layout::RawFile;
 use crate::object_reader::ObjectReader;
 use crate::store::Lake;
@@ -30,20 +29,6 @@ impl Lake {
     pub(crate) async fn read_raw(&self, file: &RawFile, columns: &[&str]) -> Result<RawRows> {
         let (reader, metadata) = self.open_raw(file, ArrowReaderOptions::new()).await?;
         read(file, reader, metadata, columns).await
-    }
-
-    /// The same, or nothing if all events of the file were received after `last_us`.
-    pub(crate) async fn read_raw_received_until(
-        &self,
-        file: &RawFile,
-        columns: &[&str],
-        last_us: i64,
-    ) -> Result<RawRows> {
-        let (reader, metadata) = self.open_raw(file, ArrowReaderOptions::new()).await?;
-        match first_received_us(metadata.metadata()) {
-            Some(first_us) if first_us > last_us => Ok(RawRows::default()),
-            _ => read(file, reader, metadata, columns).await,
-        }
     }
 
     /// The rows of a raw file: those columns of `events` that the file has, texts but `site_id` as dictionaries, which
@@ -119,11 +104,4 @@ pub(crate) fn refuse_nulls(file: &RawFile, rows: &RecordBatch) -> Result<()> {
         Some(name) => Err(LakeError::corrupt(file.path.to_string(), format!("its column {name} has nulls"))),
         None => Ok(()),
     }
-}
-
-/// When the first event of a raw file was received, if its statistics say so.
-fn first_received_us(metadata: &ParquetMetaData) -> Option<i64> {
-    let columns = metadata.file_metadata().schema_descr();
-    let column = columns.columns().iter().position(|column| column.name() == "received_at")?;
-    metadata.row_groups().iter().map(|row_group| times_us(row_group, column).map(|(first, _)| first)).min()?
 }
