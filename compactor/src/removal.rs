@@ -193,10 +193,11 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
 /// compactor.
 pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<ErasureDone, WorkError> {
     // From here on nothing of the person comes in, and what cannot be done now is known to be left.
+    let before = newest_erasures(lake).await?;
     lake.forget(person, now).await?;
     let quarantined_rows = lake.erase_quarantined(person).await?;
     with_new_plans(|| forget_ahead(lake, person, now)).await?;
-    let pending_rows = with_new_plans(|| forget_pending(lake, now)).await?;
+    let pending_rows = with_new_plans(|| forget_pending(lake, &before, now)).await?;
     let published = complete_erasures(lake, now).await?;
     Ok(ErasureDone { published, pending_rows, quarantined_rows })
 }
@@ -241,11 +242,11 @@ async fn forget_ahead(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Resul
     Ok(())
 }
 
-/// Puts pending events of erased persons on the list. Returns how many there are.
-async fn forget_pending(lake: &Lake, now: DateTime<Utc>) -> Result<usize, WorkError> {
+/// Puts pending events of erased persons on the list. Returns how many there are that were not on it `before`.
+async fn forget_pending(lake: &Lake, before: &Erasures, now: DateTime<Utc>) -> Result<usize, WorkError> {
     let snapshot = lake.snapshot().await?;
     let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
-    let pending_rows = found.erased.len();
+    let pending_rows = found.erased.iter().filter(|key| !before.lists(key)).count();
     forget_events(lake, found.erased, &*lake.erasures_of(&snapshot.events).await?, now).await?;
     Ok(pending_rows)
 }

@@ -283,6 +283,17 @@ impl Lake {
     }
 
     async fn update_erasures(&self, now: DateTime<Utc>, change: impl Fn(&mut ErasuresDocument)) -> Result<()> {
+        let asked = self.table(&EVENTS).load().await?.erasures_version().await?;
+        let (newest, _) = self.read_document::<ErasuresDocument>(ERASURES_DOCUMENT).await?;
+        // A list that went on from an older one would let those back who were erased since.
+        if newest < asked {
+            return Err(LakeError::Refused {
+                reason: format!(
+                    "the list of erased persons was lost: version {asked} is not in registry/{ERASURES_DOCUMENT}; restore it \
+                     from a backup or from an older version of the object"
+                ),
+            });
+        }
         let new_salt = self.new_uuid().to_string();
         self.update_document(ERASURES_DOCUMENT, |document: &mut ErasuresDocument| {
             if document.salt.is_empty() {
@@ -305,6 +316,9 @@ impl Lake {
         loop {
             let base = table.load().await?;
             let (version, _) = self.read_document::<ErasuresDocument>(ERASURES_DOCUMENT).await?;
+            if base.erasures_version().await? >= version {
+                return Ok(());
+            }
             match table.commit(Change::erase(version), base).await {
                 // Somebody else erased somebody: their list may be older than ours, or newer.
                 Err(LakeError::Conflict { .. }) => {}

@@ -450,6 +450,11 @@ async fn a_checksum_that_disagrees_is_an_error_if_readers_use_it() {
     let checked = run(&lake, true, TimeDelta::zero()).await;
     assert_eq!((checked.findings.len(), checked.repaired.len()), (0, 2), "{checked:#?}");
 
+    put(&lake, &checksum(4), whole.replacen("\"sortedBinBoundaries\":[0", "\"sortedBinBoundaries\":[4", 1)).await;
+    finds(&lake, Severity::Error, &checksum(4), "sizes of files").await;
+    run(&lake, true, TimeDelta::zero()).await;
+    finds_nothing(&lake).await;
+
     put(&lake, &checksum(3), whole).await;
     finds(&lake, Severity::Warning, &checksum(3), "nobody reads it").await;
     put(&lake, &checksum(3), "torn").await;
@@ -486,6 +491,21 @@ async fn a_checkpoint_that_is_gone_torn_or_wrong_is_an_error_and_replaced_by_rep
     put(&lake, &checkpoint(100), wrong).await;
     finds(&lake, Severity::Error, &checkpoint(100), "differs").await;
     repaired().await;
+
+    // An entry that is damaged, and not the checkpoint that differs from it: nothing must be repaired.
+    put(&lake, &checkpoint(100), whole.clone()).await;
+    let entry_1 = String::from_utf8(get(&lake, &entry(1)).await).unwrap();
+    for (from, to) in [(".parquet\",", ".parqueu\","), ("date=2026-03-01/", "date=2026-03-01/f")] {
+        let damaged = entry_1.replacen(from, to, 2);
+        assert_ne!(damaged, entry_1);
+        put(&lake, &entry(1), damaged).await;
+        finds(&lake, Severity::Error, &checkpoint(100), "one of the entries before it is damaged").await;
+        run(&lake, true, TimeDelta::zero()).await;
+        assert!(lake.store().head(&Path::from(checkpoint(100))).await.is_ok());
+    }
+    put(&lake, &entry(1), entry_1).await;
+    delete(&lake, &checkpoint(100)).await;
+    finds_nothing(&lake).await;
 
     // Of version 100, under the name of another: readers would not see three events.
     put(&lake, &checkpoint(103), whole.clone()).await;
@@ -530,7 +550,7 @@ async fn the_newest_document_that_cannot_be_read_is_an_error_and_a_gap_a_warning
 
     let (lake, _) = self::lake().await;
     delete(&lake, "registry/sites/000000000001.json").await;
-    finds(&lake, Severity::Warning, "registry/sites", "no list of sites").await;
+    finds(&lake, Severity::Error, "registry/sites", "no list of sites").await;
 }
 
 #[tokio::test]
@@ -544,4 +564,8 @@ async fn a_list_of_erasures_that_is_not_there_or_cannot_be_read_is_an_error() {
     finds(&lake, Severity::Error, list, "Without it nobody knows who was erased").await;
     delete(&lake, list).await;
     finds(&lake, Severity::Error, list, "the table asks for this list").await;
+    // To begin another would let those back who were erased.
+    let another = Person { site_id: "shop".into(), id: PersonId::User("bob".into()) };
+    let refused = lake.forget(&another, noon()).await.unwrap_err();
+    assert!(refused.to_string().contains("the list of erased persons was lost"), "{refused}");
 }

@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 
 use super::summaries::{check_hint, read_checkpoint};
 use super::{Amount, CONCURRENT_OBJECTS, Finding, Severity, in_words, relative};
+use crate::change::ERASURES;
 use crate::checksum::{CHECKSUMS, from_parameter};
 use crate::committer::COMMIT_ID;
 use crate::error::{LakeError, Result};
@@ -169,10 +170,11 @@ impl LiveFile {
 
 /// The replay, one version after the other.
 pub(super) struct Replay<'a> {
+    pub(super) spec: &'static TableSpec,
     pub(super) log: &'a mut Log,
     pub(super) listed: &'a Listed,
     /// Objects of the table by their log path.
-    present: &'a HashSet<String>,
+    pub(super) present: &'a HashSet<String>,
     commits: HashMap<String, u64>,
     /// Whether the state is known: nothing was missing since version 0, or since a checkpoint.
     pub(super) is_known: bool,
@@ -255,7 +257,10 @@ impl Replay<'_> {
             }
             if let Some(txn) = action.txn {
                 let before = self.log.lanes.insert(txn.app_id.clone(), txn.version);
-                if let Some(before) = before.filter(|&before| before >= txn.version) {
+                // Two who erase at once may both name the same list.
+                let is_list = txn.app_id == ERASURES;
+                let goes_back = |before: &u64| *before > txn.version || (*before == txn.version && !is_list);
+                if let Some(before) = before.filter(goes_back) {
                     self.log.findings.push(Finding::error(
                         entry,
                         format!(
@@ -312,7 +317,7 @@ impl Log {
         };
         let present = objects.iter().map(|object| relative(&root, &object.location)).collect();
         let mut replay =
-            Replay { log: &mut log, listed: &listed, present: &present, commits: HashMap::new(), is_known: true };
+            Replay { spec, log: &mut log, listed: &listed, present: &present, commits: HashMap::new(), is_known: true };
         let mut versions = stream::iter(0..=newest)
             .map(|version| {
                 let (lake, entry) = (lake.clone(), log_dir.clone().join(format!("{version:020}.json")));

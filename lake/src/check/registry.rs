@@ -45,7 +45,7 @@ impl Lake {
         }
         let has_events = checked.tables.iter().any(|table| table.live.rows > 0);
         if has_events && !documents.contains_key(SITES) {
-            checked.findings.push(Finding::warning(
+            checked.findings.push(Finding::error(
                 root.clone().join(SITES),
                 format!("there are events and no list of sites, so {}", means_to_lose(SITES)),
             ));

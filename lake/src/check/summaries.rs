@@ -40,6 +40,27 @@ struct Checksum {
     set_transactions: Option<Vec<Txn>>,
     metadata: Json,
     protocol: Json,
+    file_size_histogram: Option<Histogram>,
+}
+
+/// How many files there are of which sizes.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Histogram {
+    sorted_bin_boundaries: Vec<u64>,
+    file_counts: Vec<u64>,
+    total_bytes: Vec<u64>,
+}
+
+impl Histogram {
+    fn is_of(&self, files: u64, bytes: u64) -> bool {
+        let bins = &self.sorted_bin_boundaries;
+        bins.first() == Some(&0)
+            && bins.is_sorted()
+            && bins.len() == self.file_counts.len()
+            && bins.len() == self.total_bytes.len()
+            && (self.file_counts.iter().sum::<u64>(), self.total_bytes.iter().sum::<u64>()) == (files, bytes)
+    }
 }
 
 #[derive(Deserialize)]
@@ -112,17 +133,13 @@ impl Replay<'_> {
         read: Result<Checkpoint, String>,
     ) -> bool {
         self.log.amount.add(0, object.size);
-        let mut bad = |what: String| {
-            self.log.findings.push(Finding::error(&object.location, format!("{what}; {REPAIR}")));
-            self.log.bad_summaries.push(object.location.clone());
-            false
-        };
         let checkpoint = match read {
             Ok(checkpoint) => checkpoint,
             Err(why) => {
-                return bad(format!(
-                    "the checkpoint cannot be read ({why}), so versions from {version} on do not load"
-                ));
+                return self.condemn(
+                    object,
+                    format!("the checkpoint cannot be read ({why}), so versions from {version} on do not load"),
+                );
             }
         };
         if !self.is_known {
@@ -131,10 +148,22 @@ impl Replay<'_> {
             self.is_known = true;
             return true;
         }
+        if let Some(what) = self.damage_of_entries(&checkpoint) {
+            let message = format!(
+                "{what}: one of the entries before it is damaged. Do not repair, since the checkpoint is all that is right; \
+                 restore the entries from a backup or from older versions of the objects"
+            );
+            self.log.findings.push(Finding::error(&object.location, message));
+            // Versions after it are right if they go on from it.
+            (self.log.live, self.log.lanes) = (checkpoint.live, checkpoint.lanes);
+            (self.log.metadata, self.log.protocol) = (None, None);
+            return true;
+        }
         let schema = self.log.metadata.as_ref().map(|metadata| metadata["schemaString"].as_str());
         if schema.is_some_and(|schema| schema != checkpoint.schema.as_deref()) {
-            return bad(
-                "the checkpoint has another schema than the entries, so queries fail or leave columns out".into()
+            return self.condemn(
+                object,
+                "the checkpoint has another schema than the entries, so queries fail or leave columns out".into(),
             );
         }
         let (held, expected) = (&checkpoint.live, &self.log.live);
@@ -143,7 +172,7 @@ impl Replay<'_> {
             _ => true,
         };
         if let Some(path) = held.keys().chain(expected.keys()).find(differs) {
-            return bad(format!(
+            return self.condemn(object, format!(
                 "the checkpoint holds {} files and the entries make {}: {path} differs, so versions from {version} on \
                  are answered wrongly",
                 held.len(),
@@ -152,12 +181,37 @@ impl Replay<'_> {
         }
         let (held, expected) = (by_name(&checkpoint.lanes, |seq| *seq), by_name(&self.log.lanes, |seq| *seq));
         if let Some(lane) = first_difference(&held, &expected) {
-            return bad(format!(
+            return self.condemn(object, format!(
                 "the checkpoint has another last number of lane {lane} than the entries, so its pending events may be \
                  lost or doubled"
             ));
         }
         true
+    }
+
+    /// Notes that a checkpoint is bad. Returns that it is not good.
+    fn condemn(&mut self, object: &ObjectMeta, what: String) -> bool {
+        self.log.findings.push(Finding::error(&object.location, format!("{what}; {REPAIR}")));
+        self.log.bad_summaries.push(object.location.clone());
+        false
+    }
+
+    /// What tells that the entries are wrong, and not a checkpoint that differs from them.
+    fn damage_of_entries(&self, checkpoint: &Checkpoint) -> Option<String> {
+        let (held, made) = (&checkpoint.live, &self.log.live);
+        let is_gone = |path: &&String| !self.present.contains(*path);
+        let lost = made.keys().filter(|path| !held.contains_key(*path)).find(is_gone);
+        if let Some(path) = lost
+            && held.keys().filter(|path| !made.contains_key(*path)).any(|path| self.present.contains(path))
+        {
+            return Some(format!("the entries make a file {path}, which is not there, and the checkpoint one that is"));
+        }
+        let is_known = |name: &str| name == "date" || self.spec.file_schema.field_with_name(name).is_ok();
+        let unknown = |schema: Option<&str>| columns(schema?).into_iter().find(|name| !is_known(name));
+        let column = unknown(self.log.metadata.as_ref().and_then(|metadata| metadata["schemaString"].as_str()))?;
+        let is_in_checkpoint = columns(checkpoint.schema.as_deref()?).contains(&column);
+        (!is_in_checkpoint)
+            .then(|| format!("the entries have a column {column}, and neither this release nor the checkpoint has it"))
     }
 
     /// Compares a checksum with the entries up to its version. Returns whether it is good.
@@ -188,13 +242,18 @@ impl Replay<'_> {
         let definition_agrees =
             self.log.metadata.as_ref().is_none_or(|metadata| defines_same(metadata, &checksum.metadata))
                 && self.log.protocol.as_ref().is_none_or(|protocol| defines_same(protocol, &checksum.protocol));
-        if definition_agrees && lanes_agree && (checksum.num_files, checksum.table_size_bytes) == (files, bytes) {
+        let sizes_agree = (checksum.num_files, checksum.table_size_bytes) == (files, bytes);
+        let histogram_agrees = checksum.file_size_histogram.is_none_or(|histogram| histogram.is_of(files, bytes));
+        if definition_agrees && lanes_agree && sizes_agree && histogram_agrees {
             return true;
         }
         let what = match (definition_agrees, lanes_agree) {
             (false, _) => "the checksum has another schema or protocol than the entries, so queries fail or leave \
                            columns out"
                 .to_owned(),
+            (true, true) if sizes_agree => {
+                "the checksum's sizes of files are not those that the entries make".to_owned()
+            }
             (true, true) => format!(
                 "the checksum has {} files of {} bytes and the entries make {files} of {bytes}",
                 checksum.num_files, checksum.table_size_bytes
@@ -245,6 +304,13 @@ pub(super) async fn check_hint(lake: &Lake, listed: &Listed, log: &mut Log) -> R
 fn defines_same(entry: &Json, checksum: &Json) -> bool {
     let Some(parts) = entry.as_object() else { return false };
     parts.iter().all(|(name, part)| part.is_null() || checksum.get(name) == Some(part))
+}
+
+/// The names of the columns of a schema, as Delta writes it.
+fn columns(schema: &str) -> Vec<String> {
+    let schema: Json = serde_json::from_str(schema).unwrap_or_default();
+    let fields = schema["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
+    fields.iter().filter_map(|field| Some(field["name"].as_str()?.to_owned())).collect()
 }
 
 fn by_name<'a, T, V>(
