@@ -137,7 +137,8 @@ async fn write_sorted(
     Ok(written.concat())
 }
 
-/// Divides files, in the order in which they came, into runs of about one size, so that the files that runs become span little time.
+/// Divides files, in the order in which they came, into runs of about one size, so that the files that runs become span
+/// little time.
 fn split(files: Vec<RawFile>, run_bytes: u64) -> Vec<Vec<RawFile>> {
     let total: u64 = files.iter().map(|file| file.size_bytes).sum();
     let mut count = total.div_ceil(run_bytes.max(1)).max(1);

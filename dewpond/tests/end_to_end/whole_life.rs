@@ -85,9 +85,9 @@ async fn what_the_lake_has_is_erased_though_the_erasers_clock_is_behind_and_what
     for event in [by("ada", "pending"), by("bob", "other")] {
         post_accepted(&client, url, &world.key, &event).await;
     }
-    let engine = engine::Engine::new(world.lake.clone(), &Default::default()).unwrap();
     let an_hour_behind = std::sync::Arc::new(|| Utc::now() - TimeDelta::hours(1));
-    let eraser = compactor::Compactor::new(engine, crate::world::compactor_settings(), an_hour_behind);
+    let settings = crate::world::compactor_settings();
+    let eraser = compactor::Compactor::new(world.engine.clone(), settings, an_hour_behind);
     let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
     let done = eraser.erase(&ada).await.unwrap();
     assert_eq!((done.published.rows, done.pending_rows), (1, 1));

@@ -113,23 +113,7 @@ impl Lake {
             let message = format!("it has {found_bytes} bytes and the log says {}; {RESTORE}", file.size_bytes);
             return Ok(Outcome::Unreadable(Finding::error(path, message)));
         }
-        let intact = async {
-            let Some(written) = &file.checksum else { return Ok(None) };
-            let found = self.read_checksum(path, file.size_bytes).await?;
-            let message = || {
-                format!(
-                    "its bytes are not those that were written (checksum {found}, and {written} by the log); {RESTORE}"
-                )
-            };
-            Ok((found != *written).then(message))
-        };
-        let read = async {
-            match intact.await? {
-                Some(damage) => Ok(Outcome::Unreadable(Finding::error(path, damage))),
-                None => self.read_file(spec, path, file, ids).await,
-            }
-        };
-        match read.await {
+        match self.read_file(spec, path, file, ids).await {
             Ok(outcome) => Ok(outcome),
             Err(LakeError::Gone { .. }) => Ok(Outcome::Gone),
             Err(error @ LakeError::Corrupt { .. }) => {
@@ -146,6 +130,15 @@ impl Lake {
         file: &LiveFile,
         ids: Option<SpilledIds>,
     ) -> Result<Outcome> {
+        if let Some(written) = &file.checksum {
+            let found = self.read_checksum(path, file.size_bytes).await?;
+            if found != *written {
+                let message = format!(
+                    "its bytes are not those that were written (checksum {found}, and {written} by the log); {RESTORE}"
+                );
+                return Ok(Outcome::Unreadable(Finding::error(path, message)));
+            }
+        }
         let damaged = |error| LakeError::parquet(path, error);
         let (reader, metadata) = self.open_parquet(path, file.size_bytes, with_page_index()).await?;
         if let Some(problem) = schema_problem(metadata.schema(), &spec.file_schema) {
