@@ -7,14 +7,13 @@ use std::collections::BTreeSet;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{filter_record_batch, not};
-use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use futures::TryStreamExt;
 use lake::{
-    Change, ERASURE_COLUMNS, EVENTS, Erasures, EventId, EventKey, Lake, Person, RETRY_WINDOW, Site, TableFile,
-    TableWriter, Value, read_batches,
+    Change, ERASURE_COLUMNS, EVENTS, Erasures, EventKey, Lake, Person, RETRY_WINDOW, Site, TableFile, TableWriter,
+    Value, read_batches,
 };
 
 use crate::compactor::{WorkError, with_new_plans};
@@ -81,7 +80,7 @@ impl Leaving {
                 file.date.is_some_and(|date| date < *keep_from)
                     && site_range(file).is_none_or(|(min, max)| min <= site_id.as_ref() && site_id.as_ref() <= max)
             }
-            Self::Erased(_) => true,
+            Self::Erased(erasures) => erasures.may_be_left_in(file),
         }
     }
 
@@ -204,14 +203,21 @@ pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> R
 
 /// Removes what the table still has of anybody who was erased.
 pub(crate) async fn complete_erasures(lake: &Lake, now: DateTime<Utc>) -> Result<Removed, WorkError> {
-    let erasures = newest_erasures(lake).await?;
-    if !erasures.are_unfinished() {
-        return Ok(Removed::default());
+    loop {
+        let table = lake.table(&EVENTS).load().await?;
+        let erasures = lake.erasures_of(&table).await?;
+        if !erasures.are_unfinished() {
+            return Ok(Removed::default());
+        }
+        // Clients may send again what came lately.
+        let recent = lake.find_erased(&table, &erasures, now - RETRY_WINDOW).await?;
+        if forget_events(lake, recent, &erasures, now).await? {
+            continue;
+        }
+        let removed = remove(lake, &Leaving::Erased(erasures.clone())).await?;
+        lake.finish_erasures(&erasures, now).await?;
+        return Ok(removed);
     }
-    forget_events(lake, recent_keys(lake, &erasures, now).await?, &erasures, now).await?;
-    let removed = remove(lake, &Leaving::Erased(erasures.clone())).await?;
-    lake.finish_erasures(&erasures, now).await?;
-    Ok(removed)
 }
 
 /// Puts erased events on the list before their rows go, if they are not on it. Returns whether some were not: then
@@ -238,10 +244,7 @@ async fn newest_erasures(lake: &Lake) -> Result<Arc<Erasures>, WorkError> {
 /// Puts events of a person on the list that the lake has, and that its list of persons does not reach.
 async fn forget_ahead(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<(), WorkError> {
     let ahead = lake.find_events_ahead(person, now).await?;
-    if forget_events(lake, ahead, &*newest_erasures(lake).await?, now).await? {
-        // Somebody may have completed the erasure before it knew of these.
-        lake.forget(person, now).await?;
-    }
+    forget_events(lake, ahead, &*newest_erasures(lake).await?, now).await?;
     Ok(())
 }
 
@@ -252,25 +255,4 @@ async fn forget_pending(lake: &Lake, before: &Erasures, now: DateTime<Utc>) -> R
     let pending_rows = found.erased.iter().filter(|key| !before.lists(key)).count();
     forget_events(lake, found.erased, &*lake.erasures_of(&snapshot.events).await?, now).await?;
     Ok(pending_rows)
-}
-
-/// Erased events in the table that came so lately that a client may send them again.
-async fn recent_keys(lake: &Lake, erasures: &Arc<Erasures>, now: DateTime<Utc>) -> Result<Vec<EventKey>, WorkError> {
-    let since_us = (now - TimeDelta::from_std(RETRY_WINDOW).unwrap_or_default()).timestamp_micros();
-    let mut keys = Vec::new();
-    for file in &lake.table(&EVENTS).load().await?.files {
-        if file.times_us("received_at").is_some_and(|(_, newest)| newest < since_us) {
-            continue;
-        }
-        let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, &ERASURE_COLUMNS).await?;
-        while let Some(batch) = batches.try_next().await? {
-            let rows = filter_record_batch(&batch, &erasures.covered_rows(&batch))?;
-            let received = rows["received_at"].as_primitive::<TimestampMicrosecondType>();
-            let (sites, ids) = (rows["site_id"].as_string::<i32>(), rows["event_id"].as_binary::<i32>());
-            keys.extend((0..rows.num_rows()).filter(|&row| received.value(row) >= since_us).filter_map(|row| {
-                Some(EventKey { site_id: sites.value(row).into(), event_id: EventId(ids.value(row).try_into().ok()?) })
-            }));
-        }
-    }
-    Ok(keys)
 }

@@ -103,6 +103,8 @@ struct ErasedPerson {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct ErasedEvents {
     erased_at: DateTime<Utc>,
+    /// When the last of them had left the table; none while some may be there.
+    done_at: Option<DateTime<Utc>>,
     hashes: Vec<String>,
 }
 
@@ -113,7 +115,16 @@ pub struct Erasures {
     /// Until when a person's events are erased.
     persons: HashMap<String, DateTime<Utc>>,
     events: HashSet<String>,
-    unfinished: bool,
+    unfinished: Unfinished,
+}
+
+/// What the table may still have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Unfinished {
+    /// Events of some person.
+    persons: bool,
+    /// Events on the list that came at this time or later.
+    events_since: Option<DateTime<Utc>>,
 }
 
 /// The columns by which an event is known to be erased.
@@ -121,7 +132,13 @@ pub const ERASURE_COLUMNS: [&str; 6] = ["site_id", "event_id", "user_id", "anony
 
 impl Erasures {
     fn new(document: ErasuresDocument) -> Self {
-        let unfinished = document.persons.iter().any(|person| person.done_at.is_none());
+        let oldest_events =
+            document.events.iter().filter(|events| events.done_at.is_none()).map(|events| events.erased_at).min();
+        let unfinished = Unfinished {
+            persons: document.persons.iter().any(|person| person.done_at.is_none()),
+            // A copy came at most that long before the one that was listed; twice, for clocks that differ.
+            events_since: oldest_events.map(|erased_at| erased_at - 2 * RETRY_WINDOW),
+        };
         let mut persons = HashMap::new();
         for person in document.persons {
             let until = persons.entry(person.hash).or_insert(person.erased_at);
@@ -142,9 +159,15 @@ impl Erasures {
         self.persons.is_empty() && self.events.is_empty()
     }
 
-    /// Whether the table may still have events of somebody who was erased.
+    /// Whether the table may still have erased events.
     pub fn are_unfinished(&self) -> bool {
-        self.unfinished
+        self.unfinished != Unfinished::default()
+    }
+
+    /// Whether a file of the table may still have erased events, by what the log says of it.
+    pub fn may_be_left_in(&self, file: &TableFile) -> bool {
+        self.unfinished.persons
+            || self.unfinished.events_since.is_some_and(|since| file.may_have_received(since.timestamp_micros()))
     }
 
     /// Which rows must not be seen. The rows have the [`ERASURE_COLUMNS`] of `events`.
@@ -228,32 +251,54 @@ impl Lake {
     pub async fn find_events_ahead(&self, person: &Person, now: DateTime<Utc>) -> Result<Vec<EventKey>> {
         let theirs = Erasures::of(person);
         let snapshot = self.snapshot().await?;
-        let (now_us, mut found) = (now.timestamp_micros(), Vec::new());
-        let mut take = |rows: &RecordBatch| {
+        let now_us = now.timestamp_micros();
+        let are_ahead = |rows: &RecordBatch| {
             let time = |name: &str| rows[name].as_primitive::<TimestampMicrosecondType>();
             let (occurred, received) = (time("occurred_at"), time("received_at"));
-            let (sites, ids) = (rows["site_id"].as_string::<i32>(), rows["event_id"].as_binary::<i32>());
+            let is_ahead = |row| occurred.value(row).min(received.value(row)) > now_us;
             let theirs = theirs.covered_rows(rows);
-            let is_ahead = |row: &usize| theirs.value(*row) && occurred.value(*row).min(received.value(*row)) > now_us;
-            found.extend(
-                (0..rows.num_rows()).filter(is_ahead).map(|row| EventKey {
-                    site_id: sites.value(row).into(),
-                    event_id: EventId::of_bytes(ids.value(row)),
-                }),
-            );
+            (0..rows.num_rows()).map(|row| Some(theirs.value(row) && is_ahead(row))).collect()
         };
+        let mut found = self.find_in_table(&snapshot.events, now_us, are_ahead).await?;
         for file in &snapshot.pending {
             match catch_damage(&file.path, self.read_raw(file, &ERASURE_COLUMNS)).await {
-                Ok(read) => read.batches.iter().for_each(&mut take),
+                Ok(read) => found.extend(read.batches.iter().flat_map(|rows| keys_of(rows, &are_ahead(rows)))),
                 // A damaged file has no part in any answer.
                 Err(error) => drop(DamagedFile::of(file, error)?),
             }
         }
-        let came_later = |file: &&TableFile| file.times_us("received_at").is_none_or(|(_, newest)| newest > now_us);
-        for file in snapshot.events.files.iter().filter(came_later) {
+        Ok(found)
+    }
+
+    /// Events of the table that are erased and came at a time or later.
+    pub async fn find_erased(
+        &self,
+        table: &TableSnapshot,
+        erasures: &Erasures,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<EventKey>> {
+        let since_us = since.timestamp_micros();
+        let are_recent = |rows: &RecordBatch| {
+            let received = rows["received_at"].as_primitive::<TimestampMicrosecondType>();
+            let erased = erasures.covered_rows(rows);
+            (0..rows.num_rows()).map(|row| Some(erased.value(row) && received.value(row) >= since_us)).collect()
+        };
+        self.find_in_table(table, since_us, are_recent).await
+    }
+
+    /// The events that `choose` picks in files of the table that may have some received at a time, in microseconds, or
+    /// later.
+    async fn find_in_table(
+        &self,
+        table: &TableSnapshot,
+        since_us: i64,
+        choose: impl Fn(&RecordBatch) -> BooleanArray,
+    ) -> Result<Vec<EventKey>> {
+        let mut found = Vec::new();
+        for file in table.files.iter().filter(|file| file.may_have_received(since_us)) {
             let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &ERASURE_COLUMNS).await?;
-            while let Some(batch) = batches.try_next().await? {
-                take(&batch);
+            while let Some(rows) = batches.try_next().await? {
+                found.extend(keys_of(&rows, &choose(&rows)));
             }
         }
         Ok(found)
@@ -265,18 +310,22 @@ impl Lake {
         self.update_erasures(now, |document| {
             let hash = |key: &EventKey| hash_event(&document.salt, &key.site_id, &key.event_id.0);
             let hashes = events.iter().map(hash).collect();
-            document.events.push(ErasedEvents { erased_at: now, hashes });
+            document.events.push(ErasedEvents { erased_at: now, done_at: None, hashes });
         })
         .await
     }
 
-    /// Notes that the table has no event any more of those who were erased by some list.
+    /// Notes that the table has no event any more that some list covers.
     pub async fn finish_erasures(&self, erasures: &Erasures, now: DateTime<Utc>) -> Result<()> {
         self.update_erasures(now, |document| {
-            // Others may have been erased since, or somebody once more, with later events.
+            // Others may have been erased since, or somebody once more, with later events or events by clocks ahead.
             let is_done = |person: &&mut ErasedPerson| erasures.persons.get(&person.hash) >= Some(&person.erased_at);
             for person in document.persons.iter_mut().filter(is_done) {
                 person.done_at.get_or_insert(now);
+            }
+            let are_done = |events: &&mut ErasedEvents| events.hashes.iter().all(|hash| erasures.events.contains(hash));
+            for events in document.events.iter_mut().filter(are_done) {
+                events.done_at.get_or_insert(now);
             }
         })
         .await
@@ -284,25 +333,22 @@ impl Lake {
 
     async fn update_erasures(&self, now: DateTime<Utc>, change: impl Fn(&mut ErasuresDocument)) -> Result<()> {
         let asked = self.table(&EVENTS).load().await?.erasures_version().await?;
-        let (newest, _) = self.read_document::<ErasuresDocument>(ERASURES_DOCUMENT).await?;
-        // A list that went on from an older one would let those back who were erased since.
-        if newest < asked {
-            return Err(LakeError::Refused {
-                reason: format!(
-                    "the list of erased persons was lost: version {asked} is not in registry/{ERASURES_DOCUMENT}; restore it \
-                     from a backup or from an older version of the object"
-                ),
-            });
-        }
         let new_salt = self.new_uuid().to_string();
-        self.update_document(ERASURES_DOCUMENT, |document: &mut ErasuresDocument| {
+        self.update_document(ERASURES_DOCUMENT, |newest, document: &mut ErasuresDocument| {
+            // A list that went on from an older one would let those back who were erased since.
+            if newest < asked {
+                return Err(LakeError::Refused {
+                    reason: format!(
+                        "the list of erased persons was lost: version {asked} is not in registry/{ERASURES_DOCUMENT}; \
+                         restore it from a backup or from an older version of the object"
+                    ),
+                });
+            }
             if document.salt.is_empty() {
                 document.salt.clone_from(&new_salt);
             }
             // Nobody sends copies of these any more.
-            document.events.retain(|events| {
-                now - events.erased_at <= chrono::TimeDelta::from_std(RETRY_WINDOW).unwrap_or_default()
-            });
+            document.events.retain(|events| events.done_at.is_none_or(|done_at| now <= done_at + RETRY_WINDOW));
             change(document);
             Ok(())
         })
@@ -328,6 +374,12 @@ impl Lake {
     }
 }
 
+fn keys_of(rows: &RecordBatch, chosen: &BooleanArray) -> Vec<EventKey> {
+    let (sites, ids) = (rows["site_id"].as_string::<i32>(), rows["event_id"].as_binary::<i32>());
+    let key = |row| EventKey { site_id: sites.value(row).into(), event_id: EventId::of_bytes(ids.value(row)) };
+    chosen.values().set_indices().map(key).collect()
+}
+
 fn hash_person(salt: &str, site_id: &str, column: &str, id: &str) -> String {
     hash(&[salt.as_bytes(), site_id.as_bytes(), column.as_bytes(), id.as_bytes()])
 }
@@ -348,8 +400,11 @@ fn hash(parts: &[&[u8]]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use object_store::path::Path;
+
     use super::*;
     use crate::event::EventId;
+    use crate::table_file::{FileRange, Value};
 
     #[tokio::test]
     async fn an_erased_persons_events_are_left_out_until_the_erasure_and_not_later() {
@@ -397,6 +452,46 @@ mod tests {
         let event =
             Subject { site_id: "shop", event_id: &[], user_id: Some("ada"), anonymous_id: None, known_since_us };
         assert!(again.cover(event));
+    }
+
+    #[tokio::test]
+    async fn events_on_the_list_are_done_when_the_removal_knew_of_them() {
+        let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH + chrono::TimeDelta::days(9));
+        let newest = async || lake.erasures_of(&lake.table(&EVENTS).load().await.unwrap()).await.unwrap();
+        let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
+        lake.forget(&person, now).await.unwrap();
+        let without_event = newest().await;
+        let key = EventKey { site_id: "shop".into(), event_id: EventId::from_client("ahead") };
+        lake.forget_events(std::slice::from_ref(&key), now).await.unwrap();
+        let (old, recent) = (file_received_at(now - 3 * RETRY_WINDOW), file_received_at(now - RETRY_WINDOW));
+        let may_be_left = async || {
+            let newest = newest().await;
+            (newest.may_be_left_in(&old), newest.may_be_left_in(&recent))
+        };
+        assert_eq!(may_be_left().await, (true, true));
+        lake.finish_erasures(&without_event, now).await.unwrap();
+        assert_eq!(may_be_left().await, (false, true));
+
+        // However long it takes, they stay on the list until they are done, and as long as copies may come after.
+        let (done_at, later) = (now + 2 * RETRY_WINDOW, now + 4 * RETRY_WINDOW);
+        lake.finish_erasures(&*newest().await, done_at).await.unwrap();
+        assert!(!newest().await.are_unfinished() && newest().await.lists(&key));
+        lake.forget(&person, later).await.unwrap();
+        assert!(!newest().await.lists(&key));
+    }
+
+    fn file_received_at(time: DateTime<Utc>) -> TableFile {
+        let time = || Value::TimeUs(time.timestamp_micros());
+        let range = FileRange { min: time(), max: time(), nulls: None };
+        TableFile {
+            path: Path::default(),
+            log_path: String::new(),
+            date: None,
+            size_bytes: 0,
+            checksum: None,
+            rows: 1,
+            ranges: [("received_at".into(), range)].into(),
+        }
     }
 
     #[tokio::test]

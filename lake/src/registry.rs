@@ -164,7 +164,7 @@ impl Lake {
     /// site's or is taken.
     pub async fn add_site(&self, name: &str, now: DateTime<Utc>) -> Result<IssuedKey> {
         let write_key = self.new_key();
-        self.update_document(SITES, |document: &mut SitesDocument| {
+        self.update_document(SITES, |_, document: &mut SitesDocument| {
             check_site_id(name)?;
             if document.sites.iter().any(|site| &*site.site_id == name) {
                 return Err(refused(format!(
@@ -185,7 +185,7 @@ impl Lake {
             return Ok(false);
         }
         let mut added = false;
-        self.update_document(SITES, |document: &mut SitesDocument| {
+        self.update_document(SITES, |_, document: &mut SitesDocument| {
             check_site_id(name)?;
             added = !document.sites.iter().any(|site| &*site.site_id == name);
             if added {
@@ -202,7 +202,7 @@ impl Lake {
         if days == Some(0) {
             return Err(refused("keep events for one day at least".into()));
         }
-        self.update_document(SITES, |document: &mut SitesDocument| {
+        self.update_document(SITES, |_, document: &mut SitesDocument| {
             find_site(document, site_id)?.retention_days = days;
             Ok(())
         })
@@ -214,7 +214,7 @@ impl Lake {
     /// Fails with [`LakeError::Refused`] if the settings cannot be: see [`SiteSettings`].
     pub async fn change_site(&self, site_id: &str, change: impl Fn(&mut SiteSettings)) -> Result<SiteSettings> {
         let mut changed = SiteSettings::default();
-        self.update_document(SITES, |document: &mut SitesDocument| {
+        self.update_document(SITES, |_, document: &mut SitesDocument| {
             let settings = &mut find_site(document, site_id)?.settings;
             change(settings);
             normalize(settings)?;
@@ -234,7 +234,7 @@ impl Lake {
     /// Issues another key for a site.
     pub async fn add_key(&self, site_id: &str, now: DateTime<Utc>) -> Result<IssuedKey> {
         let write_key = self.new_key();
-        self.update_document(SITES, |document: &mut SitesDocument| {
+        self.update_document(SITES, |_, document: &mut SitesDocument| {
             find_site(document, site_id)?.keys.push(kept(&write_key, now));
             Ok(())
         })
@@ -245,7 +245,7 @@ impl Lake {
     /// Revokes the keys of a site that begin with `prefix`, or are `prefix`. Returns how many were valid.
     pub async fn revoke_key(&self, site_id: &str, prefix: &str, now: DateTime<Utc>) -> Result<usize> {
         let mut revoked = 0;
-        self.update_document(SITES, |document: &mut SitesDocument| {
+        self.update_document(SITES, |_, document: &mut SitesDocument| {
             revoked = 0;
             let hash = hash_key(prefix);
             let site = find_site(document, site_id)?;
@@ -298,11 +298,12 @@ impl Lake {
         serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(path.to_string(), error))
     }
 
-    /// Applies `change` to the newest version and creates the next one; again if somebody was faster.
+    /// Applies `change` to the newest version, which it is told the number of, and creates the next one; again if
+    /// somebody was faster.
     pub(crate) async fn update_document<T>(
         &self,
         name: &str,
-        mut change: impl FnMut(&mut T) -> Result<()>,
+        mut change: impl FnMut(u64, &mut T) -> Result<()>,
     ) -> Result<()>
     where
         T: Serialize + DeserializeOwned + Default,
@@ -311,7 +312,7 @@ impl Lake {
         let writer = self.new_uuid().to_string();
         for _ in 0..TRIES {
             let (version, mut document) = self.read_document::<T>(name).await?;
-            change(&mut document)?;
+            change(version, &mut document)?;
             let next = Versioned { writer: writer.clone(), document };
             let path = self.path(&document_path(name, version + 1));
             let bytes = serde_json::to_vec_pretty(&next).expect("a registry document is plain data");

@@ -65,6 +65,11 @@ impl TableFile {
             _ => None,
         }
     }
+
+    /// Whether some of the events may have come at a time, in microseconds, or later.
+    pub(crate) fn may_have_received(&self, since_us: i64) -> bool {
+        self.times_us("received_at").is_none_or(|(_, newest)| newest >= since_us)
+    }
 }
 
 /// The place in the store of a file that the log names.
