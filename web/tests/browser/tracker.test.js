@@ -325,7 +325,7 @@ test("an event recorded just before the page is left is delivered", async () => 
   await page.evaluate(() => {
     /** @type {any} */ (window).dewpond.track("last_words");
     // Not at once: a page that leaves while it answers may never answer.
-    setTimeout(() => (location.href = "/plain"));
+    setTimeout(() => (location.href = "/plain"), 50);
   });
   await page.waitForURL("**/plain");
   await arrived("last_words");
@@ -340,7 +340,7 @@ test("a page of another origin sends without asking first, and delivers while it
   await page.evaluate(() => {
     /** @type {any} */ (window).dewpond.track("last_words");
     // Not at once: a page that leaves while it answers may never answer.
-    setTimeout(() => (location.href = "/plain"));
+    setTimeout(() => (location.href = "/plain"), 50);
   });
   const [words] = await arrived("last_words");
   assert.equal(words.url, `${elsewhere}/`);
@@ -356,7 +356,7 @@ test("what was sent on leaving stays in the queue until an answer covers it", as
   await page.evaluate(() => {
     /** @type {any} */ (window).dewpond.track("last_words");
     // Not at once: a page that leaves while it answers may never answer.
-    setTimeout(() => (location.href = "/plain"));
+    setTimeout(() => (location.href = "/plain"), 50);
   });
   await page.waitForURL("**/plain");
   await until(() => collector.answers.length === 0, "the refused request");
