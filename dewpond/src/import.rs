@@ -59,13 +59,15 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let done = import.finish().await?;
     progress.finish_and_clear();
     println!(
-        "imported {} events of {} file(s) into site {}; {} rejected",
+        "imported {} events from {} file(s) into site {}; {} rejected",
         done.accepted,
         flags.files.len(),
         flags.site,
         done.rejected
     );
-    println!("Events that the lake had already are there once; `dewpond query` sees the new ones now.");
+    println!(
+        "Of events that the lake had already, or that came more than once, it has one; `dewpond query` sees the new ones now."
+    );
     if done.accepted == 0 && done.rejected > 0 {
         bail!("no event could be imported");
     }
@@ -81,7 +83,7 @@ struct Source {
 
 enum Kind {
     Ndjson(BufReader<File>),
-    Csv(Box<csv::Reader<File>>),
+    Csv { reader: Box<csv::Reader<BufReader<File>>>, ends_in_crlf: bool },
     Parquet(Box<parquet::arrow::arrow_reader::ParquetRecordBatchReader>),
 }
 
@@ -93,7 +95,12 @@ impl Source {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let kind = match extension.to_ascii_lowercase().as_str() {
             "ndjson" | "jsonl" | "json" => Kind::Ndjson(BufReader::with_capacity(1 << 20, file)),
-            "csv" => Kind::Csv(Box::new(csv::Reader::from_reader(file))),
+            "csv" => {
+                let mut file = BufReader::with_capacity(1 << 20, file);
+                let ends_in_crlf =
+                    file.fill_buf()?.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"\r"));
+                Kind::Csv { reader: Box::new(csv::Reader::from_reader(file)), ends_in_crlf }
+            }
             "parquet" => {
                 let reader = ParquetRecordBatchReaderBuilder::try_new(file)
                     .and_then(|builder| builder.build())
@@ -166,11 +173,12 @@ impl Import {
                     self.write_if_full(progress).await?;
                 }
             }
-            Kind::Csv(mut reader) => {
+            Kind::Csv { mut reader, ends_in_crlf } => {
                 let header = reader.headers().with_context(|| format!("could not read the header of {name}"))?.clone();
                 let mut record = csv::StringRecord::new();
                 loop {
-                    let place = reader.position().line();
+                    // The reader stands between the two bytes that end a line.
+                    let place = reader.position().line() + u64::from(ends_in_crlf);
                     match reader.read_record(&mut record) {
                         Ok(false) => break,
                         Ok(true) => self.event(&csv_json(&header, &record), &format_args!("{name}:{place}"), progress),

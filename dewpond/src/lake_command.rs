@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use chrono::Utc;
 use clap::Subcommand;
-use lake::{Amount, CheckSettings, Checked, EVENTS, Lake, REPORTS, Severity, TableSpec};
+use lake::{Amount, CheckSettings, Checked, EVENTS, Finding, Lake, REPORTS, Severity, TableSpec};
 use serde_json::json;
 
 use crate::lake_flags::LakeFlags;
@@ -214,7 +214,7 @@ fn checked_json(lake: &Lake, checked: &Checked) -> serde_json::Value {
         .iter()
         .map(|finding| {
             let severity = severity(finding.severity);
-            json!({"severity": severity, "object": finding.object, "message": finding.message})
+            json!({"severity": severity, "object": place(lake, finding), "message": finding.message})
         })
         .collect();
     json!({
@@ -222,6 +222,14 @@ fn checked_json(lake: &Lake, checked: &Checked) -> serde_json::Value {
         "consumed": objects(&checked.consumed), "registry": objects(&checked.registry),
         "repaired": checked.repaired, "findings": findings,
     })
+}
+
+/// Where the object is that a finding is about: a path on a local disk, a key in a bucket.
+fn place(lake: &Lake, finding: &Finding) -> String {
+    match lake.url().scheme() {
+        "file" => format!("/{}", finding.object),
+        _ => finding.object.clone(),
+    }
 }
 
 fn print_checked(lake: &Lake, checked: &Checked) {
@@ -252,7 +260,7 @@ fn print_checked(lake: &Lake, checked: &Checked) {
         println!(
             "{}: {}\n  {}",
             severity(finding.severity),
-            table::printable(&finding.object),
+            table::printable(&place(lake, finding)),
             table::printable(&finding.message)
         );
     }

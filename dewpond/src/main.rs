@@ -65,8 +65,20 @@ enum Role {
     Health(health::Flags),
 }
 
+impl Role {
+    /// Whether it is a command that prints an answer, not a service.
+    fn ends_by_itself(&self) -> bool {
+        use Role::{Health, Import, Lake, Query, Report, Site};
+        matches!(self, Query(_) | Report(_) | Import(_) | Site(_) | Lake(_) | Health(_))
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.role.ends_by_itself() {
+        // `dewpond query … | head` ends when head does.
+        sigpipe::reset();
+    }
     init_logs();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(cli.role)));

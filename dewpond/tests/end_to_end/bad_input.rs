@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::role::{Role, queries_dir, run, run_well};
+use crate::role::{Role, add_site, queries_dir, run, run_under, run_well};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_on_the_command_line_is_one_clear_line() {
@@ -87,6 +87,33 @@ async fn a_broken_metric_is_reported_by_name_line_and_reason_and_takes_no_other_
     assert!(error("divides").contains("ivide by zero"), "{}", error("divides"));
     assert_eq!(report["metrics"]["broken"]["rows"], Json::Null);
     assert_eq!(report["metrics"]["broken"]["title"], "Broken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_event_is_named_by_its_line_however_lines_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    for (name, end) in [("unix.csv", "\n"), ("windows.csv", "\r\n")] {
+        let file = dir.path().join(name);
+        let lines = ["name,timestamp", "a,2024-01-01T00:00:00Z", "\"b\nc\",2024-01-01T00:00:00Z", "d,yesterday", ""];
+        std::fs::write(&file, lines.join(end)).unwrap();
+        let args = ["import", "--lake", lake.to_str().unwrap(), "--site", "shop", file.to_str().unwrap()];
+        let (succeeded, _, stderr) = run(&args, &[]).await;
+        assert!(succeeded && stderr.contains(&format!("{name}:5: `timestamp`")), "{stderr}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_the_answer_that_goes_away_ends_the_command_quietly() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    let lake = lake.to_str().unwrap();
+    add_site(lake, "shop").await;
+    let query = "SELECT * FROM generate_series(1, 1000)";
+    for args in [&["site", "list", "--lake", lake][..], &["query", "--lake", lake, "-e", query]] {
+        let (_, stderr) = run_under(&["sh", "-c", "\"$0\" \"$@\" | { exec <&-; sleep 1; }"], args).await;
+        assert_eq!(stderr, "", "{args:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
