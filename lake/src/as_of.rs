@@ -75,13 +75,13 @@ impl Lake {
         let missing = self.find_missing(replaced.cloned().collect()).await?;
         let Some(example) = missing.first() else { return Ok(snapshot) };
         let oldest = match self.oldest_readable(&table, version, newest.version.unwrap_or(0)).await? {
-            Some(oldest) => format!("the oldest version that still reads is {oldest}"),
+            Some(oldest) => format!("all versions from {oldest} on still read"),
             None => "`dewpond lake history` lists later versions".to_owned(),
         };
         Err(LakeError::Refused {
             reason: format!(
                 "version {version} of {} cannot be read any more: later versions replaced {} of its files, such as \
-                 {example}, and vacuum deleted them after --replaced-grace; {oldest}",
+                 {example}, and those were deleted, after --replaced-grace or by a purge; {oldest}",
                 spec.name,
                 missing.len(),
             ),

@@ -11,4 +11,6 @@ pub enum Sabotage {
     CommitWithoutReadingBack,
     /// A commit ignores what others committed since its plan.
     NoConflictRule,
+    /// A commit is not void by a list of erasures that was named since its plan.
+    ErasuresUnseen,
 }

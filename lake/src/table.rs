@@ -16,7 +16,7 @@ use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
 use delta_kernel::{Engine, FilteredEngineData, KernelError, KernelResult, Snapshot as KernelSnapshot};
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -180,7 +180,11 @@ impl Table {
             }
             Ok(read_files(spec, &root, &runtime, log).map(Arc::new))
         })
-        .await??;
+        .await;
+        let snapshot = match snapshot {
+            Ok(read) => read?,
+            Err(error) => return Err(self.find_lost_entry().await.unwrap_or(error)),
+        };
         let mut latest = self.latest.lock();
         // Two loads may end in the other order than they began; what is known must not go back.
         if latest.as_ref().is_none_or(|latest| latest.version < snapshot.version) {
@@ -242,7 +246,11 @@ impl Table {
                 if self.runtime.sabotage == Some(Sabotage::NoConflictRule) {
                     break;
                 }
-                if change.is_void_after(&self.read_version(version).await?) {
+                let mut found = self.read_version(version).await?;
+                if self.runtime.sabotage == Some(Sabotage::ErasuresUnseen) {
+                    found.lanes.retain(|(app_id, _)| app_id != ERASURES);
+                }
+                if change.is_void_after(&found) {
                     return Err(LakeError::Conflict { table: self.spec.name.into(), version });
                 }
             }
@@ -332,6 +340,26 @@ impl Table {
                  the directory _delta_log from a backup or from older versions of its objects",
                 self.spec.name,
                 self.first_entry(),
+            ),
+        })
+    }
+
+    /// Says so if the log's newest entry is gone, and what was written after it is left.
+    async fn find_lost_entry(&self) -> Option<LakeError> {
+        let log_dir = self.root.clone().join("_delta_log");
+        let objects: Vec<ObjectMeta> = self.store.list(Some(&log_dir)).try_collect().await.ok()?;
+        let newest = |is_entry: bool| {
+            let names = objects.iter().filter_map(|object| object.location.filename()?.split_once('.'));
+            let of_kind = names.filter(|(_, kind)| (*kind == "json") == is_entry);
+            of_kind.filter_map(|(version, _)| version.parse::<u64>().ok()).max()
+        };
+        let lost = newest(false).filter(|version| newest(true).is_none_or(|entry| entry < *version))?;
+        Some(LakeError::Refused {
+            reason: format!(
+                "the log of {} has no entry {} and had one: it was lost, so nothing is read or written. Restore it from a \
+                 backup or from an older version of the object",
+                self.spec.name,
+                log_dir.join(format!("{lost:020}.json")),
             ),
         })
     }

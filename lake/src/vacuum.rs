@@ -159,8 +159,6 @@ impl Lake {
 
         let root = self.path(spec.name);
         let born = entry_times(&objects).remove(&0);
-        let is_of_this_log =
-            |object: &ObjectMeta| born.is_some_and(|born| object.last_modified + FIRST_PUBLISH >= born);
         let dead = objects
             .iter()
             .filter(|object| object.location.extension() == Some("parquet") && !live.contains(&object.location))
@@ -173,7 +171,9 @@ impl Lake {
                 }
                 let dead = match departures.removed_at.get(&log_path) {
                     Some(&removed_at) => is_as_old(removed_at, now, settings.replaced_grace),
-                    None => is_as_old(object.last_modified, now, settings.orphan_grace) && is_of_this_log(object),
+                    None => {
+                        is_as_old(object.last_modified, now, settings.orphan_grace) && !is_older_than_log(object, born)
+                    }
                 };
                 dead.then(|| (object.location.clone(), object.size))
             })
@@ -266,6 +266,11 @@ fn entry_times(listed: &[ObjectMeta]) -> BTreeMap<u64, DateTime<Utc>> {
         Some((version, object.last_modified))
     });
     entries.collect()
+}
+
+/// Whether a file that is in no version is from before the log's first entry was written.
+pub(crate) fn is_older_than_log(object: &ObjectMeta, born: Option<DateTime<Utc>>) -> bool {
+    born.is_none_or(|born| object.last_modified + FIRST_PUBLISH < born)
 }
 
 /// Whether something is at least so old. Stores that tell whole seconds give what was written just now no age at all, which

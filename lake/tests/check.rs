@@ -238,6 +238,24 @@ async fn an_entry_of_the_log_that_is_not_there_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_newest_entry_that_is_not_there_is_named_by_whoever_reads_the_table() {
+    let (lake, _) = lake().await;
+    delete(&lake, &entry(4)).await;
+    let reader = Lake::with_store(lake.store(), lake.url(), StdRng::seed_from_u64(1)).unwrap();
+    let error = reader.snapshot().await.err().unwrap();
+    let names_it = |reason: &str| reason.contains(&entry(4)) && reason.contains("Restore it");
+    assert!(matches!(&error, LakeError::Refused { reason } if names_it(reason)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_was_added_under_no_date_is_an_error_of_its_entry() {
+    let (lake, _) = lake().await;
+    let text = String::from_utf8(get(&lake, &entry(2)).await).unwrap();
+    put(&lake, &entry(2), text.replacen("partitionValues", "partitionVelues", 1)).await;
+    finds(&lake, Severity::Error, &entry(2), "it does not say which date").await;
+}
+
+#[tokio::test]
 async fn a_torn_entry_of_the_log_is_an_error() {
     let (lake, _) = lake().await;
     let mut bytes = get(&lake, &entry(3)).await;
@@ -557,7 +575,7 @@ async fn the_newest_document_that_cannot_be_read_is_an_error_and_a_gap_a_warning
 async fn a_list_of_erasures_that_is_not_there_or_cannot_be_read_is_an_error() {
     let (lake, _) = lake().await;
     let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
-    lake.forget(&person, noon()).await.unwrap();
+    lake.forget(&person, [], noon()).await.unwrap();
     finds_nothing(&lake).await;
     let list = "registry/erasures/000000000001.json";
     put(&lake, list, "{\"writer\":\"1\",\"persons\":7}").await;
@@ -566,6 +584,6 @@ async fn a_list_of_erasures_that_is_not_there_or_cannot_be_read_is_an_error() {
     finds(&lake, Severity::Error, list, "the table asks for this list").await;
     // To begin another would let those back who were erased.
     let another = Person { site_id: "shop".into(), id: PersonId::User("bob".into()) };
-    let refused = lake.forget(&another, noon()).await.unwrap_err();
+    let refused = lake.forget(&another, [], noon()).await.unwrap_err();
     assert!(refused.to_string().contains("the list of erased persons was lost"), "{refused}");
 }

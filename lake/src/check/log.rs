@@ -27,6 +27,8 @@ use crate::tables::TableSpec;
 pub(super) struct Log {
     /// The newest version; `None` while the table does not exist.
     pub(super) version: Option<u64>,
+    /// When its first entry was written.
+    pub(super) born: Option<DateTime<Utc>>,
     /// Entries, checkpoints and checksums that were read.
     pub(super) amount: Amount,
     /// The live files by their log path. If the chain is broken: those that are known.
@@ -45,7 +47,7 @@ pub(super) struct Log {
     pub(super) wants_checkpoint: bool,
     pub(super) wants_checksum: bool,
     /// Whether every entry from 0 to the newest version is there and could be read.
-    chain_is_whole: bool,
+    pub(super) chain_is_whole: bool,
 }
 
 /// A live file, as the log describes it.
@@ -248,8 +250,10 @@ impl Replay<'_> {
             self.log.protocol = action.protocol.or(self.log.protocol.take());
             if let Some(add) = action.add {
                 brings_rows |= add.data_change;
-                let date = add.partition_values.get("date").and_then(Option::as_deref);
-                let mut file = LiveFile::new(add.size, date, add.stats);
+                let Some(date) = add.partition_values.get("date") else {
+                    return Err(format!("it does not say which date {} is of", add.path));
+                };
+                let mut file = LiveFile::new(add.size, date.as_deref(), add.stats);
                 file.checksum = checksums.remove(&add.path);
                 rows_out += file.rows;
                 self.log.removed_at.remove(&add.path);
@@ -304,7 +308,8 @@ impl Log {
         let root = lake.path(spec.name);
         let log_dir = root.clone().join("_delta_log");
         let listed = Listed::new(&log_dir, objects);
-        let mut log = Self { version: listed.newest(), chain_is_whole: true, ..Self::default() };
+        let born = listed.entries.get(&0).map(|entry| entry.last_modified);
+        let mut log = Self { version: listed.newest(), born, chain_is_whole: true, ..Self::default() };
         let Some(newest) = log.version else {
             if objects.iter().any(|object| object.location.extension() == Some("parquet")) {
                 log.findings.push(Finding::error(

@@ -6,7 +6,7 @@ use object_store::path::Path;
 
 use super::log::Log;
 use super::{Finding, relative};
-use crate::vacuum::VacuumSettings;
+use crate::vacuum::{VacuumSettings, is_older_than_log};
 
 /// Younger ones may belong to a publish or merge that is under way.
 const UNDER_WAY: TimeDelta = TimeDelta::hours(1);
@@ -39,6 +39,10 @@ pub(super) fn find_orphans(
             continue;
         }
         let remedy = match object.location.extension() {
+            Some("parquet") if is_older_than_log(object, log.born) => {
+                "it is older than the log's first entry, so vacuum leaves it alone: if the log was restored, its rows may be \
+                 in no other file"
+            }
             Some("parquet") => "vacuum removes it after 7 days",
             _ => "vacuum leaves it alone; remove it if it is not yours",
         };
@@ -60,5 +64,28 @@ fn in_words(age: TimeDelta) -> String {
     match (age.num_days(), age.num_hours()) {
         (0, hours) => format!("{hours} h"),
         (days, _) => format!("{days} d"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_orphan_is_said_to_leave_only_if_vacuum_removes_it() {
+        check(TimeDelta::days(1), "vacuum removes it after 7 days");
+        check(TimeDelta::days(-2), "vacuum leaves it alone");
+
+        #[track_caller]
+        fn check(after_the_log: TimeDelta, words: &str) {
+            let born = DateTime::UNIX_EPOCH + TimeDelta::days(100);
+            let last_modified = born + after_the_log;
+            let location = Path::from("lake/events/date=1970-04-11/a.parquet");
+            let orphan = ObjectMeta { location, last_modified, size: 9, e_tag: None, version: None };
+            let log = Log { born: Some(born), ..Log::default() };
+            let mut findings = Vec::new();
+            find_orphans(&Path::from("lake/events"), &[orphan], &log, born + TimeDelta::days(3), &mut findings);
+            assert!(findings[0].message.contains(words), "{findings:?}");
+        }
     }
 }
