@@ -1,6 +1,7 @@
 //! Quarantine: events that were refused one by one, kept for a while with the reason, for those who look for what
 //! is missing. No table with a log: files that are written once, listed, and deleted by age.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -9,9 +10,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{PutMode, PutOptions};
 use parquet::arrow::ArrowWriter;
+use url::form_urlencoded;
 
 use crate::erasure::Person;
 use crate::error::{LakeError, Result};
@@ -98,42 +100,61 @@ impl Lake {
         put_until_confirmed(self, &path, &file, tries).await
     }
 
-    /// Removes the refused events of a site that mention a person's id anywhere. Returns how many. Safe to repeat.
+    /// Removes the refused events of a site that mention a person's id anywhere. Returns how many. Safe to repeat, and beside
+    /// others who do it for somebody else.
     ///
     /// Takes away rather too much than too little: nobody counts refused events.
     pub async fn erase_quarantined(&self, person: &Person) -> Result<usize> {
-        // As it stands in JSON, without the quotes, since protocols write ids in addresses too.
-        let quoted = serde_json::to_string(person.id.value()).expect("a string can always be written as JSON");
-        let mention = &quoted[1..quoted.len() - 1];
         let mut erased = 0;
-        for file in self.quarantine_files().await? {
-            let columns = quarantine_schema();
-            let columns: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
-            let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &columns).await?;
-            let (mut staying, mut leaving) = (Vec::new(), 0);
-            while let Some(batch) = batches.try_next().await? {
-                let (sites, events) = (batch["site_id"].as_string::<i32>(), batch["event"].as_string::<i32>());
-                let stays: BooleanArray = (0..batch.num_rows())
-                    .map(|row| Some(sites.value(row) != &*person.site_id || !events.value(row).contains(mention)))
-                    .collect();
-                leaving += stays.false_count();
-                let rows = filter_record_batch(&batch, &stays);
-                staying.push(rows.map_err(|error| LakeError::corrupt(file.path.to_string(), error))?);
-            }
+        // A file before its successor: if both are there, what was taken out of the successor is still in the file.
+        let mut files = VecDeque::from(self.quarantine_files().await?);
+        while let Some(file) = files.pop_front() {
+            let (staying, leaving) = match self.read_refused_but(&file, person).await {
+                Ok(read) => read,
+                Err(LakeError::Gone { .. }) => {
+                    files = self.quarantine_files().await?.into();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if leaving == 0 {
                 continue;
             }
-            if staying.iter().any(|batch| batch.num_rows() > 0) {
-                // The new file first: a crash between the two leaves some refusals twice, and loses none.
-                let dir = file.path.parts().take(file.path.parts().count() - 1).collect::<Path>();
-                let path = dir.join(format!("{}.parquet", self.new_uuid()));
-                let put = self.store().put(&path, encode(&staying).into()).await;
-                put.map_err(|error| LakeError::store(format!("write {path}"), error))?;
+            // The new file first: a crash between the two leaves some refusals twice, and loses none. It is written
+            // though it be empty: a file has one successor, or two who take out a person each would make two.
+            let next = successor(&file.path);
+            let put = self.store().put_opts(&next, encode(&staying).into(), PutOptions::from(PutMode::Create)).await;
+            let taken = matches!(
+                put,
+                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
+            );
+            if !taken {
+                put.map_err(|error| LakeError::store(format!("write {next}"), error))?;
+                erased += leaving;
             }
             self.delete(vec![(file.path, file.size_bytes)]).await?;
-            erased += leaving;
+            if taken {
+                files = self.quarantine_files().await?.into();
+            }
         }
         Ok(erased)
+    }
+
+    /// The rows of a file that do not mention a person, and how many do.
+    async fn read_refused_but(&self, file: &QuarantineFile, person: &Person) -> Result<(Vec<RecordBatch>, usize)> {
+        let columns = quarantine_schema();
+        let columns: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+        let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &columns).await?;
+        let (mut staying, mut leaving) = (Vec::new(), 0);
+        while let Some(batch) = batches.try_next().await? {
+            let (sites, events) = (batch["site_id"].as_string::<i32>(), batch["event"].as_string::<i32>());
+            let stays = |row| sites.value(row) != &*person.site_id || !mentions(events.value(row), person.id.value());
+            let stays: BooleanArray = (0..batch.num_rows()).map(|row| Some(stays(row))).collect();
+            leaving += stays.false_count();
+            let rows = filter_record_batch(&batch, &stays);
+            staying.push(rows.map_err(|error| LakeError::corrupt(file.path.to_string(), error))?);
+        }
+        Ok((staying, leaving))
     }
 
     /// The files of refused events, in the order of their arrival hours.
@@ -148,8 +169,30 @@ impl Lake {
     }
 }
 
+/// Whether a refused event has an id anywhere: in JSON, or in an address, as pixels send it.
+fn mentions(event: &str, id: &str) -> bool {
+    let quoted = serde_json::to_string(id).expect("a string can always be written as JSON");
+    let in_address =
+        || form_urlencoded::parse(event.as_bytes()).any(|(key, value)| key.contains(id) || value.contains(id));
+    event.contains(&quoted[1..quoted.len() - 1]) || in_address()
+}
+
+/// The file that takes a file's place: `a.parquet`, `a_1.parquet`, `a_2.parquet`.
+fn successor(path: &Path) -> Path {
+    let name = path.filename().unwrap_or_default();
+    let stem = name.strip_suffix(".parquet").unwrap_or(name);
+    let (first, number) = match stem.rsplit_once('_') {
+        Some((first, number)) => (first, number.parse().unwrap_or(0)),
+        None => (stem, 0_u64),
+    };
+    let dir: Path = path.parts().take(path.parts().count() - 1).collect();
+    dir.join(format!("{first}_{}.parquet", number + 1))
+}
+
 #[cfg(test)]
 mod tests {
+    use object_store::ObjectStoreExt;
+
     use super::*;
     use crate::erasure::PersonId;
 
@@ -184,18 +227,53 @@ mod tests {
             event: event.into(),
         };
         let of_ada = r#"{"user_id":"ada \"a\""}"#;
+        let of_ada_in_a_pixel = "name=x&user_id=ada+%22a%22";
         let file = encode_refused(&[refused("shop", of_ada), refused("shop", "{}"), refused("blog", of_ada)]);
         lake.put_refused(file, DateTime::UNIX_EPOCH, LaneSettings::default()).await.unwrap();
-        let only_ada = encode_refused(&[refused("shop", of_ada)]);
+        let only_ada = encode_refused(&[refused("shop", of_ada), refused("shop", of_ada_in_a_pixel)]);
         lake.put_refused(only_ada, DateTime::UNIX_EPOCH, LaneSettings::default()).await.unwrap();
         let ada = Person { site_id: "shop".into(), id: PersonId::User(r#"ada "a""#.into()) };
-        assert_eq!(lake.erase_quarantined(&ada).await.unwrap(), 2);
+        assert_eq!(lake.erase_quarantined(&ada).await.unwrap(), 3);
         assert_eq!(lake.erase_quarantined(&ada).await.unwrap(), 0);
-        let files = lake.quarantine_files().await.unwrap();
-        assert_eq!(files.len(), 1);
-        let rows = read_batches(lake.store(), &files[0].path, files[0].size_bytes, &["site_id"]).await.unwrap();
-        let rows: Vec<RecordBatch> = rows.try_collect().await.unwrap();
-        let sites: Vec<_> = rows[0]["site_id"].as_string::<i32>().iter().flatten().collect();
-        assert_eq!(sites, ["shop", "blog"]);
+        assert_eq!(
+            quarantined(&lake).await,
+            [("blog".to_owned(), of_ada.to_owned()), ("shop".to_owned(), "{}".to_owned())]
+        );
+    }
+
+    #[tokio::test]
+    async fn two_who_erase_a_person_each_leave_neither_and_everybody_else_once() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        let refused = ["ada", "bob", "eve"].map(|user| RefusedEvent {
+            site_id: "shop".into(),
+            received_at_us: 7,
+            protocol: "native",
+            reason: "`name` is missing".into(),
+            event: format!(r#"{{"user_id":"{user}"}}"#),
+        });
+        lake.put_refused(encode_refused(&refused), DateTime::UNIX_EPOCH, LaneSettings::default()).await.unwrap();
+        let person = |id: &str| Person { site_id: "shop".into(), id: PersonId::User(id.into()) };
+
+        // Somebody read the file for Bob and is slow; meanwhile another takes Ada out.
+        let file = lake.quarantine_files().await.unwrap().remove(0);
+        let original = lake.store().get(&file.path).await.unwrap().bytes().await.unwrap();
+        assert_eq!(lake.erase_quarantined(&person("ada")).await.unwrap(), 1);
+        lake.store().put(&file.path, original.into()).await.unwrap();
+        assert_eq!(lake.erase_quarantined(&person("bob")).await.unwrap(), 1);
+        assert_eq!(quarantined(&lake).await, [("shop".to_owned(), r#"{"user_id":"eve"}"#.to_owned())]);
+    }
+
+    /// All refused events: the site and the event of each.
+    async fn quarantined(lake: &Lake) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for file in lake.quarantine_files().await.unwrap() {
+            let rows = read_batches(lake.store(), &file.path, file.size_bytes, &["site_id", "event"]).await.unwrap();
+            for batch in rows.try_collect::<Vec<RecordBatch>>().await.unwrap() {
+                let (sites, events) = (batch["site_id"].as_string::<i32>(), batch["event"].as_string::<i32>());
+                found.extend((0..batch.num_rows()).map(|row| (sites.value(row).into(), events.value(row).into())));
+            }
+        }
+        found.sort();
+        found
     }
 }
