@@ -75,11 +75,11 @@ pub(crate) enum WorkError {
     Stopped,
 
     /// The plan's erased events were put on the list of erasures, which made the plan void.
-    #[error("erased events among those to publish are on the list now: plan again")]
+    #[error("erased events that were not on the list are on it now: plan again")]
     ErasuresListed,
 
-    /// A merge read another number of rows than the log says its files hold. Nothing was committed.
-    #[error("a merge of {expected} rows would have become {found}; `dewpond lake stats` and the files need a look")]
+    /// A merge or a removal read another number of rows than the log says its files hold. Nothing was committed.
+    #[error("{expected} rows by the log were read as {found}; `dewpond lake stats` and the files need a look")]
     Changed {
         /// Rows by the log.
         expected: u64,
@@ -197,7 +197,7 @@ impl Compactor {
                 let plan = plan_merges(&snapshot.files, policy, (self.clock)());
                 let Some(first) = plan.first() else { break };
                 // Only the first: what it becomes may belong to another merge of the next plan.
-                match merge(&self.engine, spec, first).await {
+                match merge(&self.engine, spec, snapshot, first).await {
                     Ok(merged) => {
                         total.files_in += merged.files_in;
                         total.files_out += merged.files_out;

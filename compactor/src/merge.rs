@@ -1,8 +1,10 @@
 //! Merging: the same rows in fewer, larger, sorted files.
 
+use std::sync::Arc;
+
 use engine::Engine;
 use futures::TryStreamExt;
-use lake::{Change, TableSpec, TableWriter};
+use lake::{Change, TableSnapshot, TableSpec, TableWriter};
 
 use crate::compactor::WorkError;
 use crate::plan::Merge;
@@ -22,10 +24,15 @@ pub struct Merged {
 
 /// Carries one merge out. The files are sorted already, so their rows stream through a merge sort: memory
 /// does not grow with their size.
-pub(crate) async fn merge(engine: &Engine, spec: &'static TableSpec, merge: &Merge) -> Result<Merged, WorkError> {
+///
+/// - `base`: what the merge was planned on.
+pub(crate) async fn merge(
+    engine: &Engine,
+    spec: &'static TableSpec,
+    base: Arc<TableSnapshot>,
+    merge: &Merge,
+) -> Result<Merged, WorkError> {
     let lake = engine.lake();
-    let table = lake.table(spec);
-    let base = table.load().await?;
     let mut rows = engine.sorted_rows(spec, &merge.files)?.execute_stream().await?;
     let mut writer = TableWriter::start(lake, spec, merge.date)?;
     while let Some(batch) = rows.try_next().await? {
@@ -38,6 +45,6 @@ pub(crate) async fn merge(engine: &Engine, spec: &'static TableSpec, merge: &Mer
     }
     let done =
         Merged { files_in: merge.files.len(), files_out: 1, rows: written.rows, bytes_written: written.size_bytes };
-    table.commit(Change::merge(vec![written], &merge.files), base).await?;
+    lake.table(spec).commit(Change::merge(vec![written], &merge.files), base).await?;
     Ok(done)
 }

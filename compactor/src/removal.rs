@@ -12,8 +12,8 @@ use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{filter_record_batch, not};
 use futures::TryStreamExt;
 use lake::{
-    Change, ERASURE_COLUMNS, EVENTS, Erasures, EventKey, Lake, Person, RETRY_WINDOW, Site, TableFile, TableWriter,
-    Value, read_batches,
+    Change, ERASURE_COLUMNS, EVENTS, Erasures, EventKey, Lake, Person, Site, TableFile, TableWriter, Value,
+    read_batches,
 };
 
 use crate::compactor::{WorkError, with_new_plans};
@@ -142,11 +142,16 @@ async fn remove_from(lake: &Lake, leaving: &Leaving, date: Option<NaiveDate>) ->
             removed.push(file.clone());
             continue;
         }
-        if count_rows(lake, leaving, file).await? == 0 {
+        let leaving_rows = count_rows(lake, leaving, file).await?;
+        if leaving_rows == 0 {
             continue;
         }
         let left = write_rest(lake, leaving, file).await?;
-        rows += file.rows - left.as_ref().map_or(0, |left| left.rows);
+        let found = leaving_rows + left.as_ref().map_or(0, |left| left.rows);
+        if found != file.rows {
+            return Err(WorkError::Changed { expected: file.rows, found });
+        }
+        rows += leaving_rows;
         adds.extend(left);
         removed.push(file.clone());
     }
@@ -157,11 +162,11 @@ async fn remove_from(lake: &Lake, leaving: &Leaving, date: Option<NaiveDate>) ->
     Ok(done)
 }
 
-async fn count_rows(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<usize, WorkError> {
+async fn count_rows(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<u64, WorkError> {
     let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, leaving.columns()).await?;
     let mut count = 0;
     while let Some(batch) = batches.try_next().await? {
-        count += leaving.rows(&batch).true_count();
+        count += leaving.rows(&batch).true_count() as u64;
     }
     Ok(count)
 }
@@ -188,36 +193,36 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
     }
 }
 
-/// Erases a person. Safe to repeat: after a crash at any step, the same call completes it, and so does the
-/// compactor.
+/// Erases a person. Safe to repeat. After a crash once the person is on the list, the compactor completes it; after one
+/// before that, only the same call does.
 pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<ErasureDone, WorkError> {
-    // From here on nothing of the person comes in, and what cannot be done now is known to be left.
-    let before = newest_erasures(lake).await?;
-    lake.forget(person, now).await?;
     let quarantined_rows = lake.erase_quarantined(person).await?;
-    with_new_plans(|| forget_ahead(lake, person, now)).await?;
-    let pending_rows = with_new_plans(|| forget_pending(lake, &before, now)).await?;
+    let theirs = with_new_plans(|| async { Ok(lake.find_events_of(person, now).await?) }).await?;
+    // From here on nothing of the person comes in, and what cannot be done now is known to be left.
+    lake.forget(person, theirs.pending.iter().chain(&theirs.recent), now).await?;
     let published = complete_erasures(lake, now).await?;
-    Ok(ErasureDone { published, pending_rows, quarantined_rows })
+    Ok(ErasureDone { published, pending_rows: theirs.pending.len(), quarantined_rows })
 }
 
 /// Removes what the table still has of anybody who was erased.
 pub(crate) async fn complete_erasures(lake: &Lake, now: DateTime<Utc>) -> Result<Removed, WorkError> {
-    loop {
-        let table = lake.table(&EVENTS).load().await?;
-        let erasures = lake.erasures_of(&table).await?;
-        if !erasures.are_unfinished() {
-            return Ok(Removed::default());
-        }
-        // Clients may send again what came lately.
-        let recent = lake.find_erased(&table, &erasures, now - RETRY_WINDOW).await?;
-        if forget_events(lake, recent, &erasures, now).await? {
-            continue;
-        }
-        let removed = remove(lake, &Leaving::Erased(erasures.clone())).await?;
-        lake.finish_erasures(&erasures, now).await?;
-        return Ok(removed);
+    lake.announce_erasures().await?;
+    with_new_plans(|| remove_erased(lake, now)).await
+}
+
+async fn remove_erased(lake: &Lake, now: DateTime<Utc>) -> Result<Removed, WorkError> {
+    let table = lake.table(&EVENTS).load().await?;
+    let erasures = lake.erasures_of(&table).await?;
+    if !erasures.are_unfinished() {
+        return Ok(Removed::default());
     }
+    let recent = lake.find_erased(&table, &erasures, now).await?;
+    if forget_events(lake, recent, &erasures, now).await? {
+        return Err(WorkError::ErasuresListed);
+    }
+    let removed = remove(lake, &Leaving::Erased(erasures.clone())).await?;
+    lake.finish_erasures(&erasures, now).await?;
+    Ok(removed)
 }
 
 /// Puts erased events on the list before their rows go, if they are not on it. Returns whether some were not: then
@@ -235,24 +240,4 @@ pub(crate) async fn forget_events(
         lake.forget_events(&unlisted, now).await?;
     }
     Ok(!unlisted.is_empty())
-}
-
-async fn newest_erasures(lake: &Lake) -> Result<Arc<Erasures>, WorkError> {
-    Ok(lake.erasures_of(&lake.table(&EVENTS).load().await?).await?)
-}
-
-/// Puts events of a person on the list that the lake has, and that its list of persons does not reach.
-async fn forget_ahead(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<(), WorkError> {
-    let ahead = lake.find_events_ahead(person, now).await?;
-    forget_events(lake, ahead, &*newest_erasures(lake).await?, now).await?;
-    Ok(())
-}
-
-/// Puts pending events of erased persons on the list. Returns how many there are that were not on it `before`.
-async fn forget_pending(lake: &Lake, before: &Erasures, now: DateTime<Utc>) -> Result<usize, WorkError> {
-    let snapshot = lake.snapshot().await?;
-    let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
-    let pending_rows = found.erased.iter().filter(|key| !before.lists(key)).count();
-    forget_events(lake, found.erased, &*lake.erasures_of(&snapshot.events).await?, now).await?;
-    Ok(pending_rows)
 }

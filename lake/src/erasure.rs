@@ -7,13 +7,17 @@
 //! How nothing slips through: the list is written first, and then a commit to the table `events` names its
 //! version. A publish that was planned before that commit is void; a plan made after it honours the list. So
 //! from that commit on no row of the person comes into the table, and those in it can be removed date by date.
-//! Clocks differ: what was acknowledged before the erasure may have come, by its collector's clock, after it. Of that the
-//! lake has, the ids go on the list, too. Later events of the person, by whichever clock, are not touched.
+//! Clocks differ: what was acknowledged before the erasure may have come, by its collector's clock, after it. So the ids of
+//! what is pending or came lately go on the list with the person. Later events of the person are not touched, unless
+//! a collector whose clock is behind has them come before the erasure.
+//! An eraser may die after any step. What only it can do, since the list has nothing but hashes, it has done before the list
+//! is written; whoever removes what is erased does the rest.
 //! Whoever consumes or removes a row of an erased event has put its id on the list before: an erasure that crashed
 //! would not find the row any more, and nothing else would tell what its late copy is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
@@ -34,6 +38,9 @@ use crate::tables::EVENTS;
 
 /// The document that has the list.
 pub(crate) const ERASURES_DOCUMENT: &str = "erasures";
+
+/// How far apart copies of one event may come: for as long as clients try, by clocks that differ.
+const COPIES_SPAN: Duration = Duration::from_secs(2 * RETRY_WINDOW.as_secs());
 
 /// Whose events to erase: everything of a site that carries this id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +84,17 @@ struct Subject<'a> {
     event_id: &'a [u8],
     user_id: Option<&'a str>,
     anonymous_id: Option<&'a str>,
-    /// The earlier of when it happened and when it came.
-    known_since_us: i64,
+    occurred_at_us: i64,
+    received_at_us: i64,
+}
+
+/// What the lake has of a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PersonsEvents {
+    /// Pending events that are not on the list of erasures.
+    pub pending: BTreeSet<EventKey>,
+    /// Events of the table that came so lately that clients may send them again, or by a clock that is ahead.
+    pub recent: BTreeSet<EventKey>,
 }
 
 /// The list as it is stored. It names nobody: the ids are salted hashes.
@@ -114,7 +130,8 @@ pub struct Erasures {
     salt: String,
     /// Until when a person's events are erased.
     persons: HashMap<String, DateTime<Utc>>,
-    events: HashSet<String>,
+    /// Since when copies of an event may have come. What came before under its id is another event.
+    events: HashMap<String, DateTime<Utc>>,
     unfinished: Unfinished,
 }
 
@@ -130,21 +147,36 @@ struct Unfinished {
 /// The columns by which an event is known to be erased.
 pub const ERASURE_COLUMNS: [&str; 6] = ["site_id", "event_id", "user_id", "anonymous_id", "occurred_at", "received_at"];
 
+impl ErasuresDocument {
+    fn add_events<'a>(&mut self, events: impl IntoIterator<Item = &'a EventKey>, erased_at: DateTime<Utc>) {
+        let hash = |key: &EventKey| hash_event(&self.salt, &key.site_id, &key.event_id.0);
+        let hashes: Vec<String> = events.into_iter().map(hash).collect();
+        if !hashes.is_empty() {
+            self.events.push(ErasedEvents { erased_at, done_at: None, hashes });
+        }
+    }
+}
+
 impl Erasures {
     fn new(document: ErasuresDocument) -> Self {
-        let oldest_events =
-            document.events.iter().filter(|events| events.done_at.is_none()).map(|events| events.erased_at).min();
+        let copies_since = |events: &ErasedEvents| events.erased_at - COPIES_SPAN;
         let unfinished = Unfinished {
             persons: document.persons.iter().any(|person| person.done_at.is_none()),
-            // A copy came at most that long before the one that was listed; twice, for clocks that differ.
-            events_since: oldest_events.map(|erased_at| erased_at - 2 * RETRY_WINDOW),
+            events_since: document.events.iter().filter(|events| events.done_at.is_none()).map(copies_since).min(),
         };
         let mut persons = HashMap::new();
         for person in document.persons {
             let until = persons.entry(person.hash).or_insert(person.erased_at);
             *until = person.erased_at.max(*until);
         }
-        let events = document.events.into_iter().flat_map(|events| events.hashes).collect();
+        let mut events = HashMap::new();
+        for listed in document.events {
+            let since = copies_since(&listed);
+            for hash in listed.hashes {
+                let earliest = events.entry(hash).or_insert(since);
+                *earliest = since.min(*earliest);
+            }
+        }
         Self { salt: document.salt, persons, events, unfinished }
     }
 
@@ -179,36 +211,37 @@ impl Erasures {
         let ids = rows["event_id"].as_binary::<i32>();
         let time = |name: &str| rows[name].as_primitive::<TimestampMicrosecondType>();
         let (occurred, received) = (time("occurred_at"), time("received_at"));
-        let value = |column: Option<&'_ StringArray>, row: usize| {
-            column.filter(|column| column.is_valid(row)).map(|column| column.value(row).to_owned())
-        };
-        (0..rows.num_rows())
-            .map(|row| {
-                let (user_id, anonymous_id) = (value(users, row), value(anonymous, row));
-                Some(self.cover(Subject {
-                    site_id: sites.value(row),
-                    event_id: ids.value(row),
-                    user_id: user_id.as_deref(),
-                    anonymous_id: anonymous_id.as_deref(),
-                    known_since_us: occurred.value(row).min(received.value(row)),
-                }))
+        let covered = |row| {
+            self.cover(Subject {
+                site_id: sites.value(row),
+                event_id: ids.value(row),
+                user_id: text_at(users, row),
+                anonymous_id: text_at(anonymous, row),
+                occurred_at_us: occurred.value(row),
+                received_at_us: received.value(row),
             })
-            .collect()
+        };
+        (0..rows.num_rows()).map(|row| Some(covered(row))).collect()
     }
 
-    /// Whether copies of an event are known to be erased by its id, whatever their times are.
+    /// Whether copies of an event are known to be erased by its id, whatever they say when it happened.
     pub fn lists(&self, key: &EventKey) -> bool {
-        self.events.contains(&hash_event(&self.salt, &key.site_id, &key.event_id.0))
+        self.events.contains_key(&hash_event(&self.salt, &key.site_id, &key.event_id.0))
     }
 
     fn cover(&self, event: Subject<'_>) -> bool {
+        let known_since_us = event.occurred_at_us.min(event.received_at_us);
         let erased = |column: &str, id: Option<&str>| {
             let until = id.and_then(|id| self.persons.get(&hash_person(&self.salt, event.site_id, column, id)));
-            until.is_some_and(|until| event.known_since_us <= until.timestamp_micros())
+            until.is_some_and(|until| known_since_us <= until.timestamp_micros())
+        };
+        let listed = || {
+            let since = self.events.get(&hash_event(&self.salt, event.site_id, event.event_id));
+            since.is_some_and(|since| event.received_at_us >= since.timestamp_micros())
         };
         erased("user_id", event.user_id)
             || erased("anonymous_id", event.anonymous_id)
-            || (!self.events.is_empty() && self.events.contains(&hash_event(&self.salt, event.site_id, event.event_id)))
+            || (!self.events.is_empty() && listed())
     }
 }
 
@@ -229,10 +262,15 @@ impl Lake {
         Ok(erasures)
     }
 
-    /// Puts a person on the list of erased ones, and makes sure that everybody honours it: when this returns,
-    /// no event of theirs up to `now` comes into the table any more, and pending ones are in no answer. What
-    /// the table has already is still to be removed.
-    pub async fn forget(&self, person: &Person, now: DateTime<Utc>) -> Result<()> {
+    /// Puts a person on the list of erased ones, and events of theirs, and makes sure that everybody honours it: when this
+    /// returns, neither these events nor any that happened or came up to `now` come into the table any more, and
+    /// pending ones are in no answer. What the table has already is still to be removed.
+    pub async fn forget<'a>(
+        &self,
+        person: &Person,
+        events: impl IntoIterator<Item = &'a EventKey> + Clone,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         self.update_erasures(now, |document| {
             let hash = hash_person(&document.salt, &person.site_id, person.id.column(), person.id.value());
             // Two may erase one person at a time, and whoever began first may come here last.
@@ -240,65 +278,50 @@ impl Lake {
             let erased_at = known.fold(now, DateTime::max);
             document.persons.retain(|known| known.hash != hash);
             document.persons.push(ErasedPerson { hash, erased_at, done_at: None });
+            document.add_events(events.clone(), now);
         })
         .await
     }
 
-    /// The events of a person that the lake has already and that happened and came only after `now`, by clocks that
-    /// are ahead of ours.
+    /// The events of a person whose ids must be on the list, since copies may come that say they happened later: what is
+    /// pending, and what came lately by any clock.
     ///
     /// Fails with [`LakeError::Gone`] if a file vanished since it was listed: do it again.
-    pub async fn find_events_ahead(&self, person: &Person, now: DateTime<Utc>) -> Result<Vec<EventKey>> {
+    pub async fn find_events_of(&self, person: &Person, now: DateTime<Utc>) -> Result<PersonsEvents> {
         let theirs = Erasures::of(person);
         let snapshot = self.snapshot().await?;
-        let now_us = now.timestamp_micros();
-        let are_ahead = |rows: &RecordBatch| {
-            let time = |name: &str| rows[name].as_primitive::<TimestampMicrosecondType>();
-            let (occurred, received) = (time("occurred_at"), time("received_at"));
-            let is_ahead = |row| occurred.value(row).min(received.value(row)) > now_us;
-            let theirs = theirs.covered_rows(rows);
-            (0..rows.num_rows()).map(|row| Some(theirs.value(row) && is_ahead(row))).collect()
-        };
-        let mut found = self.find_in_table(&snapshot.events, now_us, are_ahead).await?;
+        let listed = self.erasures_of(&snapshot.events).await?;
+        let recent = self.find_erased(&snapshot.events, &theirs, now).await?.into_iter().collect();
+        let mut pending = BTreeSet::new();
         for file in &snapshot.pending {
             match catch_damage(&file.path, self.read_raw(file, &ERASURE_COLUMNS)).await {
-                Ok(read) => found.extend(read.batches.iter().flat_map(|rows| keys_of(rows, &are_ahead(rows)))),
+                Ok(read) => {
+                    pending.extend(read.batches.iter().flat_map(|rows| keys_of(rows, &theirs.covered_rows(rows))))
+                }
                 // A damaged file has no part in any answer.
                 Err(error) => drop(DamagedFile::of(file, error)?),
             }
         }
-        Ok(found)
+        pending.retain(|key| !listed.lists(key));
+        Ok(PersonsEvents { pending, recent })
     }
 
-    /// Events of the table that are erased and came at a time or later.
+    /// Events of the table that are erased and came so lately that clients may send them again.
     pub async fn find_erased(
         &self,
         table: &TableSnapshot,
         erasures: &Erasures,
-        since: DateTime<Utc>,
+        now: DateTime<Utc>,
     ) -> Result<Vec<EventKey>> {
-        let since_us = since.timestamp_micros();
-        let are_recent = |rows: &RecordBatch| {
-            let received = rows["received_at"].as_primitive::<TimestampMicrosecondType>();
-            let erased = erasures.covered_rows(rows);
-            (0..rows.num_rows()).map(|row| Some(erased.value(row) && received.value(row) >= since_us)).collect()
-        };
-        self.find_in_table(table, since_us, are_recent).await
-    }
-
-    /// The events that `choose` picks in files of the table that may have some received at a time, in microseconds, or
-    /// later.
-    async fn find_in_table(
-        &self,
-        table: &TableSnapshot,
-        since_us: i64,
-        choose: impl Fn(&RecordBatch) -> BooleanArray,
-    ) -> Result<Vec<EventKey>> {
+        let since_us = (now - COPIES_SPAN).timestamp_micros();
         let mut found = Vec::new();
         for file in table.files.iter().filter(|file| file.may_have_received(since_us)) {
             let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &ERASURE_COLUMNS).await?;
             while let Some(rows) = batches.try_next().await? {
-                found.extend(keys_of(&rows, &choose(&rows)));
+                let received = rows["received_at"].as_primitive::<TimestampMicrosecondType>();
+                let erased = erasures.covered_rows(&rows);
+                let is_recent = |row| Some(erased.value(row) && received.value(row) >= since_us);
+                found.extend(keys_of(&rows, &(0..rows.num_rows()).map(is_recent).collect()));
             }
         }
         Ok(found)
@@ -307,23 +330,19 @@ impl Lake {
     /// Puts erased events on the list, so that copies of them are left out even if they seem to have happened after
     /// their person was erased. Plans that were made before are void.
     pub async fn forget_events(&self, events: &[EventKey], now: DateTime<Utc>) -> Result<()> {
-        self.update_erasures(now, |document| {
-            let hash = |key: &EventKey| hash_event(&document.salt, &key.site_id, &key.event_id.0);
-            let hashes = events.iter().map(hash).collect();
-            document.events.push(ErasedEvents { erased_at: now, done_at: None, hashes });
-        })
-        .await
+        self.update_erasures(now, |document| document.add_events(events, now)).await
     }
 
     /// Notes that the table has no event any more that some list covers.
     pub async fn finish_erasures(&self, erasures: &Erasures, now: DateTime<Utc>) -> Result<()> {
         self.update_erasures(now, |document| {
-            // Others may have been erased since, or somebody once more, with later events or events by clocks ahead.
+            // Others may have been erased since, or somebody once more.
             let is_done = |person: &&mut ErasedPerson| erasures.persons.get(&person.hash) >= Some(&person.erased_at);
             for person in document.persons.iter_mut().filter(is_done) {
                 person.done_at.get_or_insert(now);
             }
-            let are_done = |events: &&mut ErasedEvents| events.hashes.iter().all(|hash| erasures.events.contains(hash));
+            let are_done =
+                |events: &&mut ErasedEvents| events.hashes.iter().all(|hash| erasures.events.contains_key(hash));
             for events in document.events.iter_mut().filter(are_done) {
                 events.done_at.get_or_insert(now);
             }
@@ -348,7 +367,7 @@ impl Lake {
                 document.salt.clone_from(&new_salt);
             }
             // Nobody sends copies of these any more.
-            document.events.retain(|events| events.done_at.is_none_or(|done_at| now <= done_at + RETRY_WINDOW));
+            document.events.retain(|events| events.done_at.is_none_or(|done_at| now <= done_at + COPIES_SPAN));
             change(document);
             Ok(())
         })
@@ -356,8 +375,9 @@ impl Lake {
         self.announce_erasures().await
     }
 
-    /// Commits the number of the newest list to the table.
-    async fn announce_erasures(&self) -> Result<()> {
+    /// Commits the number of the newest list to the table, if the table names an older one: who wrote the list may have died
+    /// before that.
+    pub async fn announce_erasures(&self) -> Result<()> {
         let table = self.table(&EVENTS);
         loop {
             let base = table.load().await?;
@@ -372,6 +392,10 @@ impl Lake {
             }
         }
     }
+}
+
+fn text_at(column: Option<&StringArray>, row: usize) -> Option<&str> {
+    column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
 }
 
 fn keys_of(rows: &RecordBatch, chosen: &BooleanArray) -> Vec<EventKey> {
@@ -411,15 +435,18 @@ mod tests {
         let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH + chrono::TimeDelta::days(9));
         let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
         let key = |id: &str| EventKey { site_id: "shop".into(), event_id: EventId::from_client(id) };
-        lake.forget(&person, now).await.unwrap();
+        lake.forget(&person, [], now).await.unwrap();
         lake.forget_events(&[key("known")], now).await.unwrap();
         let table = lake.table(&EVENTS).load().await.unwrap();
         let erasures = lake.erasures_of(&table).await.unwrap();
 
         let (before, after) = (now.timestamp_micros(), now.timestamp_micros() + 1);
-        let check = |id: &str, user_id, anonymous_id, known_since_us, expected| {
+        let check = |id: &str, user_id, anonymous_id, at_us, expected| {
             let event_id = &key(id).event_id.0;
-            let on = |site_id| erasures.cover(Subject { site_id, event_id, user_id, anonymous_id, known_since_us });
+            let (occurred_at_us, received_at_us) = (at_us, at_us + 1);
+            let on = |site_id| {
+                erasures.cover(Subject { site_id, event_id, user_id, anonymous_id, occurred_at_us, received_at_us })
+            };
             assert_eq!((on("shop"), on("other")), (expected, false));
         };
         check("1", Some("ada"), None, before, true);
@@ -428,6 +455,8 @@ mod tests {
         check("1", Some("bob"), None, before, false);
         check("1", None, Some("ada"), before, false);
         check("known", None, None, after, true);
+        // Somebody else's event of the same id, from before any copy.
+        check("known", None, None, (now - 3 * RETRY_WINDOW).timestamp_micros(), false);
     }
 
     #[tokio::test]
@@ -436,34 +465,57 @@ mod tests {
         let later = now + chrono::TimeDelta::seconds(5);
         let person = |id: &str| Person { site_id: "shop".into(), id: PersonId::User(id.into()) };
         let newest = async || lake.erasures_of(&lake.table(&EVENTS).load().await.unwrap()).await.unwrap();
-        lake.forget(&person("ada"), later).await.unwrap();
+        lake.forget(&person("ada"), [], later).await.unwrap();
         let without_bob = newest().await;
-        lake.forget(&person("bob"), now).await.unwrap();
+        lake.forget(&person("bob"), [], now).await.unwrap();
         lake.finish_erasures(&without_bob, later).await.unwrap();
         assert!(newest().await.are_unfinished());
         lake.finish_erasures(&*newest().await, later).await.unwrap();
         assert!(!newest().await.are_unfinished());
 
         // Once more, by somebody who began before: it reaches as far as before, and is to be done again.
-        lake.forget(&person("ada"), now).await.unwrap();
+        lake.forget(&person("ada"), [], now).await.unwrap();
         let again = newest().await;
         assert!(again.are_unfinished());
-        let known_since_us = later.timestamp_micros();
-        let event =
-            Subject { site_id: "shop", event_id: &[], user_id: Some("ada"), anonymous_id: None, known_since_us };
+        let event = Subject {
+            site_id: "shop",
+            event_id: &[],
+            user_id: Some("ada"),
+            anonymous_id: None,
+            occurred_at_us: later.timestamp_micros(),
+            received_at_us: later.timestamp_micros(),
+        };
         assert!(again.cover(event));
     }
 
     #[tokio::test]
+    async fn a_list_whose_writer_died_before_the_commit_is_announced_by_whoever_completes_it() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        lake.update_document(ERASURES_DOCUMENT, |_, document: &mut ErasuresDocument| {
+            document.persons.push(ErasedPerson { hash: "ada".into(), erased_at: DateTime::UNIX_EPOCH, done_at: None });
+            Ok(())
+        })
+        .await
+        .unwrap();
+        let newest = async || lake.erasures_of(&lake.table(&EVENTS).load().await.unwrap()).await.unwrap();
+        assert!(!newest().await.are_unfinished());
+        for _ in 0..2 {
+            lake.announce_erasures().await.unwrap();
+            assert!(newest().await.are_unfinished());
+            assert_eq!(lake.table(&EVENTS).load().await.unwrap().version, Some(1));
+        }
+    }
+
+    #[tokio::test]
     async fn events_on_the_list_are_done_when_the_removal_knew_of_them() {
-        let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH + chrono::TimeDelta::days(9));
+        let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH + chrono::TimeDelta::days(99));
         let newest = async || lake.erasures_of(&lake.table(&EVENTS).load().await.unwrap()).await.unwrap();
         let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
-        lake.forget(&person, now).await.unwrap();
+        lake.forget(&person, [], now).await.unwrap();
         let without_event = newest().await;
         let key = EventKey { site_id: "shop".into(), event_id: EventId::from_client("ahead") };
         lake.forget_events(std::slice::from_ref(&key), now).await.unwrap();
-        let (old, recent) = (file_received_at(now - 3 * RETRY_WINDOW), file_received_at(now - RETRY_WINDOW));
+        let (old, recent) = (file_received_at(now - 2 * COPIES_SPAN), file_received_at(now - RETRY_WINDOW));
         let may_be_left = async || {
             let newest = newest().await;
             (newest.may_be_left_in(&old), newest.may_be_left_in(&recent))
@@ -473,10 +525,10 @@ mod tests {
         assert_eq!(may_be_left().await, (false, true));
 
         // However long it takes, they stay on the list until they are done, and as long as copies may come after.
-        let (done_at, later) = (now + 2 * RETRY_WINDOW, now + 4 * RETRY_WINDOW);
+        let (done_at, later) = (now + 2 * COPIES_SPAN, now + 4 * COPIES_SPAN);
         lake.finish_erasures(&*newest().await, done_at).await.unwrap();
         assert!(!newest().await.are_unfinished() && newest().await.lists(&key));
-        lake.forget(&person, later).await.unwrap();
+        lake.forget(&person, [], later).await.unwrap();
         assert!(!newest().await.lists(&key));
     }
 
@@ -498,7 +550,7 @@ mod tests {
     async fn the_list_names_nobody() {
         let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH);
         let person = Person { site_id: "shop".into(), id: PersonId::User("ada@example.com".into()) };
-        lake.forget(&person, now).await.unwrap();
+        lake.forget(&person, [], now).await.unwrap();
         let (_, document) = lake.read_document::<ErasuresDocument>(ERASURES_DOCUMENT).await.unwrap();
         assert!(!serde_json::to_string(&document).unwrap().contains("ada"));
     }

@@ -45,7 +45,7 @@ pub use check::{Amount, CheckSettings, Checked, CheckedTable, Finding, Severity}
 pub use copy_times::{CLIENT_TIMED_SLACK, RETRY_WINDOW};
 pub use damaged::DamagedFile;
 pub use duplicates::{Duplicates, LeftOut};
-pub use erasure::{ERASURE_COLUMNS, Erasures, Person, PersonId};
+pub use erasure::{ERASURE_COLUMNS, Erasures, Person, PersonId, PersonsEvents};
 pub use error::{LakeError, Result};
 pub use event::{Event, EventId, EventKey, daily_visitor_id, visitor_id};
 pub use file::{TableWriter, read_batches};

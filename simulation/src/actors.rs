@@ -104,6 +104,8 @@ fn user_of(id: &Id) -> &'static str {
 pub(crate) struct Erasure {
     site: &'static str,
     user: &'static str,
+    /// Acknowledged before it began.
+    theirs: Vec<Id>,
     /// An event made after it is not taken for an earlier one by any clock; `None` while the erasure is under way.
     until: Option<DateTime<Utc>>,
 }
@@ -111,6 +113,15 @@ pub(crate) struct Erasure {
 impl Erasure {
     fn is_of(&self, id: &Id) -> bool {
         id.site == self.site && user_of(id) == self.user
+    }
+
+    /// The first erasure of a person was completed, perhaps by a later one, or never was.
+    fn check_whole(&self, rows: &[Id]) -> Result<(), Violation> {
+        let (left, gone): (Vec<_>, Vec<_>) = self.theirs.iter().partition(|id| rows.contains(id));
+        match (left.first(), gone.first()) {
+            (Some(left), Some(_)) => Err(Violation::Returned((*left).clone())),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -302,7 +313,8 @@ fn vacuum_settings(grace: Duration) -> VacuumSettings {
     }
 }
 
-/// Erases one person, once, until it has worked; dies at a random operation and is started again.
+/// Erases one person, once, until it has worked; dies at a random operation and is started again, or is left to the
+/// compactor.
 pub(crate) async fn eraser(setup: Arc<Setup>, crashes: Option<u64>) {
     let mut rng = setup.rng();
     sleep(Duration::from_millis(rng.random_range(1..20_000))).await;
@@ -311,11 +323,11 @@ pub(crate) async fn eraser(setup: Arc<Setup>, crashes: Option<u64>) {
     loop {
         let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
         let compactor = compactor_of(&setup, &process, lake);
-        let (begun_at, erasure) = (setup.world.now(), Erasure { site, user, until: None });
-        let theirs = setup.history.lock().begin_erasure(|id| erasure.is_of(id));
+        let begun_at = setup.world.now();
+        let theirs = setup.history.lock().begin_erasure(|id| id.site == site && user_of(id) == user);
         let number = {
             let mut erasures = setup.erasures.lock();
-            erasures.push(erasure);
+            erasures.push(Erasure { site, user, theirs: theirs.clone(), until: None });
             erasures.len() - 1
         };
         setup.world.note(|| format!("erasing {user} of {site}: {} events", theirs.len()));
@@ -326,6 +338,9 @@ pub(crate) async fn eraser(setup: Arc<Setup>, crashes: Option<u64>) {
         if let Some(Ok(_)) = done {
             setup.history.lock().end_erasure(theirs);
             setup.summary.lock().erasures += 1;
+            return;
+        }
+        if rng.random_bool(0.3) {
             return;
         }
         sleep(pause(&mut rng)).await;
@@ -420,6 +435,7 @@ pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
     let stuck = |what: &str, error: &dyn std::fmt::Debug| Violation::Stuck(format!("{what}: {error:?}"));
     compactor.publish().await.map_err(|error| stuck("a publish failed", &error))?;
     compactor.merge().await.map_err(|error| stuck("a merge failed", &error))?;
+    compactor.remove().await.map_err(|error| stuck("a removal failed", &error))?;
     compactor.vacuum().await.map_err(|error| stuck("a vacuum failed", &error))?;
     let snapshot = lake.snapshot().await.map_err(|error| stuck("a snapshot failed", &error))?;
     if !snapshot.pending.is_empty() {
@@ -428,6 +444,10 @@ pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
     let rows = read(&engine_of(lake)).await.map_err(|error| stuck("a read failed", &error))?;
     let history = setup.history.lock().clone();
     history.check(&rows, &history.expectation())?;
+    let mut persons = BTreeSet::new();
+    for erasure in setup.erasures.lock().iter().filter(|erasure| persons.insert((erasure.site, erasure.user))) {
+        erasure.check_whole(&rows)?;
+    }
     atomically(|| futures::executor::block_on(audit(setup)))
 }
 

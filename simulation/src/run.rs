@@ -28,6 +28,8 @@ pub enum Sabotage {
     CommitWithoutReadingBack,
     /// A commit ignores what others committed since its plan.
     NoConflictRule,
+    /// A commit is not void by a list of erasures that was named since its plan.
+    ErasuresUnseen,
     /// Log entries before the last checkpoint are deleted, as other engines do.
     LogCleanup,
 }
@@ -38,6 +40,7 @@ impl Sabotage {
             Self::LogBeforeListing => Some(LakeSabotage::LogBeforeListing),
             Self::CommitWithoutReadingBack => Some(LakeSabotage::CommitWithoutReadingBack),
             Self::NoConflictRule => Some(LakeSabotage::NoConflictRule),
+            Self::ErasuresUnseen => Some(LakeSabotage::ErasuresUnseen),
             Self::LogCleanup => None,
         }
     }
@@ -154,6 +157,8 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     let fault_rate = [0.0, 0.05, 0.2][rng.random_range(0..3)];
     let crashes = [None, Some(200), Some(60)][rng.random_range(0..3)];
     let erasers = [0, 0, 0, 1, 2][rng.random_range(0..5)];
+    // A publish must be under way just when a person is erased.
+    let erasers = if sabotage == Some(Sabotage::ErasuresUnseen) { 4 } else { erasers };
     let clock_error_max = Duration::from_secs([0, 2, 60][rng.random_range(0..3)]);
     // Just before midnight, so that events of one batch lie on two dates.
     let began_at = "2026-03-01T23:59:50Z".parse().expect("it is a time");

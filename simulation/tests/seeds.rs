@@ -16,6 +16,7 @@ fn no_promise_is_broken() {
     let total = runs.total;
     println!("{total:?}");
     assert!(total.reads > 4 * seeds && total.publishes > seeds && total.merges > seeds / 8 && total.kills > seeds / 4);
+    assert!(total.erasures > seeds / 20);
 }
 
 #[test]
@@ -40,6 +41,11 @@ fn a_commit_made_again_without_reading_back_is_noticed() {
 #[test]
 fn commits_without_the_conflict_rule_are_noticed() {
     check(Sabotage::NoConflictRule, 0);
+}
+
+#[test]
+fn commits_that_do_not_see_an_erasure_are_noticed() {
+    check(Sabotage::ErasuresUnseen, 0);
 }
 
 #[test]

@@ -61,7 +61,7 @@ async fn an_erasure_that_crashed_lets_no_late_copy_back() {
 
     // The crash: the person is on the list, and none of their events.
     let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
-    world.lake.forget(&ada, Utc::now()).await.unwrap();
+    world.lake.forget(&ada, [], Utc::now()).await.unwrap();
     // The compactor goes on before anybody repeats the erasure: nothing of the events is left to be found.
     world.compactor.publish().await.unwrap();
     assert_eq!(world.compactor.remove().await.unwrap().rows, 1);
