@@ -9,7 +9,7 @@ use lake::{Change, DamagedFile, Duplicates, EVENTS, Lake, LakeError, RawFile, Ta
 
 use crate::compactor::WorkError;
 use crate::plan::{PublishPlan, plan_publish};
-use crate::removal::forget_events;
+use crate::removal::require_listed;
 use crate::sort::{FileRows, sort};
 
 /// What a publish brought into the table.
@@ -61,9 +61,7 @@ pub(crate) async fn publish_some(
     }
     if !duplicates.erased.is_empty() {
         let erasures = lake.erasures_of(&snapshot.events).await?;
-        if forget_events(lake, duplicates.erased.iter().cloned(), &erasures, now).await? {
-            return Err(WorkError::ErasuresListed);
-        }
+        require_listed(lake, duplicates.erased.iter().cloned(), &erasures, now).await?;
     }
     let run_bytes = raw_bytes_max / RUNS_PER_COMMIT;
     let mut damaged = duplicates.damaged.clone();

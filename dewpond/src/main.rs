@@ -15,6 +15,7 @@ mod query;
 mod report;
 mod shutdown;
 mod site;
+mod stdout;
 mod table;
 mod up;
 
@@ -76,8 +77,7 @@ impl Role {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.role.ends_by_itself() {
-        // `dewpond query … | head` ends when head does.
-        sigpipe::reset();
+        stdout::end_when_nobody_reads();
     }
     init_logs();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -20,6 +20,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::lake_flags::LakeFlags;
 use crate::site;
+use crate::stdout::Stdout;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -162,7 +163,7 @@ impl Answer {
                 let file = File::create(path).with_context(|| format!("could not write {}", path.display()))?;
                 Box::new(BufWriter::new(file))
             }
-            None => Box::new(BufWriter::new(std::io::stdout())),
+            None => Box::new(BufWriter::new(Stdout::new())),
         };
         Ok(match format {
             Format::Table => Self::Table(schema, vec![], out),

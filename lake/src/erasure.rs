@@ -307,6 +307,8 @@ impl Lake {
     }
 
     /// Events of the table that are erased and came so lately that clients may send them again.
+    ///
+    /// Passes over damaged files: whoever removes the rows cannot read them either, and says so.
     pub async fn find_erased(
         &self,
         table: &TableSnapshot,
@@ -316,13 +318,23 @@ impl Lake {
         let since_us = (now - COPIES_SPAN).timestamp_micros();
         let mut found = Vec::new();
         for file in table.files.iter().filter(|file| file.may_have_received(since_us)) {
-            let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &ERASURE_COLUMNS).await?;
-            while let Some(rows) = batches.try_next().await? {
-                let received = rows["received_at"].as_primitive::<TimestampMicrosecondType>();
-                let erased = erasures.covered_rows(&rows);
-                let is_recent = |row| Some(erased.value(row) && received.value(row) >= since_us);
-                found.extend(keys_of(&rows, &(0..rows.num_rows()).map(is_recent).collect()));
+            match self.find_erased_in(file, erasures, since_us).await {
+                Ok(keys) => found.extend(keys),
+                Err(LakeError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
             }
+        }
+        Ok(found)
+    }
+
+    async fn find_erased_in(&self, file: &TableFile, erasures: &Erasures, since_us: i64) -> Result<Vec<EventKey>> {
+        let mut found = Vec::new();
+        let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &ERASURE_COLUMNS).await?;
+        while let Some(rows) = batches.try_next().await? {
+            let received = rows["received_at"].as_primitive::<TimestampMicrosecondType>();
+            let erased = erasures.covered_rows(&rows);
+            let is_recent = |row| Some(erased.value(row) && received.value(row) >= since_us);
+            found.extend(keys_of(&rows, &(0..rows.num_rows()).map(is_recent).collect()));
         }
         Ok(found)
     }

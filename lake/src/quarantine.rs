@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{PutMode, PutOptions};
+use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use parquet::arrow::ArrowWriter;
 use url::form_urlencoded;
 
@@ -106,13 +106,12 @@ impl Lake {
     /// Takes away rather too much than too little: nobody counts refused events.
     pub async fn erase_quarantined(&self, person: &Person) -> Result<usize> {
         let mut erased = 0;
-        // A file before its successor: if both are there, what was taken out of the successor is still in the file.
-        let mut files = VecDeque::from(self.quarantine_files().await?);
+        let mut files = self.refused_in_order().await?;
         while let Some(file) = files.pop_front() {
             let (staying, leaving) = match self.read_refused_but(&file, person).await {
                 Ok(read) => read,
                 Err(LakeError::Gone { .. }) => {
-                    files = self.quarantine_files().await?.into();
+                    files = self.refused_in_order().await?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -120,24 +119,38 @@ impl Lake {
             if leaving == 0 {
                 continue;
             }
-            // The new file first: a crash between the two leaves some refusals twice, and loses none. It is written
-            // though it be empty: a file has one successor, or two who take out a person each would make two.
             let next = successor(&file.path);
-            let put = self.store().put_opts(&next, encode(&staying).into(), PutOptions::from(PutMode::Create)).await;
-            let taken = matches!(
-                put,
-                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
-            );
-            if !taken {
-                put.map_err(|error| LakeError::store(format!("write {next}"), error))?;
-                erased += leaving;
-            }
-            self.delete(vec![(file.path, file.size_bytes)]).await?;
-            if taken {
-                files = self.quarantine_files().await?.into();
+            match self.store().put_opts(&next, encode(&staying).into(), PutOptions::from(PutMode::Create)).await {
+                Ok(_) => {
+                    let others = self.refused_in_order().await?;
+                    self.delete(vec![(file.path, file.size_bytes)]).await?;
+                    if others.iter().any(|other| has_gone_on(&other.path, &next)) {
+                        // Its name was free again, since others had gone on from it: what they took out is in ours.
+                        self.delete(vec![(next, 0)]).await?;
+                        files = self.refused_in_order().await?;
+                    } else {
+                        erased += leaving;
+                    }
+                }
+                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                    // Some stores say so of a put that met another one, though nothing landed.
+                    let landed = self.store().head(&next).await;
+                    landed.map_err(|error| LakeError::store(format!("look for {next}"), error))?;
+                    self.delete(vec![(file.path, file.size_bytes)]).await?;
+                    files = self.refused_in_order().await?;
+                }
+                Err(error) => return Err(LakeError::store(format!("write {next}"), error)),
             }
         }
         Ok(erased)
+    }
+
+    /// The files of refused events, each before its successor: if both are there, what was taken out of the successor
+    /// is still in the file.
+    async fn refused_in_order(&self) -> Result<VecDeque<QuarantineFile>> {
+        let mut files = self.quarantine_files().await?;
+        files.sort_by(|a, b| generation(&a.path).cmp(&generation(&b.path)));
+        Ok(files.into())
     }
 
     /// The rows of a file that do not mention a person, and how many do.
@@ -177,22 +190,30 @@ fn mentions(event: &str, id: &str) -> bool {
     event.contains(&quoted[1..quoted.len() - 1]) || in_address()
 }
 
-/// The file that takes a file's place: `a.parquet`, `a_1.parquet`, `a_2.parquet`.
+/// The file that takes a file's place: `a.parquet`, `a_1.parquet`, `a_2.parquet`. It is written though it be empty: a file
+/// has one successor, or two who take out a person each would make two.
 fn successor(path: &Path) -> Path {
-    let name = path.filename().unwrap_or_default();
-    let stem = name.strip_suffix(".parquet").unwrap_or(name);
-    let (first, number) = match stem.rsplit_once('_') {
-        Some((first, number)) => (first, number.parse().unwrap_or(0)),
-        None => (stem, 0_u64),
-    };
-    let dir: Path = path.parts().take(path.parts().count() - 1).collect();
-    dir.join(format!("{first}_{}.parquet", number + 1))
+    let (first, number) = generation(path);
+    Path::from(format!("{first}_{}.parquet", number + 1))
+}
+
+/// Whether a file is a later successor of the same one as another.
+fn has_gone_on(path: &Path, from: &Path) -> bool {
+    let ((first, number), (of, before)) = (generation(path), generation(from));
+    first == of && number > before
+}
+
+/// The first of a file's predecessors, without its ending, and how many there were.
+fn generation(path: &Path) -> (&str, u64) {
+    let stem = path.as_ref().strip_suffix(".parquet").unwrap_or(path.as_ref());
+    match stem.rsplit_once('_').and_then(|(first, number)| Some((first, number.parse().ok()?))) {
+        Some(generation) => generation,
+        None => (stem, 0),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use object_store::ObjectStoreExt;
-
     use super::*;
     use crate::erasure::PersonId;
 
@@ -258,9 +279,24 @@ mod tests {
         let file = lake.quarantine_files().await.unwrap().remove(0);
         let original = lake.store().get(&file.path).await.unwrap().bytes().await.unwrap();
         assert_eq!(lake.erase_quarantined(&person("ada")).await.unwrap(), 1);
-        lake.store().put(&file.path, original.into()).await.unwrap();
+        lake.store().put(&file.path, original.clone().into()).await.unwrap();
         assert_eq!(lake.erase_quarantined(&person("bob")).await.unwrap(), 1);
         assert_eq!(quarantined(&lake).await, [("shop".to_owned(), r#"{"user_id":"eve"}"#.to_owned())]);
+
+        // Once more, so that the name of the first successor is free again.
+        lake.store().put(&file.path, original.into()).await.unwrap();
+        assert_eq!(lake.erase_quarantined(&person("bob")).await.unwrap(), 0);
+        assert_eq!(quarantined(&lake).await, [("shop".to_owned(), r#"{"user_id":"eve"}"#.to_owned())]);
+    }
+
+    #[test]
+    fn a_file_comes_before_its_successors() {
+        let file = Path::from("quarantine/date=2026-01-01/hour=01/a.parquet");
+        let tenth = (0..10).fold(file.clone(), |path, _| successor(&path));
+        assert_eq!(tenth.as_ref(), "quarantine/date=2026-01-01/hour=01/a_10.parquet");
+        let ninth = Path::from("quarantine/date=2026-01-01/hour=01/a_9.parquet");
+        assert!(generation(&file) < generation(&ninth) && generation(&ninth) < generation(&tenth));
+        assert!(has_gone_on(&tenth, &ninth) && !has_gone_on(&ninth, &tenth));
     }
 
     /// All refused events: the site and the event of each.
