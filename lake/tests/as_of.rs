@@ -119,7 +119,7 @@ async fn a_version_whose_files_were_vacuumed_is_refused_with_the_oldest_that_rea
     assert_eq!(lake.vacuum(&[&EVENTS], settings).await.unwrap().table_files, 2);
     for version in [1, 2] {
         let error = refused(lake.load_readable_at(&EVENTS, version).await.err().unwrap());
-        assert!(error.contains("all versions from 3 on still read"), "{error}");
+        assert!(error.contains("--replaced-grace or by a purge; all versions from 3 on still read"), "{error}");
     }
     for version in [0, 3, 4] {
         lake.load_readable_at(&EVENTS, version).await.unwrap();

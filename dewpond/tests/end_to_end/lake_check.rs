@@ -106,5 +106,5 @@ async fn a_query_as_of_a_version_or_a_time_sees_what_was_published_then() {
     refused("2020-01-01", "its first commit is of").await;
     refused("yesterday", "give a version such as 42").await;
     run_well(&["compactor", "--lake", &lake, "--once", "--replaced-grace", "0s"], &[]).await;
-    refused("1", "on still read").await;
+    refused("1", "or by a purge; all versions from").await;
 }
