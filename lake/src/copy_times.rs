@@ -23,7 +23,7 @@ use std::time::Duration;
 pub const CLIENT_TIMED_SLACK: Duration = Duration::from_secs(15 * 60);
 
 /// For how long a client may go on sending one event: as long as its timestamp would be accepted.
-pub const RETRY_WINDOW: Duration = Duration::from_secs(72 * 3_600);
+pub(crate) const RETRY_WINDOW: Duration = Duration::from_secs(72 * 3_600);
 
 /// The times at which a published copy of a pending event may lie.
 pub(crate) fn copy_times(

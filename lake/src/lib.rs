@@ -42,7 +42,7 @@ mod vacuum;
 pub use batch::{RawBatch, event_schema};
 pub use change::{Change, CommitKind};
 pub use check::{Amount, CheckSettings, Checked, CheckedTable, Finding, Severity};
-pub use copy_times::{CLIENT_TIMED_SLACK, RETRY_WINDOW};
+pub use copy_times::CLIENT_TIMED_SLACK;
 pub use damaged::DamagedFile;
 pub use duplicates::{Duplicates, LeftOut};
 pub use erasure::{ERASURE_COLUMNS, Erasures, Person, PersonId, PersonsEvents};

@@ -158,10 +158,15 @@ impl Lake {
         let columns = quarantine_schema();
         let columns: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
         let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &columns).await?;
+        // As it stands in JSON, without the quotes; or in an address, as pixels send it.
+        let id = person.id.value();
+        let quoted = serde_json::to_string(id).expect("a string can always be written as JSON");
+        let in_json = &quoted[1..quoted.len() - 1];
+        let mentions = |event: &str| event.contains(in_json) || has_in_address(event, id);
         let (mut staying, mut leaving) = (Vec::new(), 0);
         while let Some(batch) = batches.try_next().await? {
             let (sites, events) = (batch["site_id"].as_string::<i32>(), batch["event"].as_string::<i32>());
-            let stays = |row| sites.value(row) != &*person.site_id || !mentions(events.value(row), person.id.value());
+            let stays = |row| sites.value(row) != &*person.site_id || !mentions(events.value(row));
             let stays: BooleanArray = (0..batch.num_rows()).map(|row| Some(stays(row))).collect();
             leaving += stays.false_count();
             let rows = filter_record_batch(&batch, &stays);
@@ -182,12 +187,9 @@ impl Lake {
     }
 }
 
-/// Whether a refused event has an id anywhere: in JSON, or in an address, as pixels send it.
-fn mentions(event: &str, id: &str) -> bool {
-    let quoted = serde_json::to_string(id).expect("a string can always be written as JSON");
-    let in_address =
-        || form_urlencoded::parse(event.as_bytes()).any(|(key, value)| key.contains(id) || value.contains(id));
-    event.contains(&quoted[1..quoted.len() - 1]) || in_address()
+/// Whether an address has a text in one of its parameters, as it was before it was encoded.
+fn has_in_address(address: &str, text: &str) -> bool {
+    form_urlencoded::parse(address.as_bytes()).any(|(name, value)| name.contains(text) || value.contains(text))
 }
 
 /// The file that takes a file's place: `a.parquet`, `a_1.parquet`, `a_2.parquet`. It is written though it be empty: a file
