@@ -1,5 +1,6 @@
 //! The compactor's three jobs, and when each tries again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -186,15 +187,18 @@ impl Compactor {
         Ok(total)
     }
 
-    /// Merges small files of all tables, until nothing is worth merging.
+    /// Merges small files of all tables, until nothing is worth merging. Files that cannot be merged, perhaps since one
+    /// of them is damaged, do not keep others from it; the first error is returned in the end.
     pub async fn merge(&self) -> anyhow::Result<Merged> {
         let started = Instant::now();
         let policy = MergePolicy { target_bytes: self.settings.merge_target_bytes, ..MergePolicy::default() };
-        let mut total = Merged::default();
+        let (mut total, mut failed) = (Merged::default(), None);
         for spec in tables() {
+            let mut left_alone: HashSet<String> = HashSet::new();
             loop {
                 let snapshot = self.engine.lake().table(spec).load().await?;
-                let plan = plan_merges(&snapshot.files, policy, (self.clock)());
+                let candidates = snapshot.files.iter().filter(|file| !left_alone.contains(&file.log_path));
+                let plan = plan_merges(candidates, policy, (self.clock)());
                 let Some(first) = plan.first() else { break };
                 // Only the first: what it becomes may belong to another merge of the next plan.
                 match merge(&self.engine, spec, snapshot, first).await {
@@ -209,7 +213,10 @@ impl Compactor {
                         metrics::counter!("compactor_conflicts_total").increment(1);
                         break;
                     }
-                    Err(error) => return Err(error.into()),
+                    Err(error) => {
+                        left_alone.extend(first.files.iter().map(|file| file.log_path.clone()));
+                        failed = failed.or(Some(error));
+                    }
                 }
             }
         }
@@ -225,7 +232,7 @@ impl Compactor {
                 "merged"
             );
         }
-        Ok(total)
+        Ok(failed.map_or(Ok(total), Err)?)
     }
 
     /// Erases a person: their events leave the table and do not come back. Their bytes leave the store with the
@@ -236,17 +243,23 @@ impl Compactor {
         Ok(done)
     }
 
-    /// Removes events that are older than their sites keep them, and completes erasures that were interrupted.
+    /// Removes events that are older than their sites keep them, and completes erasures that were interrupted. What fails
+    /// for one site does not keep the others; the first error is returned in the end.
     pub async fn remove(&self) -> anyhow::Result<Removed> {
         let (lake, now) = (self.engine.lake(), (self.clock)());
-        let mut total = complete_erasures(lake, now).await?;
+        let mut parts = vec![complete_erasures(lake, now).await];
         for expired in plan_expiry(lake.sites().await?.sites(), now.date_naive()) {
-            total += remove(lake, &expired).await?;
+            parts.push(remove(lake, &expired).await);
+        }
+        let mut total = Removed::default();
+        for part in &parts {
+            total += part.as_ref().copied().unwrap_or_default();
         }
         if total.rows > 0 {
             metrics::counter!("compactor_rows_removed_total").increment(total.rows);
             tracing::info!(rows = total.rows, files = total.files, "removed expired and erased events");
         }
+        parts.into_iter().collect::<Result<Vec<Removed>, WorkError>>()?;
         Ok(total)
     }
 

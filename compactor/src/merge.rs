@@ -33,6 +33,8 @@ pub(crate) async fn merge(
     merge: &Merge,
 ) -> Result<Merged, WorkError> {
     let lake = engine.lake();
+    let table = lake.table(spec);
+    table.require_known_columns(&base)?;
     let mut rows = engine.sorted_rows(spec, &merge.files)?.execute_stream().await?;
     let mut writer = TableWriter::start(lake, spec, merge.date)?;
     while let Some(batch) = rows.try_next().await? {
@@ -41,10 +43,11 @@ pub(crate) async fn merge(
     let written = writer.finish().await?;
     let expected: u64 = merge.files.iter().map(|file| file.rows).sum();
     if written.rows != expected {
+        table.discard(std::slice::from_ref(&written)).await;
         return Err(WorkError::Changed { expected, found: written.rows });
     }
     let done =
         Merged { files_in: merge.files.len(), files_out: 1, rows: written.rows, bytes_written: written.size_bytes };
-    lake.table(spec).commit(Change::merge(vec![written], &merge.files), base).await?;
+    table.commit(Change::merge(vec![written], &merge.files), base).await?;
     Ok(done)
 }

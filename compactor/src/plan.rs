@@ -98,17 +98,21 @@ impl Default for MergePolicy {
 
 /// Chooses files to merge.
 ///
-/// - `files`: all live files of a table, in any order.
+/// - `files`: live files of a table, in any order.
 /// - `now`: the time, which tells what is hot and what is sealed.
 ///
 /// Returns merges of files that are in no other merge of the plan, newest date first: recent days are asked
 /// for most. Files are merged with their neighbours in time, so that files come to span little of it.
-pub fn plan_merges(files: &[TableFile], policy: MergePolicy, now: DateTime<Utc>) -> Vec<Merge> {
+pub fn plan_merges<'a>(
+    files: impl IntoIterator<Item = &'a TableFile>,
+    policy: MergePolicy,
+    now: DateTime<Utc>,
+) -> Vec<Merge> {
     let today = now.date_naive();
     let sealed_before = today.checked_sub_days(Days::new(policy.sealed_after_days)).unwrap_or(today);
     let hot_since_us = (now - policy.hot_for).timestamp_micros();
     let mut dates: BTreeMap<NaiveDate, Vec<&TableFile>> = BTreeMap::new();
-    for file in files.iter().filter(|file| file.size_bytes < policy.target_bytes / 2) {
+    for file in files.into_iter().filter(|file| file.size_bytes < policy.target_bytes / 2) {
         if let Some(date) = file.date {
             dates.entry(date).or_default().push(file);
         }

@@ -49,6 +49,8 @@ pub(crate) async fn publish_some(
     if files.is_empty() {
         return Ok(None);
     }
+    let table = lake.table(&EVENTS);
+    table.require_known_columns(&snapshot.events)?;
     let find_duplicates =
         async |files: &[RawFile]| Ok::<_, LakeError>(Arc::new(lake.find_duplicates(files, &snapshot.events).await?));
     let mut duplicates = find_duplicates(&files).await?;
@@ -100,7 +102,7 @@ pub(crate) async fn publish_some(
     };
     let read_dates = duplicates.read_dates.clone();
     let change = Change::publish(adds, lanes, read_dates);
-    lake.table(&EVENTS).commit(change, snapshot.events).await?;
+    table.commit(change, snapshot.events).await?;
     Ok(Some((published, leaves_some)))
 }
 

@@ -116,7 +116,7 @@ fn site_range(file: &TableFile) -> Option<(&str, &str)> {
 
 /// Removes rows from the table. They stay in the store until vacuum deletes the files that had them.
 ///
-/// A date that fails, perhaps for a damaged file, does not keep the others from being done.
+/// A file that fails, perhaps since it is damaged, does not keep the others from being done.
 pub(crate) async fn remove(lake: &Lake, leaving: &Leaving) -> Result<Removed, WorkError> {
     let table = lake.table(&EVENTS);
     let loaded = table.load().await?;
@@ -135,32 +135,53 @@ pub(crate) async fn remove(lake: &Lake, leaving: &Leaving) -> Result<Removed, Wo
 async fn remove_from(lake: &Lake, leaving: &Leaving, date: Option<NaiveDate>) -> Result<Removed, WorkError> {
     let table = lake.table(&EVENTS);
     let base = table.load().await?;
-    let (mut adds, mut removed, mut rows) = (Vec::new(), Vec::new(), 0);
+    table.require_known_columns(&base)?;
+    let (mut adds, mut removed, mut rows, mut failed) = (Vec::new(), Vec::new(), 0, None);
     for file in base.files.iter().filter(|file| file.date == date && leaving.may_be_in(file)) {
-        if leaving.is_all_of(file) {
-            rows += file.rows;
-            removed.push(file.clone());
-            continue;
+        match remove_from_file(lake, leaving, file).await {
+            Ok(RemovedFromFile { rows: 0, .. }) => {}
+            Ok(found) => {
+                rows += found.rows;
+                adds.extend(found.rest);
+                removed.push(file.clone());
+            }
+            Err(error) if error.wants_new_plan() => {
+                table.discard(&adds).await;
+                return Err(error);
+            }
+            Err(error) => failed = failed.or(Some(error)),
         }
-        let leaving_rows = count_rows(lake, leaving, file).await?;
-        if leaving_rows == 0 {
-            continue;
-        }
-        let left = write_rest(lake, leaving, file).await?;
-        let found = leaving_rows + left.as_ref().map_or(0, |left| left.rows);
-        // A file that another engine added may come without a count.
-        if found != file.rows && file.rows > 0 {
-            return Err(WorkError::Changed { expected: file.rows, found });
-        }
-        rows += leaving_rows;
-        adds.extend(left);
-        removed.push(file.clone());
     }
     let done = Removed { rows, files: removed.len() };
     if !removed.is_empty() {
         table.commit(Change::delete(adds, &removed), base).await?;
     }
-    Ok(done)
+    failed.map_or(Ok(done), Err)
+}
+
+/// What leaves a file.
+struct RemovedFromFile {
+    rows: u64,
+    /// A new file with the others, if there are any.
+    rest: Option<TableFile>,
+}
+
+async fn remove_from_file(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<RemovedFromFile, WorkError> {
+    if leaving.is_all_of(file) {
+        return Ok(RemovedFromFile { rows: file.rows, rest: None });
+    }
+    let rows = count_rows(lake, leaving, file).await?;
+    if rows == 0 {
+        return Ok(RemovedFromFile { rows, rest: None });
+    }
+    let rest = write_rest(lake, leaving, file).await?;
+    let found = rows + rest.as_ref().map_or(0, |rest| rest.rows);
+    // A file that another engine added may come without a count.
+    if found != file.rows && file.rows > 0 {
+        lake.table(&EVENTS).discard(rest.as_slice()).await;
+        return Err(WorkError::Changed { expected: file.rows, found });
+    }
+    Ok(RemovedFromFile { rows, rest })
 }
 
 async fn count_rows(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<u64, WorkError> {

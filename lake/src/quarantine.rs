@@ -103,15 +103,21 @@ impl Lake {
     /// Removes the refused events of a site that mention a person's id anywhere. Returns how many. Safe to repeat, and beside
     /// others who do it for somebody else.
     ///
-    /// Takes away rather too much than too little: nobody counts refused events.
+    /// Takes away rather too much than too little: nobody counts refused events. Fails with [`LakeError::Corrupt`] if a file
+    /// cannot be read, once the others are done.
     pub async fn erase_quarantined(&self, person: &Person) -> Result<usize> {
-        let mut erased = 0;
+        let (mut erased, mut damaged) = (0, None);
         let mut files = self.refused_in_order().await?;
         while let Some(file) = files.pop_front() {
             let (staying, leaving) = match self.read_refused_but(&file, person).await {
                 Ok(read) => read,
                 Err(LakeError::Gone { .. }) => {
                     files = self.refused_in_order().await?;
+                    continue;
+                }
+                // Nobody can read it, and the others still go.
+                Err(error @ LakeError::Corrupt { .. }) => {
+                    damaged = damaged.or(Some(error));
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -142,7 +148,7 @@ impl Lake {
                 Err(error) => return Err(LakeError::store(format!("write {next}"), error)),
             }
         }
-        Ok(erased)
+        damaged.map_or(Ok(erased), Err)
     }
 
     /// The files of refused events, each before its successor: if both are there, what was taken out of the successor
@@ -289,6 +295,31 @@ mod tests {
         lake.store().put(&file.path, original.into()).await.unwrap();
         assert_eq!(lake.erase_quarantined(&person("bob")).await.unwrap(), 0);
         assert_eq!(quarantined(&lake).await, [("shop".to_owned(), r#"{"user_id":"eve"}"#.to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_told_and_does_not_keep_the_others() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        let refused = ["ada", "bob"].map(|user| RefusedEvent {
+            site_id: "shop".into(),
+            received_at_us: 7,
+            protocol: "native",
+            reason: "`name` is missing".into(),
+            event: format!(r#"{{"user_id":"{user}"}}"#),
+        });
+        for _ in 0..5 {
+            lake.put_refused(encode_refused(&refused), DateTime::UNIX_EPOCH, LaneSettings::default()).await.unwrap();
+        }
+        let torn = lake.refused_in_order().await.unwrap().remove(2).unwrap();
+        lake.store().put(&torn.path, "torn".into()).await.unwrap();
+        let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
+        let error = lake.erase_quarantined(&ada).await.unwrap_err();
+        assert!(
+            matches!(&error, LakeError::Corrupt { .. }) && error.to_string().contains(torn.path.as_ref()),
+            "{error}"
+        );
+        lake.store().delete(&torn.path).await.unwrap();
+        assert_eq!(quarantined(&lake).await, vec![("shop".to_owned(), r#"{"user_id":"bob"}"#.to_owned()); 4]);
     }
 
     #[test]

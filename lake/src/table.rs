@@ -227,11 +227,23 @@ impl Table {
     /// Returns the version it became. Fails with [`LakeError::Conflict`] if somebody's commit since `base`
     /// makes the plan void: plan again from a new snapshot. Fails with [`LakeError::Unavailable`] if the
     /// store does not say what happened: the commit may have landed or may land yet, and a plan made from
-    /// the next snapshot is right in both cases.
+    /// the next snapshot is right in both cases. The files that the change adds are deleted again where it is certain
+    /// that it did not land and will not.
     pub async fn commit(&self, change: Change, base: Arc<TableSnapshot>) -> Result<u64> {
+        let (change, mut in_doubt) = (Arc::new(change), false);
+        let committed = self.commit_on(base, &change, &mut in_doubt).await;
+        if committed.is_err() && !in_doubt {
+            self.discard(&change.adds).await;
+        }
+        committed
+    }
+
+    /// Commits.
+    ///
+    /// - `in_doubt`: set while a version may become this change although no more is known of it.
+    async fn commit_on(&self, base: Arc<TableSnapshot>, change: &Arc<Change>, in_doubt: &mut bool) -> Result<u64> {
         // However much of the log is in memory: to go on with one that was lost would hide what it had.
         self.begin().await?;
-        let change = Arc::new(change);
         let commit_id = self.new_uuid().to_string();
         let mut checked = base.version.unwrap_or(0);
         let mut on = match &base.log {
@@ -255,12 +267,16 @@ impl Table {
                 }
             }
             checked = checked.max(newest);
-            match self.try_commit(change.clone(), on.clone(), commit_id.clone()).await? {
+            let new_columns = new_columns(self.spec, &on)?;
+            *in_doubt = true;
+            match self.try_commit(change.clone(), on.clone(), new_columns, commit_id.clone()).await? {
                 Tried::Committed { version } => {
                     self.tend(version).await;
                     return Ok(version);
                 }
                 Tried::Lost => {
+                    // Somebody else's commit is that version, for good: whatever put of ours is still under way fails.
+                    *in_doubt = false;
                     // Full jitter: two compactors that met once should not meet again.
                     self.pause(Duration::from_millis(100)).await;
                     on = self.load().await?;
@@ -280,6 +296,22 @@ impl Table {
                 }
             }
         }
+    }
+
+    /// Deletes files that were written for a commit that was not tried. What cannot be deleted, vacuum finds.
+    pub async fn discard(&self, files: &[TableFile]) {
+        for file in files {
+            if let Err(error) = self.store.delete(&file.path).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(path = %file.path, error, "could not delete what was written in vain; vacuum will");
+            }
+        }
+    }
+
+    /// Makes sure that files written by this release would lose no column of the table. To be asked before they are
+    /// written; a commit asks again.
+    pub fn require_known_columns(&self, snapshot: &TableSnapshot) -> Result<()> {
+        new_columns(self.spec, snapshot).map(drop)
     }
 
     /// The newest versions, newest first, `limit` at the most.
@@ -397,14 +429,16 @@ impl Table {
         }
     }
 
-    async fn try_commit(&self, change: Arc<Change>, on: Arc<TableSnapshot>, commit_id: String) -> Result<Tried> {
+    async fn try_commit(
+        &self,
+        change: Arc<Change>,
+        on: Arc<TableSnapshot>,
+        new_columns: Vec<StructField>,
+        commit_id: String,
+    ) -> Result<Tried> {
         let (kernel, spec) = (self.runtime.kernel.clone(), self.spec);
         let blind = self.runtime.sabotage == Some(Sabotage::CommitWithoutReadingBack);
         let adds = to_add_rows(spec, &change.adds)?;
-        let new_columns = match &on.log {
-            Some(log) => new_columns(spec, log)?,
-            None => vec![],
-        };
         run_kernel(&self.runtime, format!("commit to {}", spec.name), move || {
             let log = on.log.clone().ok_or_else(|| KernelError::generic("the table was not created"))?;
             let operation = match change.kind {
@@ -527,7 +561,8 @@ fn read_files(spec: &'static TableSpec, root: &Path, runtime: &LakeRuntime, log:
 /// The columns of ours that the table does not have yet: it was made by an earlier release.
 ///
 /// Fails if the table has columns that we do not know, because what we write would lack them.
-fn new_columns(spec: &TableSpec, log: &SnapshotRef) -> Result<Vec<StructField>> {
+fn new_columns(spec: &TableSpec, snapshot: &TableSnapshot) -> Result<Vec<StructField>> {
+    let Some(log) = &snapshot.log else { return Ok(vec![]) };
     let theirs = log.schema();
     let ours = StructType::try_from_arrow(spec.schema().as_ref()).expect("the types of our tables have Delta forms");
     if let Some(unknown) = theirs.fields().find(|field| ours.field(field.name()).is_none()) {

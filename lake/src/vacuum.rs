@@ -4,6 +4,7 @@
 //! the Last-Modified of an object written now and that of the object in question.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Add;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -66,6 +67,19 @@ pub struct Vacuumed {
     pub bytes: u64,
 }
 
+impl Add for Vacuumed {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            raw_files: self.raw_files + more.raw_files,
+            table_files: self.table_files + more.table_files,
+            quarantine_files: self.quarantine_files + more.quarantine_files,
+            bytes: self.bytes + more.bytes,
+        }
+    }
+}
+
 /// When files went out of use, as far as the log was read; kept between runs, so that each entry of the log is
 /// read once.
 #[derive(Default)]
@@ -91,26 +105,31 @@ pub(crate) type SharedDepartures = Mutex<Departures>;
 impl Lake {
     /// Deletes what is older than the settings say and needed by no version. Safe beside everything else,
     /// also beside another vacuum.
+    ///
+    /// Whatever fails, perhaps for a permission or a damaged log, does not keep the rest from being deleted; the first
+    /// error is returned in the end.
     pub async fn vacuum(&self, tables: &[&'static TableSpec], settings: VacuumSettings) -> Result<Vacuumed> {
         let now = self.store_now().await?;
-        // First, so that nothing that is wrong with a table lets a salt outlive its day.
-        self.delete_old_salts(now).await?;
-        let mut done = self.vacuum_raw(now, settings).await?;
+        let mut parts = vec![
+            self.delete_old_salts(now).await.map(|_| Vacuumed::default()),
+            self.vacuum_quarantine(now, settings).await,
+            self.vacuum_raw(now, settings).await,
+        ];
         for spec in tables {
-            let table = self.vacuum_table(spec, now, settings).await?;
-            done.table_files += table.table_files;
-            done.bytes += table.bytes;
+            parts.push(self.vacuum_table(spec, now, settings).await);
         }
+        parts.into_iter().try_fold(Vacuumed::default(), |total, part| Ok(total + part?))
+    }
+
+    async fn vacuum_quarantine(&self, now: DateTime<Utc>, settings: VacuumSettings) -> Result<Vacuumed> {
         let refused = self.list(QUARANTINE).await?.into_iter();
         let old = refused.filter(|object| is_as_old(object.last_modified, now, settings.quarantine_retention));
-        let (files, bytes) = self.delete(old.map(|object| (object.location, object.size)).collect()).await?;
-        done.quarantine_files += files;
-        done.bytes += bytes;
-        Ok(done)
+        let (quarantine_files, bytes) = self.delete(old.map(|object| (object.location, object.size)).collect()).await?;
+        Ok(Vacuumed { quarantine_files, bytes, ..Vacuumed::default() })
     }
 
     /// The time by the store's clock: the Last-Modified of an object written for this.
-    async fn store_now(&self) -> Result<DateTime<Utc>> {
+    pub(crate) async fn store_now(&self) -> Result<DateTime<Utc>> {
         let path = self.path(&format!("{RAW_DIR}/probe-{}", self.new_uuid()));
         let asked = async {
             self.store().put(&path, "now".into()).await?;
@@ -143,7 +162,8 @@ impl Lake {
         Ok(Vacuumed { raw_files, bytes, ..Vacuumed::default() })
     }
 
-    async fn vacuum_table(
+    /// Deletes what is in a directory of a table and in none of its versions any more.
+    pub(crate) async fn vacuum_table(
         &self,
         spec: &'static TableSpec,
         now: DateTime<Utc>,

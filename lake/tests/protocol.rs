@@ -9,8 +9,8 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
 use lake::{
-    Change, EVENTS, Event, EventId, Lake, LakeError, Lane, LaneId, LaneSettings, RawBatch, Snapshot, TableWriter,
-    read_batches,
+    Change, EVENTS, Event, EventId, Lake, LakeError, Lane, LaneId, LaneSettings, REPORTS, RawBatch, Snapshot,
+    TableWriter, read_batches,
 };
 use uuid::Uuid;
 
@@ -132,7 +132,12 @@ async fn of_two_publishes_planned_on_one_snapshot_one_wins() {
     publish(&lake, &snapshot).await.unwrap();
     let late = publish(&lake, &snapshot).await;
     assert!(matches!(late, Err(LakeError::Conflict { .. })), "{late:?}");
-    assert_eq!(lake.snapshot().await.unwrap().events.rows(), 10);
+    let table = lake.snapshot().await.unwrap().events;
+    assert_eq!(table.rows(), 10);
+    let on_disk: Vec<_> = lake.store().list(Some(&"events".into())).try_collect().await.unwrap();
+    let files = on_disk.iter().filter(|object| !object.location.as_ref().contains("_delta_log"));
+    let files: Vec<_> = files.map(|object| &object.location).collect();
+    assert_eq!(files, [&table.files[0].path], "what the other wrote is not left behind");
 }
 
 #[tokio::test]
@@ -203,6 +208,21 @@ async fn vacuum_deletes_consumed_raw_files_and_replaced_table_files_and_nothing_
     assert_eq!(after.pending[0].path, pending.path);
     let path = std::path::Path::new("/").join(before.files[0].path.as_ref());
     assert!(!path.exists(), "the replaced file is gone");
+}
+
+#[tokio::test]
+async fn vacuum_goes_on_beside_what_it_cannot_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::open(dir.path().to_str().unwrap(), []).unwrap();
+    lane(&lake).append(events(0..10).encode(), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    // A table that cannot be read.
+    std::fs::create_dir_all(dir.path().join("reports/_delta_log")).unwrap();
+    std::fs::write(dir.path().join("reports/_delta_log/00000000000000000000.json"), "torn").unwrap();
+    let settings = lake::VacuumSettings { raw_grace: std::time::Duration::ZERO, ..Default::default() };
+    let failed = lake.vacuum(&[&REPORTS, &EVENTS], settings).await.unwrap_err();
+    assert!(failed.to_string().contains("reports"), "{failed}");
+    assert!(lake.snapshot().await.unwrap().consumed.is_empty(), "consumed raw files are gone all the same");
 }
 
 #[tokio::test]

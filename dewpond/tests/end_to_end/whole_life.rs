@@ -107,14 +107,21 @@ async fn a_purge_leaves_no_byte_of_the_person_in_the_lake() {
     let lake = dir.path().join("lake");
     let (lake, file) = (lake.to_str().unwrap(), dir.path().join("events.ndjson"));
     let line = |user: &str, n: usize| {
-        json!({"event_id": format!("{user}{n}"), "name": "page_view", "user_id": user, "timestamp": Utc::now()})
-            .to_string()
+        json!({
+            "event_id": format!("{user}{n}"), "name": "page_view", "user_id": user,
+            "anonymous_id": format!("device of {user}"), "timestamp": Utc::now(),
+        })
+        .to_string()
     };
-    let lines: Vec<String> = (0..50).flat_map(|n| [line("ada.lovelace", n), line("bob", n)]).collect();
-    std::fs::write(&file, lines.join("\n")).unwrap();
     run_well(&["site", "add", "shop", "--lake", lake], &[]).await;
-    run_well(&["import", "--lake", lake, "--site", "shop", file.to_str().unwrap()], &[]).await;
+    let import = async |numbers: std::ops::Range<usize>| {
+        let lines: Vec<String> = numbers.flat_map(|n| [line("ada.lovelace", n), line("bob", n)]).collect();
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        run_well(&["import", "--lake", lake, "--site", "shop", file.to_str().unwrap()], &[]).await;
+    };
+    import(0..50).await;
     run_well(&["compactor", "--lake", lake, "--once"], &[]).await;
+    import(50..60).await;
     assert!(holds(dir.path().join("lake").as_path(), "ada.lovelace"), "the check can see what is there");
 
     let told = run_well(
@@ -123,10 +130,17 @@ async fn a_purge_leaves_no_byte_of_the_person_in_the_lake() {
     )
     .await;
     let told: Json = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["rows_removed"], 50, "{told}");
+    assert_eq!((&told["rows_removed"], &told["pending_rows_removed"]), (&json!(50), &json!(10)), "{told}");
     assert!(!holds(dir.path().join("lake").as_path(), "ada.lovelace"));
     let count = ["query", "--lake", lake, "--format", "csv", "-e", "SELECT count(*) AS n FROM events"];
-    assert_eq!(run_well(&count, &[]).await.trim(), "n\n50");
+    assert_eq!(run_well(&count, &[]).await.trim(), "n\n60");
+
+    let bob = ["lake", "erase", "--lake", lake, "--site", "shop", "--anonymous", "device of bob", "--purge"];
+    let told = run_well(&bob, &[]).await;
+    assert!(told.contains("60 published events"), "{told}");
+    assert!(!holds(dir.path().join("lake").as_path(), "bob"));
+    assert_eq!(run_well(&count, &[]).await.trim(), "n\n0");
+
     let (succeeded, _, told) = run(&["lake", "erase", "--lake", lake, "--site", "shop"], &[]).await;
     assert!(!succeeded && told.contains("--user"), "{told}");
     let (succeeded, _, told) = run(&["lake", "erase", "--lake", lake, "--site", "shpo", "--user", "ada"], &[]).await;
@@ -181,6 +195,48 @@ async fn events_older_than_their_site_keeps_leave_and_others_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_site_set_to_keep_so_many_days_loses_older_events_and_no_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    let (lake, file) = (lake.to_str().unwrap(), dir.path().join("events.ndjson"));
+    run_well(&["site", "add", "shop", "--lake", lake], &[]).await;
+    let lines: Vec<String> = [1, 399, 401, 500]
+        .map(|days| json!({"event_id": format!("{days}"), "name": "page_view", "timestamp": Utc::now() - TimeDelta::days(days)}))
+        .map(|event| event.to_string())
+        .into();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    run_well(&["import", "--lake", lake, "--site", "shop", file.to_str().unwrap()], &[]).await;
+    let compact = ["compactor", "--lake", lake, "--once", "--raw-grace", "0s", "--replaced-grace", "0s"];
+    run_well(&compact, &[]).await;
+    let queries = crate::role::queries_dir();
+    run_well(&["analytics", "--lake", lake, "--once", "--queries", queries.to_str().unwrap()], &[]).await;
+    let report = run_well(&["report", "--lake", lake], &[]).await;
+
+    let (succeeded, _, told) = run(&["site", "set", "shop", "--lake", lake, "--retention", "36h"], &[]).await;
+    assert!(!succeeded && told.contains("whole days, for example 400d"), "{told}");
+    run_well(&["site", "set", "shop", "--lake", lake, "--retention", "400d"], &[]).await;
+    let told = run_well(&compact, &[]).await;
+    assert!(told.contains("removed 2 expired"), "{told}");
+    let ids = [
+        "query",
+        "--lake",
+        lake,
+        "--format",
+        "csv",
+        "-e",
+        "SELECT count(*) AS n, min(occurred_at) > now() - INTERVAL '400 days' AS young FROM events",
+    ];
+    assert_eq!(run_well(&ids, &[]).await.trim(), "n,young\n2,true");
+    assert_eq!(run_well(&["report", "--lake", lake], &[]).await, report, "reports stay");
+    let dates = std::fs::read_dir(dir.path().join("lake/events")).unwrap();
+    let with_files = dates.filter(|date| std::fs::read_dir(date.as_ref().unwrap().path()).unwrap().next().is_some());
+    assert_eq!(with_files.count(), 3, "two dates and the log: the bytes are gone, too");
+
+    run_well(&["site", "set", "shop", "--lake", lake, "--retention", "forever"], &[]).await;
+    assert!(run_well(&compact, &[]).await.contains("removed 0 expired"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn damaged_raw_files_are_put_aside_and_the_rest_goes_on() {
     let world = World::start(1).await;
     let (client, url) = (client(), &world.collectors[0]);
@@ -214,6 +270,54 @@ async fn damaged_raw_files_are_put_aside_and_the_rest_goes_on() {
     let pending = world.lake.snapshot().await.unwrap().pending;
     store.put(&pending[0].path, "torn".into()).await.unwrap();
     assert_eq!(world.number("SELECT count(*) FROM events").await, 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_of_the_table_keeps_no_other_from_being_merged_and_no_site_from_expiring() {
+    let world = World::start(0).await;
+    world.lake.add_site("blog", Utc::now()).await.unwrap();
+    let mut lane = lake::Lane::start(world.lake.clone(), world.lake.new_lane_id(Utc::now()), Default::default());
+    for number in 0..2 {
+        for (sites, days) in [(&["blog"][..], 500), (&["shop"], 600), (&["shop", "blog"], 10)] {
+            let mut batch = lake::RawBatch::default();
+            for site in sites {
+                let occurred = Utc::now() - TimeDelta::days(days);
+                batch.push(&lake::Event {
+                    event_id: lake::EventId::from_client(&format!("{site} {days} {number}")),
+                    site_id: (*site).into(),
+                    name: "page_view".into(),
+                    occurred_at_us: occurred.timestamp_micros(),
+                    received_at_us: occurred.timestamp_micros() + 1,
+                    protocol: "native",
+                    ..lake::Event::default()
+                });
+            }
+            (lane, _) = lane.append(batch.encode(), Utc::now()).await.unwrap();
+            world.compactor.publish().await.unwrap();
+        }
+    }
+    let table = world.lake.table(&EVENTS);
+    let torn = table.load().await.unwrap().files.iter().max_by_key(|file| file.date).unwrap().clone();
+    world.lake.store().put(&torn.path, "torn".into()).await.unwrap();
+
+    // The newest date comes first, and is the one with the damage.
+    world.compactor.merge().await.unwrap_err();
+    let files = table.load().await.unwrap().files.clone();
+    assert_eq!(files.len(), 4, "the other two dates are one file each: {files:?}");
+    assert!(files.contains(&torn));
+
+    // So is the site: its file has events of the other, too, and must be read.
+    world.lake.set_retention("shop", Some(5)).await.unwrap();
+    world.lake.set_retention("blog", Some(400)).await.unwrap();
+    world.compactor.remove().await.unwrap_err();
+    let files = table.load().await.unwrap().files.clone();
+    let dates: Vec<i64> = files.iter().map(|file| (Utc::now().date_naive() - file.date.unwrap()).num_days()).collect();
+    assert!(dates.iter().all(|days| *days <= 11), "the old dates are gone: {dates:?}");
+    assert_eq!(
+        (files.len(), files.iter().map(|file| file.rows).sum::<u64>()),
+        (2, 3),
+        "and what of that date can be read"
+    );
 }
 
 /// Where the pages of a column lie in a Parquet file.
