@@ -414,6 +414,9 @@ async fn repair_removes_an_orphan_that_is_old_by_the_stores_clock_and_nothing_el
     let dir = tempfile::tempdir().unwrap();
     let lake = Lake::open(dir.path().to_str().unwrap(), []).unwrap();
     lake.add_site("shop", noon()).await.unwrap();
+    let salt = dir.path().join("registry/salts/2020-01-01");
+    std::fs::create_dir_all(salt.parent().unwrap()).unwrap();
+    std::fs::write(&salt, [7; 32]).unwrap();
     let replaced = publish(&lake, (0..10).map(event)).await;
     let merged = write(&lake, noon().date_naive(), (0..10).map(event)).await;
     commit(&lake, CommitKind::Merge, vec![merged], vec![replaced.log_path], vec![]).await;
@@ -430,7 +433,7 @@ async fn repair_removes_an_orphan_that_is_old_by_the_stores_clock_and_nothing_el
     let checked = run(&lake, true, TimeDelta::zero()).await;
     assert_eq!((checked.findings.len(), checked.repaired.len()), (0, 1), "{checked:#?}");
     assert!(!on_disk(&old.path).exists());
-    assert!(on_disk(&young.path).exists() && on_disk(&replaced.path).exists());
+    assert!(on_disk(&young.path).exists() && on_disk(&replaced.path).exists() && salt.exists());
 }
 
 #[tokio::test]
