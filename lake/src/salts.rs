@@ -31,7 +31,10 @@ impl Lake {
         match (self.read_salt(&path).await?, created) {
             (Some(salt), _) => Ok(salt),
             (None, Err(error)) => Err(LakeError::store(format!("write {path}"), error)),
-            (None, Ok(_)) => Err(LakeError::unavailable(format!("read {path}"), "it was written and is not there")),
+            (None, Ok(_)) => Err(LakeError::unavailable(
+                format!("read {path}"),
+                "it was written, and is not there or must not be read",
+            )),
         }
     }
 
@@ -41,7 +44,8 @@ impl Lake {
             Ok(bytes) => Salt::try_from(&*bytes).map(Some).map_err(|_| {
                 LakeError::corrupt(path.to_string(), "a salt is 32 bytes; remove it, and another is made")
             }),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            // S3 denies the reading of what is not there to whoever may not list it.
+            Err(object_store::Error::NotFound { .. } | object_store::Error::PermissionDenied { .. }) => Ok(None),
             Err(error) => Err(LakeError::store(format!("read {path}"), error)),
         }
     }

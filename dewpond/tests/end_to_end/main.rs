@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod balancer;
+mod bucket_policy;
 mod clients;
 mod copies;
 mod exactly_once;
@@ -15,6 +16,7 @@ mod load;
 mod memcached;
 mod openapi;
 mod other_engines;
+mod permissions;
 mod power_loss;
 mod real_clients;
 mod role;

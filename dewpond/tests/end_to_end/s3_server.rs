@@ -5,16 +5,42 @@ use std::path::Path;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
+use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
 
+use crate::bucket_policy::Policies;
+
+/// Everybody's.
+const SECRET: &str = "secret";
+
 /// Starts the server with a bucket `bucket`. Returns the variables that make `s3://bucket/…` lead to it.
 pub async fn start(dir: &Path) -> Vec<(String, String)> {
+    let mut service = bucket_in(dir);
+    service.set_auth(SimpleAuth::from_single("key", SECRET));
+    variables(&serve(service.build()).await, "key")
+}
+
+/// The same, but for users of whom each may do what their policy allows. Returns the variables of each of them.
+pub async fn start_with_policies(dir: &Path, policies: Policies) -> impl Fn(&str) -> Vec<(String, String)> {
+    let mut service = bucket_in(dir);
+    let mut users = SimpleAuth::new();
+    for user in policies.users() {
+        users.register(user.to_owned(), SECRET.into());
+    }
+    service.set_auth(users);
+    service.set_access(policies);
+    let endpoint = serve(service.build()).await;
+    move |user| variables(&endpoint, user)
+}
+
+fn bucket_in(dir: &Path) -> S3ServiceBuilder {
     std::fs::create_dir(dir.join("bucket")).unwrap();
-    let mut service = S3ServiceBuilder::new(FileSystem::new(dir).unwrap());
-    service.set_auth(SimpleAuth::from_single("key", "secret"));
-    let service = service.build();
+    S3ServiceBuilder::new(FileSystem::new(dir).unwrap())
+}
+
+/// Returns the URL.
+async fn serve(service: S3Service) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -28,11 +54,15 @@ pub async fn start(dir: &Path) -> Vec<(String, String)> {
             });
         }
     });
+    endpoint
+}
+
+fn variables(endpoint: &str, user: &str) -> Vec<(String, String)> {
     [
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ACCESS_KEY_ID", user),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
         ("AWS_REGION", "us-east-1"),
-        ("AWS_ENDPOINT", endpoint.as_str()),
+        ("AWS_ENDPOINT", endpoint),
         ("AWS_ALLOW_HTTP", "true"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

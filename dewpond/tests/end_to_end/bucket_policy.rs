@@ -1,0 +1,125 @@
+//! Policies of users of a bucket, in the language of AWS, as far as those of `deploy/aws/` use it: statements that allow, and
+//! conditions on the prefix of a listing.
+//!
+//! Of an object that is not there, S3 says 403 and not 404 to whoever may not list the bucket. Whether a right to list only some
+//! prefixes counts for that is not documented; here it does not, which is the harder case.
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use reqwest::Url;
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::auth::Credentials;
+use s3s::dto::DeleteObjectsInput;
+use s3s::path::S3Path;
+use s3s::{S3Request, S3Result, s3_error};
+use serde_json::Value as Json;
+
+/// What each user may do.
+pub struct Policies {
+    /// The directory that is the store.
+    dir: PathBuf,
+    statements: HashMap<String, Vec<Statement>>,
+}
+
+struct Statement {
+    actions: Vec<String>,
+    resources: Vec<String>,
+    /// Of listings.
+    prefixes: Option<Vec<String>>,
+}
+
+impl Policies {
+    /// Policies as `(user, JSON)`, for the store in `dir`.
+    pub fn of(dir: &Path, policies: &[(&str, String)]) -> Self {
+        let statements = policies.iter().map(|(user, json)| ((*user).to_owned(), statements_of(json))).collect();
+        Self { dir: dir.to_owned(), statements }
+    }
+
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        self.statements.keys().map(String::as_str)
+    }
+
+    fn allow(&self, user: Option<&Credentials>, action: &str, resource: &str, prefix: Option<&str>) -> bool {
+        let statements = user.and_then(|user| self.statements.get(&user.access_key)).map(Vec::as_slice);
+        statements.unwrap_or_default().iter().any(|statement| {
+            let within = match &statement.prefixes {
+                Some(patterns) => prefix.is_some_and(|prefix| fits(patterns, prefix)),
+                None => true,
+            };
+            within
+                && fits(&statement.actions, action)
+                && fits(&statement.resources, &format!("arn:aws:s3:::{resource}"))
+        })
+    }
+}
+
+fn statements_of(json: &str) -> Vec<Statement> {
+    let policy: Json = serde_json::from_str(json).unwrap();
+    let of = |statement: &Json| {
+        assert_eq!(statement["Effect"], "Allow");
+        let prefixes = statement.get("Condition").map(|condition| texts(&condition["StringLike"]["s3:prefix"]));
+        Statement { actions: texts(&statement["Action"]), resources: texts(&statement["Resource"]), prefixes }
+    };
+    policy["Statement"].as_array().unwrap().iter().map(of).collect()
+}
+
+/// One text, or many.
+fn texts(json: &Json) -> Vec<String> {
+    match json {
+        Json::String(text) => vec![text.clone()],
+        many => serde_json::from_value(many.clone()).unwrap(),
+    }
+}
+
+fn fits(patterns: &[String], text: &str) -> bool {
+    patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+        Some(start) => text.starts_with(start),
+        None => text == pattern,
+    })
+}
+
+#[async_trait]
+impl S3Access for Policies {
+    async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let operation = request.s3_op().name();
+        let user = request.credentials();
+        let allowed = match (operation, request.s3_path()) {
+            ("ListObjectsV2", S3Path::Bucket { bucket }) => {
+                let url = Url::parse("http://localhost").unwrap().join(&request.uri().to_string()).unwrap();
+                let prefix = url.query_pairs().find(|(name, _)| name == "prefix").map(|(_, prefix)| prefix);
+                self.allow(user, "s3:ListBucket", bucket, Some(prefix.as_deref().unwrap_or_default()))
+            }
+            ("GetObject" | "HeadObject", S3Path::Object { bucket, key }) => {
+                self.allow(user, "s3:GetObject", &format!("{bucket}/{key}"), None)
+                    && (self.dir.join(&**bucket).join(&**key).exists()
+                        || self.allow(user, "s3:ListBucket", bucket, None))
+            }
+            (
+                "PutObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload",
+                S3Path::Object { bucket, key },
+            ) => self.allow(user, "s3:PutObject", &format!("{bucket}/{key}"), None),
+            ("AbortMultipartUpload" | "DeleteObject", S3Path::Object { bucket, key }) => {
+                self.allow(user, &format!("s3:{operation}"), &format!("{bucket}/{key}"), None)
+            }
+            // Looked at key by key below.
+            ("DeleteObjects", _) => true,
+            _ => false,
+        };
+        match allowed {
+            true => Ok(()),
+            false => Err(s3_error!(AccessDenied)),
+        }
+    }
+
+    async fn delete_objects(&self, request: &mut S3Request<DeleteObjectsInput>) -> S3Result<()> {
+        let (user, bucket) = (request.credentials.as_ref(), &request.input.bucket);
+        let mut keys = request.input.delete.objects.iter().map(|object| &object.key);
+        match keys.all(|key| self.allow(user, "s3:DeleteObject", &format!("{bucket}/{key}"), None)) {
+            true => Ok(()),
+            false => Err(s3_error!(AccessDenied)),
+        }
+    }
+}
