@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::redaction::redact;
+
 /// One event of a request that was not taken. The others of the request may have been.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rejection {
@@ -9,7 +11,8 @@ pub struct Rejection {
     pub index: usize,
     /// What is wrong with it, in words for the sender.
     pub reason: String,
-    /// The event as it was sent, cut off if it is long. The sender has it; the quarantine keeps it.
+    /// The event as it was sent, without what is never stored and cut off if it is long. The sender has it; the
+    /// quarantine keeps it.
     #[serde(skip)]
     pub event: Box<str>,
 }
@@ -20,7 +23,9 @@ const REFUSED_BYTES_MAX: usize = 8 * 1024;
 impl Rejection {
     /// The refusal of `event`, which is the text of the item as it was sent.
     pub(crate) fn new(index: usize, reason: String, event: &str) -> Self {
-        Self { index, reason: cut(&reason, REASON_BYTES_MAX).to_owned(), event: cut(event, REFUSED_BYTES_MAX).into() }
+        // In this order: what was cut off is not JSON any more.
+        let event = cut(&redact(event), REFUSED_BYTES_MAX).into();
+        Self { index, reason: cut(&reason, REASON_BYTES_MAX).to_owned(), event }
     }
 }
 

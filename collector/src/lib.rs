@@ -33,6 +33,7 @@ mod peer;
 pub mod protocol;
 mod quarantine;
 mod rate;
+mod redaction;
 mod server;
 mod settings;
 

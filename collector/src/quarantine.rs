@@ -8,7 +8,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use lake::{Lake, LaneSettings, RefusedEvent, Site, encode_refused};
 use parking_lot::{Mutex, RwLock};
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
@@ -97,7 +96,7 @@ impl Quarantine {
                 received_at_us: received_at.timestamp_micros(),
                 protocol,
                 reason: rejected.reason.clone(),
-                event: presentable(&text),
+                event: text.into(),
             })
             .collect();
         if events.is_empty() {
@@ -132,55 +131,6 @@ impl Quarantine {
         *count += allowed as u32;
         allowed
     }
-}
-
-/// Fields that are not stored of any event: what they say of a visitor, or open, is not for the quarantine either.
-const NOT_STORED: [&str; 12] = [
-    "ip",
-    "$ip",
-    "ip_override",
-    "user_agent",
-    "userAgent",
-    "$raw_user_agent",
-    "ua",
-    "key",
-    "writeKey",
-    "api_key",
-    "token",
-    "api_secret",
-];
-
-/// An event as it was sent, but for what is never stored.
-fn presentable(event: &str) -> String {
-    let Ok(mut json) = serde_json::from_str::<Value>(event) else { return without_keys(event) };
-    strip(&mut json);
-    without_keys(&json.to_string())
-}
-
-fn strip(json: &mut Value) {
-    match json {
-        Value::Object(fields) => {
-            fields.retain(|name, _| !NOT_STORED.contains(&name.as_str()));
-            fields.values_mut().for_each(strip);
-        }
-        Value::Array(items) => items.iter_mut().for_each(strip),
-        _ => {}
-    }
-}
-
-/// How write keys begin; sixteenths follow.
-const KEY_BEGINNING: &str = "dpw_";
-
-/// A text without the write keys in it: whole ones, ones of other sites, and ones that were cut off.
-fn without_keys(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(KEY_BEGINNING) {
-        kept.push_str(&rest[..at]);
-        kept.push_str("[write key]");
-        rest = rest[at + KEY_BEGINNING.len()..].trim_start_matches(|char: char| char.is_ascii_hexdigit());
-    }
-    kept + rest
 }
 
 /// Writes one file after the other. While one is put, and for a moment before, the next one's refusals gather: a sender
@@ -241,19 +191,5 @@ mod tests {
         assert_eq!(quarantine.allow(&blog, at(3_599), 3), 3);
         assert_eq!(quarantine.allow(&shop, at(3_600), 3), 3);
         assert_eq!(quarantine.allow(&shop, at(3_599), 3), 2, "of a request that began before the hour");
-    }
-
-    #[test]
-    fn what_is_never_stored_is_not_kept() {
-        let sent = r#"{"name":7,"ip":"192.0.2.1","context":{"userAgent":"x","page":1},"key":"\u0064pw_0"}"#;
-        assert_eq!(presentable(sent), r#"{"context":{"page":1},"name":7}"#);
-        assert_eq!(presentable("{ nonsense"), "{ nonsense");
-    }
-
-    #[test]
-    fn a_write_key_is_not_kept() {
-        assert_eq!(without_keys(r#"{"key":"dpw_0af9","name":7}"#), r#"{"key":"[write key]","name":7}"#);
-        assert_eq!(without_keys(r#"{"a":"dpw_0","key":"dpw_0a"#), r#"{"a":"[write key]","key":"[write key]"#);
-        assert_eq!(without_keys("nothing"), "nothing");
     }
 }
