@@ -1,6 +1,7 @@
 //! A request to the collector: its key, its compression and its body, up to the file in the lake.
 //!
-//! The first byte of an input chooses the label of the encoding, the second the path; the rest is the body.
+//! The first byte of an input chooses the label of the encoding, the second the path; the rest is the body, or the query
+//! of a GET.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -51,6 +52,12 @@ const OTHERS: [(&str, &str); 9] = [
     ("/visits", r#"{"identifier":"v","pageUrl":"https://a.example/","visitedAt":"2026-03-01T11:00:00Z"}"#),
 ];
 
+/// Images whose addresses are events, with a query of each.
+const IMAGES: [(&str, &str); 2] = [
+    ("/v1/pixel.gif", "name=opened&user_id=u&url=https%3A%2F%2Fa.example%2F%3Fq%3D1&revenue=1.5&timestamp=1772366399"),
+    ("/i", "e=pv&aid=a.example&dtm=1772366399000&ue_px=eyJhIjoxfQ&res=1x2&page=%C3%A4&cx=e30"),
+];
+
 /// A collector is thrown away after so many requests, with the files that they became.
 const REQUESTS_MAX: u32 = 500;
 
@@ -89,19 +96,23 @@ pub(crate) fn read(input: &[u8]) {
     let [label, path, body @ ..] = input else { return };
     let mut door = DOOR.take().filter(|door| door.requests_left > 0).unwrap_or_else(open);
     door.requests_left -= 1;
-    let path = usize::from(*path) % (PATHS.len() + OTHERS.len());
+    let path = usize::from(*path) % (PATHS.len() + OTHERS.len() + IMAGES.len());
     let (path, is_ours) = match path.checked_sub(PATHS.len()) {
         None => (PATHS[path], true),
-        Some(other) => (OTHERS[other].0, false),
+        Some(other) => (OTHERS.iter().chain(&IMAGES).nth(other).unwrap().0, false),
     };
-    let mut request = Request::post(path);
+    let mut request = match IMAGES.iter().any(|(image, _)| *image == path) {
+        false => Request::post(path),
+        true => Request::get([path.as_bytes(), b"?", body].concat()),
+    };
     if let Some(label) = LABELS[usize::from(*label) % LABELS.len()] {
         request = request.header("content-encoding", label);
     }
     if path == PATHS[0] || !is_ours {
         request = request.header("x-api-key", &door.key);
     }
-    let request = request.body(Body::from(body.to_vec())).unwrap();
+    // What no server hands on is nothing to read: a query of other bytes than an address may have.
+    let Ok(request) = request.body(Body::from(body.to_vec())) else { return DOOR.set(Some(door)) };
     let (status, answer) = block_on(async {
         let response = door.routes.answer(request).await;
         let status = response.status();
@@ -131,7 +142,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         br#"{"key":"none","sent_at":1772366400000,"events":[{"name":"a"},{"name":"b","properties":{"c":[1,{}]}}]}"#;
     let zeros = vec![b'0'; 2 << 20];
     let mut seeds = vec![[&[0, 2], &b"{\"user_id\":\"ada\"}"[..]].concat()];
-    for (number, (_, body)) in OTHERS.iter().enumerate() {
+    for (number, (_, body)) in OTHERS.iter().chain(&IMAGES).enumerate() {
         seeds.push([&[0, (PATHS.len() + number) as u8], body.as_bytes()].concat());
     }
     for path in [0, 1, 3] {

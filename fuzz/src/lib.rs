@@ -6,12 +6,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a target that cannot go on has found something")]
 
-mod document;
 mod door;
+mod erasures;
 mod events;
 mod log;
 mod raw_file;
 mod raw_names;
+mod sites;
 
 use std::future::Future;
 
@@ -33,7 +34,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "events", seeds: events::seeds, read: events::read },
     Target { name: "raw_names", seeds: raw_names::seeds, read: raw_names::read },
     Target { name: "raw_file", seeds: raw_file::seeds, read: raw_file::read },
-    Target { name: "document", seeds: document::seeds, read: document::read },
+    Target { name: "sites", seeds: sites::seeds, read: sites::read },
+    Target { name: "erasures", seeds: erasures::seeds, read: erasures::read },
     Target { name: "log", seeds: log::seeds, read: log::read },
 ];
 

@@ -1,4 +1,4 @@
-//! A document of the registry: the sites and their keys.
+//! The document of the registry that has the sites and their keys.
 
 use chrono::DateTime;
 use lake::{Lake, LakeError};

@@ -68,6 +68,10 @@ const WORDS: &[&[u8]] = &[
     b"\"txn\":",
     b"\"metaData\":",
     b"\"protocol\":",
+    b"erased_at",
+    b"+262142-12-31T23:59:59Z",
+    b"ip=",
+    b"&",
     b"numRecords",
     b"-1",
 ];
@@ -163,8 +167,13 @@ fn every_raw_file_is_read_or_corrupt() {
 }
 
 #[test]
-fn every_document_is_read_or_corrupt() {
-    check("document", 500);
+fn every_list_of_sites_is_read_or_corrupt() {
+    check("sites", 500);
+}
+
+#[test]
+fn every_list_of_erasures_is_read_or_corrupt() {
+    check("erasures", 200);
 }
 
 #[test]
@@ -174,6 +183,6 @@ fn every_entry_of_the_log_is_read_or_refused() {
 
 #[test]
 fn no_target_is_left_out() {
-    let tested = ["door", "events", "raw_names", "raw_file", "document", "log"];
+    let tested = ["door", "events", "raw_names", "raw_file", "sites", "erasures", "log"];
     assert_eq!(TARGETS.iter().map(|target| target.name).collect::<Vec<_>>(), tested);
 }

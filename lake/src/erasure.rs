@@ -17,11 +17,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +39,7 @@ use crate::tables::EVENTS;
 pub(crate) const ERASURES_DOCUMENT: &str = "erasures";
 
 /// How far apart copies of one event may come: for as long as clients try, by clocks that differ.
-const COPIES_SPAN: Duration = Duration::from_secs(2 * RETRY_WINDOW.as_secs());
+const COPIES_SPAN: TimeDelta = TimeDelta::seconds(2 * RETRY_WINDOW.as_secs() as i64);
 
 /// Whose events to erase: everything of a site that carries this id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +158,9 @@ impl ErasuresDocument {
 
 impl Erasures {
     fn new(document: ErasuresDocument) -> Self {
-        let copies_since = |events: &ErasedEvents| events.erased_at - COPIES_SPAN;
+        let copies_since = |events: &ErasedEvents| {
+            events.erased_at.checked_sub_signed(COPIES_SPAN).unwrap_or(DateTime::<Utc>::MIN_UTC)
+        };
         let unfinished = Unfinished {
             persons: document.persons.iter().any(|person| person.done_at.is_none()),
             events_since: document.events.iter().filter(|events| events.done_at.is_none()).map(copies_since).min(),
@@ -379,7 +380,7 @@ impl Lake {
                 document.salt.clone_from(&new_salt);
             }
             // Nobody sends copies of these any more.
-            document.events.retain(|events| events.done_at.is_none_or(|done_at| now <= done_at + COPIES_SPAN));
+            document.events.retain(|events| events.done_at.is_none_or(|done_at| now - done_at <= COPIES_SPAN));
             change(document);
             Ok(())
         })
@@ -527,7 +528,7 @@ mod tests {
         let without_event = newest().await;
         let key = EventKey { site_id: "shop".into(), event_id: EventId::from_client("ahead") };
         lake.forget_events(std::slice::from_ref(&key), now).await.unwrap();
-        let (old, recent) = (file_received_at(now - 2 * COPIES_SPAN), file_received_at(now - RETRY_WINDOW));
+        let (old, recent) = (file_received_at(now - COPIES_SPAN * 2), file_received_at(now - RETRY_WINDOW));
         let may_be_left = async || {
             let newest = newest().await;
             (newest.may_be_left_in(&old), newest.may_be_left_in(&recent))
@@ -537,7 +538,7 @@ mod tests {
         assert_eq!(may_be_left().await, (false, true));
 
         // However long it takes, they stay on the list until they are done, and as long as copies may come after.
-        let (done_at, later) = (now + 2 * COPIES_SPAN, now + 4 * COPIES_SPAN);
+        let (done_at, later) = (now + COPIES_SPAN * 2, now + COPIES_SPAN * 4);
         lake.finish_erasures(&*newest().await, done_at).await.unwrap();
         assert!(!newest().await.are_unfinished() && newest().await.lists(&key));
         lake.forget(&person, [], later).await.unwrap();
