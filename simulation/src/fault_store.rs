@@ -472,3 +472,111 @@ impl fmt::Debug for FaultStore {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use object_store::ObjectStoreExt;
+
+    use super::*;
+
+    /// How an operation ended: what was answered, whether the object was there then, and whether it was there after
+    /// a while.
+    type Seen = (&'static str, bool, bool);
+
+    const LONG_AFTER: Duration = Duration::from_secs(600);
+
+    fn store(fault_rate: f64) -> (Arc<World>, FaultStore) {
+        let world = World::new(1, DateTime::UNIX_EPOCH, fault_rate);
+        let process = Process::new(0, None, TimeDelta::zero());
+        (world.clone(), FaultStore::new(world, process))
+    }
+
+    async fn is_there(world: &World, path: &Path) -> bool {
+        world.objects.head(path).await.is_ok()
+    }
+
+    fn answer<T>(result: &Result<T>) -> &'static str {
+        match result {
+            Ok(_) => "done",
+            Err(Error::AlreadyExists { .. }) => "exists",
+            Err(Error::NotFound { .. }) => "not found",
+            Err(_) => "failed",
+        }
+    }
+
+    /// What can be seen of many operations of one kind, each on an object of its own.
+    async fn see(world: &World, operation: impl AsyncFn(&Path) -> &'static str) -> HashSet<Seen> {
+        let mut seen = HashSet::new();
+        for number in 0..300 {
+            let path = Path::from(format!("{number}"));
+            let answer = operation(&path).await;
+            let at_once = is_there(world, &path).await;
+            sleep(LONG_AFTER).await;
+            seen.insert((answer, at_once, is_there(world, &path).await));
+        }
+        seen
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_create_may_end_in_every_way_that_a_real_one_may() {
+        let (world, faulty) = store(0.9);
+        let create =
+            async |path: &Path| answer(&faulty.put_opts(path, "x".into(), PutOptions::from(PutMode::Create)).await);
+        let expected = [
+            ("done", true, true),
+            ("failed", false, false),
+            ("failed", true, true),
+            ("failed", false, true),
+            ("exists", false, false),
+            ("exists", true, true),
+        ];
+        assert_eq!(see(&world, create).await, HashSet::from(expected));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_put_and_a_delete_may_fail_before_and_after_they_took_effect_and_take_it_later() {
+        let (world, faulty) = store(0.9);
+        let put = async |path: &Path| answer(&faulty.put(path, "x".into()).await);
+        let expected =
+            [("done", true, true), ("failed", false, false), ("failed", true, true), ("failed", false, true)];
+        assert_eq!(see(&world, put).await, HashSet::from(expected));
+        let delete = async |path: &Path| {
+            world.objects.put(path, "x".into()).await.unwrap();
+            answer(&faulty.delete(path).await)
+        };
+        let expected =
+            [("done", false, false), ("failed", true, true), ("failed", false, false), ("failed", true, false)];
+        assert_eq!(see(&world, delete).await, HashSet::from(expected));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listing_is_not_of_one_moment() {
+        let (world, store) = store(0.0);
+        let put = async |name: &str| world.objects.put(&Path::from(name), "x".into()).await.unwrap();
+        for number in 0..50 {
+            put(&format!("m{number:02}")).await;
+        }
+        let mut listing = store.list(None);
+        listing.next().await.unwrap().unwrap();
+        // One before what has been listed, one after it.
+        put("a").await;
+        put("z").await;
+        let names: Vec<String> = listing.map_ok(|object| object.location.to_string()).try_collect().await.unwrap();
+        assert!(!names.contains(&"a".to_owned()) && names.contains(&"z".to_owned()), "{names:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_deleted_is_not_found_and_a_dead_process_does_nothing() {
+        let (world, store) = store(0.0);
+        let path = Path::from("x");
+        store.put(&path, "x".into()).await.unwrap();
+        store.delete(&path).await.unwrap();
+        assert_eq!(answer(&store.get(&path).await), "not found");
+        store.delete(&path).await.expect("as of S3, a second delete is no error");
+        store.process.kill();
+        let put = tokio::time::timeout(LONG_AFTER, store.put(&path, "x".into())).await;
+        assert!(put.is_err() && !is_there(&world, &path).await);
+    }
+}

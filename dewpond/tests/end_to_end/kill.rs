@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use engine::{Engine, EngineSettings, Scope};
-use lake::Lake;
+use lake::{EVENTS, Lake};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -61,8 +61,13 @@ async fn kill_loop(location: &str, env: &[(String, String)]) {
         .unwrap_or_else(|| rand::rng().random());
     println!("DEWPOND_KILL_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
+    let version = async || lake.table(&EVENTS).load().await.unwrap().version.unwrap_or(0);
+    let (mut rounds_with_commits, mut commits) = (0, 0);
     for round in 0..rounds() {
+        let before = version().await;
         run_round(location, env, &key, &known, &mut rng, round % 2 == 1).await;
+        let committed = version().await - before;
+        (rounds_with_commits, commits) = (rounds_with_commits + u64::from(committed > 0), commits + committed);
         check(&lake, &known, round).await;
         if round % UNDISTURBED_EVERY == UNDISTURBED_EVERY - 1 {
             run_well(&["compactor", "--lake", location, "--once"], env).await;
@@ -74,8 +79,16 @@ async fn kill_loop(location: &str, env: &[(String, String)]) {
     assert!(lake.snapshot().await.unwrap().pending.is_empty());
     check(&lake, &known, rounds()).await;
     let acknowledged = known.acknowledged.lock().len();
-    println!("{acknowledged} events acknowledged in {} rounds", rounds());
+    println!(
+        "{acknowledged} events acknowledged in {} rounds, {commits} commits in {rounds_with_commits} of them",
+        rounds()
+    );
     assert!(acknowledged > 100, "the clients got hardly anything through: {acknowledged}");
+    // Nothing is shown of compactors that are killed before they have done anything.
+    assert!(
+        rounds_with_commits * 10 >= rounds(),
+        "compactors that were killed committed in {rounds_with_commits} rounds"
+    );
 }
 
 /// Starts all processes, sends, kills them one by one at random moments.

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use compactor::{Compactor, CompactorSettings};
 use engine::{Engine, EngineSettings, Scope};
-use lake::{EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch};
+use lake::{EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, Person, PersonId, RawBatch};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value as Json;
@@ -132,7 +132,7 @@ struct Defaults {
     compactor: CompactorSettings,
 }
 
-/// Appends, publishes, merges and vacuums at random until the table has so many versions, and lets the engines
+/// Appends, some of it twice, publishes, merges, erases, lets expire and vacuums at random until the table has so many versions, and lets the engines
 /// read those whose files are all there at the end.
 async fn run_history(python: &str, mut rng: StdRng, versions: u64) {
     let dir = tempfile::tempdir().unwrap();
@@ -159,7 +159,8 @@ async fn run_history(python: &str, mut rng: StdRng, versions: u64) {
         }
         number
     };
-    let (mut seen, mut version) = (Vec::new(), 0);
+    lake.add_site("blog", Utc::now()).await.unwrap();
+    let (mut seen, mut version, mut sent) = (Vec::new(), 0, Vec::new());
     while version < versions {
         if rng.random_bool(0.05) {
             compactor.vacuum().await.unwrap();
@@ -168,7 +169,11 @@ async fn run_history(python: &str, mut rng: StdRng, versions: u64) {
         }
         let mut batch = RawBatch::default();
         for _ in 0..rng.random_range(1..6) {
-            batch.push(&random_event(&mut rng));
+            sent.push(random_event(&mut rng));
+            batch.push(sent.last().unwrap());
+            if rng.random_bool(0.2) {
+                batch.push(&sent[rng.random_range(0..sent.len())]);
+            }
         }
         (lane, _) = lane.append(batch.encode(), Utc::now()).await.unwrap();
         compactor.publish().await.unwrap();
@@ -177,9 +182,23 @@ async fn run_history(python: &str, mut rng: StdRng, versions: u64) {
             compactor.merge().await.unwrap();
             version = see(&mut seen).await;
         }
+        if rng.random_bool(0.1) {
+            let id = PersonId::User(USERS[rng.random_range(0..USERS.len())].into());
+            compactor.erase(&Person { site_id: "shop".into(), id }).await.unwrap();
+            version = see(&mut seen).await;
+        }
+        if rng.random_bool(0.05) {
+            // Of years before the compactor's own, then for ever again.
+            lake.set_retention("blog", Some(30)).await.unwrap();
+            compactor.remove().await.unwrap();
+            lake.set_retention("blog", None).await.unwrap();
+            version = see(&mut seen).await;
+        }
     }
     check_readers(python, &dir.path().join("lake/events"), &seen).await;
 }
+
+const USERS: [&str; 4] = ["ada", "bob", "eve", "mia"];
 
 fn random_event(rng: &mut StdRng) -> Event {
     let days = rng.random_range(0..3);
@@ -192,6 +211,7 @@ fn random_event(rng: &mut StdRng) -> Event {
         occurred_at_us: at_us,
         received_at_us: at_us + rng.random_range(0..1_000),
         visitor_id: rng.random_bool(0.8).then(|| rng.random()),
+        user_id: rng.random_bool(0.5).then(|| USERS[rng.random_range(0..USERS.len())].to_owned()),
         title: rng.random_bool(0.7).then(|| TITLES[rng.random_range(0..TITLES.len())].to_owned()),
         revenue_e4: rng
             .random_bool(0.5)
