@@ -1,6 +1,7 @@
 //! The report over a large lake, against the scan of one column: what the job costs above reading.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +12,10 @@ use chrono::{TimeDelta, Utc};
 use engine::{Engine, EngineSettings, Scope};
 use lake::Lake;
 use serde::{Deserialize, Serialize};
-use tokio::process::Command;
 
-use crate::lake_of::{self, SITE, last_day, midnight};
+use crate::lake_of::{self, Ids, SITE, last_day, midnight};
 use crate::machine::{self, Watch};
+use crate::own_process;
 use crate::parse_count;
 
 /// Days that the events are spread over: the range of the report.
@@ -102,7 +103,7 @@ pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
     let lake = Lake::open(&lake_dir.path().to_string_lossy(), [])?;
     lake.ensure_site(SITE, Utc::now()).await?;
     let started = Instant::now();
-    let held = lake_of::published_days(&lake, flags.events, DAYS, flags.visitors).await?;
+    let held = lake_of::published_days(&lake, flags.events, DAYS, flags.visitors, Ids::UuidV7).await?;
     println!("### The job on {} events\n", held.rows);
     println!(
         "{} files, {:.0} MB, {:.1} bytes an event; made in {:.0} s.\n",
@@ -111,7 +112,14 @@ pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
         held.bytes as f64 / held.rows as f64,
         started.elapsed().as_secs_f64()
     );
-    let found = start_child(flags, lake_dir.path()).await?;
+    let runs = flags.runs.max(1).to_string();
+    let args = ["run-job", "--runs", &runs, "--queries"].map(OsStr::new);
+    let found: Found = own_process::ask(args.into_iter().chain([
+        flags.queries.as_os_str(),
+        OsStr::new("--lake"),
+        lake_dir.path().as_os_str(),
+    ]))
+    .await?;
     ensure!(found.scanned == held.visitor_ids_sum, "the scan did not see the events that were written");
     print(&found)
 }
@@ -135,24 +143,6 @@ fn print(found: &Found) -> anyhow::Result<()> {
     println!("\nWhole runs, in order: {} ms.", totals.join(", "));
     println!("Memory of the job's process at most: {:.0} MiB.\n", found.rss_bytes_max as f64 / (1 << 20) as f64);
     Ok(())
-}
-
-/// A process of its own, so that its memory is the job's and not the generator's.
-async fn start_child(flags: &Flags, lake: &Path) -> anyhow::Result<Found> {
-    let child = Command::new(std::env::current_exe()?)
-        .args(["run-job", "--runs", &flags.runs.max(1).to_string()])
-        .arg("--lake")
-        .arg(lake)
-        .arg("--queries")
-        .arg(&flags.queries)
-        .stderr(std::process::Stdio::inherit())
-        .kill_on_drop(true)
-        .output()
-        .await?;
-    if !child.status.success() {
-        bail!("the job's process ended with {}", child.status);
-    }
-    serde_json::from_slice(&child.stdout).context("the job's process said something else than its times")
 }
 
 /// Runs the job and the scan, and prints their times as JSON.

@@ -27,6 +27,15 @@ const CHUNK_ROWS: usize = 8_192;
 /// Pages of the site; earlier ones are seen more.
 const PAGES: u32 = 400;
 
+/// How the senders make ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ids {
+    /// UUIDv7: the time, and 74 random bits.
+    UuidV7,
+    /// 128 random bits.
+    Random,
+}
+
 /// Which events.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traffic {
@@ -38,6 +47,8 @@ pub(crate) struct Traffic {
     pub(crate) from: DateTime<Utc>,
     /// The moment after the last.
     pub(crate) until: DateTime<Utc>,
+    /// What they are known by.
+    pub(crate) ids: Ids,
     /// Other seeds make other events.
     pub(crate) seed: u64,
 }
@@ -53,13 +64,19 @@ pub(crate) struct Held {
 }
 
 /// Publishes `events` over the last `days` days: one sorted file a day, as merges leave them.
-pub(crate) async fn published_days(lake: &Lake, events: u64, days: u64, visitors: u64) -> anyhow::Result<Held> {
+pub(crate) async fn published_days(
+    lake: &Lake,
+    events: u64,
+    days: u64,
+    visitors: u64,
+    ids: Ids,
+) -> anyhow::Result<Held> {
     let writes = (0..days).map(|back| {
         let (from, lake) = (midnight(last_day() - Days::new(back)), lake.clone());
         let until = from + TimeDelta::days(1);
         // What does not divide evenly falls on the last days.
         let events = events / days + u64::from(back < events % days);
-        let traffic = Traffic { events, visitors, from, until, seed: back };
+        let traffic = Traffic { events, visitors, from, until, ids, seed: back };
         async move { tokio::spawn(async move { write_sorted(&lake, traffic).await }).await? }
     });
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
@@ -98,7 +115,7 @@ pub(crate) async fn pending(lake: &Lake, traffic: Traffic, file_rows: usize) -> 
     let id = uuid::Builder::from_unix_timestamp_millis(traffic.until.timestamp_millis().max(0) as u64, &rng.random());
     let mut lane = Lane::start(lake.clone(), LaneId(id.into_uuid()), LaneSettings::default());
     for chunk in visits.chunks(file_rows) {
-        (lane, _) = lane.append(batch(chunk, &mut rng).encode(), traffic.until).await?;
+        (lane, _) = lane.append(batch(chunk, traffic.ids, &mut rng).encode(), traffic.until).await?;
     }
     Ok(())
 }
@@ -115,7 +132,7 @@ async fn write_sorted(lake: &Lake, traffic: Traffic) -> anyhow::Result<(TableFil
     visits.sort_unstable_by_key(|row| (row.visitor_id, row.at_us));
     let mut writer = TableWriter::start(lake, &EVENTS, traffic.from.date_naive())?;
     for chunk in visits.chunks(CHUNK_ROWS) {
-        writer.write(&batch(chunk, &mut rng).into_batch()).await?;
+        writer.write(&batch(chunk, traffic.ids, &mut rng).into_batch()).await?;
     }
     let visitor_ids_sum = visits.iter().fold(0, |sum: i64, row| sum.wrapping_add(row.visitor_id));
     Ok((writer.finish().await?, visitor_ids_sum))
@@ -189,15 +206,15 @@ fn rows(traffic: Traffic, rng: &mut StdRng) -> Vec<Row> {
     rows
 }
 
-fn batch(rows: &[Row], rng: &mut StdRng) -> RawBatch {
+fn batch(rows: &[Row], ids: Ids, rng: &mut StdRng) -> RawBatch {
     let mut batch = RawBatch::default();
     for row in rows {
-        batch.push(&event(row, rng));
+        batch.push(&event(row, ids, rng));
     }
     batch
 }
 
-fn event(row: &Row, rng: &mut StdRng) -> Event {
+fn event(row: &Row, ids: Ids, rng: &mut StdRng) -> Event {
     let text = |text: &str| Some(text.to_owned());
     let path = if row.page == 0 { "/".to_owned() } else { format!("/catalogue/{}/item-{}", row.page % 20, row.page) };
     let (browser, browser_version, os, os_version, device) = match row.visitor % 4 {
@@ -208,7 +225,10 @@ fn event(row: &Row, rng: &mut StdRng) -> Event {
     };
     let is_purchase = row.name == "purchase";
     Event {
-        event_id: EventId(uuid_v7(row.at_us, rng).into_bytes()),
+        event_id: match ids {
+            Ids::UuidV7 => EventId(uuid_v7(row.at_us, rng).into_bytes()),
+            Ids::Random => EventId(rng.random()),
+        },
         site_id: SITE.into(),
         name: row.name.to_owned(),
         occurred_at_us: row.at_us,
@@ -248,10 +268,11 @@ mod tests {
     #[tokio::test]
     async fn a_lake_holds_what_was_asked_for() {
         let lake = Lake::open("memory:///", []).unwrap();
-        let held = published_days(&lake, 1_003, 4, 100).await.unwrap();
+        let held = published_days(&lake, 1_003, 4, 100, Ids::UuidV7).await.unwrap();
         assert_eq!((held.rows, held.files), (1_003, 4));
         let from = midnight(last_day());
-        let traffic = Traffic { events: 50, visitors: 10, from, until: from + TimeDelta::hours(1), seed: 9 };
+        let until = from + TimeDelta::hours(1);
+        let traffic = Traffic { events: 50, visitors: 10, from, until, ids: Ids::Random, seed: 9 };
         pending(&lake, traffic, 20).await.unwrap();
         let snapshot = lake.snapshot().await.unwrap();
         assert_eq!((snapshot.events.rows(), snapshot.pending.len()), (1_003, 3));

@@ -8,6 +8,7 @@ mod job;
 mod lake_of;
 mod load;
 mod machine;
+mod own_process;
 mod publish;
 mod request;
 mod serve;
@@ -49,7 +50,7 @@ enum What {
     Publish(publish::Flags),
     /// What depends on how much a lake holds: bytes per event, write amplification, snapshots of many files.
     Size(size::Flags),
-    /// All of them but size.
+    /// All of them.
     All {
         /// In a few minutes, with less of everything.
         #[arg(long)]
@@ -64,6 +65,9 @@ enum What {
     /// The job, in a process of its own.
     #[command(hide = true)]
     RunJob(job::ChildFlags),
+    /// A query of a table of many files, in a process of its own.
+    #[command(hide = true)]
+    PlanQuery(size::ChildFlags),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +89,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         What::ServeCollector(flags) => return serve::collector(flags).await,
         What::ServeDrop => return serve::drop().await,
         What::RunJob(flags) => return job::run_child(flags).await,
+        What::PlanQuery(flags) => return size::run_child(flags).await,
         _ => {}
     }
     // Removed with all that is in it when this returns, whichever way.
@@ -100,9 +105,12 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
                 ingest::run(&ingest::Flags::of(batch, short), dir.path()).await?;
             }
             job::run(&job::Flags::of(short), dir.path()).await?;
-            publish::run(&publish::Flags::of(short), dir.path()).await
+            publish::run(&publish::Flags::of(short), dir.path()).await?;
+            size::run(&size::Flags::of(short), dir.path()).await
         }
-        What::ServeCollector(_) | What::ServeDrop | What::RunJob(_) => unreachable!("returned above"),
+        What::ServeCollector(_) | What::ServeDrop | What::RunJob(_) | What::PlanQuery(_) => {
+            unreachable!("returned above")
+        }
     }
 }
 

@@ -1,16 +1,16 @@
 //! A publish into days that hold rows already, against one into an empty day. It should cost the same.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use compactor::{Compactor, CompactorSettings};
 use engine::{Engine, EngineSettings};
 use lake::Lake;
 
-use crate::lake_of::{self, Traffic, last_day, midnight};
+use crate::lake_of::{self, Ids, Traffic, last_day, midnight};
 use crate::machine::{self, Watch};
 use crate::parse_count;
 
@@ -34,6 +34,11 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "1m", value_parser = humantime::parse_duration, value_name = "TIME")]
     span: Duration,
 
+    /// Leave the rows pending in a lake here and publish nothing, for a `dewpond compactor --lake DIR --once` that is
+    /// measured from outside.
+    #[arg(long, value_name = "DIR")]
+    leave_in: Option<PathBuf>,
+
     /// Publishes into each day, one span after the other; the fastest counts.
     #[arg(long, default_value_t = 3, value_name = "N")]
     runs: u64,
@@ -43,12 +48,16 @@ impl Flags {
     /// What `all` measures.
     pub(crate) fn of(short: bool) -> Self {
         let day_rows = if short { vec![250_000] } else { vec![1_000_000, 50_000_000] };
-        Self { day_rows, new_rows: 35_000, span: Duration::from_secs(60), runs: 3 }
+        Self { day_rows, new_rows: 35_000, span: Duration::from_secs(60), leave_in: None, runs: 3 }
     }
 }
 
 /// Publishes into each day and prints a table.
 pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
+    if let Some(place) = &flags.leave_in {
+        let lake = Lake::open(&place.to_string_lossy(), [])?;
+        return lake_of::pending(&lake, next_rows(flags, 0)?, RAW_FILE_ROWS).await;
+    }
     println!("### Publishing {} rows in {} raw files\n", flags.new_rows, flags.new_rows.div_ceil(RAW_FILE_ROWS as u64));
     println!(
         "| the day holds | publish ms | rows/s | against an empty day | memory at most, MiB | others' cores |\n|--:|--:|--:|--:|--:|--:|"
@@ -86,18 +95,13 @@ async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<Mea
     let now = midnight(last_day());
     let compactor = Compactor::new(engine, settings(), Arc::new(move || now));
     let mut fastest: Option<Measured> = None;
-    let day = midnight(last_day());
-    let evening = day + TimeDelta::hours(18);
     if day_rows > 0 {
-        let held = Traffic { events: day_rows, visitors: VISITORS, from: day, until: evening, seed: 0 };
+        let (from, until) = (midnight(last_day()), evening());
+        let held = Traffic { events: day_rows, visitors: VISITORS, from, until, ids: Ids::UuidV7, seed: 0 };
         lake_of::merged_day(&lake, held).await?;
     }
     for run in 0..flags.runs.max(1) {
-        let span = TimeDelta::from_std(flags.span)?;
-        let from = evening + span * run as i32;
-        let until = from + span;
-        let next = Traffic { events: flags.new_rows, visitors: VISITORS, from, until, seed: run + 1 };
-        lake_of::pending(&lake, next, RAW_FILE_ROWS).await?;
+        lake_of::pending(&lake, next_rows(flags, run)?, RAW_FILE_ROWS).await?;
         machine::forget_highest_memory()?;
         let (watch, before, started) = (Watch::start()?, machine::usage(std::process::id())?, Instant::now());
         let published = compactor.publish().await?;
@@ -115,6 +119,19 @@ async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<Mea
         );
     }
     fastest.context("there was no publish")
+}
+
+/// The moment after all that the day holds.
+fn evening() -> DateTime<Utc> {
+    midnight(last_day()) + TimeDelta::hours(18)
+}
+
+/// What the publish of that number, from 0, is of.
+fn next_rows(flags: &Flags, run: u64) -> anyhow::Result<Traffic> {
+    let span = TimeDelta::from_std(flags.span)?;
+    let from = evening() + span * run as i32;
+    let until = from + span;
+    Ok(Traffic { events: flags.new_rows, visitors: VISITORS, from, until, ids: Ids::UuidV7, seed: run + 1 })
 }
 
 fn settings() -> CompactorSettings {

@@ -9,10 +9,11 @@ use chrono::{TimeDelta, Utc};
 use compactor::{MergePolicy, plan_merges};
 use engine::{Engine, EngineSettings, Scope};
 use lake::{Change, EVENTS, FileRange, Lake, TableFile, Value};
+use serde::{Deserialize, Serialize};
 
-use crate::lake_of::{self, Traffic, last_day, midnight};
-use crate::machine;
+use crate::lake_of::{self, Ids, Traffic, last_day, midnight};
 use crate::parse_count;
+use crate::{machine, own_process};
 
 /// What to measure.
 #[derive(clap::Args, Clone, Debug)]
@@ -20,6 +21,10 @@ pub(crate) struct Flags {
     /// Events of the lake whose bytes are counted.
     #[arg(long, default_value = "4_000_000", value_parser = parse_count, value_name = "N")]
     events: u64,
+
+    /// Give them random ids, in place of UUIDv7.
+    #[arg(long)]
+    random_ids: bool,
 
     /// Keep that lake here, for `benches/peers/mergetree.py`.
     #[arg(long, value_name = "DIR")]
@@ -34,13 +39,21 @@ pub(crate) struct Flags {
     raw_files: u64,
 }
 
+impl Flags {
+    /// What `all` measures.
+    pub(crate) fn of(short: bool) -> Self {
+        let (events, files) = if short { (400_000, vec![10_000]) } else { (4_000_000, vec![10_000, 100_000]) };
+        Self { events, random_ids: false, keep: None, files, raw_files: 10_000 }
+    }
+}
+
 /// Prints a table for each.
 pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
     bytes_per_event(flags, dir).await?;
     write_amplification();
     println!("### Many files\n");
     println!(
-        "| files | snapshot of a new process ms | the next one ms | plan ms | memory more, MiB |\n|--:|--:|--:|--:|--:|"
+        "| files | snapshot of a new process ms | the next one ms | plan ms | memory MiB |\n|--:|--:|--:|--:|--:|"
     );
     for files in &flags.files {
         many_files(*files, dir).await?;
@@ -54,10 +67,11 @@ async fn bytes_per_event(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
     let place = flags.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
     let lake = Lake::open(&place.to_string_lossy(), [])?;
     let (started, visitors) = (Instant::now(), flags.events / 20);
-    let held = lake_of::published_days(&lake, flags.events, 4, visitors.max(1)).await?;
+    let ids = if flags.random_ids { Ids::Random } else { Ids::UuidV7 };
+    let held = lake_of::published_days(&lake, flags.events, 4, visitors.max(1), ids).await?;
     println!("### Bytes per event\n");
     println!(
-        "{} events of {visitors} visitors in {} files: {:.2} B/event, made in {:.0} s\n",
+        "{} events of {visitors} visitors with {ids:?} ids in {} files: {:.2} B/event, made in {:.0} s\n",
         held.rows,
         held.files,
         held.bytes as f64 / held.rows as f64,
@@ -155,11 +169,40 @@ async fn many_files(count: u64, dir: &Path) -> anyhow::Result<()> {
     for part in files.chunks(5_000) {
         table.commit(Change::publish(part.to_vec(), vec![], Default::default()), table.load().await?).await?;
     }
-    let before = machine::usage(std::process::id())?;
-    let (lake, started) = (Lake::open(&location, [])?, Instant::now());
-    let snapshot = lake.snapshot().await?;
+    let Planned { files, first_ms, next_ms, plan_ms, rss_bytes_max } =
+        own_process::ask(["plan-query", "--lake", &location]).await?;
+    anyhow::ensure!(files as u64 == count, "the snapshot has another number of files");
+    println!("| {count} | {first_ms:.0} | {next_ms:.0} | {plan_ms:.0} | {} |", rss_bytes_max >> 20);
+    Ok(())
+}
+
+/// The process that reads a table of many files.
+#[derive(clap::Args)]
+pub(crate) struct ChildFlags {
+    #[arg(long)]
+    lake: String,
+}
+
+/// What it took.
+#[derive(Serialize, Deserialize)]
+struct Planned {
+    /// Files of the table.
+    files: usize,
+    /// The first snapshot.
+    first_ms: f64,
+    /// The second.
+    next_ms: f64,
+    /// The plan of a query of one day.
+    plan_ms: f64,
+    /// Of the whole process.
+    rss_bytes_max: u64,
+}
+
+/// Takes snapshots and plans a query, and prints what it took as JSON.
+pub(crate) async fn run_child(flags: &ChildFlags) -> anyhow::Result<()> {
+    let (lake, started) = (Lake::open(&flags.lake, [])?, Instant::now());
+    let files = lake.snapshot().await?.events.files.len();
     let first_ms = started.elapsed().as_secs_f64() * 1e3;
-    anyhow::ensure!(snapshot.events.files.len() as u64 == count, "the snapshot has another number of files");
     let started = Instant::now();
     lake.snapshot().await?;
     let next_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -168,8 +211,8 @@ async fn many_files(count: u64, dir: &Path) -> anyhow::Result<()> {
     let sql = "SELECT count(DISTINCT visitor_id) FROM events WHERE site_id = 'default' AND date = '2026-03-31'";
     session.plan(sql, &[]).await?.create_physical_plan().await?;
     let plan_ms = started.elapsed().as_secs_f64() * 1e3;
-    let more_bytes = machine::usage(std::process::id())?.rss_bytes.saturating_sub(before.rss_bytes);
-    println!("| {count} | {first_ms:.0} | {next_ms:.0} | {plan_ms:.0} | {} |", more_bytes >> 20);
+    let rss_bytes_max = machine::usage(std::process::id())?.rss_bytes_max;
+    println!("{}", serde_json::to_string(&Planned { files, first_ms, next_ms, plan_ms, rss_bytes_max })?);
     Ok(())
 }
 
@@ -200,7 +243,14 @@ async fn many_raw_files(count: u64, dir: &Path) -> anyhow::Result<()> {
     let dir = tempfile::tempdir_in(dir)?;
     let lake = Lake::open(&dir.path().to_string_lossy(), [])?;
     let until = Utc::now();
-    let traffic = Traffic { events: 20 * count, visitors: 1_000, from: until - TimeDelta::minutes(5), until, seed: 1 };
+    let traffic = Traffic {
+        events: 20 * count,
+        visitors: 1_000,
+        from: until - TimeDelta::minutes(5),
+        until,
+        ids: Ids::UuidV7,
+        seed: 1,
+    };
     lake_of::pending(&lake, traffic, 20).await?;
     let started = Instant::now();
     let snapshot = lake.snapshot().await?;

@@ -1,0 +1,16 @@
+//! Work in a process of its own, so that its memory is that of the work and not of what was made before.
+
+use std::ffi::OsStr;
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
+use serde::de::DeserializeOwned;
+use tokio::process::Command;
+
+/// Runs this program with other arguments. Returns what it says, as JSON.
+pub(crate) async fn ask<T: DeserializeOwned>(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> anyhow::Result<T> {
+    let child =
+        Command::new(std::env::current_exe()?).args(args).stderr(Stdio::inherit()).kill_on_drop(true).output().await?;
+    ensure!(child.status.success(), "the process of the measurement ended with {}", child.status);
+    serde_json::from_slice(&child.stdout).context("the process of the measurement said something else than its figures")
+}
