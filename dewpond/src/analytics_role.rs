@@ -39,7 +39,6 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let shutdown = shutdown::on_signal()?;
     if !flags.once {
         admin::require_token(flags.listen, flags.token.as_deref(), "--listen", "--token")?;
     }
@@ -53,6 +52,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         print!("{}", report::render(&report, report::ROWS_SHOWN));
         return Ok(());
     }
+    let shutdown = shutdown::on_signal()?;
     let listener = admin::listen(flags.listen, "--listen").await?;
     admin::start(&flags.admin, &lake, shutdown.clone()).await?;
     let mut schedule = Schedule::start().await?;

@@ -25,8 +25,8 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let shutdown = shutdown::on_signal()?;
     let lake = flags.lake.open_for_writing().await?;
+    let shutdown = shutdown::on_signal()?;
     let listener = admin::listen(flags.listen, "--listen").await?;
     // The admin port stays up until the last event is written, so that it can be watched.
     let watched = tokio_util::sync::CancellationToken::new();

@@ -29,7 +29,6 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let shutdown = shutdown::on_signal()?;
     let lake = flags.lake.open_for_writing().await?;
     let engine = Engine::new(lake.clone(), &flags.engine)?;
     let compactor = Compactor::new(engine, flags.compactor, clock());
@@ -50,6 +49,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         );
         return Ok(());
     }
+    let shutdown = shutdown::on_signal()?;
     admin::start(&flags.admin, &lake, shutdown.clone()).await?;
     let mut schedule = Schedule::start().await?;
     compactor.schedule(&mut schedule).await?;

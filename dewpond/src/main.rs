@@ -22,6 +22,7 @@ mod up;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -30,7 +31,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Events as open Parquet files in your own bucket, and SQL on top.
 ///
-/// Every flag has a twin in the environment, shown in brackets; a flag wins over the environment.
+/// Settings have a twin in the environment, shown in brackets; a flag wins over the environment.
 #[derive(Parser)]
 #[command(version, about, propagate_version = true)]
 struct Cli {
@@ -48,15 +49,15 @@ enum Role {
     Compactor(compactor_role::Flags),
     /// Run the metrics on a schedule and serve the latest report.
     Analytics(analytics_role::Flags),
-    /// Answer one SQL query over the lake as it is now.
+    /// Answer one SQL query over the lake, as it is now or was.
     Query(query::Flags),
     /// Print the latest report.
     Report(report::Flags),
     /// Bring events from files into the lake.
     Import(import::Flags),
-    /// Add sites, list them, issue and revoke their write keys.
+    /// Add sites, list them, change their settings, issue and revoke their write keys.
     Site(site::Flags),
-    /// Look at the lake itself.
+    /// Look at the lake itself, check and repair it, erase a person.
     Lake(lake_command::Flags),
     /// Send realistic visitors' traffic to a collector.
     Demo(demo::Flags),
@@ -79,16 +80,18 @@ fn main() -> ExitCode {
     if cli.role.ends_by_itself() {
         stdout::end_when_nobody_reads();
     }
-    init_logs();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(cli.role)));
-    match outcome {
+    match start(cli.role) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn start(role: Role) -> anyhow::Result<()> {
+    init_logs()?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(role))
 }
 
 async fn run(role: Role) -> anyhow::Result<()> {
@@ -110,15 +113,22 @@ async fn run(role: Role) -> anyhow::Result<()> {
 
 /// Logs go to the standard error, so that answers on the standard output can be piped. `DEWPOND_LOG` takes
 /// the filters of `tracing_subscriber`.
-fn init_logs() {
-    let filter = EnvFilter::try_from_env("DEWPOND_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,delta_kernel=warn,datafusion=error,tokio_cron_scheduler=warn"));
+fn init_logs() -> anyhow::Result<()> {
+    const VARIABLE: &str = "DEWPOND_LOG";
+    let wanted = std::env::var(VARIABLE).unwrap_or_default();
+    let filters = match wanted.is_empty() {
+        true => "info,delta_kernel=warn,datafusion=error,tokio_cron_scheduler=warn",
+        false => &wanted,
+    };
+    let filter = EnvFilter::try_new(filters)
+        .with_context(|| format!("{VARIABLE} is {wanted:?}: give filters such as `warn` or `info,lake=debug`"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    Ok(())
 }
 
 #[cfg(test)]

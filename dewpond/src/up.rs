@@ -63,10 +63,10 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let shutdown = shutdown::on_signal()?;
     admin::require_token(flags.analytics_listen, flags.token.as_deref(), "--analytics-listen", "--token")?;
     analytics::read_queries(&flags.analytics.queries)?;
     let lake = LakeFlags { location: flags.lake.clone() }.open_for_writing().await?;
+    let shutdown = shutdown::on_signal()?;
     // Every port is taken before anything starts, so that a port in use stops all of it.
     let events = admin::listen(flags.collector_listen, "--collector-listen").await?;
     let reports = admin::listen(flags.analytics_listen, "--analytics-listen").await?;
