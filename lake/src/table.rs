@@ -20,6 +20,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions}
 use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::StdRng;
+use serde::Deserialize;
 use url::Url;
 use uuid::Uuid;
 
@@ -495,6 +496,24 @@ impl Table {
                 .ok_or_else(|| KernelError::generic(format!("{location} is not there, and must never be deleted")))
         })
         .await
+    }
+
+    /// The version of the checkpoint that readers are told to begin with; `None` if there is none.
+    pub(crate) async fn last_checkpoint(&self) -> Result<Option<u64>> {
+        #[derive(Deserialize)]
+        struct Hint {
+            version: u64,
+        }
+        let path = self.root.clone().join("_delta_log").join("_last_checkpoint");
+        let read = async { self.store.get(&path).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => {
+                let hint: Hint = serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(path, error))?;
+                Ok(Some(hint.version))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(LakeError::store(format!("read {path}"), error)),
+        }
     }
 
     /// Writes the version's checksum and, now and then, a checkpoint. Both only make loading cheaper: a

@@ -28,6 +28,13 @@ const CONCURRENT: usize = 16;
 /// older belongs to a log that is lost, and may be all that is left of somebody's events: it is no orphan.
 const FIRST_PUBLISH: Duration = Duration::from_secs(24 * 3_600);
 
+/// Checkpoints and checksums of a log are kept so long at least: whoever loads a version of that time, or is late to say which
+/// checkpoint is the last, needs those.
+const SUMMARIES_KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+/// Of older checkpoints, one in so many versions stays: to read a version that long ago takes no more entries than these.
+const CHECKPOINT_KEPT_EVERY: u64 = 10_000;
+
 /// How long what nobody needs is kept, by the store's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct VacuumSettings {
@@ -117,6 +124,7 @@ impl Lake {
         ];
         for spec in tables {
             parts.push(self.vacuum_table(spec, now, settings).await);
+            parts.push(self.vacuum_summaries(spec, now).await);
         }
         parts.into_iter().try_fold(Vacuumed::default(), |total, part| Ok(total + part?))
     }
@@ -129,7 +137,7 @@ impl Lake {
     }
 
     /// The time by the store's clock: the Last-Modified of an object written for this.
-    pub(crate) async fn store_now(&self) -> Result<DateTime<Utc>> {
+    pub async fn store_now(&self) -> Result<DateTime<Utc>> {
         let path = self.path(&format!("{RAW_DIR}/probe-{}", self.new_uuid()));
         let asked = async {
             self.store().put(&path, "now".into()).await?;
@@ -200,6 +208,15 @@ impl Lake {
             .collect();
         let (table_files, bytes) = self.delete(dead).await?;
         Ok(Vacuumed { table_files, bytes, ..Vacuumed::default() })
+    }
+
+    /// Deletes checkpoints and checksums of a table's log that no reader begins with any more. They are many times the log,
+    /// and can always be made again from its entries, which stay.
+    async fn vacuum_summaries(&self, spec: &'static TableSpec, now: DateTime<Utc>) -> Result<Vacuumed> {
+        let objects = self.list(&format!("{}/_delta_log", spec.name)).await?;
+        let Some(hint) = self.table(spec).last_checkpoint().await? else { return Ok(Vacuumed::default()) };
+        let (_, bytes) = self.delete(old_summaries(&objects, hint, now)).await?;
+        Ok(Vacuumed { bytes, ..Vacuumed::default() })
     }
 
     /// Every object in a directory of the lake; none if it does not exist.
@@ -279,6 +296,33 @@ async fn read_departures(
     Ok(())
 }
 
+/// Which checkpoints and checksums of a log nobody needs.
+///
+/// - `hint`: the version of the checkpoint that readers are told to begin with.
+///
+/// The last two that are old enough stay, in case that one of them is damaged, and so does whatever is younger.
+fn old_summaries(log: &[ObjectMeta], hint: u64, now: DateTime<Utc>) -> Vec<(Path, u64)> {
+    let summaries: Vec<(u64, bool, &ObjectMeta)> = log
+        .iter()
+        .filter(|object| is_as_old(object.last_modified, now, SUMMARIES_KEPT))
+        .filter_map(|object| {
+            let (version, kind) = object.location.filename()?.split_once('.')?;
+            let is_checkpoint = kind == "checkpoint.parquet";
+            (is_checkpoint || kind == "crc").then_some((version.parse().ok()?, is_checkpoint, object))
+        })
+        .collect();
+    let mut checkpoints: Vec<u64> =
+        summaries.iter().filter(|(_, is_checkpoint, _)| *is_checkpoint).map(|(version, ..)| *version).collect();
+    checkpoints.sort_unstable();
+    let [.., last_but_one, _] = checkpoints[..] else { return vec![] };
+    let needed_from = last_but_one.min(hint);
+    let is_old = |version: u64, is_checkpoint: bool| {
+        version < needed_from && !(is_checkpoint && version.is_multiple_of(CHECKPOINT_KEPT_EVERY))
+    };
+    let old = summaries.into_iter().filter(|(version, is_checkpoint, _)| is_old(*version, *is_checkpoint));
+    old.map(|(.., object)| (object.location.clone(), object.size)).collect()
+}
+
 /// When each version of a table was committed, by a listing that has its log's entries.
 fn entry_times(listed: &[ObjectMeta]) -> BTreeMap<u64, DateTime<Utc>> {
     let entries = listed.iter().filter_map(|object| {
@@ -302,6 +346,43 @@ fn is_as_old(at: DateTime<Utc>, now: DateTime<Utc>, as_this: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Checks which of the objects of a log, written as `name@hours`, are deleted two days after the epoch.
+    #[track_caller]
+    fn check_summaries(log: &str, hint: u64, expected: &str) {
+        let hour = |hours: i64| DateTime::from_timestamp(hours * 3_600, 0).unwrap();
+        let object = |text: &str| {
+            let (name, hours) = text.split_once('@').unwrap();
+            let (version, kind) = name.split_once('.').unwrap();
+            let location = Path::from(format!("events/_delta_log/{version:0>20}.{kind}"));
+            ObjectMeta { location, last_modified: hour(hours.parse().unwrap()), size: 1, e_tag: None, version: None }
+        };
+        let log: Vec<ObjectMeta> = log.split_whitespace().map(object).collect();
+        let deleted: Vec<String> = old_summaries(&log, hint, hour(48))
+            .into_iter()
+            .map(|(path, _)| path.filename().unwrap().trim_start_matches('0').to_owned())
+            .collect();
+        assert_eq!(deleted.join(" "), expected);
+    }
+
+    #[test]
+    fn summaries_go_that_no_reader_begins_with() {
+        let log = "1.json@0 1.crc@0 2.crc@1 2.checkpoint.parquet@1 3.crc@2 4.checkpoint.parquet@3 4.crc@3 \
+                   6.checkpoint.parquet@4 6.crc@4 8.checkpoint.parquet@40 8.crc@40 8.json@40";
+        check_summaries(log, 8, "1.crc 2.crc 2.checkpoint.parquet 3.crc");
+        // The hint is late.
+        check_summaries(log, 2, "1.crc");
+        // Nothing else can be begun with yet.
+        check_summaries("1.crc@0 2.checkpoint.parquet@1 3.crc@2", 2, "");
+        check_summaries("", 0, "");
+    }
+
+    #[test]
+    fn one_checkpoint_in_many_stays() {
+        let log = "9900.checkpoint.parquet@0 10000.checkpoint.parquet@0 10000.crc@0 10100.checkpoint.parquet@0 \
+                   20100.checkpoint.parquet@1 20200.checkpoint.parquet@1";
+        check_summaries(log, 20_200, "9900.checkpoint.parquet 10000.crc 10100.checkpoint.parquet");
+    }
 
     #[test]
     fn what_was_written_now_has_an_age_and_the_future_is_young() {

@@ -9,9 +9,14 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
 use lake::{
-    Change, EVENTS, Event, EventId, Lake, LakeError, Lane, LaneId, LaneSettings, REPORTS, RawBatch, Snapshot,
-    TableWriter, read_batches,
+    Change, CheckSettings, EVENTS, Event, EventId, Lake, LakeError, LakeRuntime, Lane, LaneId, LaneSettings, REPORTS,
+    RawBatch, Snapshot, TableWriter, read_batches,
 };
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use url::Url;
 use uuid::Uuid;
 
 fn noon() -> DateTime<Utc> {
@@ -208,6 +213,51 @@ async fn vacuum_deletes_consumed_raw_files_and_replaced_table_files_and_nothing_
     assert_eq!(after.pending[0].path, pending.path);
     let path = std::path::Path::new("/").join(before.files[0].path.as_ref());
     assert!(!path.exists(), "the replaced file is gone");
+}
+
+#[tokio::test]
+async fn vacuum_deletes_old_checkpoints_and_checksums_and_every_version_still_loads() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = Url::from_directory_path(dir.path()).unwrap();
+    let open = || {
+        let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new());
+        let mut runtime = LakeRuntime::of_process(store.clone());
+        runtime.checkpoint_every = 3;
+        Lake::with_runtime(store, &url, StdRng::seed_from_u64(1), runtime).unwrap()
+    };
+    let lake = open();
+    let mut lane = lane(&lake);
+    for id in 0..10 {
+        (lane, _) = lane.append(events(id..id + 1).encode(), noon()).await.unwrap();
+        publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    }
+    let log = dir.path().join("events/_delta_log");
+    let summaries = || {
+        let names = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names
+            .filter(|name| name.ends_with("crc") || name.ends_with("checkpoint.parquet"))
+            .map(|name| name.trim_start_matches('0').to_owned())
+            .collect();
+        names.sort();
+        names.join(" ")
+    };
+    let whole = summaries();
+    lake.vacuum(&[&EVENTS], lake::VacuumSettings::default()).await.unwrap();
+    assert_eq!(summaries(), whole, "they are young");
+    let days_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 24 * 3_600);
+    for entry in std::fs::read_dir(&log).unwrap() {
+        std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap().set_modified(days_ago).unwrap();
+    }
+    lake.vacuum(&[&EVENTS], lake::VacuumSettings::default()).await.unwrap();
+    assert_eq!(summaries(), "10.crc 6.checkpoint.parquet 6.crc 7.crc 8.crc 9.checkpoint.parquet 9.crc");
+    assert_eq!(open().snapshot().await.unwrap().events.rows(), 10);
+    for version in 1..=10 {
+        assert_eq!(open().table(&EVENTS).load_at(version).await.unwrap().rows(), version);
+    }
+    let settings = CheckSettings { now: Utc::now(), spill_dir: std::env::temp_dir(), repair: false };
+    let mut findings = open().check(&[&EVENTS], &settings).await.unwrap().findings;
+    findings.retain(|finding| finding.object.contains("_delta_log"));
+    assert_eq!(findings, []);
 }
 
 #[tokio::test]

@@ -341,11 +341,11 @@ impl Log {
         let (mut last_good_checksum, mut last_good_checkpoint) = (0, 0);
         while let Some((version, entry, bytes, checksum)) = versions.try_next().await? {
             replay.follow(version, &entry, bytes.as_deref());
-            if let Some(object) = listed.checkpoints.get(&version) {
-                let read = read_checkpoint(lake, object).await?;
-                if replay.compare_checkpoint(version, object, read) {
-                    last_good_checkpoint = version;
-                }
+            if let Some(object) = listed.checkpoints.get(&version)
+                && let Some(read) = read_checkpoint(lake, object).await?
+                && replay.compare_checkpoint(version, object, read)
+            {
+                last_good_checkpoint = version;
             }
             if let Some((path, bytes)) = checksum
                 && replay.compare_checksum(version, path, &bytes)

@@ -68,12 +68,13 @@ struct Hint {
     version: u64,
 }
 
-/// Reads a checkpoint; the inner error says why it cannot be read.
-pub(super) async fn read_checkpoint(lake: &Lake, object: &ObjectMeta) -> Result<Result<Checkpoint, String>> {
+/// Reads a checkpoint; the inner error says why it cannot be read. `None` if vacuum has deleted it since it was listed.
+pub(super) async fn read_checkpoint(lake: &Lake, object: &ObjectMeta) -> Result<Option<Result<Checkpoint, String>>> {
     match try_read_checkpoint(lake, object).await {
-        Ok(checkpoint) => Ok(Ok(checkpoint)),
+        Ok(checkpoint) => Ok(Some(Ok(checkpoint))),
+        Err(LakeError::Gone { .. }) => Ok(None),
         Err(error @ LakeError::Unavailable { .. }) => Err(error),
-        Err(error) => Ok(Err(in_words(&error))),
+        Err(error) => Ok(Some(Err(in_words(&error)))),
     }
 }
 
