@@ -29,12 +29,13 @@ pub enum HistoryError {
 /// Appends the reports of one run.
 pub(crate) async fn append(lake: &Lake, reports: &[Report]) -> Result<(), HistoryError> {
     let Some(first) = reports.first() else { return Ok(()) };
+    let table = lake.table(&REPORTS);
+    let base = table.load().await?;
+    table.require_known_columns(&base)?;
     let date = first.generated_at.date_naive();
     let mut writer = TableWriter::start(lake, &REPORTS, date)?;
     writer.write(&to_rows(reports)?).await?;
     let change = Change::publish(vec![writer.finish().await?], vec![], BTreeSet::new());
-    let table = lake.table(&REPORTS);
-    let base = table.load().await?;
     table.commit(change, base).await?;
     Ok(())
 }

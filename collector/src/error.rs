@@ -20,11 +20,14 @@ pub struct Rejection {
 /// What is kept of an event that was refused.
 const REFUSED_BYTES_MAX: usize = 8 * 1024;
 
+/// What is read of it for that: some are refused for their size.
+const READ_BYTES_MAX: usize = 64 * 1024;
+
 impl Rejection {
     /// The refusal of `event`, which is the text of the item as it was sent.
     pub(crate) fn new(index: usize, reason: String, event: &str) -> Self {
-        // In this order: what was cut off is not JSON any more.
-        let event = cut(&redact(event), REFUSED_BYTES_MAX).into();
+        // Redacted before it is as short as it stays, since what was cut off is no JSON any more and is redacted by its looks.
+        let event = cut(&redact(cut(event, READ_BYTES_MAX)), REFUSED_BYTES_MAX).into();
         Self { index, reason: cut(&reason, REASON_BYTES_MAX).to_owned(), event }
     }
 }

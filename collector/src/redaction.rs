@@ -22,10 +22,12 @@ const NOT_STORED: [&str; 12] = [
     "api_secret",
 ];
 
-/// A member of an object, in a text that is not JSON all the way: its end may be missing.
+/// A member of an object, in a text that is not JSON all the way: its end may be missing. Rather too much than too little.
 static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
     let names = NOT_STORED.map(regex::escape).join("|");
-    Regex::new(&format!(r#""({names})"\s*:\s*("(\\.|[^"\\])*("|\\?$)|[^,\]}}]*)"#)).expect("it is a pattern")
+    let string = r#""(\\.|[^"\\])*("|\\?$)"#;
+    let (array, object, other) = (r"\[[^\]]*\]?", r"\{[^}]*\}?", r"[^,\]}]*");
+    Regex::new(&format!(r#"(?s)"({names})"\s*:\s*({string}|{array}|{object}|{other})"#)).expect("it is a pattern")
 });
 
 /// An event as it was sent, as JSON or as the parameters of an address, but for what is not stored.
@@ -35,8 +37,7 @@ pub(crate) fn redact(sent: &str) -> String {
             strip(&mut json);
             json.to_string()
         }
-        Err(_) if sent.trim_start().starts_with(['{', '[']) => MEMBER.replace_all(sent, r#""$1":null"#).into_owned(),
-        Err(_) => without_params(sent),
+        Err(_) => without_members(&without_params(sent)),
     };
     without_keys(&kept)
 }
@@ -48,8 +49,14 @@ fn strip(json: &mut Value) {
             fields.values_mut().for_each(strip);
         }
         Value::Array(items) => items.iter_mut().for_each(strip),
+        // Events that were encoded twice.
+        Value::String(text) if text.contains('{') => *text = without_members(text),
         _ => {}
     }
+}
+
+fn without_members(text: &str) -> String {
+    MEMBER.replace_all(text, r#""$1":null"#).into_owned()
 }
 
 fn without_params(sent: &str) -> String {
@@ -91,9 +98,13 @@ mod tests {
         check(r#"{"ip": "192.0.2.1", "name":}"#, r#"{"ip":null, "name":}"#);
         check(
             r#"{"a":{"ip":["192.0.2.1"],"user_agent":"a \"b\", c"},"name":}"#,
-            r#"{"a":{"ip":null],"user_agent":null},"name":}"#,
+            r#"{"a":{"ip":null,"user_agent":null},"name":}"#,
         );
         check(r#"[{"zip":"1","key":7,"user_agent":"Mozilla \"#, r#"[{"zip":"1","key":null,"user_agent":null"#);
+        check(r#"{"ip":["192.0.2.1", "192.0.2.2"],"a":1e999}"#, r#"{"ip":null,"a":1e999}"#);
+        check("{\"ip\":{\"v4\":\"192.0.2.1\",\n\"v6\":\"::1\"},\"a\":}", r#"{"ip":null,"a":}"#);
+        check(r#"2026-03-01 {"ip":"192.0.2.1"}"#, r#"2026-03-01 {"ip":null}"#);
+        check(r#"["{\"ip\":\"192.0.2.1\"}"]"#, r#"["{\"ip\":null}"]"#);
     }
 
     #[test]

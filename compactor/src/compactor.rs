@@ -1,6 +1,7 @@
 //! The compactor's three jobs, and when each tries again.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,14 @@ use chrono::{DateTime, Utc};
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use engine::{Engine, EngineError};
+use futures::FutureExt;
 use lake::{EVENTS, LakeError, Person, REPORTS, TableSpec, VacuumSettings, Vacuumed};
 use schedule::Schedule;
 
 use crate::merge::{Merged, merge};
 use crate::plan::{MergePolicy, plan_merges};
 use crate::publish::{Published, publish_some};
-use crate::removal::{ErasureDone, Removed, complete_erasures, erase, plan_expiry, remove};
+use crate::removal::{ErasureDone, Leaving, Removed, complete_erasures, erase, plan_expiry, remove};
 
 /// The tables that are merged and vacuumed.
 fn tables() -> [&'static TableSpec; 2] {
@@ -196,12 +198,20 @@ impl Compactor {
         for spec in tables() {
             let mut left_alone: HashSet<String> = HashSet::new();
             loop {
-                let snapshot = self.engine.lake().table(spec).load().await?;
+                let snapshot = match self.engine.lake().table(spec).load().await {
+                    Ok(snapshot) => snapshot,
+                    Err(error) => {
+                        failed = failed.or(Some(error.into()));
+                        break;
+                    }
+                };
                 let candidates = snapshot.files.iter().filter(|file| !left_alone.contains(&file.log_path));
                 let plan = plan_merges(candidates, policy, (self.clock)());
                 let Some(first) = plan.first() else { break };
                 // Only the first: what it becomes may belong to another merge of the next plan.
-                match merge(&self.engine, spec, snapshot, first).await {
+                // The Parquet decoder may panic over damage.
+                let merged = AssertUnwindSafe(merge(&self.engine, spec, snapshot, first)).catch_unwind().await;
+                match merged.unwrap_or(Err(WorkError::Stopped)) {
                     Ok(merged) => {
                         total.files_in += merged.files_in;
                         total.files_out += merged.files_out;
@@ -214,6 +224,8 @@ impl Compactor {
                         break;
                     }
                     Err(error) => {
+                        let files: Vec<&str> = first.files.iter().map(|file| &*file.log_path).collect();
+                        tracing::warn!(?files, %error, "could not merge files; the others go on");
                         left_alone.extend(first.files.iter().map(|file| file.log_path.clone()));
                         failed = failed.or(Some(error));
                     }
@@ -232,7 +244,10 @@ impl Compactor {
                 "merged"
             );
         }
-        Ok(failed.map_or(Ok(total), Err)?)
+        match failed {
+            None => Ok(total),
+            Some(error) => Err(error.into()),
+        }
     }
 
     /// Erases a person: their events leave the table and do not come back. Their bytes leave the store with the
@@ -248,10 +263,13 @@ impl Compactor {
     pub async fn remove(&self) -> anyhow::Result<Removed> {
         let (lake, now) = (self.engine.lake(), (self.clock)());
         let mut parts = vec![complete_erasures(lake, now).await];
-        // What a clock that is ahead takes for old cannot be had back.
-        let today = now.min(lake.store_now().await?).date_naive();
-        for expired in plan_expiry(lake.sites().await?.sites(), today) {
-            parts.push(remove(lake, &expired).await);
+        match self.find_expired(now).await {
+            Ok(expired) => {
+                for expired in expired {
+                    parts.push(remove(lake, &expired).await);
+                }
+            }
+            Err(error) => parts.push(Err(error.into())),
         }
         let mut total = Removed::default();
         for part in &parts {
@@ -263,6 +281,13 @@ impl Compactor {
         }
         parts.into_iter().collect::<Result<Vec<Removed>, WorkError>>()?;
         Ok(total)
+    }
+
+    async fn find_expired(&self, now: DateTime<Utc>) -> Result<Vec<Leaving>, LakeError> {
+        let lake = self.engine.lake();
+        // What a clock that is ahead takes for old cannot be had back.
+        let today = now.min(lake.store_now().await?).date_naive();
+        Ok(plan_expiry(lake.sites().await?.sites(), today))
     }
 
     /// Removes and vacuums. Vacuums even if a removal fails, so that nothing else stays longer than it may.

@@ -90,7 +90,10 @@ pub(crate) async fn publish_some(
         }
     };
     for damaged in &damaged {
-        lake.put_aside(damaged).await?;
+        if let Err(error) = lake.put_aside(damaged).await {
+            table.discard(&adds).await;
+            return Err(error.into());
+        }
         metrics::counter!("compactor_raw_files_damaged_total").increment(1);
     }
     let published = Published {
@@ -133,8 +136,21 @@ async fn write_sorted(
     }
     let writes =
         runs.into_iter().map(|files| on_own_task(write_run(lake.clone(), files, duplicates.clone(), file_bytes_max)));
-    let written: Vec<_> = stream::iter(writes).buffer_unordered(CONCURRENT_RUNS).try_collect().await?;
-    Ok(written.concat())
+    let written: Vec<_> = stream::iter(writes).buffer_unordered(CONCURRENT_RUNS).collect().await;
+    let (mut adds, mut failed) = (Vec::new(), None);
+    for run in written {
+        match run {
+            Ok(files) => adds.extend(files),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    match failed {
+        None => Ok(adds),
+        Some(error) => {
+            lake.table(&EVENTS).discard(&adds).await;
+            Err(error)
+        }
+    }
 }
 
 /// Divides files, in the order in which they came, into runs of about one size, so that the files that runs become span

@@ -139,17 +139,21 @@ async fn remove_from(lake: &Lake, leaving: &Leaving, date: Option<NaiveDate>) ->
     let (mut adds, mut removed, mut rows, mut failed) = (Vec::new(), Vec::new(), 0, None);
     for file in base.files.iter().filter(|file| file.date == date && leaving.may_be_in(file)) {
         match remove_from_file(lake, leaving, file).await {
-            Ok(RemovedFromFile { rows: 0, .. }) => {}
-            Ok(found) => {
+            Ok(None) => {}
+            Ok(Some(found)) => {
                 rows += found.rows;
                 adds.extend(found.rest);
                 removed.push(file.clone());
             }
-            Err(error) if error.wants_new_plan() => {
+            // Replaced meanwhile, and not lost.
+            Err(error) if error.wants_new_plan() && !table.has(file).await? => {
                 table.discard(&adds).await;
                 return Err(error);
             }
-            Err(error) => failed = failed.or(Some(error)),
+            Err(error) => {
+                tracing::warn!(path = %file.path, %error, "could not remove rows of a file; the others go on");
+                failed = failed.or(Some(error));
+            }
         }
     }
     let done = Removed { rows, files: removed.len() };
@@ -166,13 +170,18 @@ struct RemovedFromFile {
     rest: Option<TableFile>,
 }
 
-async fn remove_from_file(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<RemovedFromFile, WorkError> {
+/// `None` if nothing leaves it.
+async fn remove_from_file(
+    lake: &Lake,
+    leaving: &Leaving,
+    file: &TableFile,
+) -> Result<Option<RemovedFromFile>, WorkError> {
     if leaving.is_all_of(file) {
-        return Ok(RemovedFromFile { rows: file.rows, rest: None });
+        return Ok(Some(RemovedFromFile { rows: file.rows, rest: None }));
     }
     let rows = count_rows(lake, leaving, file).await?;
     if rows == 0 {
-        return Ok(RemovedFromFile { rows, rest: None });
+        return Ok(None);
     }
     let rest = write_rest(lake, leaving, file).await?;
     let found = rows + rest.as_ref().map_or(0, |rest| rest.rows);
@@ -181,7 +190,7 @@ async fn remove_from_file(lake: &Lake, leaving: &Leaving, file: &TableFile) -> R
         lake.table(&EVENTS).discard(rest.as_slice()).await;
         return Err(WorkError::Changed { expected: file.rows, found });
     }
-    Ok(RemovedFromFile { rows, rest })
+    Ok(Some(RemovedFromFile { rows, rest }))
 }
 
 async fn count_rows(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<u64, WorkError> {

@@ -309,7 +309,8 @@ impl Lake {
 
     /// Events of the table that are erased and came so lately that clients may send them again.
     ///
-    /// Passes over damaged files: whoever removes the rows cannot read them either, and says so.
+    /// Passes over damaged and lost files: whoever removes the rows cannot read them either, and says so. Fails with
+    /// [`LakeError::Gone`] if a file was replaced meanwhile.
     pub async fn find_erased(
         &self,
         table: &TableSnapshot,
@@ -322,6 +323,7 @@ impl Lake {
             match self.find_erased_in(file, erasures, since_us).await {
                 Ok(keys) => found.extend(keys),
                 Err(LakeError::Corrupt { .. }) => {}
+                Err(LakeError::Gone { .. }) if self.table(&EVENTS).has(file).await? => {}
                 Err(error) => return Err(error),
             }
         }

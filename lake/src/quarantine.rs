@@ -36,7 +36,7 @@ pub struct RefusedEvent {
     pub protocol: &'static str,
     /// Why it was refused, as the sender was told.
     pub reason: String,
-    /// The event as it was sent, cut off if it is long.
+    /// The event as it was sent, without what is not stored, and cut off if it is long.
     pub event: String,
 }
 

@@ -314,10 +314,12 @@ impl Lake {
         for _ in 0..TRIES {
             let (version, mut document) = self.read_document::<T>(name).await?;
             // A put that nobody knew of may have landed since: to change the document again would be once too often.
-            if let Some(path) = in_doubt.take()
-                && self.read_json::<Writer>(&path).await.is_ok_and(|found| found.writer == writer)
-            {
-                return Ok(());
+            if let Some(path) = in_doubt.take() {
+                match self.read_json::<Writer>(&path).await {
+                    Ok(found) if found.writer == writer => return Ok(()),
+                    Ok(_) | Err(LakeError::Gone { .. }) => {}
+                    Err(unreadable) => return Err(unreadable),
+                }
             }
             change(version, &mut document)?;
             let next = Versioned { writer: writer.clone(), document };

@@ -124,6 +124,12 @@ pub struct VersionEntry {
     pub lanes: usize,
 }
 
+/// The hint `_last_checkpoint` of a log.
+#[derive(Deserialize)]
+pub(crate) struct LastCheckpoint {
+    pub(crate) version: u64,
+}
+
 /// How a try to commit ended.
 enum Tried {
     Committed { version: u64 },
@@ -229,7 +235,7 @@ impl Table {
     /// makes the plan void: plan again from a new snapshot. Fails with [`LakeError::Unavailable`] if the
     /// store does not say what happened: the commit may have landed or may land yet, and a plan made from
     /// the next snapshot is right in both cases. The files that the change adds are deleted again where it is certain
-    /// that it did not land and will not.
+    /// that it did not land and will not: they must be this change's alone.
     pub async fn commit(&self, change: Change, base: Arc<TableSnapshot>) -> Result<u64> {
         let (change, mut in_doubt) = (Arc::new(change), false);
         let committed = self.commit_on(base, &change, &mut in_doubt).await;
@@ -239,8 +245,6 @@ impl Table {
         committed
     }
 
-    /// Commits.
-    ///
     /// - `in_doubt`: set while a version may become this change although no more is known of it.
     async fn commit_on(&self, base: Arc<TableSnapshot>, change: &Arc<Change>, in_doubt: &mut bool) -> Result<u64> {
         // However much of the log is in memory: to go on with one that was lost would hide what it had.
@@ -299,7 +303,12 @@ impl Table {
         }
     }
 
-    /// Deletes files that were written for a commit that was not tried. What cannot be deleted, vacuum finds.
+    /// Whether a file is in the newest version. If it is and [`LakeError::Gone`] from the store, it is lost.
+    pub async fn has(&self, file: &TableFile) -> Result<bool> {
+        Ok(self.load().await?.files.iter().any(|live| live.path == file.path))
+    }
+
+    /// Deletes files that are in no version and will be in none. What cannot be deleted, vacuum finds.
     pub async fn discard(&self, files: &[TableFile]) {
         for file in files {
             if let Err(error) = self.store.delete(&file.path).await {
@@ -500,15 +509,12 @@ impl Table {
 
     /// The version of the checkpoint that readers are told to begin with; `None` if there is none.
     pub(crate) async fn last_checkpoint(&self) -> Result<Option<u64>> {
-        #[derive(Deserialize)]
-        struct Hint {
-            version: u64,
-        }
         let path = self.root.clone().join("_delta_log").join("_last_checkpoint");
         let read = async { self.store.get(&path).await?.bytes().await };
         match read.await {
             Ok(bytes) => {
-                let hint: Hint = serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(path, error))?;
+                let hint: LastCheckpoint =
+                    serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(path, error))?;
                 Ok(Some(hint.version))
             }
             Err(object_store::Error::NotFound { .. }) => Ok(None),

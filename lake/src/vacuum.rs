@@ -70,7 +70,7 @@ pub struct Vacuumed {
     pub table_files: usize,
     /// Files of refused events.
     pub quarantine_files: usize,
-    /// Bytes of all of them.
+    /// Bytes of all of them, and of checkpoints and checksums of the log.
     pub bytes: u64,
 }
 
@@ -126,6 +126,9 @@ impl Lake {
             parts.push(self.vacuum_table(spec, now, settings).await);
             parts.push(self.vacuum_summaries(spec, now).await);
         }
+        for error in parts.iter().filter_map(|part| part.as_ref().err()) {
+            tracing::warn!(error = error as &dyn std::error::Error, "a part of the vacuum failed; the others go on");
+        }
         parts.into_iter().try_fold(Vacuumed::default(), |total, part| Ok(total + part?))
     }
 
@@ -161,12 +164,12 @@ impl Lake {
             .filter(|file| departures.consumed_at(file).is_none_or(|at| is_as_old(at, now, settings.raw_grace)))
             .map(|file| (file.path.clone(), file.size_bytes))
             .collect();
+        let (raw_files, bytes) = self.delete(old).await?;
         let probes = self.list(RAW_DIR).await?.into_iter().filter(|object| {
             object.location.filename().is_some_and(|name| name.starts_with("probe-"))
                 && is_as_old(object.last_modified, now, settings.orphan_grace)
         });
         self.delete(probes.map(|probe| (probe.location, 0)).collect()).await?;
-        let (raw_files, bytes) = self.delete(old).await?;
         Ok(Vacuumed { raw_files, bytes, ..Vacuumed::default() })
     }
 

@@ -3,17 +3,26 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use lake::{
     Change, CheckSettings, EVENTS, Event, EventId, Lake, LakeError, LakeRuntime, Lane, LaneId, LaneSettings, REPORTS,
     RawBatch, Snapshot, TableWriter, read_batches,
 };
-use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult,
+};
+use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use url::Url;
@@ -323,4 +332,87 @@ async fn a_published_event_between_two_pending_copies_of_it_is_found() {
     let snapshot = lake.snapshot().await.unwrap();
     let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
     assert_eq!(duplicates.rows_left_out(), 2);
+}
+
+/// Keeps entries of logs for later, while it is told to, and says that they failed.
+#[derive(Debug, Default)]
+struct Holding {
+    inner: InMemory,
+    holds: AtomicBool,
+    held: Mutex<Vec<(Path, PutPayload)>>,
+}
+
+impl fmt::Display for Holding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Holding")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Holding {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
+        if self.holds.load(Ordering::Relaxed) && at.as_ref().contains("_delta_log") {
+            self.held.lock().push((at.clone(), payload));
+            return Err(object_store::Error::Generic { store: "Holding", source: "nobody knows".into() });
+        }
+        self.inner.put_opts(at, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, options).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        self.inner.get_opts(at, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.inner.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[tokio::test]
+async fn files_of_a_commit_stay_while_it_may_land_and_are_read_when_it_has() {
+    let store = Arc::new(Holding::default());
+    let url = Url::parse("memory:///lake").unwrap();
+    let lake = Lake::with_store(store.clone(), &url, StdRng::seed_from_u64(1)).unwrap();
+    let (lane, _) = lane(&lake).append(events(0..10).encode(), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    lane.append(events(10..20).encode(), noon()).await.unwrap();
+    let snapshot = lake.snapshot().await.unwrap();
+
+    store.holds.store(true, Ordering::Relaxed);
+    let unknown = publish(&lake, &snapshot).await;
+    assert!(matches!(unknown, Err(LakeError::Unavailable { .. })), "{unknown:?}");
+    store.holds.store(false, Ordering::Relaxed);
+    assert_eq!(lake.snapshot().await.unwrap().events.rows(), 10);
+
+    let (at, entry) = store.held.lock().remove(0);
+    store.inner.put_opts(&at, entry, PutMode::Create.into()).await.unwrap();
+    let landed = lake.snapshot().await.unwrap();
+    assert_eq!((landed.events.rows(), landed.pending.len()), (20, 0));
+    for file in &landed.events.files {
+        let rows = read_batches(lake.store(), &file.path, file.size_bytes, &["event_id"]).await.unwrap();
+        let rows: Vec<_> = rows.try_collect().await.unwrap();
+        assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 10);
+    }
 }

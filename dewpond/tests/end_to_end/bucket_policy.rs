@@ -42,8 +42,12 @@ impl Policies {
         self.statements.keys().map(String::as_str)
     }
 
-    fn allow(&self, user: Option<&Credentials>, action: &str, resource: &str, prefix: Option<&str>) -> bool {
-        let statements = user.and_then(|user| self.statements.get(&user.access_key)).map(Vec::as_slice);
+    /// Whether a user may do something.
+    ///
+    /// - `resource`: the bucket, or an object as `bucket/key`.
+    /// - `prefix`: of a listing.
+    pub fn allow(&self, user: &str, action: &str, resource: &str, prefix: Option<&str>) -> bool {
+        let statements = self.statements.get(user).map(Vec::as_slice);
         statements.unwrap_or_default().iter().any(|statement| {
             let within = match &statement.prefixes {
                 Some(patterns) => prefix.is_some_and(|prefix| fits(patterns, prefix)),
@@ -66,6 +70,11 @@ fn statements_of(json: &str) -> Vec<Statement> {
     policy["Statement"].as_array().unwrap().iter().map(of).collect()
 }
 
+/// Nobody may do anything.
+fn name_of(credentials: Option<&Credentials>) -> &str {
+    credentials.map_or("", |credentials| &credentials.access_key)
+}
+
 /// One text, or many.
 fn texts(json: &Json) -> Vec<String> {
     match json {
@@ -85,7 +94,7 @@ fn fits(patterns: &[String], text: &str) -> bool {
 impl S3Access for Policies {
     async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = request.s3_op().name();
-        let user = request.credentials();
+        let user = name_of(request.credentials());
         let allowed = match (operation, request.s3_path()) {
             ("ListObjectsV2", S3Path::Bucket { bucket }) => {
                 let url = Url::parse("http://localhost").unwrap().join(&request.uri().to_string()).unwrap();
@@ -115,7 +124,7 @@ impl S3Access for Policies {
     }
 
     async fn delete_objects(&self, request: &mut S3Request<DeleteObjectsInput>) -> S3Result<()> {
-        let (user, bucket) = (request.credentials.as_ref(), &request.input.bucket);
+        let (user, bucket) = (name_of(request.credentials.as_ref()), &request.input.bucket);
         let mut keys = request.input.delete.objects.iter().map(|object| &object.key);
         match keys.all(|key| self.allow(user, "s3:DeleteObject", &format!("{bucket}/{key}"), None)) {
             true => Ok(()),

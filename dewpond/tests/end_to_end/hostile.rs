@@ -132,11 +132,17 @@ async fn small_bodies_that_grow_are_refused_without_growing_with_them() {
         "/api/batch",
         "/com.snowplowanalytics.snowplow/tp2",
     ] {
-        for body in [&trees, &quoted, &named] {
-            let request = client.post(format!("{}{path}", world.url)).body(gzip(body));
+        for (body, key) in
+            [&trees, &quoted, &named].into_iter().flat_map(|body| [(body, None), (body, Some(&world.key))])
+        {
+            let mut request = client.post(format!("{}{path}", world.url)).body(gzip(body));
+            if let Some(key) = key {
+                request = request.bearer_auth(key);
+            }
             let answer = request.send().await.unwrap();
             let status = answer.status();
-            assert!(status.is_client_error(), "{path}: {status}");
+            // Some protocols take a request with nothing in it.
+            assert!(status.is_client_error() || (key.is_some() && status.is_success()), "{path}: {status}");
             let answer = answer.bytes().await.unwrap();
             assert!(answer.len() < 10_000, "{path}: {} bytes of answer", answer.len());
         }

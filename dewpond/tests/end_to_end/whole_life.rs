@@ -166,6 +166,20 @@ fn holds(dir: &std::path::Path, text: &str) -> bool {
     })
 }
 
+/// An event of so many days ago.
+fn old_event(site: &str, days: i64, number: usize) -> lake::Event {
+    let occurred = Utc::now() - TimeDelta::days(days);
+    lake::Event {
+        event_id: lake::EventId::from_client(&format!("{site} {days} {number}")),
+        site_id: site.into(),
+        name: "page_view".into(),
+        occurred_at_us: occurred.timestamp_micros(),
+        received_at_us: occurred.timestamp_micros() + 1,
+        protocol: "native",
+        ..lake::Event::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_older_than_their_site_keeps_leave_and_others_stay() {
     let world = World::start(1).await;
@@ -173,16 +187,7 @@ async fn events_older_than_their_site_keeps_leave_and_others_stay() {
     let mut lane = lake::Lane::start(world.lake.clone(), world.lake.new_lane_id(Utc::now()), Default::default());
     for (site, days) in [("shop", 500), ("shop", 10), ("other", 500), ("other", 10)] {
         let mut batch = lake::RawBatch::default();
-        let occurred = Utc::now() - TimeDelta::days(days);
-        batch.push(&lake::Event {
-            event_id: lake::EventId::from_client(&format!("{site} {days}")),
-            site_id: site.into(),
-            name: "page_view".into(),
-            occurred_at_us: occurred.timestamp_micros(),
-            received_at_us: occurred.timestamp_micros() + 1,
-            protocol: "native",
-            ..lake::Event::default()
-        });
+        batch.push(&old_event(site, days, 0));
         (lane, _) = lane.append(batch.encode(), Utc::now()).await.unwrap();
     }
     world.compactor.publish().await.unwrap();
@@ -281,16 +286,7 @@ async fn a_damaged_file_of_the_table_keeps_no_other_from_being_merged_and_no_sit
         for (sites, days) in [(&["blog"][..], 500), (&["shop"], 600), (&["shop", "blog"], 10)] {
             let mut batch = lake::RawBatch::default();
             for site in sites {
-                let occurred = Utc::now() - TimeDelta::days(days);
-                batch.push(&lake::Event {
-                    event_id: lake::EventId::from_client(&format!("{site} {days} {number}")),
-                    site_id: (*site).into(),
-                    name: "page_view".into(),
-                    occurred_at_us: occurred.timestamp_micros(),
-                    received_at_us: occurred.timestamp_micros() + 1,
-                    protocol: "native",
-                    ..lake::Event::default()
-                });
+                batch.push(&old_event(site, days, number));
             }
             (lane, _) = lane.append(batch.encode(), Utc::now()).await.unwrap();
             world.compactor.publish().await.unwrap();
@@ -318,6 +314,14 @@ async fn a_damaged_file_of_the_table_keeps_no_other_from_being_merged_and_no_sit
         (2, 3),
         "and what of that date can be read"
     );
+
+    // A file that is lost is no other case: whoever is erased is on the list, though the file cannot be looked into.
+    world.lake.store().delete(&torn.path).await.unwrap();
+    world.compactor.remove().await.unwrap_err();
+    let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
+    world.compactor.erase(&ada).await.unwrap_err();
+    let erasures = world.lake.erasures_of(&table.load().await.unwrap()).await.unwrap();
+    assert!(!erasures.is_empty() && erasures.are_unfinished());
 }
 
 /// Where the pages of a column lie in a Parquet file.

@@ -18,6 +18,7 @@ use super::{Finding, in_words};
 use crate::error::{LakeError, Result};
 use crate::object_reader::ObjectReader;
 use crate::store::Lake;
+use crate::table::LastCheckpoint;
 
 /// What `--repair` does about a bad one, for the operator.
 const REPAIR: &str = "stop the compactors, run `dewpond lake check --repair`, and restart all roles, which remember what \
@@ -61,11 +62,6 @@ impl Histogram {
             && bins.len() == self.total_bytes.len()
             && (self.file_counts.iter().sum::<u64>(), self.total_bytes.iter().sum::<u64>()) == (files, bytes)
     }
-}
-
-#[derive(Deserialize)]
-struct Hint {
-    version: u64,
 }
 
 /// Reads a checkpoint; the inner error says why it cannot be read. `None` if vacuum has deleted it since it was listed.
@@ -279,7 +275,7 @@ impl Replay<'_> {
 pub(super) async fn check_hint(lake: &Lake, listed: &Listed, log: &mut Log) -> Result<()> {
     let Some(object) = &listed.hint else { return Ok(()) };
     let Some(bytes) = lake.read_small(&object.location).await? else { return Ok(()) };
-    let finding = match serde_json::from_slice::<Hint>(&bytes) {
+    let finding = match serde_json::from_slice::<LastCheckpoint>(&bytes) {
         Ok(hint) if listed.checkpoints.range(hint.version..).next().is_some() => return Ok(()),
         // It may name a checkpoint in a form of others, which has its own finding.
         Ok(_) if !listed.foreign_checkpoints.is_empty() => return Ok(()),
