@@ -441,8 +441,14 @@ async fn a_lake_with_columns_of_a_later_release_is_not_written_to() {
     let compactor =
         compactor::Compactor::new(engine, crate::world::compactor_settings(), std::sync::Arc::new(Utc::now));
     post_accepted(&client, url, &world.key, &by("ada", "2")).await;
+    let files = async || {
+        let objects: Vec<_> = world.lake.store().list(Some(&"events".into())).try_collect().await.unwrap();
+        objects.into_iter().filter(|object| object.location.extension() == Some("parquet")).count()
+    };
+    let before = files().await;
     let refused = compactor.publish().await.unwrap_err().to_string();
     assert!(refused.contains("novelty") && refused.contains("release"), "{refused}");
+    assert_eq!(files().await, before, "nothing is written in vain, every ten seconds");
 }
 
 #[tokio::test(flavor = "multi_thread")]
