@@ -22,7 +22,7 @@ mod up;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -120,8 +120,9 @@ fn init_logs() -> anyhow::Result<()> {
         true => "info,delta_kernel=warn,datafusion=error,tokio_cron_scheduler=warn",
         false => &wanted,
     };
-    let filter = EnvFilter::try_new(filters)
-        .with_context(|| format!("{VARIABLE} is {wanted:?}: give filters such as `warn` or `info,lake=debug`"))?;
+    let filter = EnvFilter::try_new(filters).map_err(|error| {
+        anyhow!("{VARIABLE} is {wanted:?}, give filters such as `warn` or `info,lake=debug`: {error}")
+    })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
