@@ -63,6 +63,13 @@ impl fmt::Debug for LaneId {
     }
 }
 
+/// What an object of a Delta log is, by its name: its version and its kind, such as `json`, `crc` or `checkpoint.parquet`. `None` of
+/// whatever is no version's.
+pub(crate) fn log_object(path: &Path) -> Option<(u64, &str)> {
+    let (version, kind) = path.filename()?.split_once('.')?;
+    (version.len() == 20).then_some((version.parse().ok()?, kind))
+}
+
 /// A file of the raw tier, as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawFile {

@@ -28,7 +28,7 @@ use crate::change::{Change, CommitKind, ERASURES};
 use crate::checksum::{self, CHECKSUMS};
 use crate::committer::{COMMIT_ID, FoundCommit, ReadBackCommitter, read_commit};
 use crate::error::{LakeError, Result};
-use crate::layout::LaneId;
+use crate::layout::{LaneId, log_object};
 use crate::runtime::LakeRuntime;
 use crate::sabotage::Sabotage;
 use crate::table_file::{TableFile, from_scan_rows, to_add_rows};
@@ -391,9 +391,8 @@ impl Table {
         let log_dir = self.root.clone().join("_delta_log");
         let objects: Vec<ObjectMeta> = self.store.list(Some(&log_dir)).try_collect().await.ok()?;
         let newest = |is_entry: bool| {
-            let names = objects.iter().filter_map(|object| object.location.filename()?.split_once('.'));
-            let of_kind = names.filter(|(_, kind)| (*kind == "json") == is_entry);
-            of_kind.filter_map(|(version, _)| version.parse::<u64>().ok()).max()
+            let known = objects.iter().filter_map(|object| log_object(&object.location));
+            known.filter(|(_, kind)| (*kind == "json") == is_entry).map(|(version, _)| version).max()
         };
         let lost = newest(false).filter(|version| newest(true).is_none_or(|entry| entry < *version))?;
         Some(LakeError::Refused {

@@ -15,7 +15,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::sync::Mutex;
 
 use crate::error::{LakeError, Result};
-use crate::layout::{RAW_DIR, RawFile};
+use crate::layout::{RAW_DIR, RawFile, log_object};
 use crate::quarantine::QUARANTINE;
 use crate::store::Lake;
 use crate::table::Table;
@@ -123,8 +123,14 @@ impl Lake {
             self.vacuum_raw(now, settings).await,
         ];
         for spec in tables {
-            parts.push(self.vacuum_table(spec, now, settings).await);
-            parts.push(self.vacuum_summaries(spec, now).await);
+            // Before the log is read: a file that is written and committed between the two is live, not an orphan.
+            match self.list(spec.name).await {
+                Ok(objects) => {
+                    parts.push(self.vacuum_table(spec, &objects, now, settings).await);
+                    parts.push(self.vacuum_summaries(spec, &objects, now).await);
+                }
+                Err(error) => parts.push(Err(error)),
+            }
         }
         for error in parts.iter().filter_map(|part| part.as_ref().err()) {
             tracing::warn!(error = error as &dyn std::error::Error, "a part of the vacuum failed; the others go on");
@@ -174,22 +180,23 @@ impl Lake {
     }
 
     /// Deletes what is in a directory of a table and in none of its versions any more.
+    ///
+    /// - `objects`: what was in the directory before.
     pub(crate) async fn vacuum_table(
         &self,
         spec: &'static TableSpec,
+        objects: &[ObjectMeta],
         now: DateTime<Utc>,
         settings: VacuumSettings,
     ) -> Result<Vacuumed> {
-        // Listing first: a file that is written and committed between the two is live, not an orphan.
-        let objects = self.list(spec.name).await?;
         let table = self.table(spec);
         let snapshot = table.load().await?;
         let live: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
         let mut departures = table.departures().lock().await;
-        read_departures(&table, snapshot.version, &objects, &mut departures, now, settings).await?;
+        read_departures(&table, snapshot.version, objects, &mut departures, now, settings).await?;
 
         let root = self.path(spec.name);
-        let born = entry_times(&objects).remove(&0);
+        let born = entry_times(objects).remove(&0);
         let dead = objects
             .iter()
             .filter(|object| object.location.extension() == Some("parquet") && !live.contains(&object.location))
@@ -215,10 +222,14 @@ impl Lake {
 
     /// Deletes checkpoints and checksums of a table's log that no reader begins with any more. They are many times the log,
     /// and can always be made again from its entries, which stay.
-    async fn vacuum_summaries(&self, spec: &'static TableSpec, now: DateTime<Utc>) -> Result<Vacuumed> {
-        let objects = self.list(&format!("{}/_delta_log", spec.name)).await?;
+    async fn vacuum_summaries(
+        &self,
+        spec: &'static TableSpec,
+        objects: &[ObjectMeta],
+        now: DateTime<Utc>,
+    ) -> Result<Vacuumed> {
         let Some(hint) = self.table(spec).last_checkpoint().await? else { return Ok(Vacuumed::default()) };
-        let (_, bytes) = self.delete(old_summaries(&objects, hint, now)).await?;
+        let (_, bytes) = self.delete(old_summaries(objects, hint, now)).await?;
         Ok(Vacuumed { bytes, ..Vacuumed::default() })
     }
 
@@ -301,17 +312,18 @@ async fn read_departures(
 
 /// Which checkpoints and checksums of a log nobody needs.
 ///
+/// - `objects`: a listing that has the log.
 /// - `hint`: the version of the checkpoint that readers are told to begin with.
 ///
 /// The last two that are old enough stay, in case that one of them is damaged, and so does whatever is younger.
-fn old_summaries(log: &[ObjectMeta], hint: u64, now: DateTime<Utc>) -> Vec<(Path, u64)> {
-    let summaries: Vec<(u64, bool, &ObjectMeta)> = log
+fn old_summaries(objects: &[ObjectMeta], hint: u64, now: DateTime<Utc>) -> Vec<(Path, u64)> {
+    let summaries: Vec<(u64, bool, &ObjectMeta)> = objects
         .iter()
         .filter(|object| is_as_old(object.last_modified, now, SUMMARIES_KEPT))
         .filter_map(|object| {
-            let (version, kind) = object.location.filename()?.split_once('.')?;
+            let (version, kind) = log_object(&object.location)?;
             let is_checkpoint = kind == "checkpoint.parquet";
-            (is_checkpoint || kind == "crc").then_some((version.parse().ok()?, is_checkpoint, object))
+            (is_checkpoint || kind == "crc").then_some((version, is_checkpoint, object))
         })
         .collect();
     let mut checkpoints: Vec<u64> =
@@ -329,8 +341,8 @@ fn old_summaries(log: &[ObjectMeta], hint: u64, now: DateTime<Utc>) -> Vec<(Path
 /// When each version of a table was committed, by a listing that has its log's entries.
 fn entry_times(listed: &[ObjectMeta]) -> BTreeMap<u64, DateTime<Utc>> {
     let entries = listed.iter().filter_map(|object| {
-        let version = object.location.filename()?.strip_suffix(".json")?.parse().ok()?;
-        Some((version, object.last_modified))
+        let (version, kind) = log_object(&object.location)?;
+        (kind == "json").then_some((version, object.last_modified))
     });
     entries.collect()
 }

@@ -17,7 +17,7 @@ use crate::change::ERASURES;
 use crate::checksum::{CHECKSUMS, from_parameter};
 use crate::committer::COMMIT_ID;
 use crate::error::{LakeError, Result};
-use crate::layout::LaneId;
+use crate::layout::{LaneId, log_object};
 use crate::store::Lake;
 use crate::table_file::parse_stats;
 use crate::tables::TableSpec;
@@ -83,8 +83,7 @@ impl Listed {
                 listed.hint = Some(object.clone());
                 continue;
             }
-            let Some((version, kind)) = name.split_once('.') else { continue };
-            let (20, Ok(version)) = (version.len(), version.parse()) else { continue };
+            let Some((version, kind)) = log_object(&object.location) else { continue };
             match kind {
                 "json" => drop(listed.entries.insert(version, object.clone())),
                 "crc" => drop(listed.checksums.insert(version, object.clone())),

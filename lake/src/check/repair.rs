@@ -58,7 +58,8 @@ impl Lake {
         let now = self.store_now().await?;
         let (mut files, mut bytes) = (0, 0);
         for spec in tables {
-            let removed = self.vacuum_table(spec, now, settings).await?;
+            let objects = self.list(spec.name).await?;
+            let removed = self.vacuum_table(spec, &objects, now, settings).await?;
             files += removed.table_files;
             bytes += removed.bytes;
         }
