@@ -1,0 +1,259 @@
+//! Making the next version of a table.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use delta_kernel::engine::arrow_conversion::TryFromArrow;
+use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::schema::{StructField, StructType};
+use delta_kernel::snapshot::SnapshotRef;
+use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
+use delta_kernel::{Engine, FilteredEngineData, KernelError, KernelResult};
+use object_store::ObjectStoreExt;
+use rand::Rng;
+
+use super::{ENGINE_INFO, Table, TableSnapshot, run_kernel};
+use crate::change::{Change, CommitKind, ERASURES};
+use crate::checksum::{self, CHECKSUMS};
+use crate::committer::{COMMIT_ID, ReadBackCommitter};
+use crate::error::{LakeError, Result};
+use crate::sabotage::Sabotage;
+use crate::table_file::{TableFile, to_add_rows};
+use crate::tables::TableSpec;
+
+/// Tries of a commit whose outcome is unknown before the caller is told to come back later.
+const UNKNOWN_TRIES_MAX: u32 = 8;
+
+/// How a try to commit ended.
+enum Tried {
+    Committed { version: u64 },
+    Lost,
+    Unknown(KernelError),
+}
+
+impl Table {
+    /// Commits a change that was planned on `base`.
+    ///
+    /// Returns the version it became. Fails with [`LakeError::Conflict`] if somebody's commit since `base`
+    /// makes the plan void: plan again from a new snapshot. Fails with [`LakeError::Unavailable`] if the
+    /// store does not say what happened: the commit may have landed or may land yet, and a plan made from
+    /// the next snapshot is right in both cases. The files that the change adds are deleted again where it is certain
+    /// that it did not land and will not: they must be this change's alone.
+    pub async fn commit(&self, change: Change, base: Arc<TableSnapshot>) -> Result<u64> {
+        let (change, mut in_doubt) = (Arc::new(change), false);
+        let committed = self.commit_on(base, &change, &mut in_doubt).await;
+        if committed.is_err() && !in_doubt {
+            self.discard(&change.adds).await;
+        }
+        committed
+    }
+
+    /// - `in_doubt`: set while a version may become this change although no more is known of it.
+    async fn commit_on(&self, base: Arc<TableSnapshot>, change: &Arc<Change>, in_doubt: &mut bool) -> Result<u64> {
+        // However much of the log is in memory: to go on with one that was lost would hide what it had.
+        self.begin().await?;
+        let commit_id = self.new_uuid().to_string();
+        let mut checked = base.version.unwrap_or(0);
+        let mut on = match &base.log {
+            Some(_) => base,
+            None => self.load().await?,
+        };
+        let mut unknown_tries = 0;
+        let blind = self.runtime.sabotage == Some(Sabotage::CommitWithoutReadingBack);
+        loop {
+            let newest = on.version.unwrap_or(0);
+            for version in checked + 1..=newest {
+                if self.runtime.sabotage == Some(Sabotage::NoConflictRule) {
+                    break;
+                }
+                let mut found = self.read_version(version).await?;
+                if self.runtime.sabotage == Some(Sabotage::ErasuresUnseen) {
+                    found.lanes.retain(|(app_id, _)| app_id != ERASURES);
+                }
+                if change.is_void_after(&found) {
+                    return Err(LakeError::Conflict { table: self.spec.name.into(), version });
+                }
+            }
+            checked = checked.max(newest);
+            let new_columns = new_columns(self.spec, &on)?;
+            *in_doubt = true;
+            match self.try_commit(change.clone(), on.clone(), new_columns, commit_id.clone()).await? {
+                Tried::Committed { version } => {
+                    self.tend(version).await;
+                    return Ok(version);
+                }
+                Tried::Lost => {
+                    // Somebody else's commit is that version, for good: whatever put of ours is still under way fails.
+                    *in_doubt = false;
+                    // Full jitter: two compactors that met once should not meet again.
+                    self.pause(Duration::from_millis(100)).await;
+                    on = self.load().await?;
+                }
+                // The same version again, with the same id: if the first put lands after all, the second
+                // one reads its own id back.
+                Tried::Unknown(_) if blind => {
+                    on = self.load().await?;
+                    checked = on.version.unwrap_or(0);
+                }
+                Tried::Unknown(error) => {
+                    unknown_tries += 1;
+                    if unknown_tries == UNKNOWN_TRIES_MAX {
+                        return Err(LakeError::unavailable(format!("commit to {}", self.spec.name), error));
+                    }
+                    self.pause(Duration::from_millis(50 << unknown_tries)).await;
+                }
+            }
+        }
+    }
+
+    /// Deletes files that are in no version and will be in none. What cannot be deleted, vacuum finds.
+    pub async fn discard(&self, files: &[TableFile]) {
+        for file in files {
+            if let Err(error) = self.store.delete(&file.path).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(path = %file.path, error, "could not delete what was written in vain; vacuum will");
+            }
+        }
+    }
+
+    /// Makes sure that files written by this release would lose no column of the table. To be asked before they are
+    /// written; a commit asks again.
+    pub fn require_known_columns(&self, snapshot: &TableSnapshot) -> Result<()> {
+        new_columns(self.spec, snapshot).map(drop)
+    }
+
+    async fn try_commit(
+        &self,
+        change: Arc<Change>,
+        on: Arc<TableSnapshot>,
+        new_columns: Vec<StructField>,
+        commit_id: String,
+    ) -> Result<Tried> {
+        let (kernel, spec) = (self.runtime.kernel.clone(), self.spec);
+        let blind = self.runtime.sabotage == Some(Sabotage::CommitWithoutReadingBack);
+        let adds = to_add_rows(spec, &change.adds)?;
+        run_kernel(&self.runtime, format!("commit to {}", spec.name), move || {
+            let log = on.log.clone().ok_or_else(|| KernelError::generic("the table was not created"))?;
+            let operation = match change.kind {
+                CommitKind::Publish => UpdateTableOperation::Write,
+                CommitKind::Merge => UpdateTableOperation::Optimize,
+                CommitKind::Delete => UpdateTableOperation::Delete,
+            };
+            let mut parameters = vec![(COMMIT_ID, Some(commit_id.clone()))];
+            parameters.extend(checksum::to_parameter(&change.adds).map(|checksums| (CHECKSUMS, Some(checksums))));
+            let mut builder = log
+                .clone()
+                .update_table(operation, ENGINE_INFO, change.kind != CommitKind::Merge)
+                .with_operation_parameters(parameters);
+            for (lane, seq) in &change.lanes {
+                builder = builder.with_transaction_id(lane.to_string(), *seq as i64);
+            }
+            if let Some(version) = change.erasures {
+                builder = builder.with_transaction_id(ERASURES.to_owned(), version as i64);
+            }
+            for column in new_columns {
+                builder = builder.add_column(column);
+            }
+            let mut transaction = builder.build(&*kernel, Box::new(ReadBackCommitter { commit_id, blind }))?;
+            if !change.adds.is_empty() {
+                transaction.add_files(Box::new(adds));
+            }
+            if !change.removes.is_empty() {
+                for rows in remove_rows(&log, &*kernel, &change.removes)? {
+                    transaction.remove_files(rows);
+                }
+            }
+            match transaction.commit(&*kernel) {
+                Ok(CommitResult::Committed(done)) => Ok(Tried::Committed { version: done.commit_version() }),
+                Ok(CommitResult::Conflicted(_)) => Ok(Tried::Lost),
+                Ok(CommitResult::Retryable(retryable)) => Ok(Tried::Unknown(retryable.error)),
+                Err(error) => Ok(Tried::Unknown(error)),
+            }
+        })
+        .await
+    }
+
+    /// Writes the version's checksum and, now and then, a checkpoint. Both only make loading cheaper: a
+    /// failure is a warning.
+    async fn tend(&self, version: u64) {
+        let tended = async {
+            let snapshot = self.load().await?;
+            let due = version > 0 && version.is_multiple_of(self.runtime.checkpoint_every);
+            self.write_summaries(&snapshot, due).await
+        };
+        if let Err(error) = tended.await {
+            tracing::warn!(
+                table = self.spec.name,
+                version,
+                error = &error as &dyn std::error::Error,
+                "could not write a checksum or checkpoint; the next version will try again"
+            );
+        }
+    }
+
+    async fn pause(&self, longest: Duration) {
+        let pause = longest.mul_f64(self.rng.lock().random());
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// The columns of ours that the table does not have yet: it was made by an earlier release.
+///
+/// Fails if the table has columns that we do not know, because what we write would lack them.
+fn new_columns(spec: &TableSpec, snapshot: &TableSnapshot) -> Result<Vec<StructField>> {
+    let Some(log) = &snapshot.log else { return Ok(vec![]) };
+    let theirs = log.schema();
+    let ours = StructType::try_from_arrow(spec.schema().as_ref()).expect("the types of our tables have Delta forms");
+    if let Some(unknown) = theirs.fields().find(|field| ours.field(field.name()).is_none()) {
+        return Err(LakeError::Refused {
+            reason: format!(
+                "the table {} has a column {} that this release ({}) does not know and would lose: run the release \
+                 that added it, or a later one",
+                spec.name,
+                unknown.name(),
+                env!("CARGO_PKG_VERSION")
+            ),
+        });
+    }
+    Ok(ours.fields().filter(|field| theirs.field(field.name()).is_none()).cloned().collect())
+}
+
+/// The kernel's rows of the files to remove, with its own selection narrowed to them.
+fn remove_rows(log: &SnapshotRef, kernel: &dyn Engine, removes: &[String]) -> KernelResult<Vec<FilteredEngineData>> {
+    use arrow::array::AsArray;
+
+    let removes: HashSet<&str> = removes.iter().map(String::as_str).collect();
+    let mut found = 0;
+    let mut chosen = Vec::new();
+    for rows in log.clone().scan_builder().build()?.scan_metadata(kernel)? {
+        let (rows, selected) = rows?.scan_files.into_parts();
+        let rows = ArrowEngineData::try_from_engine_data(rows)?;
+        let paths = rows
+            .record_batch()
+            .column_by_name("path")
+            .ok_or_else(|| KernelError::generic("the kernel's scan rows have no path"))?
+            .as_string::<i32>()
+            .clone();
+        let narrowed: Vec<bool> = paths
+            .iter()
+            .enumerate()
+            .map(|(row, path)| {
+                selected.get(row).copied().unwrap_or(true) && path.is_some_and(|path| removes.contains(path))
+            })
+            .collect();
+        let here = narrowed.iter().filter(|&&chosen| chosen).count();
+        if here > 0 {
+            found += here;
+            chosen.push(FilteredEngineData::try_new(rows, narrowed)?);
+        }
+    }
+    if found != removes.len() {
+        return Err(KernelError::generic(format!(
+            "{} of {} files to remove are not live",
+            removes.len() - found,
+            removes.len()
+        )));
+    }
+    Ok(chosen)
+}
