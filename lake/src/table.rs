@@ -13,7 +13,8 @@ use delta_kernel::engine::arrow_data::ArrowEngineData;
 use delta_kernel::schema::StructType;
 use delta_kernel::snapshot::{IncrementalReplay, SnapshotRef};
 use delta_kernel::{KernelError, KernelResult, Snapshot as KernelSnapshot};
-use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use parking_lot::Mutex;
@@ -30,7 +31,7 @@ use crate::layout::{LaneId, log_object};
 use crate::runtime::LakeRuntime;
 use crate::table_file::{TableFile, from_scan_rows};
 use crate::tables::TableSpec;
-use crate::vacuum::SharedDepartures;
+use crate::vacuum::KnownLog;
 
 const ENGINE_INFO: &str = concat!("dewpond/", env!("CARGO_PKG_VERSION"));
 
@@ -43,7 +44,7 @@ pub struct Table {
     spec: &'static TableSpec,
     rng: Arc<Mutex<StdRng>>,
     latest: Mutex<Option<Arc<TableSnapshot>>>,
-    departures: SharedDepartures,
+    known_log: KnownLog,
 }
 
 /// A version of a table, whole: its files do not change, whatever is committed later.
@@ -84,6 +85,12 @@ impl TableSnapshot {
             Ok(log.get_app_id_version(ERASURES, &*this.runtime.kernel)?.unwrap_or(0) as u64)
         })
         .await
+    }
+
+    /// Whether all of some files are in this version.
+    pub fn has_all(&self, files: &[TableFile]) -> bool {
+        // They lie by path.
+        files.iter().all(|file| self.files.binary_search_by(|live| live.path.cmp(&file.path)).is_ok())
     }
 
     /// Rows of all files together.
@@ -133,7 +140,7 @@ impl Table {
         rng: Arc<Mutex<StdRng>>,
     ) -> Self {
         let root = Path::from_url_path(url.path()).expect("the lake's own path was parsed before");
-        Self { store, runtime, url, root, spec, rng, latest: Mutex::default(), departures: SharedDepartures::default() }
+        Self { store, runtime, url, root, spec, rng, latest: Mutex::default(), known_log: KnownLog::default() }
     }
 
     /// What the table is.
@@ -218,7 +225,7 @@ impl Table {
 
     /// Whether a file is in the newest version. If it is and [`LakeError::Gone`] from the store, it is lost.
     pub async fn has(&self, file: &TableFile) -> Result<bool> {
-        Ok(self.load().await?.files.iter().any(|live| live.path == file.path))
+        Ok(self.load().await?.has_all(std::slice::from_ref(file)))
     }
 
     /// The newest versions, newest first, `limit` at the most.
@@ -285,7 +292,7 @@ impl Table {
 
     /// Says so if the log's newest entry is gone, and what was written after it is left.
     async fn find_lost_entry(&self) -> Option<LakeError> {
-        let log_dir = self.root.clone().join("_delta_log");
+        let log_dir = self.log_dir();
         let objects: Vec<ObjectMeta> = self.store.list(Some(&log_dir)).try_collect().await.ok()?;
         let newest = |is_entry: bool| {
             let known = objects.iter().filter_map(|object| log_object(&object.location));
@@ -303,7 +310,7 @@ impl Table {
     }
 
     fn first_entry(&self) -> Path {
-        self.root.clone().join("_delta_log").join("00000000000000000000.json")
+        self.log_dir().join("00000000000000000000.json")
     }
 
     /// Creates the table at the lowest protocol, which every Delta reader understands. Whoever comes
@@ -336,8 +343,29 @@ impl Table {
     }
 
     /// What vacuum has read of the log.
-    pub(crate) fn departures(&self) -> &SharedDepartures {
-        &self.departures
+    pub(crate) fn known_log(&self) -> &KnownLog {
+        &self.known_log
+    }
+
+    /// When a version was committed, by the store's clock; `None` if its entry is not there.
+    pub(crate) async fn entry_time(&self, version: u64) -> Result<Option<DateTime<Utc>>> {
+        let path = self.log_dir().join(format!("{version:020}.json"));
+        match self.store.head(&path).await {
+            Ok(entry) => Ok(Some(entry.last_modified)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(LakeError::store(format!("look at {path}"), error)),
+        }
+    }
+
+    /// The objects of the log that belong to a version from `first` on.
+    pub(crate) fn list_log(&self, first: u64) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (dir, before) = (self.log_dir(), self.log_dir().join(format!("{first:020}")));
+        let listed = self.store.list_with_offset(Some(&dir), &before);
+        listed.map_err(move |error| LakeError::store(format!("list {dir}"), error)).boxed()
+    }
+
+    fn log_dir(&self) -> Path {
+        self.root.clone().join("_delta_log")
     }
 
     /// What a version changed.
@@ -354,7 +382,7 @@ impl Table {
 
     /// The version of the checkpoint that readers are told to begin with; `None` if there is none.
     pub(crate) async fn last_checkpoint(&self) -> Result<Option<u64>> {
-        let path = self.root.clone().join("_delta_log").join("_last_checkpoint");
+        let path = self.log_dir().join("_last_checkpoint");
         let read = async { self.store.get(&path).await?.bytes().await };
         match read.await {
             Ok(bytes) => {

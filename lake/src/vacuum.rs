@@ -3,22 +3,26 @@
 //! Acts only on what a freshly loaded log says, and by the store's own clock: ages are differences between
 //! the Last-Modified of an object written now and that of the object in question.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod departures;
+mod summaries;
+
+use std::collections::HashSet;
 use std::ops::Add;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::sync::Mutex;
 
+use self::departures::Departures;
 use crate::error::{LakeError, Result};
-use crate::layout::{RAW_DIR, RawFile, log_object};
+use crate::layout::RAW_DIR;
 use crate::quarantine::QUARANTINE;
 use crate::store::Lake;
-use crate::table::Table;
 use crate::tables::{EVENTS, TableSpec};
 
 /// Requests under way at the same time.
@@ -27,13 +31,6 @@ const CONCURRENT: usize = 16;
 /// So long before the first entry of a table's log the first publish of early releases may have begun to write. A file that is
 /// older belongs to a log that is lost, and may be all that is left of somebody's events: it is no orphan.
 const FIRST_PUBLISH: Duration = Duration::from_secs(24 * 3_600);
-
-/// Checkpoints and checksums of a log are kept so long at least: whoever loads a version of that time, or is late to say which
-/// checkpoint is the last, needs those.
-const SUMMARIES_KEPT: Duration = Duration::from_secs(24 * 3_600);
-
-/// Of older checkpoints, one in so many versions stays: to read a version that long ago takes no more entries than these.
-const CHECKPOINT_KEPT_EVERY: u64 = 10_000;
 
 /// How long what nobody needs is kept, by the store's clock.
 #[derive(Clone, Copy, Debug)]
@@ -87,27 +84,13 @@ impl Add for Vacuumed {
     }
 }
 
-/// When files went out of use, as far as the log was read; kept between runs, so that each entry of the log is
-/// read once.
+/// What vacuum knows of a table's log from its last run. One for each table.
 #[derive(Default)]
-pub(crate) struct Departures {
-    read_until: Option<u64>,
-    /// When each path left the table.
-    removed_at: HashMap<String, DateTime<Utc>>,
-    /// When each lane was consumed, by the last sequence number that was.
-    consumed_at: HashMap<String, BTreeMap<u64, DateTime<Utc>>>,
+pub(crate) struct KnownLog {
+    departures: Mutex<Departures>,
+    /// Before this version there is no summary that could be deleted.
+    swept_until: Mutex<u64>,
 }
-
-impl Departures {
-    /// When a raw file that the table has consumed was consumed; `None` if that was before what was read.
-    fn consumed_at(&self, file: &RawFile) -> Option<DateTime<Utc>> {
-        let lane = self.consumed_at.get(&file.lane.to_string())?;
-        lane.range(file.seq..).next().map(|(_, at)| *at)
-    }
-}
-
-/// One for each table.
-pub(crate) type SharedDepartures = Mutex<Departures>;
 
 impl Lake {
     /// Deletes what is older than the settings say and needed by no version. Safe beside everything else,
@@ -124,13 +107,11 @@ impl Lake {
         ];
         for spec in tables {
             // Before the log is read: a file that is written and committed between the two is live, not an orphan.
-            match self.list(spec.name).await {
-                Ok(objects) => {
-                    parts.push(self.vacuum_table(spec, &objects, now, settings).await);
-                    parts.push(self.vacuum_summaries(spec, &objects, now).await);
-                }
+            match self.list_partitions(spec).await {
+                Ok(objects) => parts.push(self.vacuum_table(spec, &objects, now, settings).await),
                 Err(error) => parts.push(Err(error)),
             }
+            parts.push(self.vacuum_summaries(spec, now).await);
         }
         for error in parts.iter().filter_map(|part| part.as_ref().err()) {
             tracing::warn!(error = error as &dyn std::error::Error, "a part of the vacuum failed; the others go on");
@@ -159,10 +140,9 @@ impl Lake {
 
     async fn vacuum_raw(&self, now: DateTime<Utc>, settings: VacuumSettings) -> Result<Vacuumed> {
         let snapshot = self.snapshot().await?;
-        let log = self.list(&format!("{}/_delta_log", EVENTS.name)).await?;
         let table = self.table(&EVENTS);
-        let mut departures = table.departures().lock().await;
-        read_departures(&table, snapshot.events.version, &log, &mut departures, now, settings).await?;
+        let mut departures = table.known_log().departures.lock().await;
+        departures.read(&table, snapshot.events.version, now, settings).await?;
         let old: Vec<_> = snapshot
             .consumed
             .iter()
@@ -192,11 +172,11 @@ impl Lake {
         let table = self.table(spec);
         let snapshot = table.load().await?;
         let live: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
-        let mut departures = table.departures().lock().await;
-        read_departures(&table, snapshot.version, objects, &mut departures, now, settings).await?;
+        let mut departures = table.known_log().departures.lock().await;
+        departures.read(&table, snapshot.version, now, settings).await?;
 
         let root = self.path(spec.name);
-        let born = entry_times(objects).remove(&0);
+        let born = table.entry_time(0).await?;
         let dead = objects
             .iter()
             .filter(|object| object.location.extension() == Some("parquet") && !live.contains(&object.location))
@@ -204,7 +184,7 @@ impl Lake {
                 let log_path: Vec<_> =
                     object.location.prefix_match(&root)?.map(|part| part.as_ref().to_owned()).collect();
                 let log_path = log_path.join("/");
-                if log_path.starts_with('_') {
+                if !is_in_a_partition(&log_path) {
                     return None;
                 }
                 let dead = match departures.removed_at.get(&log_path) {
@@ -220,26 +200,17 @@ impl Lake {
         Ok(Vacuumed { table_files, bytes, ..Vacuumed::default() })
     }
 
-    /// Deletes checkpoints and checksums of a table's log that no reader begins with any more. They are many times the log,
-    /// and can always be made again from its entries, which stay.
-    async fn vacuum_summaries(
-        &self,
-        spec: &'static TableSpec,
-        objects: &[ObjectMeta],
-        now: DateTime<Utc>,
-    ) -> Result<Vacuumed> {
-        let Some(hint) = self.table(spec).last_checkpoint().await? else { return Ok(Vacuumed::default()) };
-        let (_, bytes) = self.delete(old_summaries(objects, hint, now)).await?;
-        Ok(Vacuumed { bytes, ..Vacuumed::default() })
-    }
-
     /// Every object in a directory of the lake; none if it does not exist.
     pub(crate) async fn list(&self, dir: &str) -> Result<Vec<ObjectMeta>> {
-        match self.store().list(Some(&self.path(dir))).try_collect().await {
-            Ok(objects) => Ok(objects),
-            Err(object_store::Error::NotFound { .. }) => Ok(vec![]),
-            Err(error) => Err(LakeError::store(format!("list {dir}"), error)),
-        }
+        collect(dir, self.store().list(Some(&self.path(dir)))).await
+    }
+
+    /// Every object in the partitions of a table. Its log, which has millions of entries after a year, is passed over: its
+    /// name comes before those of the partitions.
+    async fn list_partitions(&self, spec: &TableSpec) -> Result<Vec<ObjectMeta>> {
+        let root = self.path(spec.name);
+        let before = root.clone().join("date=");
+        collect(spec.name, self.store().list_with_offset(Some(&root), &before)).await
     }
 
     /// Deletes objects; one that is gone already counts as nothing. Returns how many and their bytes.
@@ -266,85 +237,17 @@ impl Lake {
     }
 }
 
-/// Reads the log's entries up to version `until` that were not read yet; on the first call, from those on that
-/// are young enough to matter.
-///
-/// - `listed`: a listing with the log's entries, for their times. An entry that is not in it is younger.
-async fn read_departures(
-    table: &Table,
-    until: Option<u64>,
-    listed: &[ObjectMeta],
-    departures: &mut Departures,
-    now: DateTime<Utc>,
-    settings: VacuumSettings,
-) -> Result<()> {
-    let Some(until) = until else { return Ok(()) };
-    let horizon = settings.orphan_grace.max(settings.replaced_grace).max(settings.raw_grace);
-    let times = entry_times(listed);
-    let first = match departures.read_until {
-        Some(read_until) => read_until + 1,
-        None => {
-            let young = times.iter().find(|(_, at)| !is_as_old(**at, now, horizon)).map(|(version, _)| *version);
-            young.unwrap_or_else(|| times.last_key_value().map_or(0, |(version, _)| version + 1))
-        }
-    };
-    let mut reads: Vec<BoxFuture<'_, Result<_>>> = Vec::new();
-    for version in first..=until {
-        let at = times.get(&version).copied().unwrap_or(now);
-        reads.push(async move { Ok((version, at, table.read_version(version).await?)) }.boxed());
+async fn collect(dir: &str, objects: BoxStream<'_, object_store::Result<ObjectMeta>>) -> Result<Vec<ObjectMeta>> {
+    match objects.try_collect().await {
+        Ok(objects) => Ok(objects),
+        Err(object_store::Error::NotFound { .. }) => Ok(vec![]),
+        Err(error) => Err(LakeError::store(format!("list {dir}"), error)),
     }
-    let mut reads = stream::iter(reads).buffered(CONCURRENT);
-    while let Some((version, at, found)) = reads.try_next().await? {
-        departures.removed_at.extend(found.removed.into_iter().map(|(path, _)| (path, at)));
-        for (lane, seq) in found.lanes {
-            departures.consumed_at.entry(lane).or_default().insert(seq, at);
-        }
-        departures.read_until = Some(version);
-    }
-    // What went out of use that long ago is deleted by now, or is old enough without a record.
-    departures.removed_at.retain(|_, at| !is_as_old(*at, now, horizon * 2));
-    departures.consumed_at.retain(|_, lane| {
-        lane.retain(|_, at| !is_as_old(*at, now, horizon * 2));
-        !lane.is_empty()
-    });
-    Ok(())
 }
 
-/// Which checkpoints and checksums of a log nobody needs.
-///
-/// - `objects`: a listing that has the log.
-/// - `hint`: the version of the checkpoint that readers are told to begin with.
-///
-/// The last two that are old enough stay, in case that one of them is damaged, and so does whatever is younger.
-fn old_summaries(objects: &[ObjectMeta], hint: u64, now: DateTime<Utc>) -> Vec<(Path, u64)> {
-    let summaries: Vec<(u64, bool, &ObjectMeta)> = objects
-        .iter()
-        .filter(|object| is_as_old(object.last_modified, now, SUMMARIES_KEPT))
-        .filter_map(|object| {
-            let (version, kind) = log_object(&object.location)?;
-            let is_checkpoint = kind == "checkpoint.parquet";
-            (is_checkpoint || kind == "crc").then_some((version, is_checkpoint, object))
-        })
-        .collect();
-    let mut checkpoints: Vec<u64> =
-        summaries.iter().filter(|(_, is_checkpoint, _)| *is_checkpoint).map(|(version, ..)| *version).collect();
-    checkpoints.sort_unstable();
-    let [.., last_but_one, _] = checkpoints[..] else { return vec![] };
-    let needed_from = last_but_one.min(hint);
-    let is_old = |version: u64, is_checkpoint: bool| {
-        version < needed_from && !(is_checkpoint && version.is_multiple_of(CHECKPOINT_KEPT_EVERY))
-    };
-    let old = summaries.into_iter().filter(|(version, is_checkpoint, _)| is_old(*version, *is_checkpoint));
-    old.map(|(.., object)| (object.location.clone(), object.size)).collect()
-}
-
-/// When each version of a table was committed, by a listing that has its log's entries.
-fn entry_times(listed: &[ObjectMeta]) -> BTreeMap<u64, DateTime<Utc>> {
-    let entries = listed.iter().filter_map(|object| {
-        let (version, kind) = log_object(&object.location)?;
-        (kind == "json").then_some((version, object.last_modified))
-    });
-    entries.collect()
+/// Whether a path relative to a table's root is where the table's own files lie. Whatever else is there is left alone.
+pub(crate) fn is_in_a_partition(log_path: &str) -> bool {
+    log_path.starts_with("date=")
 }
 
 /// Whether a file that is in no version is from before the log's first entry was written.
@@ -361,43 +264,6 @@ fn is_as_old(at: DateTime<Utc>, now: DateTime<Utc>, as_this: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Checks which of the objects of a log, written as `name@hours`, are deleted two days after the epoch.
-    #[track_caller]
-    fn check_summaries(log: &str, hint: u64, expected: &str) {
-        let hour = |hours: i64| DateTime::from_timestamp(hours * 3_600, 0).unwrap();
-        let object = |text: &str| {
-            let (name, hours) = text.split_once('@').unwrap();
-            let (version, kind) = name.split_once('.').unwrap();
-            let location = Path::from(format!("events/_delta_log/{version:0>20}.{kind}"));
-            ObjectMeta { location, last_modified: hour(hours.parse().unwrap()), size: 1, e_tag: None, version: None }
-        };
-        let log: Vec<ObjectMeta> = log.split_whitespace().map(object).collect();
-        let deleted: Vec<String> = old_summaries(&log, hint, hour(48))
-            .into_iter()
-            .map(|(path, _)| path.filename().unwrap().trim_start_matches('0').to_owned())
-            .collect();
-        assert_eq!(deleted.join(" "), expected);
-    }
-
-    #[test]
-    fn summaries_go_that_no_reader_begins_with() {
-        let log = "1.json@0 1.crc@0 2.crc@1 2.checkpoint.parquet@1 3.crc@2 4.checkpoint.parquet@3 4.crc@3 \
-                   6.checkpoint.parquet@4 6.crc@4 8.checkpoint.parquet@40 8.crc@40 8.json@40";
-        check_summaries(log, 8, "1.crc 2.crc 2.checkpoint.parquet 3.crc");
-        // The hint is late.
-        check_summaries(log, 2, "1.crc");
-        // Nothing else can be begun with yet.
-        check_summaries("1.crc@0 2.checkpoint.parquet@1 3.crc@2", 2, "");
-        check_summaries("", 0, "");
-    }
-
-    #[test]
-    fn one_checkpoint_in_many_stays() {
-        let log = "9900.checkpoint.parquet@0 10000.checkpoint.parquet@0 10000.crc@0 10100.checkpoint.parquet@0 \
-                   20100.checkpoint.parquet@1 20200.checkpoint.parquet@1";
-        check_summaries(log, 20_200, "9900.checkpoint.parquet 10000.crc 10100.checkpoint.parquet");
-    }
 
     #[test]
     fn what_was_written_now_has_an_age_and_the_future_is_young() {

@@ -254,9 +254,12 @@ async fn vacuum_deletes_old_checkpoints_and_checksums_and_every_version_still_lo
     lake.vacuum(&[&EVENTS], lake::VacuumSettings::default()).await.unwrap();
     assert_eq!(summaries(), whole, "they are young");
     let days_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 24 * 3_600);
-    for entry in std::fs::read_dir(&log).unwrap() {
-        std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap().set_modified(days_ago).unwrap();
-    }
+    let grow_old = || {
+        for entry in std::fs::read_dir(&log).unwrap() {
+            std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap().set_modified(days_ago).unwrap();
+        }
+    };
+    grow_old();
     lake.vacuum(&[&EVENTS], lake::VacuumSettings::default()).await.unwrap();
     assert_eq!(summaries(), "10.crc 6.checkpoint.parquet 6.crc 7.crc 8.crc 9.checkpoint.parquet 9.crc");
     assert_eq!(open().snapshot().await.unwrap().events.rows(), 10);
@@ -267,6 +270,15 @@ async fn vacuum_deletes_old_checkpoints_and_checksums_and_every_version_still_lo
     let mut findings = open().check(&[&EVENTS], &settings).await.unwrap().findings;
     findings.retain(|finding| finding.object.contains("_delta_log"));
     assert_eq!(findings, []);
+
+    // The next vacuum goes on where this one ended.
+    for id in 10..13 {
+        (lane, _) = lane.append(events(id..id + 1).encode(), noon()).await.unwrap();
+        publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    }
+    grow_old();
+    lake.vacuum(&[&EVENTS], lake::VacuumSettings::default()).await.unwrap();
+    assert_eq!(summaries(), "10.crc 11.crc 12.checkpoint.parquet 12.crc 13.crc 9.checkpoint.parquet 9.crc");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use object_store::path::Path;
 
 use super::log::Log;
 use super::{Finding, relative};
-use crate::vacuum::{VacuumSettings, is_older_than_log};
+use crate::vacuum::{VacuumSettings, is_in_a_partition, is_older_than_log};
 
 /// Younger ones may belong to a publish or merge that is under way.
 const UNDER_WAY: TimeDelta = TimeDelta::hours(1);
@@ -43,7 +43,7 @@ pub(super) fn find_orphans(
                 "it is older than the log's first entry, so vacuum leaves it alone: if the log was restored, its rows may be \
                  in no other file"
             }
-            Some("parquet") => "vacuum removes it after 7 days",
+            Some("parquet") if is_in_a_partition(&log_path) => "vacuum removes it after 7 days",
             _ => "vacuum leaves it alone; remove it if it is not yours",
         };
         let message = format!("it is in no version, {} bytes, {} old; {remedy}", object.size, in_words(age));

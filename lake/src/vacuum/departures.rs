@@ -1,0 +1,135 @@
+//! When files went out of use: what vacuum has to know of a log's entries.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use futures::future::{BoxFuture, FutureExt};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{CONCURRENT, VacuumSettings, is_as_old};
+use crate::error::Result;
+use crate::layout::{RawFile, log_object};
+use crate::table::Table;
+
+/// When files went out of use, as far as the log was read; kept between runs, so that each entry of the log is listed and
+/// read once.
+#[derive(Default)]
+pub(crate) struct Departures {
+    read_until: Option<u64>,
+    /// When each path left the table.
+    pub(super) removed_at: HashMap<String, DateTime<Utc>>,
+    /// When each lane was consumed, by the last sequence number that was.
+    consumed_at: HashMap<String, BTreeMap<u64, DateTime<Utc>>>,
+}
+
+impl Departures {
+    /// When a raw file that the table has consumed was consumed; `None` if that was before what was read.
+    pub(super) fn consumed_at(&self, file: &RawFile) -> Option<DateTime<Utc>> {
+        let lane = self.consumed_at.get(&file.lane.to_string())?;
+        lane.range(file.seq..).next().map(|(_, at)| *at)
+    }
+
+    /// Reads the log's entries up to version `until` that were not read yet; on the first call, from those on that are
+    /// young enough to matter.
+    pub(super) async fn read(
+        &mut self,
+        table: &Table,
+        until: Option<u64>,
+        now: DateTime<Utc>,
+        settings: VacuumSettings,
+    ) -> Result<()> {
+        let Some(until) = until else { return Ok(()) };
+        let horizon = settings.orphan_grace.max(settings.replaced_grace).max(settings.raw_grace);
+        let first = match self.read_until {
+            Some(read_until) => read_until + 1,
+            None => {
+                // A lost entry is taken for an old one: what it says cannot be read.
+                let is_young = move |version| async move {
+                    let at = table.entry_time(version).await?;
+                    Ok(at.is_some_and(|at| !is_as_old(at, now, horizon)))
+                };
+                first_young(until, is_young).await?
+            }
+        };
+        if first <= until {
+            self.read_entries(table, first, until, now).await?;
+        }
+        // What went out of use that long ago is deleted by now, or is old enough without a record.
+        self.removed_at.retain(|_, at| !is_as_old(*at, now, horizon * 2));
+        self.consumed_at.retain(|_, lane| {
+            lane.retain(|_, at| !is_as_old(*at, now, horizon * 2));
+            !lane.is_empty()
+        });
+        Ok(())
+    }
+
+    async fn read_entries(&mut self, table: &Table, first: u64, until: u64, now: DateTime<Utc>) -> Result<()> {
+        let times = entry_times(table, first).await?;
+        let mut reads: Vec<BoxFuture<'_, Result<_>>> = Vec::new();
+        for version in first..=until {
+            // An entry that the listing does not have is younger.
+            let at = times.get(&version).copied().unwrap_or(now);
+            reads.push(async move { Ok((version, at, table.read_version(version).await?)) }.boxed());
+        }
+        let mut reads = stream::iter(reads).buffered(CONCURRENT);
+        while let Some((version, at, found)) = reads.try_next().await? {
+            self.removed_at.extend(found.removed.into_iter().map(|(path, _)| (path, at)));
+            for (lane, seq) in found.lanes {
+                self.consumed_at.entry(lane).or_default().insert(seq, at);
+            }
+            self.read_until = Some(version);
+        }
+        Ok(())
+    }
+}
+
+/// The first version up to `until` that is young, or the one after `until` if none is. Later versions are younger, so a few
+/// entries tell; a listing of the log has millions after a year.
+async fn first_young<F>(until: u64, is_young: impl Fn(u64) -> F) -> Result<u64>
+where
+    F: Future<Output = Result<bool>>,
+{
+    let (mut first, mut end) = (0, until + 1);
+    while first < end {
+        let middle = first + (end - first) / 2;
+        match is_young(middle).await? {
+            true => end = middle,
+            false => first = middle + 1,
+        }
+    }
+    Ok(first)
+}
+
+/// When versions from `first` on were committed, by the store's clock.
+async fn entry_times(table: &Table, first: u64) -> Result<BTreeMap<u64, DateTime<Utc>>> {
+    let mut times = BTreeMap::new();
+    let mut objects = table.list_log(first);
+    while let Some(object) = objects.try_next().await? {
+        if let Some((version, "json")) = log_object(&object.location) {
+            times.insert(version, object.last_modified);
+        }
+    }
+    Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn reading_begins_at_the_first_young_version_and_few_entries_are_looked_at() {
+        for until in [0, 1, 9, 1_000_000] {
+            for young_from in [0, 1, until / 2, until, until + 1] {
+                let looks = Cell::new(0);
+                let is_young = |version| {
+                    looks.set(looks.get() + 1);
+                    async move { Ok(version >= young_from) }
+                };
+                assert_eq!(first_young(until, is_young).await.unwrap(), young_from.min(until + 1));
+                assert!(looks.get() <= 21);
+            }
+        }
+    }
+}
