@@ -49,6 +49,9 @@ pub(crate) struct Traffic {
     pub(crate) until: DateTime<Utc>,
     /// What they are known by.
     pub(crate) ids: Ids,
+    /// Bytes of each event's properties, other ones in each event and alike enough to be a few hundred times smaller in a
+    /// file; none if 0.
+    pub(crate) properties_bytes: usize,
     /// Other seeds make other events.
     pub(crate) seed: u64,
 }
@@ -76,7 +79,7 @@ pub(crate) async fn published_days(
         let until = from + TimeDelta::days(1);
         // What does not divide evenly falls on the last days.
         let events = events / days + u64::from(back < events % days);
-        let traffic = Traffic { events, visitors, from, until, ids, seed: back };
+        let traffic = Traffic { events, visitors, from, until, ids, properties_bytes: 0, seed: back };
         async move { tokio::spawn(async move { write_sorted(&lake, traffic).await }).await? }
     });
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
@@ -115,7 +118,7 @@ pub(crate) async fn pending(lake: &Lake, traffic: Traffic, file_rows: usize) -> 
     let id = uuid::Builder::from_unix_timestamp_millis(traffic.until.timestamp_millis().max(0) as u64, &rng.random());
     let mut lane = Lane::start(lake.clone(), LaneId(id.into_uuid()), LaneSettings::default());
     for chunk in visits.chunks(file_rows) {
-        (lane, _) = lane.append(batch(chunk, traffic.ids, &mut rng).encode(), traffic.until).await?;
+        (lane, _) = lane.append(batch(chunk, traffic, &mut rng).encode(), traffic.until).await?;
     }
     Ok(())
 }
@@ -132,7 +135,7 @@ async fn write_sorted(lake: &Lake, traffic: Traffic) -> anyhow::Result<(TableFil
     visits.sort_unstable_by_key(|row| (row.visitor_id, row.at_us));
     let mut writer = TableWriter::start(lake, &EVENTS, traffic.from.date_naive())?;
     for chunk in visits.chunks(CHUNK_ROWS) {
-        writer.write(&batch(chunk, traffic.ids, &mut rng).into_batch()).await?;
+        writer.write(&batch(chunk, traffic, &mut rng).into_batch()).await?;
     }
     let visitor_ids_sum = visits.iter().fold(0, |sum: i64, row| sum.wrapping_add(row.visitor_id));
     Ok((writer.finish().await?, visitor_ids_sum))
@@ -206,15 +209,15 @@ fn rows(traffic: Traffic, rng: &mut StdRng) -> Vec<Row> {
     rows
 }
 
-fn batch(rows: &[Row], ids: Ids, rng: &mut StdRng) -> RawBatch {
+fn batch(rows: &[Row], traffic: Traffic, rng: &mut StdRng) -> RawBatch {
     let mut batch = RawBatch::default();
     for row in rows {
-        batch.push(&event(row, ids, rng));
+        batch.push(&event(row, traffic, rng));
     }
     batch
 }
 
-fn event(row: &Row, ids: Ids, rng: &mut StdRng) -> Event {
+fn event(row: &Row, traffic: Traffic, rng: &mut StdRng) -> Event {
     let text = |text: &str| Some(text.to_owned());
     let path = if row.page == 0 { "/".to_owned() } else { format!("/catalogue/{}/item-{}", row.page % 20, row.page) };
     let (browser, browser_version, os, os_version, device) = match row.visitor % 4 {
@@ -225,7 +228,7 @@ fn event(row: &Row, ids: Ids, rng: &mut StdRng) -> Event {
     };
     let is_purchase = row.name == "purchase";
     Event {
-        event_id: match ids {
+        event_id: match traffic.ids {
             Ids::UuidV7 => EventId(uuid_v7(row.at_us, rng).into_bytes()),
             Ids::Random => EventId(rng.random()),
         },
@@ -253,8 +256,13 @@ fn event(row: &Row, ids: Ids, rng: &mut StdRng) -> Event {
         currency: is_purchase.then(|| "EUR".to_owned()),
         is_bot: row.visitor % 50 == 49,
         protocol: "native",
+        properties: (traffic.properties_bytes > 0).then(|| properties(traffic.properties_bytes, rng)),
         ..Event::default()
     }
+}
+
+fn properties(bytes: usize, rng: &mut StdRng) -> String {
+    format!(r#"{{"number":"{:016x}","padding":"{}"}}"#, rng.random::<u64>(), "-".repeat(bytes))
 }
 
 fn uuid_v7(at_us: i64, rng: &mut StdRng) -> Uuid {
@@ -272,7 +280,7 @@ mod tests {
         assert_eq!((held.rows, held.files), (1_003, 4));
         let from = midnight(last_day());
         let until = from + TimeDelta::hours(1);
-        let traffic = Traffic { events: 50, visitors: 10, from, until, ids: Ids::Random, seed: 9 };
+        let traffic = Traffic { events: 50, visitors: 10, from, until, ids: Ids::Random, properties_bytes: 9, seed: 9 };
         pending(&lake, traffic, 20).await.unwrap();
         let snapshot = lake.snapshot().await.unwrap();
         assert_eq!((snapshot.events.rows(), snapshot.pending.len()), (1_003, 3));

@@ -34,6 +34,10 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "1m", value_parser = humantime::parse_duration, value_name = "TIME")]
     span: Duration,
 
+    /// Give each of them properties of so many bytes, which are a few hundred times smaller in a file.
+    #[arg(long, default_value = "0", value_parser = parse_count, value_name = "N")]
+    properties_bytes: u64,
+
     /// Leave the rows pending in a lake here and publish nothing, for a `dewpond compactor --lake DIR --once` that is
     /// measured from outside.
     #[arg(long, value_name = "DIR")]
@@ -48,7 +52,7 @@ impl Flags {
     /// What `all` measures.
     pub(crate) fn of(short: bool) -> Self {
         let day_rows = if short { vec![250_000] } else { vec![1_000_000, 50_000_000] };
-        Self { day_rows, new_rows: 35_000, span: Duration::from_secs(60), leave_in: None, runs: 3 }
+        Self { day_rows, new_rows: 35_000, span: Duration::from_secs(60), properties_bytes: 0, leave_in: None, runs: 3 }
     }
 }
 
@@ -56,9 +60,13 @@ impl Flags {
 pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
     if let Some(place) = &flags.leave_in {
         let lake = Lake::open(&place.to_string_lossy(), [])?;
-        return lake_of::pending(&lake, next_rows(flags, 0)?, RAW_FILE_ROWS).await;
+        return lake_of::pending(&lake, next_rows(flags, 0)?, raw_file_rows(flags)).await;
     }
-    println!("### Publishing {} rows in {} raw files\n", flags.new_rows, flags.new_rows.div_ceil(RAW_FILE_ROWS as u64));
+    println!(
+        "### Publishing {} rows in {} raw files\n",
+        flags.new_rows,
+        flags.new_rows.div_ceil(raw_file_rows(flags) as u64)
+    );
     println!(
         "| the day holds | publish ms | rows/s | against an empty day | memory at most, MiB | others' cores |\n|--:|--:|--:|--:|--:|--:|"
     );
@@ -97,11 +105,19 @@ async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<Mea
     let mut fastest: Option<Measured> = None;
     if day_rows > 0 {
         let (from, until) = (midnight(last_day()), evening());
-        let held = Traffic { events: day_rows, visitors: VISITORS, from, until, ids: Ids::UuidV7, seed: 0 };
+        let held = Traffic {
+            events: day_rows,
+            visitors: VISITORS,
+            from,
+            until,
+            ids: Ids::UuidV7,
+            properties_bytes: 0,
+            seed: 0,
+        };
         lake_of::merged_day(&lake, held).await?;
     }
     for run in 0..flags.runs.max(1) {
-        lake_of::pending(&lake, next_rows(flags, run)?, RAW_FILE_ROWS).await?;
+        lake_of::pending(&lake, next_rows(flags, run)?, raw_file_rows(flags)).await?;
         machine::forget_highest_memory()?;
         let (watch, before, started) = (Watch::start()?, machine::usage(std::process::id())?, Instant::now());
         let published = compactor.publish().await?;
@@ -131,7 +147,21 @@ fn next_rows(flags: &Flags, run: u64) -> anyhow::Result<Traffic> {
     let span = TimeDelta::from_std(flags.span)?;
     let from = evening() + span * run as i32;
     let until = from + span;
-    Ok(Traffic { events: flags.new_rows, visitors: VISITORS, from, until, ids: Ids::UuidV7, seed: run + 1 })
+    Ok(Traffic {
+        events: flags.new_rows,
+        visitors: VISITORS,
+        from,
+        until,
+        ids: Ids::UuidV7,
+        properties_bytes: flags.properties_bytes as usize,
+        seed: run + 1,
+    })
+}
+
+/// A collector writes a file once its events take 8 MiB of memory.
+fn raw_file_rows(flags: &Flags) -> usize {
+    let rows = (8 << 20) / flags.properties_bytes.max(1);
+    RAW_FILE_ROWS.min(rows.max(1) as usize)
 }
 
 fn settings() -> CompactorSettings {

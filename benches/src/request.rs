@@ -126,7 +126,7 @@ mod tests {
     use std::collections::HashSet;
 
     use collector::protocol::{Context, native};
-    use collector::{Client, Window};
+    use collector::{Client, Ids, Window};
 
     use super::*;
 
@@ -145,6 +145,7 @@ mod tests {
                     received_at_us: now.timestamp_micros(),
                     window: Window::Live,
                     client: Client::default(),
+                    ids: Ids::seeded(1),
                 };
                 let parsed = native::parse(body.as_bytes(), &context, 10).unwrap();
                 assert_eq!((parsed.events.len(), parsed.rejected), (10, vec![]));

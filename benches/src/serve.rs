@@ -14,7 +14,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use chrono::Utc;
 use collector::protocol::{self, native};
-use collector::{Client, Collector, Settings, Window};
+use collector::{Client, Collector, Ids, Settings, Window};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -51,7 +51,7 @@ pub(crate) async fn collector(flags: &CollectorFlags) -> anyhow::Result<()> {
 /// Serves the baseline: a handler that reads the body, parses it as the collector does, and drops the events.
 /// The connection's settings are the collector's. It checks no key, keeps no limits and counts nothing.
 pub(crate) async fn drop() -> anyhow::Result<()> {
-    let router = Router::new().route("/v1/events", post(drop_events)).with_state(Arc::from(SITE));
+    let router = Router::new().route("/v1/events", post(drop_events)).with_state((Arc::from(SITE), Ids::seeded(1)));
     let listener = listen().await?;
     tokio::select! {
         accepted = accept(listener, router) => accepted,
@@ -78,10 +78,10 @@ async fn connection(stream: TcpStream, router: Router) {
     let _ = served.await;
 }
 
-async fn drop_events(State(site_id): State<Arc<str>>, request: Request) -> Response {
+async fn drop_events(State((site_id, ids)): State<(Arc<str>, Ids)>, request: Request) -> Response {
     let received_at_us = Utc::now().timestamp_micros();
     let (parts, body) = request.into_parts();
-    match parse(&body_of(body).await, &parts, site_id, received_at_us) {
+    match parse(&body_of(body).await, &parts, site_id, ids, received_at_us) {
         Ok(protocol::Parsed { events, rejected }) => {
             let answer = json!({ "accepted": events.len(), "duplicates": 0, "rejected": rejected });
             (StatusCode::ACCEPTED, Json(answer)).into_response()
@@ -98,11 +98,12 @@ fn parse(
     body: &[u8],
     parts: &axum::http::request::Parts,
     site_id: Arc<str>,
+    ids: Ids,
     received_at_us: i64,
 ) -> Result<protocol::Parsed, collector::IngestError> {
     let user_agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let client = Client { user_agent: user_agent.map(str::to_owned), ..Client::default() };
-    let context = protocol::Context { site_id, received_at_us, window: Window::Live, client };
+    let context = protocol::Context { site_id, received_at_us, window: Window::Live, client, ids };
     native::parse(body, &context, Settings::default().batch_events_max)
 }
 

@@ -249,6 +249,7 @@ async fn many_raw_files(count: u64, dir: &Path) -> anyhow::Result<()> {
         from: until - TimeDelta::minutes(5),
         until,
         ids: Ids::UuidV7,
+        properties_bytes: 0,
         seed: 1,
     };
     lake_of::pending(&lake, traffic, 20).await?;

@@ -10,13 +10,15 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use engine::{Engine, EngineError};
 use futures::FutureExt;
-use lake::{EVENTS, LakeError, Person, REPORTS, TableSpec, VacuumSettings, Vacuumed};
+use lake::{EVENTS, LakeError, Person, REPORTS, TableFile, TableSpec, VacuumSettings, Vacuumed};
+use parking_lot::Mutex;
 use schedule::Schedule;
 
 use crate::merge::{Merged, merge};
 use crate::plan::{MergePolicy, plan_merges};
 use crate::publish::{Published, publish_some};
-use crate::removal::{ErasureDone, Leaving, Removed, complete_erasures, erase, plan_expiry, remove};
+use crate::removal::{ErasureDone, Leaving, Removed, complete_erasures, erase, remove};
+use crate::retention::{Expiry, KeptFiles};
 
 /// The tables that are merged and vacuumed.
 fn tables() -> [&'static TableSpec; 2] {
@@ -116,6 +118,7 @@ pub struct Compactor {
     engine: Engine,
     settings: CompactorSettings,
     clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    kept_files: Arc<KeptFiles>,
 }
 
 impl Compactor {
@@ -126,7 +129,7 @@ impl Compactor {
         settings: CompactorSettings,
         clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     ) -> Self {
-        Self { engine, settings, clock }
+        Self { engine, settings, clock, kept_files: Arc::default() }
     }
 
     /// Schedules the three jobs.
@@ -219,7 +222,7 @@ impl Compactor {
                         total.bytes_written += merged.bytes_written;
                     }
                     // Another compactor works on the same files: leave them to it.
-                    Err(error) if error.wants_new_plan() => {
+                    Err(error) if error.wants_new_plan() && !self.is_a_loss(spec, &error, &first.files).await => {
                         metrics::counter!("compactor_conflicts_total").increment(1);
                         break;
                     }
@@ -250,44 +253,48 @@ impl Compactor {
         }
     }
 
+    /// Whether an error says that a file is not there, and all are still in the table.
+    async fn is_a_loss(&self, spec: &'static TableSpec, error: &WorkError, files: &[TableFile]) -> bool {
+        if !matches!(error, WorkError::Lake(LakeError::Gone { .. })) {
+            return false;
+        }
+        let newest = self.engine.lake().table(spec).load().await;
+        newest.is_ok_and(|newest| newest.has_all(files))
+    }
+
     /// Erases a person: their events leave the table and do not come back. Their bytes leave the store with the
     /// vacuums after that.
     pub async fn erase(&self, person: &Person) -> anyhow::Result<ErasureDone> {
-        let done = erase(self.engine.lake(), person, (self.clock)()).await?;
+        let done = erase(self.engine.lake(), person, self.settings.merge_target_bytes, (self.clock)()).await?;
         tracing::info!(rows = done.published.rows, pending = done.pending_rows, "erased a person");
         Ok(done)
     }
 
     /// Removes events that are older than their sites keep them, and completes erasures that were interrupted. What fails
-    /// for one site does not keep the others; the first error is returned in the end.
+    /// of one does not keep the other; the first error is returned in the end.
     pub async fn remove(&self) -> anyhow::Result<Removed> {
-        let (lake, now) = (self.engine.lake(), (self.clock)());
-        let mut parts = vec![complete_erasures(lake, now).await];
-        match self.find_expired(now).await {
-            Ok(expired) => {
-                for expired in expired {
-                    parts.push(remove(lake, &expired).await);
-                }
-            }
-            Err(error) => parts.push(Err(error.into())),
-        }
-        let mut total = Removed::default();
-        for part in &parts {
-            total += part.as_ref().copied().unwrap_or_default();
-        }
+        let (lake, now, commit_bytes) = (self.engine.lake(), (self.clock)(), self.settings.merge_target_bytes);
+        let removed = Mutex::default();
+        let erased = complete_erasures(lake, commit_bytes, &removed, now).await;
+        let expired = match self.plan_expiry(now).await {
+            Ok(Some(expiry)) => remove(lake, &Leaving::Expired(expiry), commit_bytes, &removed).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        let total = *removed.lock();
         if total.rows > 0 {
             metrics::counter!("compactor_rows_removed_total").increment(total.rows);
             tracing::info!(rows = total.rows, files = total.files, "removed expired and erased events");
         }
-        parts.into_iter().collect::<Result<Vec<Removed>, WorkError>>()?;
+        erased.and(expired)?;
         Ok(total)
     }
 
-    async fn find_expired(&self, now: DateTime<Utc>) -> Result<Vec<Leaving>, LakeError> {
+    async fn plan_expiry(&self, now: DateTime<Utc>) -> Result<Option<Expiry>, LakeError> {
         let lake = self.engine.lake();
         // What a clock that is ahead takes for old cannot be had back.
         let today = now.min(lake.store_now().await?).date_naive();
-        Ok(plan_expiry(lake.sites().await?.sites(), today))
+        Ok(self.kept_files.plan(lake.sites().await?.sites(), today))
     }
 
     /// Removes and vacuums. Vacuums even if a removal fails, so that nothing else stays longer than it may.

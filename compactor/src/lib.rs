@@ -10,6 +10,7 @@ mod merge;
 mod plan;
 mod publish;
 mod removal;
+mod retention;
 mod sort;
 
 pub use compactor::{Compactor, CompactorSettings};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use engine::Engine;
-use futures::TryStreamExt;
-use lake::{Change, TableSnapshot, TableSpec, TableWriter};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use lake::{Change, Lake, TableFile, TableSnapshot, TableSpec, TableWriter};
 
 use crate::compactor::WorkError;
 use crate::plan::Merge;
@@ -35,7 +35,8 @@ pub(crate) async fn merge(
     let lake = engine.lake();
     let table = lake.table(spec);
     table.require_known_columns(&base)?;
-    let mut rows = engine.sorted_rows(spec, &merge.files)?.execute_stream().await?;
+    let batch_rows = batch_rows(merge.files.len(), widest_row_bytes(lake, &merge.files).await?);
+    let mut rows = engine.sorted_rows(spec, &merge.files, batch_rows)?.execute_stream().await?;
     let mut writer = TableWriter::start(lake, spec, merge.date)?;
     while let Some(batch) = rows.try_next().await? {
         writer.write(&batch).await?;
@@ -50,4 +51,42 @@ pub(crate) async fn merge(
         Merged { files_in: merge.files.len(), files_out: 1, rows: written.rows, bytes_written: written.size_bytes };
     table.commit(Change::merge(vec![written], &merge.files), base).await?;
     Ok(done)
+}
+
+/// Files whose footers are read at the same time.
+const CONCURRENT_FOOTERS: usize = 8;
+
+async fn widest_row_bytes(lake: &Lake, files: &[TableFile]) -> Result<u64, WorkError> {
+    let mut reads = Vec::new();
+    for file in files {
+        reads.push(lake.decoded_row_bytes(file).boxed());
+    }
+    let widths: Vec<u64> = stream::iter(reads).buffered(CONCURRENT_FOOTERS).try_collect().await?;
+    Ok(widths.into_iter().max().unwrap_or(0))
+}
+
+/// Bytes of one batch of each file together. About three of each are in memory at the same time.
+const DECODED_BYTES_MAX: u64 = 192 << 20;
+
+/// What is quick to merge as long as rows are small.
+const BATCH_ROWS_MAX: u64 = 8_192;
+
+/// How many rows of each file to decode at a time.
+fn batch_rows(files: usize, row_bytes: u64) -> usize {
+    let of_file = DECODED_BYTES_MAX / files.max(1) as u64;
+    (of_file / row_bytes.max(1)).clamp(1, BATCH_ROWS_MAX) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_are_large_in_memory_are_merged_fewer_at_a_time() {
+        assert_eq!(batch_rows(64, 100), 8_192);
+        assert_eq!(batch_rows(64, 32 << 10), 96);
+        assert_eq!(batch_rows(2, 32 << 10), 3_072);
+        assert_eq!(batch_rows(64, u64::MAX), 1);
+        assert_eq!(batch_rows(0, 0), 8_192);
+    }
 }

@@ -112,6 +112,10 @@ pub(crate) async fn publish_some(
 /// A commit's files are sorted in about so many runs: decoded, raw files are several times as large.
 const RUNS_PER_COMMIT: u64 = 8;
 
+/// So many times as large as on the store are usual rows in memory. Files that grow by more, since what they hold compresses
+/// well, count for more: a run of them would take more memory than there is.
+const DECODED_PER_RAW_BYTE: u64 = 8;
+
 /// Runs that are sorted and written at the same time.
 const CONCURRENT_RUNS: usize = 2;
 
@@ -129,7 +133,11 @@ async fn write_sorted(
     run_bytes: u64,
     file_bytes_max: u64,
 ) -> Result<Vec<TableFile>, WorkError> {
-    let mut runs = split(DamagedFile::leave_out(&duplicates.damaged, files), run_bytes);
+    let weight = |file: &RawFile| {
+        let decoded_bytes = duplicates.decoded_bytes.get(&file.path).copied().unwrap_or(0);
+        file.size_bytes.max(decoded_bytes / DECODED_PER_RAW_BYTE)
+    };
+    let mut runs = split(DamagedFile::leave_out(&duplicates.damaged, files), weight, run_bytes);
     if runs.len() < 2 {
         // On this task: it is what nearly all publishes do.
         return write_run(lake.clone(), runs.pop().unwrap_or_default(), duplicates.clone(), file_bytes_max).await;
@@ -153,21 +161,21 @@ async fn write_sorted(
     }
 }
 
-/// Divides files, in the order in which they came, into runs of about one size, so that the files that runs become span
+/// Divides files, in the order in which they came, into runs of about one weight, so that the files that runs become span
 /// little time.
-fn split(files: Vec<RawFile>, run_bytes: u64) -> Vec<Vec<RawFile>> {
-    let total: u64 = files.iter().map(|file| file.size_bytes).sum();
-    let mut count = total.div_ceil(run_bytes.max(1)).max(1);
+fn split(files: Vec<RawFile>, weight: impl Fn(&RawFile) -> u64, run_bytes: u64) -> Vec<Vec<RawFile>> {
+    let total = files.iter().map(&weight).fold(0, u64::saturating_add);
+    let mut count = total.div_ceil(run_bytes.max(1)).min(files.len() as u64).max(1);
     if count > 1 {
         // So that none is left to be written alone.
         count = count.next_multiple_of(CONCURRENT_RUNS as u64);
     }
     let mut runs: Vec<Vec<RawFile>> = Vec::new();
-    let mut before = 0;
+    let mut before: u64 = 0;
     for file in files {
-        let number = before * count / total.max(1);
-        before += file.size_bytes;
-        if runs.is_empty() || runs.len() as u64 <= number {
+        let number = u128::from(before) * u128::from(count) / u128::from(total.max(1));
+        before = before.saturating_add(weight(&file));
+        if runs.is_empty() || runs.len() as u128 <= number {
             runs.push(vec![]);
         }
         runs.last_mut().expect("there is one").push(file);
@@ -211,4 +219,47 @@ async fn write_run(
         }
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use lake::LaneId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn runs_are_of_about_one_weight_and_in_the_order_of_arrival() {
+        check("a=3 b=3 c=3 d=3", 12, "abcd");
+        check("a=3 b=3 c=3 d=3", 6, "ab cd");
+        // An even number, so that none is written alone.
+        check("a=3 b=3 c=3 d=3", 4, "a b c d");
+        check("a=1 b=1 c=90 d=1 e=1 f=6", 50, "abc def");
+    }
+
+    #[test]
+    fn a_file_of_any_weight_is_in_some_run() {
+        check("a=18446744073709551615 b=18446744073709551615 c=1", 10, "a b c");
+        check("a=0 b=0", 0, "ab");
+    }
+
+    /// Divides files written as `name=weight`; compares with the names in each run.
+    #[track_caller]
+    fn check(files: &str, run_bytes: u64, expected: &str) {
+        let files: Vec<RawFile> = files.split_whitespace().map(file).collect();
+        let weight = |file: &RawFile| file.path.extension().unwrap().parse().unwrap();
+        let runs = split(files, weight, run_bytes);
+        let names = |run: &Vec<RawFile>| run.iter().map(|file| &file.path.as_ref()[..1]).collect::<String>();
+        assert_eq!(runs.iter().map(names).collect::<Vec<_>>().join(" "), expected);
+    }
+
+    fn file(text: &str) -> RawFile {
+        RawFile {
+            path: text.replace('=', ".").into(),
+            lane: LaneId(Uuid::nil()),
+            seq: 1,
+            size_bytes: 0,
+            modified_at: DateTime::UNIX_EPOCH,
+        }
+    }
 }

@@ -3,26 +3,28 @@
 //! Goes date by date, and rewrites only files that have such rows. A publish beside it is no conflict: it
 //! touches no file that was there. A merge of the same files is; then the date is planned again.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
-use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
+use chrono::{DateTime, NaiveDate, Utc};
+use datafusion::arrow::array::{BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{filter_record_batch, not};
 use futures::TryStreamExt;
 use lake::{
-    Change, ERASURE_COLUMNS, EVENTS, Erasures, EventKey, Lake, Person, Site, TableFile, TableWriter, Value,
-    read_batches,
+    Change, ERASURE_COLUMNS, EVENTS, Erasures, EventKey, Lake, LakeError, Person, TableFile, TableWriter, read_batches,
 };
+use parking_lot::Mutex;
 
 use crate::compactor::{WorkError, with_new_plans};
+use crate::retention::Expiry;
 
 /// Rows that leave the table.
 #[derive(Clone, Debug)]
 pub(crate) enum Leaving {
-    /// All of a site before a date.
-    Expired { site_id: Arc<str>, keep_from: NaiveDate },
+    /// Those older than their sites keep them.
+    Expired(Expiry),
     /// Those of people who were erased.
     Erased(Arc<Erasures>),
 }
@@ -54,21 +56,10 @@ pub struct ErasureDone {
     pub quarantined_rows: usize,
 }
 
-/// Which sites' events are too old, and from which date on they are kept.
-pub(crate) fn plan_expiry(sites: &[Arc<Site>], today: NaiveDate) -> Vec<Leaving> {
-    let keep_from = |days: u32| today.checked_sub_days(Days::new(u64::from(days)));
-    sites
-        .iter()
-        .filter_map(|site| {
-            Some(Leaving::Expired { site_id: site.site_id.clone(), keep_from: keep_from(site.retention_days?)? })
-        })
-        .collect()
-}
-
 impl Leaving {
     fn columns(&self) -> &'static [&'static str] {
         match self {
-            Self::Expired { .. } => &["site_id"],
+            Self::Expired(_) => &["site_id"],
             Self::Erased(_) => &ERASURE_COLUMNS,
         }
     }
@@ -76,10 +67,7 @@ impl Leaving {
     /// Whether a file may have such rows, by what the log says of it.
     fn may_be_in(&self, file: &TableFile) -> bool {
         match self {
-            Self::Expired { site_id, keep_from } => {
-                file.date.is_some_and(|date| date < *keep_from)
-                    && site_range(file).is_none_or(|(min, max)| min <= site_id.as_ref() && site_id.as_ref() <= max)
-            }
+            Self::Expired(expiry) => expiry.may_be_in(file),
             Self::Erased(erasures) => erasures.may_be_left_in(file),
         }
     }
@@ -87,67 +75,77 @@ impl Leaving {
     /// Whether all rows of a file are such, by what the log says of it.
     fn is_all_of(&self, file: &TableFile) -> bool {
         match self {
-            Self::Expired { site_id, .. } => {
-                self.may_be_in(file) && site_range(file) == Some((site_id.as_ref(), site_id.as_ref()))
-            }
+            Self::Expired(expiry) => expiry.is_all_of(file),
             Self::Erased(_) => false,
         }
     }
 
     /// Which rows of a file that [`may_be_in`](Self::may_be_in) are such.
-    fn rows(&self, batch: &RecordBatch) -> BooleanArray {
+    fn rows(&self, file: &TableFile, batch: &RecordBatch) -> BooleanArray {
         match self {
-            Self::Expired { site_id, .. } => {
-                let sites = batch["site_id"].as_string::<i32>();
-                sites.iter().map(|site| Some(site == Some(site_id.as_ref()))).collect()
-            }
+            Self::Expired(expiry) => expiry.rows(file, batch),
             Self::Erased(erasures) => erasures.covered_rows(batch),
         }
-    }
-}
-
-fn site_range(file: &TableFile) -> Option<(&str, &str)> {
-    let range = file.ranges.get("site_id")?;
-    match (&range.min, &range.max) {
-        (Value::Text(min), Value::Text(max)) => Some((min, max)),
-        _ => None,
     }
 }
 
 /// Removes rows from the table. They stay in the store until vacuum deletes the files that had them.
 ///
 /// A file that fails, perhaps since it is damaged, does not keep the others from being done.
-pub(crate) async fn remove(lake: &Lake, leaving: &Leaving) -> Result<Removed, WorkError> {
-    let table = lake.table(&EVENTS);
-    let loaded = table.load().await?;
+///
+/// - `commit_bytes`: a commit replaces about so many bytes of files, or one file.
+/// - `removed`: counts what was removed, also if the rest fails.
+pub(crate) async fn remove(
+    lake: &Lake,
+    leaving: &Leaving,
+    commit_bytes: u64,
+    removed: &Mutex<Removed>,
+) -> Result<(), WorkError> {
+    let loaded = lake.table(&EVENTS).load().await?;
+    if let Leaving::Expired(expiry) = leaving {
+        expiry.forget_all_but(&loaded.files);
+    }
     let dates: BTreeSet<Option<NaiveDate>> =
         loaded.files.iter().filter(|file| leaving.may_be_in(file)).map(|file| file.date).collect();
-    let (mut total, mut failed) = (Removed::default(), None);
+    let mut failed = None;
     for date in dates {
-        match with_new_plans(|| remove_from(lake, leaving, date)).await {
-            Ok(removed) => total += removed,
-            Err(error) => failed = failed.or(Some(error)),
+        loop {
+            let files_before = removed.lock().files;
+            match with_new_plans(|| remove_from(lake, leaving, date, commit_bytes, removed)).await {
+                // Another compactor is at the same files, perhaps with the same work: there is less of it each time.
+                Err(error) if error.wants_new_plan() && removed.lock().files > files_before => continue,
+                Err(error) => failed = failed.or(Some(error)),
+                Ok(()) => {}
+            }
+            break;
         }
     }
-    failed.map_or(Ok(total), Err)
+    failed.map_or(Ok(()), Err)
 }
 
-async fn remove_from(lake: &Lake, leaving: &Leaving, date: Option<NaiveDate>) -> Result<Removed, WorkError> {
+async fn remove_from(
+    lake: &Lake,
+    leaving: &Leaving,
+    date: Option<NaiveDate>,
+    commit_bytes: u64,
+    removed: &Mutex<Removed>,
+) -> Result<(), WorkError> {
     let table = lake.table(&EVENTS);
     let base = table.load().await?;
     table.require_known_columns(&base)?;
-    let (mut adds, mut removed, mut rows, mut failed) = (Vec::new(), Vec::new(), 0, None);
-    for file in base.files.iter().filter(|file| file.date == date && leaving.may_be_in(file)) {
+    let mut files: Vec<&TableFile> =
+        base.files.iter().filter(|file| file.date == date && leaving.may_be_in(file)).collect();
+    // Large ones first: merges leave those alone, so that no work on them is in vain. What is left for the last commit is
+    // small, and done before the next merge.
+    files.sort_by_key(|file| Reverse(file.size_bytes));
+    let (mut work, mut failed) = (Work::default(), None);
+    for file in files {
         match remove_from_file(lake, leaving, file).await {
             Ok(None) => {}
-            Ok(Some(found)) => {
-                rows += found.rows;
-                adds.extend(found.rest);
-                removed.push(file.clone());
-            }
+            Ok(Some(found)) => work.push(file, found),
             // Replaced meanwhile, and not lost.
             Err(error) if error.wants_new_plan() && !table.has(file).await? => {
-                table.discard(&adds).await;
+                table.discard(&work.adds).await;
                 return Err(error);
             }
             Err(error) => {
@@ -155,12 +153,52 @@ async fn remove_from(lake: &Lake, leaving: &Leaving, date: Option<NaiveDate>) ->
                 failed = failed.or(Some(error));
             }
         }
+        if work.rewritten_bytes >= commit_bytes {
+            let done = std::mem::take(&mut work).commit(lake).await?;
+            *removed.lock() += done;
+        }
     }
-    let done = Removed { rows, files: removed.len() };
-    if !removed.is_empty() {
-        table.commit(Change::delete(adds, &removed), base).await?;
+    let done = work.commit(lake).await?;
+    *removed.lock() += done;
+    failed.map_or(Ok(()), Err)
+}
+
+/// Files that one commit replaces.
+#[derive(Default)]
+struct Work {
+    replaced: Vec<TableFile>,
+    adds: Vec<TableFile>,
+    removed: Removed,
+    rewritten_bytes: u64,
+}
+
+impl Work {
+    fn push(&mut self, file: &TableFile, found: RemovedFromFile) {
+        self.removed += Removed { rows: found.rows, files: 1 };
+        if found.rest.is_some() {
+            self.rewritten_bytes += file.size_bytes;
+        }
+        self.adds.extend(found.rest);
+        self.replaced.push(file.clone());
     }
-    failed.map_or(Ok(done), Err)
+
+    /// Commits it on the newest version: files do not change, so that it is void only if one of them is not there any more.
+    async fn commit(self, lake: &Lake) -> Result<Removed, WorkError> {
+        if self.replaced.is_empty() {
+            return Ok(self.removed);
+        }
+        let table = lake.table(&EVENTS);
+        let newest = match table.load().await {
+            Ok(newest) if newest.has_all(&self.replaced) => newest,
+            stale => {
+                table.discard(&self.adds).await;
+                let version = stale?.version.unwrap_or(0);
+                return Err(LakeError::Conflict { table: EVENTS.name.into(), version }.into());
+            }
+        };
+        table.commit(Change::delete(self.adds, &self.replaced), newest).await?;
+        Ok(self.removed)
+    }
 }
 
 /// What leaves a file.
@@ -195,9 +233,15 @@ async fn remove_from_file(
 
 async fn count_rows(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<u64, WorkError> {
     let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, leaving.columns()).await?;
-    let mut count = 0;
+    let (mut count, mut next) = (0, None);
     while let Some(batch) = batches.try_next().await? {
-        count += leaving.rows(&batch).true_count() as u64;
+        count += leaving.rows(file, &batch).true_count() as u64;
+        if let Leaving::Expired(expiry) = leaving {
+            next = next.into_iter().chain(expiry.next(file, &batch)).min();
+        }
+    }
+    if let (0, Leaving::Expired(expiry)) = (count, leaving) {
+        expiry.keep(file, next);
     }
     Ok(count)
 }
@@ -208,7 +252,7 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
     let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, &columns).await?;
     let mut writer = None;
     while let Some(batch) = batches.try_next().await? {
-        let staying = filter_record_batch(&batch, &not(&leaving.rows(&batch))?)?;
+        let staying = filter_record_batch(&batch, &not(&leaving.rows(file, &batch))?)?;
         if staying.num_rows() == 0 {
             continue;
         }
@@ -226,26 +270,41 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
 
 /// Erases a person. Safe to repeat. After a crash once the person is on the list, the compactor completes it; after one
 /// before that, only the same call does.
-pub(crate) async fn erase(lake: &Lake, person: &Person, now: DateTime<Utc>) -> Result<ErasureDone, WorkError> {
+///
+/// - `commit_bytes`: as for [`remove`].
+pub(crate) async fn erase(
+    lake: &Lake,
+    person: &Person,
+    commit_bytes: u64,
+    now: DateTime<Utc>,
+) -> Result<ErasureDone, WorkError> {
     let quarantined = lake.erase_quarantined(person).await;
     let theirs = with_new_plans(|| async { Ok(lake.find_events_of(person, now).await?) }).await?;
     // From here on nothing of the person comes in, and what cannot be done now is known to be left.
     lake.forget(person, theirs.pending.iter().chain(&theirs.recent), now).await?;
-    let published = complete_erasures(lake, now).await?;
+    let removed = Mutex::default();
+    complete_erasures(lake, commit_bytes, &removed, now).await?;
+    let published = *removed.lock();
     // A damaged file of refused events keeps nobody's events in the lake.
     Ok(ErasureDone { published, pending_rows: theirs.pending.len(), quarantined_rows: quarantined? })
 }
 
 /// Removes what the table still has of anybody who was erased.
-pub(crate) async fn complete_erasures(lake: &Lake, now: DateTime<Utc>) -> Result<Removed, WorkError> {
+///
+/// - `commit_bytes`, `removed`: as for [`remove`].
+pub(crate) async fn complete_erasures(
+    lake: &Lake,
+    commit_bytes: u64,
+    removed: &Mutex<Removed>,
+    now: DateTime<Utc>,
+) -> Result<(), WorkError> {
     lake.announce_erasures().await?;
     let erasures = with_new_plans(|| list_recent(lake, now)).await?;
     if !erasures.are_unfinished() {
-        return Ok(Removed::default());
+        return Ok(());
     }
-    let removed = remove(lake, &Leaving::Erased(erasures.clone())).await?;
-    lake.finish_erasures(&erasures, now).await?;
-    Ok(removed)
+    remove(lake, &Leaving::Erased(erasures.clone()), commit_bytes, removed).await?;
+    Ok(lake.finish_erasures(&erasures, now).await?)
 }
 
 /// The newest list, once it has the ids of all events that it asks to remove and that clients may send again.

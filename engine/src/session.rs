@@ -162,8 +162,15 @@ impl Engine {
     }
 
     /// The rows of some files of a table in the table's order, for a merge.
-    pub fn sorted_rows(&self, spec: &'static TableSpec, files: &[lake::TableFile]) -> Result<DataFrame> {
-        let context = self.context();
+    ///
+    /// - `batch_rows`: rows of each file that are in memory at the same time, and rows of a batch that comes out.
+    pub fn sorted_rows(
+        &self,
+        spec: &'static TableSpec,
+        files: &[lake::TableFile],
+        batch_rows: usize,
+    ) -> Result<DataFrame> {
+        let context = self.context_with(self.config.clone().with_batch_size(batch_rows));
         let rows = context.read_table(Arc::new(self.table_of(spec, Files::Some(files.to_vec())).always_ordered()))?;
         Ok(rows.sort(spec.sort.iter().map(|name| col(*name).sort(true, true)).collect())?)
     }
@@ -175,8 +182,12 @@ impl Engine {
     }
 
     fn context(&self) -> SessionContext {
+        self.context_with(self.config.clone())
+    }
+
+    fn context_with(&self, config: SessionConfig) -> SessionContext {
         let state = SessionStateBuilder::new_with_default_features()
-            .with_config(self.config.clone())
+            .with_config(config)
             .with_runtime_env(self.runtime.clone())
             .build();
         let mut context = SessionContext::new_with_state(state);

@@ -116,7 +116,7 @@ async fn the_order_of_the_files_is_known_and_spares_a_sort() {
     let lake = lake().await;
     let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
     let files = lake.table(&EVENTS).load().await.unwrap().files.clone();
-    let plan = engine.sorted_rows(&EVENTS, &files).unwrap().create_physical_plan().await.unwrap();
+    let plan = engine.sorted_rows(&EVENTS, &files, 8_192).unwrap().create_physical_plan().await.unwrap();
     let plan = datafusion::physical_plan::displayable(plan.as_ref()).indent(false).to_string();
     assert!(plan.contains("SortPreservingMergeExec") && !plan.contains("SortExec:"), "{plan}");
 }

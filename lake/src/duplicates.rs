@@ -17,6 +17,7 @@ use crate::file::catch_damage;
 use crate::layout::{RawFile, in_order_of_arrival};
 use crate::pending_rows::{KeyIndex, PendingRows, RowPlace};
 use crate::published_copies::{CONCURRENT_FILES, Wanted};
+use crate::raw_rows::RawRows;
 use crate::runtime::on_own_task;
 use crate::store::Lake;
 use crate::table::TableSnapshot;
@@ -40,6 +41,8 @@ pub struct Duplicates {
     pub rows: u64,
     /// The dates that were searched: new rows there void the result.
     pub read_dates: BTreeSet<NaiveDate>,
+    /// About the memory that each readable raw file takes once all its rows are decoded, in bytes.
+    pub decoded_bytes: HashMap<Path, u64>,
 }
 
 /// Rows of one file that are left out.
@@ -69,6 +72,7 @@ struct ReadFiles {
     rows: PendingRows,
     damaged: Vec<DamagedFile>,
     unknown_column: Option<String>,
+    decoded_bytes: HashMap<Path, u64>,
 }
 
 impl Lake {
@@ -83,7 +87,7 @@ impl Lake {
         }
         let raw = in_order_of_arrival(raw.iter().cloned());
         let erasures = self.erasures_of(table).await?;
-        let ReadFiles { rows, damaged, unknown_column } = self.read_pending(&raw, &erasures).await?;
+        let ReadFiles { rows, damaged, unknown_column, decoded_bytes } = self.read_pending(&raw, &erasures).await?;
         let erased = match erasures.is_empty() {
             true => BTreeSet::new(),
             false => rows.iter().filter(|(_, row)| row.erased).map(|(_, row)| rows.whole_key(row.key)).collect(),
@@ -106,7 +110,7 @@ impl Lake {
             (raw[number].path.clone(), left_out)
         };
         let left_out = left_out.chunk_by(|a, b| a.file == b.file).map(of_file).collect();
-        Ok(Duplicates { left_out, erased, damaged, unknown_column, rows: count as u64, read_dates })
+        Ok(Duplicates { left_out, erased, damaged, unknown_column, rows: count as u64, read_dates, decoded_bytes })
     }
 
     /// What decides over copies in some raw files.
@@ -122,7 +126,8 @@ impl Lake {
             let read = async move {
                 // Only the reading: a panic of our own is no damage of the file.
                 let read = catch_damage(&file.path, lake.read_raw(&file, &columns)).await;
-                read.map(|read| (PendingRows::of_file(&read.batches, &erasures), read.unknown_column))
+                let rows = |read: &RawRows| PendingRows::of_file(&read.batches, &erasures);
+                read.map(|read| (rows(&read), read.unknown_column, read.decoded_bytes))
             };
             reads.push(on_own_task(read));
         }
@@ -130,7 +135,10 @@ impl Lake {
         let mut reads = stream::iter(reads).buffered(CONCURRENT_FILES).enumerate();
         while let Some((number, read)) = reads.next().await {
             let (rows, unknown_column) = match read {
-                Ok(read) => read,
+                Ok((rows, unknown_column, decoded_bytes)) => {
+                    all.decoded_bytes.insert(files[number].path.clone(), decoded_bytes);
+                    (rows, unknown_column)
+                }
                 Err(error) => {
                     all.damaged.push(DamagedFile::of(&files[number], error)?);
                     (PendingRows::of_file(&[], erasures), None)

@@ -8,6 +8,7 @@ use futures::TryStreamExt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::file::metadata::ParquetMetaData;
 
 use crate::batch::{event_schema, raw_schema};
 use crate::error::{LakeError, Result};
@@ -22,6 +23,25 @@ pub(crate) struct RawRows {
     pub(crate) batches: Vec<RecordBatch>,
     /// A column that only a later release knows.
     pub(crate) unknown_column: Option<String>,
+    /// About the memory that all columns of the file take once they are decoded.
+    pub(crate) decoded_bytes: u64,
+}
+
+/// Memory of a decoded row besides its values: numbers, times, and the places of its texts in dictionaries.
+const DECODED_ROW_BYTES: u64 = 256;
+
+/// About the memory that the rows of a file take once they are [read in whole](Lake::read_raw_rows). Compressed they may be
+/// five hundred times smaller, so their file's size does not tell.
+fn decoded_bytes(file: &ParquetMetaData) -> u64 {
+    let row_groups = file.row_groups().iter();
+    row_groups
+        .map(|group| {
+            // Counts that are not true are a damage, and found elsewhere.
+            let count = |number: i64| u64::try_from(number).unwrap_or(0);
+            let rows_bytes = count(group.num_rows()).saturating_mul(DECODED_ROW_BYTES);
+            count(group.total_byte_size()).saturating_add(rows_bytes)
+        })
+        .fold(0, u64::saturating_add)
 }
 
 impl Lake {
@@ -87,12 +107,13 @@ async fn read(
     let is_known = |name: &str| raw_schema().field_with_name(name).is_ok();
     let mut names = metadata.schema().fields().iter().map(|field| field.name());
     let unknown_column = names.find(|name| !is_known(name)).cloned();
+    let decoded_bytes = decoded_bytes(metadata.metadata());
     let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
     let rows = builder.with_projection(mask).build().map_err(damaged)?;
     let batches: Vec<RecordBatch> = rows.try_collect().await.map_err(damaged)?;
     batches.iter().try_for_each(|batch| refuse_nulls(file, batch))?;
-    Ok(RawRows { batches, unknown_column })
+    Ok(RawRows { batches, unknown_column, decoded_bytes })
 }
 
 /// What every event has must be there in each row, though another writer's schema may allow that it is not.

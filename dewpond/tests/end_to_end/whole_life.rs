@@ -315,8 +315,19 @@ async fn a_damaged_file_of_the_table_keeps_no_other_from_being_merged_and_no_sit
         "and what of that date can be read"
     );
 
-    // A file that is lost is no other case: whoever is erased is on the list, though the file cannot be looked into.
+    // A file that is lost is no other case: others are merged, and the job fails.
     world.lake.store().delete(&torn.path).await.unwrap();
+    for number in 0..2 {
+        let mut batch = lake::RawBatch::default();
+        batch.push(&old_event("blog", 100, number));
+        (lane, _) = lane.append(batch.encode(), Utc::now()).await.unwrap();
+        world.compactor.publish().await.unwrap();
+    }
+    assert_eq!(table.load().await.unwrap().files.len(), 4);
+    world.compactor.merge().await.unwrap_err();
+    assert_eq!(table.load().await.unwrap().files.len(), 3);
+
+    // Whoever is erased is on the list, though the file cannot be looked into.
     world.compactor.remove().await.unwrap_err();
     let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
     world.compactor.erase(&ada).await.unwrap_err();
