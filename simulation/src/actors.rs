@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::fault_store::{Process, atomically};
-use crate::history::{Expectation, Id, Violation, check_chain};
+use crate::history::{Expectation, History, Id, Violation, check_chain};
 use crate::run::Setup;
 
 type Live = (Arc<Process>, Batcher);
@@ -116,8 +116,9 @@ impl Erasure {
     }
 
     /// The first erasure of a person was completed, perhaps by a later one, or never was.
-    fn check_whole(&self, rows: &[Id]) -> Result<(), Violation> {
-        let (left, gone): (Vec<_>, Vec<_>) = self.theirs.iter().partition(|id| rows.contains(id));
+    fn check_whole(&self, rows: &[Id], history: &History) -> Result<(), Violation> {
+        let theirs = self.theirs.iter().filter(|id| !history.is_expired(id));
+        let (left, gone): (Vec<_>, Vec<_>) = theirs.partition(|id| rows.contains(id));
         match (left.first(), gone.first()) {
             (Some(left), Some(_)) => Err(Violation::Returned((*left).clone())),
             _ => Ok(()),
@@ -131,6 +132,8 @@ struct Draft {
     id: Id,
     timing: Timing,
     made_at_us: i64,
+    /// Made days ago.
+    is_old: bool,
 }
 
 impl Draft {
@@ -171,25 +174,27 @@ pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: us
             .map(|_| {
                 made += 1;
                 let now_us = setup.world.now().timestamp_micros();
-                // Some were made a week ago: a date in which any two files are merged.
-                let age = if rng.random_bool(0.5) { TimeDelta::days(7) } else { TimeDelta::zero() };
+                // Some were made a week ago: a date in which any two files are merged. Some are too old from midnight on.
+                let [now, lately, long_ago] = [TimeDelta::zero(), TimeDelta::hours(3 * 24 + 1), TimeDelta::days(7)];
+                let age = [now, now, now, lately, long_ago, long_ago][rng.random_range(0..6)];
                 let timing = [Timing::Client, Timing::Client, Timing::Arrival, Timing::SentAgain];
                 let timing = *timing.choose(&mut rng).expect("there are four");
+                let is_old = matches!(timing, Timing::Client) && !age.is_zero();
                 Draft {
                     id: Id {
                         site: ["one", "two"][rng.random_range(0..2)].to_owned(),
                         name: format!("event {made} of client {number}"),
                     },
                     timing,
-                    made_at_us: match timing {
-                        Timing::Client => now_us - age.num_microseconds().unwrap_or(0),
-                        _ => now_us,
-                    },
+                    made_at_us: if is_old { now_us - age.num_microseconds().unwrap_or(0) } else { now_us },
+                    is_old,
                 }
             })
             .collect();
         let ids = || drafts.iter().map(|draft| draft.id.clone());
         setup.history.lock().send(ids());
+        let is_expired = |draft: &&Draft| setup.with_retention && draft.is_old && draft.id.site == RETENTION_SITE;
+        setup.history.lock().expire(drafts.iter().filter(is_expired).map(|draft| draft.id.clone()));
         // What happened before the end of an erasure and is sent after its beginning may be left out.
         for erasure in &*setup.erasures.lock() {
             let until_us = erasure.until.map_or(i64::MAX, |until| until.timestamp_micros());
@@ -228,12 +233,18 @@ fn engine_of(lake: Lake) -> Engine {
     Engine::new(lake, &settings).expect("an engine without a spill directory needs nothing")
 }
 
+const MERGE_TARGET_BYTES: u64 = 256 << 20;
+
 fn compactor_of(setup: &Setup, process: &Arc<Process>, lake: Lake) -> Compactor {
+    compactor_with(setup, process, lake, MERGE_TARGET_BYTES)
+}
+
+fn compactor_with(setup: &Setup, process: &Arc<Process>, lake: Lake, merge_target_bytes: u64) -> Compactor {
     let settings = CompactorSettings {
         publish_cron: String::new(),
         merge_cron: String::new(),
         vacuum_cron: String::new(),
-        merge_target_bytes: 256 << 20,
+        merge_target_bytes,
         // Small, so that one publish takes several commits.
         publish_bytes_max: 60_000,
         raw_grace: Duration::ZERO,
@@ -242,12 +253,42 @@ fn compactor_of(setup: &Setup, process: &Arc<Process>, lake: Lake) -> Compactor 
     Compactor::new(engine_of(lake), settings, setup.clock_of(process))
 }
 
+/// The site that keeps its events for some days.
+const RETENTION_SITE: &str = "two";
+
+/// Has sites keep their events for some days, however often the store fails. One of them is between the others and has no
+/// events, so that files must be read to know that.
+pub(crate) async fn set_retention(setup: &Setup) {
+    let (_, lake) = setup.start_process(None);
+    for (site, days) in [(RETENTION_SITE, 3), ("three", 1)] {
+        while lake.set_retention(site, Some(days)).await.is_err() {
+            let _ = lake.add_site(site, setup.world.now()).await;
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Removes what is too old, again and again, and remembers which files have nothing of it.
+pub(crate) async fn janitor(setup: Arc<Setup>) {
+    let mut rng = setup.rng();
+    let (process, lake) = setup.start_process(None);
+    let compactor = setup.janitor.get_or_init(|| compactor_of(&setup, &process, lake)).clone();
+    loop {
+        sleep(pause(&mut rng)).await;
+        let done = compactor.remove().await;
+        setup.world.note(|| format!("janitor: {done:?}"));
+        setup.summary.lock().removed += done.map_or(0, |done| done.rows);
+    }
+}
+
 /// Publishes and merges; dies at a random operation and is started again.
 pub(crate) async fn compactor(setup: Arc<Setup>, crashes: Option<u64>) {
     let mut rng = setup.rng();
     loop {
         let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
-        let compactor = compactor_of(&setup, &process, lake);
+        // Mostly all of a date's removals go into one commit, sometimes each into one of its own.
+        let target_bytes = [MERGE_TARGET_BYTES, MERGE_TARGET_BYTES, 20_000][rng.random_range(0..3)];
+        let compactor = compactor_with(&setup, &process, lake, target_bytes);
         let work = async {
             loop {
                 sleep(short_pause(&mut rng)).await;
@@ -258,6 +299,7 @@ pub(crate) async fn compactor(setup: Arc<Setup>, crashes: Option<u64>) {
                 } else if rng.random_bool(0.2) {
                     let done = compactor.remove().await;
                     setup.world.note(|| format!("remove: {done:?}"));
+                    setup.summary.lock().removed += done.map_or(0, |done| done.rows);
                 } else {
                     let done = compactor.merge().await;
                     setup.world.note(|| format!("merge: {done:?}"));
@@ -435,7 +477,9 @@ pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
     let stuck = |what: &str, error: &dyn std::fmt::Debug| Violation::Stuck(format!("{what}: {error:?}"));
     compactor.publish().await.map_err(|error| stuck("a publish failed", &error))?;
     compactor.merge().await.map_err(|error| stuck("a merge failed", &error))?;
-    compactor.remove().await.map_err(|error| stuck("a removal failed", &error))?;
+    // By whoever remembers most.
+    let remover = setup.janitor.get().unwrap_or(&compactor);
+    remover.remove().await.map_err(|error| stuck("a removal failed", &error))?;
     compactor.vacuum().await.map_err(|error| stuck("a vacuum failed", &error))?;
     let snapshot = lake.snapshot().await.map_err(|error| stuck("a snapshot failed", &error))?;
     if !snapshot.pending.is_empty() {
@@ -444,9 +488,10 @@ pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
     let rows = read(&engine_of(lake)).await.map_err(|error| stuck("a read failed", &error))?;
     let history = setup.history.lock().clone();
     history.check(&rows, &history.expectation())?;
+    history.check_expired(&rows)?;
     let mut persons = BTreeSet::new();
     for erasure in setup.erasures.lock().iter().filter(|erasure| persons.insert((erasure.site, erasure.user))) {
-        erasure.check_whole(&rows)?;
+        erasure.check_whole(&rows, &history)?;
     }
     atomically(|| futures::executor::block_on(audit(setup)))
 }

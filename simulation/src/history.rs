@@ -21,6 +21,8 @@ pub struct History {
     fading: BTreeSet<Id>,
     /// Acknowledged before the erasure of their person began, and it has ended.
     erased: BTreeSet<Id>,
+    /// Older than their site keeps events.
+    expired: BTreeSet<Id>,
 }
 
 /// What a read must and must not have.
@@ -39,6 +41,8 @@ pub enum Violation {
     Doubled(Id, usize),
     /// The read has an event of a person who was erased before it began.
     Returned(Id),
+    /// An event that is older than its site keeps is there after a removal that nothing disturbed.
+    Kept(Id),
     /// The read has an event that nobody sent.
     Invented(Id),
     /// The log has no entry of this version, and a later one.
@@ -55,6 +59,7 @@ impl fmt::Display for Violation {
             Self::Lost(id) => write!(f, "{} of {} was acknowledged and is lost", id.name, id.site),
             Self::Doubled(id, times) => write!(f, "{} of {} is there {times} times", id.name, id.site),
             Self::Returned(id) => write!(f, "{} of {} was erased and is there", id.name, id.site),
+            Self::Kept(id) => write!(f, "{} of {} is too old and is there", id.name, id.site),
             Self::Invented(id) => write!(f, "{} of {} was never sent", id.name, id.site),
             Self::BrokenChain(version) => write!(f, "the log has no version {version} and a later one"),
             Self::MissingFile(path) => write!(f, "the table names {path}, which is not there"),
@@ -86,6 +91,16 @@ impl History {
         self.fading.extend(ids);
     }
 
+    /// These are older than their site keeps events: they are there until they are removed.
+    pub fn expire(&mut self, ids: impl IntoIterator<Item = Id>) {
+        self.expired.extend(ids);
+    }
+
+    /// Whether an event is older than its site keeps events.
+    pub fn is_expired(&self, id: &Id) -> bool {
+        self.expired.contains(id)
+    }
+
     /// The erasure has ended.
     pub fn end_erasure(&mut self, ids: Vec<Id>) {
         self.erased.extend(ids);
@@ -115,10 +130,16 @@ impl History {
                 return Err(Violation::Returned(id.clone()));
             }
         }
-        match expected.must_have.iter().find(|id| !times.contains_key(id) && !self.fading.contains(id)) {
+        let may_be_missing = |id: &Id| self.fading.contains(id) || self.expired.contains(id);
+        match expected.must_have.iter().find(|id| !times.contains_key(id) && !may_be_missing(id)) {
             Some(lost) => Err(Violation::Lost(lost.clone())),
             None => Ok(()),
         }
+    }
+
+    /// Checks that a read has nothing that is too old.
+    pub fn check_expired(&self, rows: &[Id]) -> Result<(), Violation> {
+        rows.iter().find(|id| self.is_expired(id)).map_or(Ok(()), |id| Err(Violation::Kept(id.clone())))
     }
 }
 
@@ -166,6 +187,18 @@ mod tests {
         assert_eq!(history.check(&[id("a")], &before), Ok(()));
         assert_eq!(history.check(&[id("a")], &history.expectation()), Err(Violation::Returned(id("a"))));
         assert_eq!(history.check(&[id("b")], &history.expectation()), Ok(()));
+    }
+
+    #[test]
+    fn what_is_too_old_may_be_missing_and_is_gone_after_a_removal() {
+        let mut history = History::default();
+        history.send([id("a")]);
+        history.acknowledge([id("a")]);
+        history.expire([id("a")]);
+        assert_eq!(history.check(&[], &history.expectation()), Ok(()));
+        assert_eq!(history.check(&[id("a")], &history.expectation()), Ok(()));
+        assert_eq!(history.check_expired(&[id("a")]), Err(Violation::Kept(id("a"))));
+        assert_eq!(history.check_expired(&[]), Ok(()));
     }
 
     #[test]

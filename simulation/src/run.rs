@@ -1,9 +1,10 @@
 //! One run: a small installation under faults, from a seed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use compactor::Compactor;
 use delta_kernel_default_engine::DefaultEngineBuilder;
 use lake::{Lake, LakeRuntime, Sabotage as LakeSabotage};
 use parking_lot::Mutex;
@@ -63,6 +64,8 @@ pub struct Summary {
     pub deleted: u64,
     /// Persons erased.
     pub erasures: u64,
+    /// Rows that were erased or too old, and that the compactors removed.
+    pub removed: u64,
     /// Processes that were killed.
     pub kills: u64,
     /// Events acknowledged.
@@ -88,6 +91,10 @@ pub(crate) struct Setup {
     pub(crate) violation: Mutex<Option<Violation>>,
     /// All that have begun.
     pub(crate) erasures: Mutex<Vec<Erasure>>,
+    /// Whether sites keep their events for some days.
+    pub(crate) with_retention: bool,
+    /// The compactor that removes what is too old, from the first moment to the last.
+    pub(crate) janitor: OnceLock<Compactor>,
     /// How far a process' clock may be off.
     pub(crate) clock_error_max: Duration,
     rng: Mutex<StdRng>,
@@ -159,6 +166,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     let erasers = [0, 0, 0, 1, 2][rng.random_range(0..5)];
     // A publish must be under way just when a person is erased.
     let erasers = if sabotage == Some(Sabotage::ErasuresUnseen) { 4 } else { erasers };
+    let with_retention = rng.random_bool(0.3);
     let clock_error_max = Duration::from_secs([0, 2, 60][rng.random_range(0..3)]);
     // Just before midnight, so that events of one batch lie on two dates.
     let began_at = "2026-03-01T23:59:50Z".parse().expect("it is a time");
@@ -172,6 +180,8 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
         summary: Mutex::default(),
         violation: Mutex::default(),
         erasures: Mutex::default(),
+        with_retention,
+        janitor: OnceLock::new(),
         clock_error_max,
         sabotage,
         checkpoint_every: rng.random_range(2..8),
@@ -181,6 +191,10 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     });
 
     let mut others: Vec<JoinHandle<()>> = Vec::new();
+    if setup.with_retention {
+        actors::set_retention(&setup).await;
+        others.push(tokio::spawn(actors::janitor(setup.clone())));
+    }
     let collectors = actors::Collectors::start(&setup, crashes, &mut others);
     for _ in 0..2 {
         others.push(tokio::spawn(actors::compactor(setup.clone(), crashes)));

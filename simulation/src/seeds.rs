@@ -53,6 +53,7 @@ impl Summary {
         self.merges += one.merges;
         self.deleted += one.deleted;
         self.erasures += one.erasures;
+        self.removed += one.removed;
         self.kills += one.kills;
         self.acknowledged += one.acknowledged;
     }

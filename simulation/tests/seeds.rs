@@ -16,7 +16,7 @@ fn no_promise_is_broken() {
     let total = runs.total;
     println!("{total:?}");
     assert!(total.reads > 4 * seeds && total.publishes > seeds && total.merges > seeds / 8 && total.kills > seeds / 4);
-    assert!(total.erasures > seeds / 20 && total.deleted > seeds);
+    assert!(total.erasures > seeds / 20 && total.removed > seeds / 2 && total.deleted > seeds);
 }
 
 #[test]
