@@ -28,6 +28,7 @@ use crate::directory::Directory;
 use crate::error::{IngestError, cut};
 use crate::event_time::Window;
 use crate::geography::GeographyFile;
+use crate::ids::Ids;
 use crate::inflate::Encoding;
 use crate::peer::{Peer, client_ip, request_id};
 use crate::protocol::{Context, Message, Parsed, Protocol, Sender, Taken};
@@ -49,6 +50,7 @@ pub(crate) struct Door {
     rates: Rates,
     geography: Option<GeographyFile>,
     clock: Clock,
+    ids: Ids,
     limits: Limits,
     settings: Settings,
     /// Large bodies that are worked on at the same time: bounds both the threads and the memory they take.
@@ -84,6 +86,7 @@ impl Door {
         quarantine: Arc<Quarantine>,
         geography: Option<GeographyFile>,
         clock: Clock,
+        ids: Ids,
         settings: &Settings,
     ) -> Self {
         Self {
@@ -93,6 +96,7 @@ impl Door {
             rates: Rates::new(settings),
             geography,
             clock,
+            ids,
             limits: Limits {
                 bytes_max: settings.body_bytes_max,
                 timeout: settings.request_timeout,
@@ -101,6 +105,11 @@ impl Door {
             settings: settings.clone(),
             large_bodies: Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))),
         }
+    }
+
+    /// The name of a session that begins now.
+    pub(crate) fn new_session_id(&self) -> Uuid {
+        self.ids.at((self.clock)().timestamp_micros())
     }
 
     /// The settings that the collector was started with.
@@ -138,7 +147,7 @@ impl Door {
         let (parts, body) = request.into_parts();
         let (admitted, opened) = self.admit(protocol, &parts, body).await?;
         let client = self.client_of(&parts, &admitted, received_at, &mut None);
-        Ok((opened.message.clone(), context_of(&admitted.site, received_at, client)))
+        Ok((opened.message.clone(), context_of(&admitted.site, received_at, client, self.ids.clone())))
     }
 
     /// Receives a request and reads its events.
@@ -151,7 +160,7 @@ impl Door {
         let mut cookie = None;
         let client = self.client_of(&parts, &admitted, received_at, &mut cookie);
         let opted_out = client.opted_out;
-        let context = context_of(&admitted.site, received_at, client);
+        let context = context_of(&admitted.site, received_at, client, self.ids.clone());
         let (message, events_max) = (opened.message.clone(), self.settings.batch_events_max);
         let parse = move || protocol.parse(&message, &context, events_max);
         let parsed = self.work(opened.message.body.len(), &opened.received, parse).await.inspect_err(refused)?;
@@ -360,7 +369,9 @@ impl Door {
         // Snowplow's trackers say it for one request.
         let anonymous = parts.headers.contains_key("sp-anonymous");
         let cookie_id = (settings.cookie && !opted_out && !anonymous)
-            .then(|| cookie::find(&parts.headers, &site.site_id).or_else(|| keeps_cookies(parts).then(Uuid::new_v4)))
+            .then(|| {
+                cookie::find(&parts.headers, &site.site_id).or_else(|| keeps_cookies(parts).then(|| self.ids.random()))
+            })
             .flatten()
             .map(|id| {
                 // Each time, so that it lasts as long as the visitor comes back.
@@ -391,12 +402,13 @@ fn keeps_cookies(parts: &Parts) -> bool {
     is_ours && matches!(from, Some("same-origin" | "same-site"))
 }
 
-fn context_of(site: &Site, received_at: DateTime<Utc>, client: Client) -> Context {
+fn context_of(site: &Site, received_at: DateTime<Utc>, client: Client, ids: Ids) -> Context {
     Context {
         site_id: site.site_id.clone(),
         received_at_us: received_at.timestamp_micros(),
         window: Window::Live,
         client,
+        ids,
     }
 }
 

@@ -10,7 +10,6 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::Service;
-use uuid::Uuid;
 
 use crate::cors::{self, Page};
 use crate::door::Door;
@@ -167,7 +166,7 @@ async fn start_session(State(door): State<Arc<Door>>, request: Request) -> Resul
     if !names_somebody(&wanted.user_id) && !names_somebody(&wanted.anonymous_id) {
         return Err(IngestError::invalid("send `user_id` or `anonymous_id`, a string that is not empty"));
     }
-    let session_id = Uuid::now_v7();
+    let session_id = door.new_session_id();
     Ok((StatusCode::CREATED, Json(json!({ "session_id": session_id }))).into_response())
 }
 

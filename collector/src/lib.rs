@@ -23,6 +23,7 @@ mod error;
 mod event_time;
 mod geography;
 mod http;
+mod ids;
 mod inflate;
 mod keys;
 mod money;
@@ -51,6 +52,7 @@ pub use error::{IngestError, Rejection};
 pub use event_time::{Window, occurred_at_us};
 pub use geography::Geography;
 pub use http::Routes;
+pub use ids::Ids;
 pub use settings::Settings;
 
 use directory::Directory;
@@ -84,8 +86,9 @@ impl Collector {
         };
         let batcher = Batcher::start(&lake, settings, clock.clone());
         let quarantine = Quarantine::start(lake.clone(), clock.clone(), settings);
+        let ids = Ids::new(lake.new_rng());
         let directory = Directory::start(lake, settings.directory_refresh, clock.clone()).await;
-        let door = Door::new(directory, batcher.clone(), quarantine.clone(), geography, clock, settings);
+        let door = Door::new(directory, batcher.clone(), quarantine.clone(), geography, clock, ids, settings);
         let connections_max = settings.connections_max.get();
         Ok(Self { batcher, quarantine, routes: Routes::new(Arc::new(door)), connections_max })
     }

@@ -12,9 +12,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use chrono::Utc;
 use collector::protocol::{Context, native};
-use collector::{Client, Window};
+use collector::{Client, Ids, Window};
 use indicatif::{ProgressBar, ProgressStyle};
-use lake::{EventId, Lake, Lane, LaneId, LaneSettings, RawBatch};
+use lake::{EventId, Lake, Lane, LaneSettings, RawBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
@@ -136,8 +136,9 @@ impl Import {
             received_at_us: Utc::now().timestamp_micros(),
             window: Window::History,
             client: Client::default(),
+            ids: Ids::new(lake.new_rng()),
         };
-        let lane = Some(Lane::start(lake.clone(), LaneId(Uuid::now_v7()), LaneSettings::default()));
+        let lane = Some(Lane::start(lake.clone(), lake.new_lane_id(Utc::now()), LaneSettings::default()));
         Self { lake, lane, context, batch: RawBatch::default(), seen: HashMap::new(), done: Imported::default() }
     }
 

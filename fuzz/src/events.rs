@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use collector::protocol::Context;
 use collector::protocol::native::{find_sender, parse};
-use collector::{Client, Window};
+use collector::{Client, Ids, Window};
 use lake::RawBatch;
 use serde_json::value::RawValue;
 
@@ -20,7 +20,7 @@ pub(crate) fn read(input: &[u8]) {
     for window in [Window::Live, Window::History] {
         let user_agent = Some(String::from_utf8_lossy(user_agent).into_owned());
         let client = Client { user_agent, ..Client::default() };
-        let context = Context { site_id: "shop".into(), received_at_us: NOON_US, window, client };
+        let context = Context { site_id: "shop".into(), received_at_us: NOON_US, window, client, ids: Ids::seeded(1) };
         let sender = find_sender(body, EVENTS_MAX);
         let Ok(parsed) = parse(body, &context, EVENTS_MAX) else {
             assert!(sender.is_err(), "a body that has no events has a sender");

@@ -222,6 +222,11 @@ impl Lake {
         LaneId(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
     }
 
+    /// Randomness of its own for somebody else, from that of the lake.
+    pub fn new_rng(&self) -> StdRng {
+        StdRng::from_rng(&mut *self.inner.rng.lock())
+    }
+
     /// A new name that nobody else has.
     pub(crate) fn new_uuid(&self) -> Uuid {
         uuid::Builder::from_random_bytes(self.inner.rng.lock().random()).into_uuid()

@@ -24,11 +24,11 @@ use axum::http::{StatusCode, Uri};
 use bytes::Bytes;
 use lake::{Event, EventId};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::client::Client;
 use crate::error::{IngestError, Rejection};
 use crate::event_time::Window;
+use crate::ids::Ids;
 
 /// What is known of a request's events besides what they say themselves.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Context {
     pub window: Window,
     /// Who sent them.
     pub client: Client,
+    /// Makes the ids of events that have none.
+    pub ids: Ids,
 }
 
 impl Context {
@@ -50,7 +52,10 @@ impl Context {
     /// The content is part of it, since a name may stand for more than one request: services copy it from what comes in
     /// to all that goes out.
     fn missing_id(&self, content: &str, index: usize) -> EventId {
-        self.request_event_id(content.as_bytes(), index).unwrap_or_else(|| EventId(Uuid::now_v7().into_bytes()))
+        self.request_event_id(content.as_bytes(), index).unwrap_or_else(|| {
+            // Those of one body differ by their random bits.
+            EventId(self.ids.at(self.received_at_us).into_bytes())
+        })
     }
 
     /// The identity of an event whose protocol has none: that of the request, if it has a name; else its content, and

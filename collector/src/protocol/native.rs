@@ -204,13 +204,20 @@ fn write_properties<'a>(
 mod tests {
     use super::*;
     use crate::client::Client;
+    use crate::ids::Ids;
 
     const NOON_US: i64 = 1_772_366_400_000_000;
     const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
                           Chrome/142.0.0.0 Safari/537.36";
 
     fn context() -> Context {
-        Context { site_id: "shop".into(), received_at_us: NOON_US, window: Window::Live, client: Client::default() }
+        Context {
+            site_id: "shop".into(),
+            received_at_us: NOON_US,
+            window: Window::Live,
+            client: Client::default(),
+            ids: Ids::seeded(1),
+        }
     }
 
     #[test]

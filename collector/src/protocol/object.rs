@@ -197,6 +197,7 @@ pub(super) mod tests {
     use super::*;
     use crate::client::Client;
     use crate::event_time::Window;
+    use crate::ids::Ids;
     use crate::protocol::{Context, Parsed, Protocol};
 
     /// 2026-03-01T12:00:00Z.
@@ -208,6 +209,7 @@ pub(super) mod tests {
             received_at_us: NOON_US,
             window: Window::Live,
             client: Client { ip: Some([192, 0, 2, 1].into()), ..Client::default() },
+            ids: Ids::seeded(1),
         }
     }
 
