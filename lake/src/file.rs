@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::compute;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use chrono::NaiveDate;
 use futures::future::FutureExt;
@@ -208,7 +208,10 @@ impl TableWriter {
             batch_as(batch, &spec.file_schema).map_err(|error| LakeError::corrupt(self.path.to_string(), error))?;
         self.rows += batch.num_rows() as u64;
         self.contents.take(spec, &batch);
-        self.writer.write(&batch).await.map_err(|error| LakeError::parquet(&self.path, error))
+        for part in divide(&batch) {
+            self.writer.write(&part).await.map_err(|error| LakeError::parquet(&self.path, error))?;
+        }
+        Ok(())
     }
 
     /// Rows written so far.
@@ -242,6 +245,55 @@ impl TableWriter {
                 })
                 .collect(),
         })
+    }
+}
+
+/// Bytes of texts that are encoded between two looks at the size of pages and dictionaries.
+const PART_BYTES_MAX: usize = 2 << 20;
+
+/// Divides rows into parts of few bytes of text each. The Parquet writer looks at what pages and dictionaries have become only
+/// after each batch: thousands of large texts at once would be one page of hundreds of megabytes, which every reader has
+/// to hold.
+fn divide(batch: &RecordBatch) -> Vec<RecordBatch> {
+    let large: Vec<&ArrayRef> =
+        batch.columns().iter().filter(|column| text_bytes(column) > PART_BYTES_MAX / 8).collect();
+    let row_bytes = |row| large.iter().map(|column| text_bytes_of(column, row)).sum::<usize>();
+    let (mut parts, mut begin, mut bytes) = (Vec::new(), 0, 0);
+    for row in 0..if large.is_empty() { 0 } else { batch.num_rows() } {
+        bytes += row_bytes(row);
+        if bytes > PART_BYTES_MAX {
+            parts.push(batch.slice(begin, row + 1 - begin));
+            (begin, bytes) = (row + 1, 0);
+        }
+    }
+    if begin < batch.num_rows() {
+        parts.push(batch.slice(begin, batch.num_rows() - begin));
+    }
+    parts
+}
+
+/// Bytes of the different texts of a column, about.
+fn text_bytes(column: &ArrayRef) -> usize {
+    match column.data_type() {
+        DataType::Utf8 => {
+            let offsets = column.as_string::<i32>().value_offsets();
+            (offsets[offsets.len() - 1] - offsets[0]) as usize
+        }
+        DataType::Dictionary(_, _) => text_bytes(column.as_any_dictionary().values()),
+        _ => 0,
+    }
+}
+
+/// Bytes of the text of a row; 0 of nulls.
+fn text_bytes_of(column: &ArrayRef, row: usize) -> usize {
+    match column.data_type() {
+        _ if column.is_null(row) => 0,
+        DataType::Utf8 => column.as_string::<i32>().value_length(row) as usize,
+        DataType::Dictionary(_, _) => {
+            let texts = column.as_dictionary::<Int32Type>();
+            text_bytes_of(texts.values(), texts.keys().value(row) as usize)
+        }
+        _ => 0,
     }
 }
 
@@ -363,4 +415,72 @@ pub(crate) async fn catch_damage<T>(path: &Path, read: impl Future<Output = Resu
 fn damage(path: &Path, panic: Box<dyn Any + Send>) -> LakeError {
     let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     LakeError::corrupt(path.to_string(), format!("its decoder gave up: {}", words.unwrap_or("it did not say why")))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{DictionaryArray, StringArray};
+    use object_store::ObjectStoreExt;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    use super::*;
+    use crate::batch::RawBatch;
+    use crate::event::{Event, EventId};
+    use crate::tables::EVENTS;
+
+    #[test]
+    fn rows_with_large_texts_are_encoded_few_at_a_time() {
+        check(&[], "");
+        check(&[1, 2, 3], "3");
+        check(&[1_500, 1_500, 1_500, 1], "2 2");
+        check(&[9_000, 0, 9_000, 1], "1 2 1");
+    }
+
+    /// Divides rows with texts of so many KiB, as they are and as a dictionary; compares with the rows of each part.
+    #[track_caller]
+    fn check(texts_kib: &[usize], expected: &str) {
+        let texts: StringArray =
+            texts_kib.iter().map(|kib| (*kib > 0).then(|| kib.to_string() + &"-".repeat(kib << 10))).collect();
+        let dictionary: DictionaryArray<Int32Type> = texts.iter().collect();
+        for column in [Arc::new(texts.clone()) as ArrayRef, Arc::new(dictionary)] {
+            let field = Field::new("properties", column.data_type().clone(), true);
+            let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![column]).unwrap();
+            let parts = divide(&batch);
+            let rows: Vec<String> = parts.iter().map(|part| part.num_rows().to_string()).collect();
+            assert_eq!(rows.join(" "), expected);
+            let again = compute::concat_batches(&batch.schema(), &parts).unwrap();
+            assert_eq!(compute::cast(again.column(0), &DataType::Utf8).unwrap().as_string::<i32>(), &texts);
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_of_large_texts_stay_small() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        let mut batch = RawBatch::default();
+        for number in 0..2_000 {
+            let properties = Some(format!("{{\"{number}\":\"{}\"}}", "-".repeat(8 << 10)));
+            let event_id = EventId::from_client(&number.to_string());
+            batch.push(&Event { event_id, site_id: "shop".into(), properties, ..Event::default() });
+        }
+        let mut writer = TableWriter::start(&lake, &EVENTS, NaiveDate::default()).unwrap();
+        // As a publish has it.
+        let mut batch = batch.into_batch();
+        let properties = batch.schema().index_of("properties").unwrap();
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let column = compute::cast(&batch.remove_column(properties), &dictionary).unwrap();
+        let field = Field::new("properties", dictionary, true);
+        let fields: Vec<Field> =
+            batch.schema().fields().iter().map(|field| Field::clone(field)).chain([field]).collect();
+        let columns = batch.columns().iter().cloned().chain([column]).collect();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        writer.write(&batch).await.unwrap();
+        let written = writer.finish().await.unwrap();
+        let bytes = lake.store().get(&written.path).await.unwrap().bytes().await.unwrap();
+        let reader = SerializedFileReader::new(bytes).unwrap();
+        let column = EVENTS.file_schema.index_of("properties").unwrap();
+        let pages = reader.get_row_group(0).unwrap().get_column_page_reader(column).unwrap();
+        let sizes: Vec<usize> = pages.map(|page| page.unwrap().buffer().len()).collect();
+        assert!(sizes.iter().sum::<usize>() > 15 << 20 && sizes.iter().all(|bytes| *bytes < 4 << 20), "{sizes:?}");
+        assert_eq!(lake.decoded_row_bytes(&written).await.unwrap() >> 10, 8);
+    }
 }
