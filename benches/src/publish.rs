@@ -166,9 +166,6 @@ fn raw_file_rows(flags: &Flags) -> usize {
 
 fn settings() -> CompactorSettings {
     CompactorSettings {
-        publish_cron: String::new(),
-        merge_cron: String::new(),
-        vacuum_cron: String::new(),
         merge_target_bytes: 256 << 20,
         publish_bytes_max: 128 << 20,
         raw_grace: Duration::from_secs(3_600),

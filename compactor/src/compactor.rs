@@ -28,9 +28,9 @@ fn tables() -> [&'static TableSpec; 2] {
 /// Tries of one piece of work against other compactors before it is left to the next run.
 const CONFLICT_TRIES: u32 = 5;
 
-/// Settings of the compactor.
+/// When the compactor works: crons of six fields, seconds first, in UTC.
 #[derive(clap::Args, Clone, Debug)]
-pub struct CompactorSettings {
+pub struct CompactorCrons {
     /// When to publish raw files into the table: a cron of six fields, seconds first, in UTC.
     #[arg(long, env = "DEWPOND_PUBLISH_CRON", default_value = "*/10 * * * * *", value_name = "CRON")]
     pub publish_cron: String,
@@ -42,7 +42,11 @@ pub struct CompactorSettings {
     /// When to remove events that are older than their sites keep them, and to delete what nobody needs any more.
     #[arg(long, env = "DEWPOND_VACUUM_CRON", default_value = "0 7 * * * *", value_name = "CRON")]
     pub vacuum_cron: String,
+}
 
+/// How the compactor works.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CompactorSettings {
     /// The size that merged files come close to, in bytes.
     #[arg(long, env = "DEWPOND_MERGE_TARGET_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
     pub merge_target_bytes: u64,
@@ -133,24 +137,24 @@ impl Compactor {
     }
 
     /// Schedules the three jobs.
-    pub async fn schedule(&self, schedule: &mut Schedule) -> anyhow::Result<()> {
+    pub async fn schedule(&self, schedule: &mut Schedule, crons: &CompactorCrons) -> anyhow::Result<()> {
         let this = self.clone();
         schedule
-            .every("publish", &self.settings.publish_cron, move || {
+            .every("publish", &crons.publish_cron, move || {
                 let this = this.clone();
                 async move { this.publish().await.map(drop) }
             })
             .await?;
         let this = self.clone();
         schedule
-            .every("merge", &self.settings.merge_cron, move || {
+            .every("merge", &crons.merge_cron, move || {
                 let this = this.clone();
                 async move { this.merge().await.map(drop) }
             })
             .await?;
         let this = self.clone();
         schedule
-            .every("vacuum", &self.settings.vacuum_cron, move || {
+            .every("vacuum", &crons.vacuum_cron, move || {
                 let this = this.clone();
                 async move { this.remove_and_vacuum().await.map(drop) }
             })

@@ -13,7 +13,7 @@ mod removal;
 mod retention;
 mod sort;
 
-pub use compactor::{Compactor, CompactorSettings};
+pub use compactor::{Compactor, CompactorCrons, CompactorSettings};
 pub use merge::Merged;
 pub use plan::{Merge, MergePolicy, PublishPlan, plan_merges, plan_publish};
 pub use publish::Published;

@@ -1,7 +1,7 @@
 //! The compactor as a process.
 
 use clap::ArgAction;
-use compactor::{Compactor, CompactorSettings};
+use compactor::{Compactor, CompactorCrons, CompactorSettings};
 use engine::{Engine, EngineSettings};
 use schedule::Schedule;
 
@@ -17,6 +17,9 @@ pub(crate) struct Flags {
     /// Publish, merge, remove what has expired and vacuum once, and exit.
     #[arg(long, action = ArgAction::SetTrue)]
     once: bool,
+
+    #[command(flatten)]
+    crons: CompactorCrons,
 
     #[command(flatten)]
     compactor: CompactorSettings,
@@ -52,7 +55,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     admin::start(&flags.admin, &lake, shutdown.clone()).await?;
     let mut schedule = Schedule::start().await?;
-    compactor.schedule(&mut schedule).await?;
+    compactor.schedule(&mut schedule, &flags.crons).await?;
     tracing::info!(lake = %lake.url(), "compactor is up");
     shutdown.cancelled().await;
     schedule.stop().await;

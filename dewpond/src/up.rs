@@ -8,7 +8,7 @@ use analytics::{Analytics, AnalyticsSettings};
 use anyhow::Context;
 use chrono::Utc;
 use collector::Collector;
-use compactor::{Compactor, CompactorSettings};
+use compactor::{Compactor, CompactorCrons, CompactorSettings};
 use engine::{Engine, EngineSettings};
 use lake::Lake;
 use schedule::Schedule;
@@ -53,6 +53,9 @@ pub(crate) struct Flags {
     collector: collector::Settings,
 
     #[command(flatten)]
+    crons: CompactorCrons,
+
+    #[command(flatten)]
     compactor: CompactorSettings,
 
     #[command(flatten)]
@@ -88,7 +91,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let compactor = Compactor::new(compacting, flags.compactor, clock());
     let analytics = Analytics::new(engine, flags.analytics, clock());
     let mut schedule = Schedule::start().await?;
-    compactor.schedule(&mut schedule).await?;
+    compactor.schedule(&mut schedule, &flags.crons).await?;
     analytics.schedule(&mut schedule).await?;
     tracing::info!(listen = %events_at, "collector is up");
     tracing::info!(listen = %reports_at, "analytics is up");

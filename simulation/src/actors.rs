@@ -241,9 +241,6 @@ fn compactor_of(setup: &Setup, process: &Arc<Process>, lake: Lake) -> Compactor 
 
 fn compactor_with(setup: &Setup, process: &Arc<Process>, lake: Lake, merge_target_bytes: u64) -> Compactor {
     let settings = CompactorSettings {
-        publish_cron: String::new(),
-        merge_cron: String::new(),
-        vacuum_cron: String::new(),
         merge_target_bytes,
         // Small, so that one publish takes several commits.
         publish_bytes_max: 60_000,

@@ -34,9 +34,6 @@ impl LakeState {
         let lake = Lake::open("memory:///", []).unwrap();
         let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
         let settings = CompactorSettings {
-            publish_cron: String::new(),
-            merge_cron: String::new(),
-            vacuum_cron: String::new(),
             // Two or three of the files that these tests write.
             merge_target_bytes: 64 << 10,
             publish_bytes_max,
