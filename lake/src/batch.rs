@@ -11,8 +11,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 
+use crate::encoding::raw_properties;
 use crate::event::{Event, EventId};
-use crate::file;
 
 /// One column of `events`: its name, whether it is always there, and where an event has it.
 struct Column {
@@ -242,7 +242,7 @@ impl RawBatch {
     pub fn encode(self) -> Bytes {
         let batch = self.into_batch();
         let mut file = Vec::new();
-        let properties = file::raw_properties(&batch.schema(), std::slice::from_ref(&batch));
+        let properties = raw_properties(&batch.schema(), std::slice::from_ref(&batch));
         let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties))
             .expect("every column type of an event has a Parquet form");
         writer.write(&batch).expect("writing to memory does not fail");

@@ -15,6 +15,7 @@ mod committer;
 mod copy_times;
 mod damaged;
 mod duplicates;
+mod encoding;
 mod erasure;
 mod error;
 mod event;

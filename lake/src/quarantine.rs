@@ -15,9 +15,10 @@ use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use parquet::arrow::ArrowWriter;
 use url::form_urlencoded;
 
+use crate::encoding::raw_properties;
 use crate::erasure::Person;
 use crate::error::{LakeError, Result};
-use crate::file::{self, read_batches};
+use crate::file::read_batches;
 use crate::lane::{AppendError, LaneSettings, put_until_confirmed};
 use crate::layout::Hour;
 use crate::store::Lake;
@@ -80,7 +81,7 @@ pub fn encode_refused(refused: &[RefusedEvent]) -> Bytes {
 
 fn encode(batches: &[RecordBatch]) -> Bytes {
     let mut file = Vec::new();
-    let properties = file::raw_properties(&quarantine_schema(), batches);
+    let properties = raw_properties(&quarantine_schema(), batches);
     let mut writer = ArrowWriter::try_new(&mut file, quarantine_schema(), Some(properties))
         .expect("texts and times have a Parquet form");
     for batch in batches {
