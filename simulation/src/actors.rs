@@ -476,7 +476,8 @@ pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
     compactor.merge().await.map_err(|error| stuck("a merge failed", &error))?;
     // By whoever remembers most.
     let remover = setup.janitor.get().unwrap_or(&compactor);
-    remover.remove().await.map_err(|error| stuck("a removal failed", &error))?;
+    let removed = remover.remove().await.map_err(|error| stuck("a removal failed", &error))?;
+    setup.summary.lock().removed += removed.rows;
     compactor.vacuum().await.map_err(|error| stuck("a vacuum failed", &error))?;
     let snapshot = lake.snapshot().await.map_err(|error| stuck("a snapshot failed", &error))?;
     if !snapshot.pending.is_empty() {

@@ -40,14 +40,15 @@ fn main() -> anyhow::Result<()> {
     });
     let total = runs.total;
     println!(
-        "{} reads checked, {} events acknowledged, {} publishes, {} merges, {} files deleted, {} persons erased, {} processes killed, \
-         {} store operations in {:.0} s",
+        "{} reads checked, {} events acknowledged, {} publishes, {} merges, {} files deleted, {} persons erased, \
+         {} rows removed, {} processes killed, {} store operations in {:.0} s",
         total.reads,
         total.acknowledged,
         total.publishes,
         total.merges,
         total.deleted,
         total.erasures,
+        total.removed,
         total.kills,
         total.operations,
         started.elapsed().as_secs_f64()
