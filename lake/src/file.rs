@@ -254,3 +254,45 @@ fn damage(path: &Path, panic: Box<dyn Any + Send>) -> LakeError {
     let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     LakeError::corrupt(path.to_string(), format!("its decoder gave up: {}", words.unwrap_or("it did not say why")))
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::ObjectStoreExt;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    use super::*;
+    use crate::batch::RawBatch;
+    use crate::event::{Event, EventId};
+    use crate::tables::EVENTS;
+
+    #[tokio::test]
+    async fn pages_of_large_texts_stay_small() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        let mut batch = RawBatch::default();
+        for number in 0..2_000 {
+            let properties = Some(format!("{{\"{number}\":\"{}\"}}", "-".repeat(8 << 10)));
+            let event_id = EventId::from_client(&number.to_string());
+            batch.push(&Event { event_id, site_id: "shop".into(), properties, ..Event::default() });
+        }
+        let mut writer = TableWriter::start(&lake, &EVENTS, NaiveDate::default()).unwrap();
+        // As a publish has it.
+        let mut batch = batch.into_batch();
+        let properties = batch.schema().index_of("properties").unwrap();
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let column = compute::cast(&batch.remove_column(properties), &dictionary).unwrap();
+        let field = Field::new("properties", dictionary, true);
+        let fields: Vec<Field> =
+            batch.schema().fields().iter().map(|field| Field::clone(field)).chain([field]).collect();
+        let columns = batch.columns().iter().cloned().chain([column]).collect();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        writer.write(&batch).await.unwrap();
+        let written = writer.finish().await.unwrap();
+        let bytes = lake.store().get(&written.path).await.unwrap().bytes().await.unwrap();
+        let reader = SerializedFileReader::new(bytes).unwrap();
+        let column = EVENTS.file_schema.index_of("properties").unwrap();
+        let pages = reader.get_row_group(0).unwrap().get_column_page_reader(column).unwrap();
+        let sizes: Vec<usize> = pages.map(|page| page.unwrap().buffer().len()).collect();
+        assert!(sizes.iter().sum::<usize>() > 15 << 20 && sizes.iter().all(|bytes| *bytes < 4 << 20), "{sizes:?}");
+        assert_eq!(lake.decoded_row_bytes(&written).await.unwrap() >> 10, 8);
+    }
+}
