@@ -160,6 +160,9 @@ fn parse_commit(bytes: &[u8]) -> Result<FoundCommit, serde_json::Error> {
         rows_removed: Some(0),
         ..FoundCommit::default()
     };
+    if bytes.trim_ascii().is_empty() {
+        return Err(serde::de::Error::custom("it is empty"));
+    }
     let sum = |rows: Option<u64>, file: &FileAction| Some(rows? + file.rows()?);
     for action in serde_json::Deserializer::from_slice(bytes).into_iter::<Action>() {
         let action = action?;
@@ -202,6 +205,11 @@ mod tests {
         assert!(!found.redefined);
         // The log says how many rows came, and not how many the removed file had.
         assert_eq!((found.rows_added, found.rows_removed), (Some(5), None));
+    }
+
+    #[test]
+    fn nothing_is_no_commit() {
+        assert!(parse_commit(b"").is_err() && parse_commit(b"\n").is_err());
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod sabotage;
 mod salts;
 mod snapshot;
 mod store;
+mod strict_engine;
 mod table;
 mod table_file;
 mod tables;

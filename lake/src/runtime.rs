@@ -12,6 +12,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::sabotage::Sabotage;
+use crate::strict_engine::StrictEngine;
 
 /// Where the kernel, whose interface blocks, does its I/O. A runtime of its own, because its checkpoints
 /// read and write at once and would wait for themselves on a single thread; one for the process, because a
@@ -57,6 +58,7 @@ fn zstd() -> Compression {
 impl LakeRuntime {
     /// A runtime of its own parts.
     pub fn new(kernel: Arc<dyn Engine>, threads: Arc<dyn Threads>) -> Self {
+        let kernel = Arc::new(StrictEngine::new(kernel));
         Self { kernel, threads, checkpoint_every: CHECKPOINT_EVERY, table_compression: zstd(), sabotage: None }
     }
 

@@ -164,6 +164,7 @@ impl Table {
             }));
         }
         let (runtime, url, root, spec) = (self.runtime.clone(), self.url.clone(), self.root.clone(), self.spec);
+        let known_version = latest.as_ref().and_then(|latest| latest.version);
         let snapshot = run_kernel(&self.runtime, format!("read the log of {}", spec.name), move || {
             let known = latest.as_ref().and_then(|latest| latest.log.clone());
             let log = match known {
@@ -184,7 +185,7 @@ impl Table {
         .await;
         let snapshot = match snapshot {
             Ok(read) => read?,
-            Err(error) => return Err(self.find_lost_entry().await.unwrap_or(error)),
+            Err(error) => return Err(self.find_lost_entry(known_version).await.unwrap_or(error)),
         };
         let mut latest = self.latest.lock();
         // Two loads may end in the other order than they began; what is known must not go back.
@@ -290,21 +291,35 @@ impl Table {
         })
     }
 
-    /// Says so if the log's newest entry is gone, and what was written after it is left.
-    async fn find_lost_entry(&self) -> Option<LakeError> {
-        let log_dir = self.log_dir();
-        let objects: Vec<ObjectMeta> = self.store.list(Some(&log_dir)).try_collect().await.ok()?;
-        let newest = |is_entry: bool| {
-            let known = objects.iter().filter_map(|object| log_object(&object.location));
-            known.filter(|(_, kind)| (*kind == "json") == is_entry).map(|(version, _)| version).max()
+    /// Says so if the log's newest entry is gone and what was written after it is left, or if an entry is empty.
+    ///
+    /// - `known`: the version up to which the log was read before.
+    async fn find_lost_entry(&self, known: Option<u64>) -> Option<LakeError> {
+        let first = match known {
+            Some(version) => version,
+            None => self.last_checkpoint().await.ok().flatten().unwrap_or(0),
         };
-        let lost = newest(false).filter(|version| newest(true).is_none_or(|entry| entry < *version))?;
+        let (mut newest_entry, mut newest_other, mut empty) = (None, None, None);
+        let mut objects = self.list_log(first);
+        while let Some(object) = objects.try_next().await.ok()? {
+            match log_object(&object.location) {
+                Some((version, "json")) if object.size == 0 => empty = empty.or(Some(version)),
+                Some((version, "json")) => newest_entry = newest_entry.max(Some(version)),
+                Some((version, _)) => newest_other = newest_other.max(Some(version)),
+                None => {}
+            }
+        }
+        let (lost, how) = match (empty, newest_other) {
+            (Some(version), _) => (version, "an empty entry"),
+            (None, Some(version)) if newest_entry < Some(version) => (version, "no entry"),
+            _ => return None,
+        };
         Some(LakeError::Refused {
             reason: format!(
-                "the log of {} has no entry {} and had one: it was lost, so nothing is read or written. Restore it from a \
+                "the log of {} has {how} {} and had one: it was lost, so nothing is read or written. Restore it from a \
                  backup or from an older version of the object",
                 self.spec.name,
-                log_dir.join(format!("{lost:020}.json")),
+                self.log_dir().join(format!("{lost:020}.json")),
             ),
         })
     }

@@ -1,0 +1,76 @@
+//! The kernel's engine, strict about what the kernel passes over with a warning: an entry of a log without a byte, which
+//! is a lost one, would be a version that changed nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use delta_kernel::{
+    Engine, EvaluationHandler, FileMeta, FileSlice, JsonHandler, KernelError, KernelResult, KernelResultIteratorStatic,
+    ParquetHandler, StorageHandler,
+};
+use url::Url;
+
+/// An engine whose listings fail at an empty entry of a log.
+pub(crate) struct StrictEngine {
+    inner: Arc<dyn Engine>,
+    storage: Arc<StrictStorage>,
+}
+
+struct StrictStorage(Arc<dyn StorageHandler>);
+
+impl StrictEngine {
+    pub(crate) fn new(inner: Arc<dyn Engine>) -> Self {
+        let storage = Arc::new(StrictStorage(inner.storage_handler()));
+        Self { inner, storage }
+    }
+}
+
+impl Engine for StrictEngine {
+    fn evaluation_handler(&self) -> Arc<dyn EvaluationHandler> {
+        self.inner.evaluation_handler()
+    }
+
+    fn storage_handler(&self) -> Arc<dyn StorageHandler> {
+        self.storage.clone()
+    }
+
+    fn json_handler(&self) -> Arc<dyn JsonHandler> {
+        self.inner.json_handler()
+    }
+
+    fn parquet_handler(&self) -> Arc<dyn ParquetHandler> {
+        self.inner.parquet_handler()
+    }
+}
+
+impl StorageHandler for StrictStorage {
+    fn list_from(&self, path: &Url) -> KernelResult<KernelResultIteratorStatic<FileMeta>> {
+        let refuse_empty = |file: KernelResult<FileMeta>| match file {
+            Ok(file) if file.size == 0 && file.location.path().ends_with(".json") => {
+                Err(KernelError::generic(format!("{} is empty", file.location)))
+            }
+            file => file,
+        };
+        Ok(Box::new(self.0.list_from(path)?.map(refuse_empty)))
+    }
+
+    fn read_files(&self, files: Vec<FileSlice>) -> KernelResult<KernelResultIteratorStatic<Bytes>> {
+        self.0.read_files(files)
+    }
+
+    fn copy_atomic(&self, src: &Url, dest: &Url) -> KernelResult<()> {
+        self.0.copy_atomic(src, dest)
+    }
+
+    fn put(&self, path: &Url, data: Bytes, overwrite: bool) -> KernelResult<()> {
+        self.0.put(path, data, overwrite)
+    }
+
+    fn head(&self, path: &Url) -> KernelResult<FileMeta> {
+        self.0.head(path)
+    }
+
+    fn delete(&self, path: &Url) -> KernelResult<()> {
+        self.0.delete(path)
+    }
+}
