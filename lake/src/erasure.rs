@@ -299,8 +299,11 @@ impl Lake {
                 Ok(read) => {
                     pending.extend(read.batches.iter().flat_map(|rows| keys_of(rows, &theirs.covered_rows(rows))))
                 }
-                // A damaged file has no part in any answer.
-                Err(error) => drop(DamagedFile::of(file, error)?),
+                // It has no part in any answer; its bytes stay.
+                Err(error) => {
+                    let DamagedFile { reason, .. } = DamagedFile::of(file, error)?;
+                    tracing::warn!(file = %file.path, reason, "a pending file is damaged and was not looked into");
+                }
             }
         }
         pending.retain(|key| !listed.lists(key));

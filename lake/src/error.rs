@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 
+use delta_kernel::KernelError;
+
 /// Result of a lake operation.
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
 
@@ -70,6 +72,24 @@ impl LakeError {
             object_store::Error::NotFound { path, .. } => Self::Gone { object: path },
             error => Self::unavailable(action, error),
         }
+    }
+
+    /// Whether the store failed in some way that passes, however deep in a library that was.
+    pub(crate) fn is_of_the_store(&self) -> bool {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(error) = cause {
+            // The kernel does not name this one as a source.
+            let of_kernel = match error.downcast_ref() {
+                Some(KernelError::ObjectStore(error)) => Some(error),
+                _ => None,
+            };
+            match of_kernel.or(error.downcast_ref()) {
+                Some(object_store::Error::NotFound { .. }) => return false,
+                Some(_) => return true,
+                None => cause = error.source(),
+            }
+        }
+        false
     }
 
     /// Sorts a Parquet reader's error by looking for the store's error inside it.

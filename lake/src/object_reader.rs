@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::{BoxFuture, FutureExt, TryFutureExt};
+use futures::future::{BoxFuture, FutureExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -39,13 +39,39 @@ impl Lake {
     }
 }
 
+impl ObjectReader {
+    /// Tells an object of another size than is known, which is damaged for good, from a store that fails: stores refuse to
+    /// read what lies behind an object's end.
+    async fn name_damage(&self, error: object_store::Error) -> ParquetError {
+        if !matches!(error, object_store::Error::NotFound { .. })
+            && let Ok(found) = self.store.head(&self.path).await
+            && found.size != self.size_bytes
+        {
+            return ParquetError::General(format!("it has {} bytes and should have {}", found.size, self.size_bytes));
+        }
+        ParquetError::External(Box::new(error))
+    }
+}
+
 impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
-        self.store.get_range(&self.path, range).map_err(external).boxed()
+        async move {
+            match self.store.get_range(&self.path, range).await {
+                Ok(bytes) => Ok(bytes),
+                Err(error) => Err(self.name_damage(error).await),
+            }
+        }
+        .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
-        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) }.boxed()
+        async move {
+            match self.store.get_ranges(&self.path, &ranges).await {
+                Ok(bytes) => Ok(bytes),
+                Err(error) => Err(self.name_damage(error).await),
+            }
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(
@@ -64,8 +90,4 @@ impl AsyncFileReader for ObjectReader {
         }
         .boxed()
     }
-}
-
-fn external(error: object_store::Error) -> ParquetError {
-    ParquetError::External(Box::new(error))
 }
