@@ -88,7 +88,7 @@ pub(crate) enum WorkError {
     ErasuresListed,
 
     /// A merge or a removal read another number of rows than the log says its files hold. Nothing was committed.
-    #[error("{expected} rows by the log were read as {found}; `dewpond lake stats` and the files need a look")]
+    #[error("{expected} rows by the log were read as {found}; `dewpond lake check` says more")]
     Changed {
         /// Rows by the log.
         expected: u64,
@@ -110,6 +110,16 @@ impl From<ArrowError> for WorkError {
 }
 
 impl WorkError {
+    /// The error of a file that is live: if it is not there, it is lost, and a new plan does not help.
+    pub(crate) fn of_a_live_file(self) -> Self {
+        match self {
+            Self::Lake(LakeError::Gone { object }) => {
+                Self::Lake(LakeError::Corrupt { object, source: "it is not in the store".into() })
+            }
+            error => error,
+        }
+    }
+
     /// Whether a plan from a new snapshot may succeed at once.
     pub(crate) fn wants_new_plan(&self) -> bool {
         matches!(self, Self::ErasuresListed | Self::Lake(LakeError::Conflict { .. } | LakeError::Gone { .. }))
@@ -290,6 +300,9 @@ impl Compactor {
             metrics::counter!("compactor_rows_removed_total").increment(total.rows);
             tracing::info!(rows = total.rows, files = total.files, "removed expired and erased events");
         }
+        if let (Err(_), Err(error)) = (&erased, &expired) {
+            tracing::error!(%error, "could not remove expired events");
+        }
         erased.and(expired)?;
         Ok(total)
     }
@@ -304,8 +317,9 @@ impl Compactor {
     /// Removes and vacuums. Vacuums even if a removal fails, so that nothing else stays longer than it may.
     pub async fn remove_and_vacuum(&self) -> anyhow::Result<(Removed, Vacuumed)> {
         let removed = self.remove().await;
-        let vacuumed = self.vacuum().await?;
-        Ok((removed?, vacuumed))
+        // What of a vacuum fails has been logged.
+        let vacuumed = self.vacuum().await;
+        Ok((removed?, vacuumed?))
     }
 
     /// Deletes consumed raw files, replaced table files and orphans that are old enough.
@@ -317,12 +331,12 @@ impl Compactor {
         };
         let done = self.engine.lake().vacuum(&tables(), settings).await?;
         if done != Vacuumed::default() {
-            metrics::counter!("compactor_files_deleted_total")
-                .increment((done.raw_files + done.table_files + done.quarantine_files) as u64);
+            metrics::counter!("compactor_files_deleted_total").increment(done.files() as u64);
             tracing::info!(
                 raw_files = done.raw_files,
                 table_files = done.table_files,
                 quarantine_files = done.quarantine_files,
+                unfinished_files = done.unfinished_files,
                 bytes = done.bytes,
                 "vacuumed"
             );

@@ -48,7 +48,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             merged.files_in,
             merged.files_out,
             removed.rows,
-            vacuumed.raw_files + vacuumed.table_files,
+            vacuumed.files(),
         );
         return Ok(());
     }

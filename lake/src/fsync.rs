@@ -165,7 +165,7 @@ fn put(path: &FsPath, payload: &PutPayload, create: bool) -> io::Result<()> {
         if create { fs::hard_link(&staging, path) } else { fs::rename(&staging, path) }
     })();
     if create || placed.is_err() {
-        // Best effort: a staging file that stays is invisible and harmless.
+        // Best effort: vacuum deletes what stays.
         let _ = fs::remove_file(&staging);
     }
     match placed {

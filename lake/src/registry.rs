@@ -21,6 +21,9 @@ use crate::store::Lake;
 
 pub(crate) const SITES: &str = "sites";
 
+/// The directory of all documents.
+pub(crate) const REGISTRY_DIR: &str = "registry";
+
 /// A tenant: whose events are whose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
@@ -273,7 +276,7 @@ impl Lake {
 
     /// The newest version of a document, with its number; version 0 is the empty document nobody wrote.
     pub(crate) async fn read_document<T: DeserializeOwned + Default>(&self, name: &str) -> Result<(u64, T)> {
-        let dir = self.path(&format!("registry/{name}"));
+        let dir = self.path(&format!("{REGISTRY_DIR}/{name}"));
         let objects: Vec<ObjectMeta> = match self.store().list(Some(&dir)).try_collect().await {
             Ok(objects) => objects,
             Err(object_store::Error::NotFound { .. }) => vec![],
@@ -310,12 +313,12 @@ impl Lake {
     {
         const TRIES: u32 = 20;
         let writer = self.new_uuid().to_string();
-        let mut in_doubt: Option<Path> = None;
+        let mut in_doubt: Option<(Path, object_store::Error)> = None;
         for _ in 0..TRIES {
             let (version, mut document) = self.read_document::<T>(name).await?;
             // A put that nobody knew of may have landed since: to change the document again would be once too often.
-            if let Some(path) = in_doubt.take() {
-                match self.read_json::<Writer>(&path).await {
+            if let Some((path, _)) = &in_doubt {
+                match self.read_json::<Writer>(path).await {
                     Ok(found) if found.writer == writer => return Ok(()),
                     Ok(_) | Err(LakeError::Gone { .. }) => {}
                     Err(unreadable) => return Err(unreadable),
@@ -327,22 +330,27 @@ impl Lake {
             let bytes = serde_json::to_vec_pretty(&next).expect("a registry document is plain data");
             match self.store().put_opts(&path, bytes.into(), PutOptions::from(PutMode::Create)).await {
                 Ok(_) => return Ok(()),
+                Err(
+                    error
+                    @ (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }),
+                ) => return Err(LakeError::store(format!("write {path}"), error)),
                 // An answer may be lost or wrong: whose version lies there now?
                 Err(error) => match self.read_json::<Writer>(&path).await {
                     Ok(found) if found.writer == writer => return Ok(()),
-                    Ok(_) => {}
+                    Ok(_) => in_doubt = None,
                     Err(LakeError::Gone { .. }) => {
                         tracing::warn!(%path, error = &error as &dyn std::error::Error, "trying again to write a document");
-                        in_doubt = Some(path);
+                        in_doubt = Some((path, error));
                     }
                     Err(unreadable) => return Err(unreadable),
                 },
             }
         }
-        Err(LakeError::unavailable(
-            format!("write registry/{name}"),
-            "others wrote it at every try, or the store failed",
-        ))
+        let action = format!("write registry/{name}");
+        Err(match in_doubt {
+            Some((_, error)) => LakeError::unavailable(action, error),
+            None => LakeError::unavailable(action, "others wrote it at every try"),
+        })
     }
 }
 
@@ -401,7 +409,7 @@ fn hash_key(write_key: &str) -> String {
 }
 
 fn document_path(name: &str, version: u64) -> String {
-    format!("registry/{name}/{version:012}.json")
+    format!("{REGISTRY_DIR}/{name}/{version:012}.json")
 }
 
 pub(crate) fn version_of(path: &Path) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! A lake's store: from a URL to an object store that keeps what it confirms.
 
 use std::fmt;
-use std::path::Path as FsPath;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -18,9 +18,10 @@ use crate::error::{LakeError, Result};
 use crate::fsync::SyncedLocal;
 use crate::layout::{LaneId, RAW_DIR};
 use crate::recent_ids::RecentIds;
+use crate::registry::REGISTRY_DIR;
 use crate::runtime::{LakeRuntime, Panicked};
 use crate::table::Table;
-use crate::tables::TableSpec;
+use crate::tables::{EVENTS, TableSpec};
 
 /// An open lake. Cheap to clone; clones share the store and what is known of the tables.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ struct Inner {
     root: Path,
     /// The lake's root as a URL, with a slash at its end.
     url: Url,
+    /// The lake's root on the local disk, if it lies there.
+    local_dir: Option<PathBuf>,
     runtime: LakeRuntime,
     rng: Arc<Mutex<StdRng>>,
     tables: Mutex<Vec<Arc<Table>>>,
@@ -61,14 +64,16 @@ impl Lake {
     pub fn open(location: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let url = parse_location(location)?;
         let (scheme, _) = ObjectStoreScheme::parse(&url).map_err(|error| refused(location, error))?;
+        let mut local_dir = None;
         let store: Arc<dyn ObjectStore> = match scheme {
             ObjectStoreScheme::Local => {
                 let dir = url.to_file_path().map_err(|()| refused(location, "it is not a path of this machine"))?;
                 // Without the slash at its end, which would hide a file.
-                let dir: std::path::PathBuf = dir.components().collect();
+                let dir: PathBuf = dir.components().collect();
                 if dir.exists() && !dir.is_dir() {
                     return Err(refused(location, "it is a file and not a directory"));
                 }
+                local_dir = Some(dir);
                 Arc::new(SyncedLocal::new())
             }
             ObjectStoreScheme::Http => {
@@ -82,7 +87,8 @@ impl Lake {
                 Arc::from(store)
             }
         };
-        Self::with_store(store, &url, StdRng::from_os_rng())
+        let runtime = LakeRuntime::of_process(store.clone());
+        Self::assemble(store, &url, StdRng::from_os_rng(), runtime, local_dir)
     }
 
     /// A lake at `url` in a store that is already open; for tests that bring a store of their own.
@@ -96,6 +102,16 @@ impl Lake {
 
     /// A lake as [`with_store`](Self::with_store) makes it, on a runtime that the caller brings, too.
     pub fn with_runtime(store: Arc<dyn ObjectStore>, url: &Url, rng: StdRng, runtime: LakeRuntime) -> Result<Self> {
+        Self::assemble(store, url, rng, runtime, None)
+    }
+
+    fn assemble(
+        store: Arc<dyn ObjectStore>,
+        url: &Url,
+        rng: StdRng,
+        runtime: LakeRuntime,
+        local_dir: Option<PathBuf>,
+    ) -> Result<Self> {
         let mut url = url.clone();
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
@@ -107,6 +123,7 @@ impl Lake {
             store_url,
             root,
             url,
+            local_dir,
             runtime,
             rng: Arc::new(Mutex::new(rng)),
             tables: Mutex::default(),
@@ -144,14 +161,18 @@ impl Lake {
         }
     }
 
-    /// Whether somebody has written to the lake yet: lists at most one object.
+    /// Whether somebody has written to the lake yet: whether there is anything where only a lake has something. Lists at
+    /// most one object of each place.
     pub async fn exists(&self) -> Result<bool> {
         use futures::StreamExt;
-        match self.inner.store.list(Some(&self.inner.root)).next().await {
-            Some(Ok(_)) => Ok(true),
-            None | Some(Err(object_store::Error::NotFound { .. })) => Ok(false),
-            Some(Err(error)) => Err(LakeError::store(format!("list {}", self.inner.url), error)),
+        for dir in [REGISTRY_DIR, RAW_DIR, EVENTS.name] {
+            match self.inner.store.list(Some(&self.path(dir))).next().await {
+                Some(Ok(_)) => return Ok(true),
+                None | Some(Err(object_store::Error::NotFound { .. })) => {}
+                Some(Err(error)) => return Err(LakeError::store(format!("list {}", self.inner.url), error)),
+            }
         }
+        Ok(false)
     }
 
     /// Whether the store answers: lists at most one object.
@@ -176,6 +197,11 @@ impl Lake {
     /// The lake's root, with a slash at its end. Carries no credentials.
     pub fn url(&self) -> &Url {
         &self.inner.url
+    }
+
+    /// The lake's root on the local disk, if it lies there.
+    pub(crate) fn local_dir(&self) -> Option<&FsPath> {
+        self.inner.local_dir.as_deref()
     }
 
     /// The table of `spec`. The same one for every clone of this lake, so that what one reader has

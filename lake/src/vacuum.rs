@@ -4,6 +4,7 @@
 //! the Last-Modified of an object written now and that of the object in question.
 
 mod departures;
+mod staging;
 mod summaries;
 
 use std::collections::HashSet;
@@ -67,8 +68,17 @@ pub struct Vacuumed {
     pub table_files: usize,
     /// Files of refused events.
     pub quarantine_files: usize,
+    /// On a local disk, files that a process was writing when it was killed.
+    pub unfinished_files: usize,
     /// Bytes of all of them, and of checkpoints and checksums of the log.
     pub bytes: u64,
+}
+
+impl Vacuumed {
+    /// All files together.
+    pub fn files(&self) -> usize {
+        self.raw_files + self.table_files + self.quarantine_files + self.unfinished_files
+    }
 }
 
 impl Add for Vacuumed {
@@ -79,6 +89,7 @@ impl Add for Vacuumed {
             raw_files: self.raw_files + more.raw_files,
             table_files: self.table_files + more.table_files,
             quarantine_files: self.quarantine_files + more.quarantine_files,
+            unfinished_files: self.unfinished_files + more.unfinished_files,
             bytes: self.bytes + more.bytes,
         }
     }
@@ -104,6 +115,7 @@ impl Lake {
             self.delete_old_salts(now).await.map(|_| Vacuumed::default()),
             self.vacuum_quarantine(now, settings).await,
             self.vacuum_raw(now, settings).await,
+            self.vacuum_staging(tables, now).await,
         ];
         for spec in tables {
             // Before the log is read: a file that is written and committed between the two is live, not an orphan.
@@ -213,9 +225,10 @@ impl Lake {
         collect(spec.name, self.store().list_with_offset(Some(&root), &before)).await
     }
 
-    /// Deletes objects; one that is gone already counts as nothing. Returns how many and their bytes.
+    /// Deletes objects; one that is gone already counts as nothing. Returns how many and their bytes. One that cannot be
+    /// deleted does not keep the others; the first error is returned in the end.
     pub(crate) async fn delete(&self, objects: Vec<(Path, u64)>) -> Result<(usize, u64)> {
-        let (mut count, mut total_bytes) = (0, 0);
+        let (mut count, mut total_bytes, mut failed) = (0, 0, None);
         let store = self.store();
         let mut deletions: Vec<BoxFuture<'_, _>> = Vec::new();
         for (path, bytes) in objects {
@@ -230,10 +243,10 @@ impl Lake {
                     total_bytes += bytes;
                 }
                 Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(LakeError::store(format!("delete {path}"), error)),
+                Err(error) => failed = failed.or(Some(LakeError::store(format!("delete {path}"), error))),
             }
         }
-        Ok((count, total_bytes))
+        failed.map_or(Ok((count, total_bytes)), Err)
     }
 }
 

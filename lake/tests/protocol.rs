@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
-use futures::TryStreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use lake::{
     Change, CheckSettings, EVENTS, Event, EventId, Lake, LakeError, LakeRuntime, Lane, LaneId, LaneSettings, REPORTS,
     RawBatch, Snapshot, TableWriter, read_batches,
@@ -346,12 +346,13 @@ async fn a_published_event_between_two_pending_copies_of_it_is_found() {
     assert_eq!(duplicates.rows_left_out(), 2);
 }
 
-/// Keeps entries of logs for later, while it is told to, and says that they failed.
+/// Keeps entries of logs for later, while it is told to, and says that they failed. One object cannot be deleted.
 #[derive(Debug, Default)]
 struct Holding {
     inner: InMemory,
     holds: AtomicBool,
     held: Mutex<Vec<(Path, PutPayload)>>,
+    undeletable: Mutex<Option<Path>>,
 }
 
 impl fmt::Display for Holding {
@@ -386,7 +387,14 @@ impl ObjectStore for Holding {
         &self,
         paths: BoxStream<'static, object_store::Result<Path>>,
     ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.inner.delete_stream(paths)
+        let undeletable = self.undeletable.lock().clone();
+        let refuse = move |path| match path {
+            Ok(path) if Some(&path) == undeletable.as_ref() => {
+                Err(object_store::Error::PermissionDenied { path: path.to_string(), source: "a hold".into() })
+            }
+            path => path,
+        };
+        self.inner.delete_stream(paths.map(refuse).boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
@@ -400,6 +408,26 @@ impl ObjectStore for Holding {
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
         self.inner.copy_opts(from, to, options).await
     }
+}
+
+#[tokio::test]
+async fn vacuum_deletes_what_it_may_beside_what_it_may_not() {
+    let store = Arc::new(Holding::default());
+    let url = Url::parse("memory:///lake").unwrap();
+    let lake = Lake::with_store(store.clone(), &url, StdRng::seed_from_u64(1)).unwrap();
+    let mut lane = lane(&lake);
+    for id in 0..3 {
+        (lane, _) = lane.append(events(id..id + 1).encode(), noon()).await.unwrap();
+    }
+    let snapshot = lake.snapshot().await.unwrap();
+    publish(&lake, &snapshot).await.unwrap();
+    let held = snapshot.pending[0].path.clone();
+    *store.undeletable.lock() = Some(held.clone());
+    let settings = lake::VacuumSettings { raw_grace: std::time::Duration::ZERO, ..Default::default() };
+    let failed = lake.vacuum(&[&EVENTS], settings).await.unwrap_err();
+    assert!(failed.to_string().contains(held.as_ref()), "{failed}");
+    let left: Vec<Path> = lake.snapshot().await.unwrap().consumed.into_iter().map(|file| file.path).collect();
+    assert_eq!(left, [held]);
 }
 
 #[tokio::test]

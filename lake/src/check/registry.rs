@@ -7,7 +7,7 @@ use object_store::path::Path;
 use super::{Checked, Finding, relative};
 use crate::erasure::ERASURES_DOCUMENT;
 use crate::error::Result;
-use crate::registry::{SITES, check_document, version_of};
+use crate::registry::{REGISTRY_DIR, SITES, check_document, version_of};
 use crate::salts::SALTS_DIR;
 use crate::store::Lake;
 
@@ -16,10 +16,10 @@ impl Lake {
     ///
     /// - `erasures`: which list of erasures the table tells everybody to honour; 0 if none.
     pub(super) async fn check_registry(&self, erasures: u64, checked: &mut Checked) -> Result<()> {
-        let root = self.path("registry");
+        let root = self.path(REGISTRY_DIR);
         let mut documents: BTreeMap<String, BTreeMap<u64, Path>> = BTreeMap::new();
         let salts = self.path(SALTS_DIR);
-        for object in self.list("registry").await? {
+        for object in self.list(REGISTRY_DIR).await? {
             // No versions, and deleted day by day.
             if object.location.prefix_matches(&salts) {
                 continue;
