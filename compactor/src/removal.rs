@@ -1,14 +1,13 @@
 //! Removing rows from the table: those of people who were erased, and those older than their site keeps.
 //!
-//! Goes date by date, and rewrites only files that have such rows. A publish beside it is no conflict: it
-//! touches no file that was there. A merge of the same files is; then the date is planned again.
+//! Rewrites only files that have such rows. A publish beside it is no conflict: it touches no file that was there. A merge
+//! of the same files is; then what it became is planned again.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{filter_record_batch, not};
 use futures::TryStreamExt;
@@ -93,7 +92,7 @@ impl Leaving {
 ///
 /// A file that fails, perhaps since it is damaged, does not keep the others from being done.
 ///
-/// - `commit_bytes`: a commit replaces about so many bytes of files, or one file.
+/// - `commit_bytes`: a commit rewrites about so many bytes of files, or one file.
 /// - `removed`: counts what was removed, also if the rest fails.
 pub(crate) async fn remove(
     lake: &Lake,
@@ -101,121 +100,122 @@ pub(crate) async fn remove(
     commit_bytes: u64,
     removed: &Mutex<Removed>,
 ) -> Result<(), WorkError> {
-    let loaded = lake.table(&EVENTS).load().await?;
     if let Leaving::Expired(expiry) = leaving {
-        expiry.forget_all_but(&loaded.files);
+        expiry.forget_all_but(&lake.table(&EVENTS).load().await?.files);
     }
-    let dates: BTreeSet<Option<NaiveDate>> =
-        loaded.files.iter().filter(|file| leaving.may_be_in(file)).map(|file| file.date).collect();
-    let mut failed = None;
-    for date in dates {
-        loop {
-            let files_before = removed.lock().files;
-            match with_new_plans(|| remove_from(lake, leaving, date, commit_bytes, removed)).await {
-                // Another compactor is at the same files, perhaps with the same work: there is less of it each time.
-                Err(error) if error.wants_new_plan() && removed.lock().files > files_before => continue,
-                Err(error) => failed = failed.or(Some(error)),
-                Ok(()) => {}
-            }
-            break;
+    loop {
+        let files_before = removed.lock().files;
+        match with_new_plans(|| remove_from_files(lake, leaving, commit_bytes, removed)).await {
+            // Another compactor is at the same files, perhaps with the same work: there is less of it each time.
+            Err(error) if error.wants_new_plan() && removed.lock().files > files_before => {}
+            done => return done,
         }
     }
-    failed.map_or(Ok(()), Err)
 }
 
-async fn remove_from(
+async fn remove_from_files(
     lake: &Lake,
     leaving: &Leaving,
-    date: Option<NaiveDate>,
     commit_bytes: u64,
     removed: &Mutex<Removed>,
 ) -> Result<(), WorkError> {
     let table = lake.table(&EVENTS);
     let base = table.load().await?;
     table.require_known_columns(&base)?;
-    let mut files: Vec<&TableFile> =
-        base.files.iter().filter(|file| file.date == date && leaving.may_be_in(file)).collect();
+    let mut files: Vec<&TableFile> = base.files.iter().filter(|file| leaving.may_be_in(file)).collect();
     // Large ones first: merges leave those alone, so that no work on them is in vain. What is left for the last commit is
     // small, and done before the next merge.
     files.sort_by_key(|file| Reverse(file.size_bytes));
-    let (mut work, mut failed) = (Work::default(), None);
+    let (mut work, mut replaced, mut failed) = (Work::default(), None, None);
     for file in files {
         match remove_from_file(lake, leaving, file).await {
             Ok(None) => {}
-            Ok(Some(found)) => work.push(file, found),
-            // Replaced meanwhile, and not lost.
-            Err(error) if error.wants_new_plan() && !table.has(file).await? => {
-                table.discard(&work.adds).await;
-                return Err(error);
-            }
-            Err(error) => {
-                tracing::warn!(path = %file.path, %error, "could not remove rows of a file; the others go on");
-                failed = failed.or(Some(error));
-            }
+            Ok(Some(replacement)) => work.push(replacement),
+            Err(error) => match (error.wants_new_plan(), table.has(file).await) {
+                (true, Ok(false)) => replaced = replaced.or(Some(error)),
+                (_, Ok(_)) => {
+                    tracing::warn!(path = %file.path, %error, "could not remove rows of a file; the others go on");
+                    failed = failed.or(Some(error.of_a_live_file()));
+                }
+                (_, Err(error)) => failed = failed.or(Some(error.into())),
+            },
         }
         if work.rewritten_bytes >= commit_bytes {
-            let done = std::mem::take(&mut work).commit(lake).await?;
-            *removed.lock() += done;
+            match std::mem::take(&mut work).commit(lake, removed).await {
+                Err(error) if error.wants_new_plan() => replaced = replaced.or(Some(error)),
+                done => failed = failed.or(done.err()),
+            }
         }
     }
-    let done = work.commit(lake).await?;
-    *removed.lock() += done;
-    failed.map_or(Ok(()), Err)
+    work.commit(lake, removed).await?;
+    // A new plan first: what failed fails there again.
+    replaced.or(failed).map_or(Ok(()), Err)
 }
 
 /// Files that one commit replaces.
 #[derive(Default)]
 struct Work {
-    replaced: Vec<TableFile>,
-    adds: Vec<TableFile>,
-    removed: Removed,
+    replacements: Vec<Replacement>,
     rewritten_bytes: u64,
 }
 
-impl Work {
-    fn push(&mut self, file: &TableFile, found: RemovedFromFile) {
-        self.removed += Removed { rows: found.rows, files: 1 };
-        if found.rest.is_some() {
-            self.rewritten_bytes += file.size_bytes;
-        }
-        self.adds.extend(found.rest);
-        self.replaced.push(file.clone());
-    }
-
-    /// Commits it on the newest version: files do not change, so that it is void only if one of them is not there any more.
-    async fn commit(self, lake: &Lake) -> Result<Removed, WorkError> {
-        if self.replaced.is_empty() {
-            return Ok(self.removed);
-        }
-        let table = lake.table(&EVENTS);
-        let newest = match table.load().await {
-            Ok(newest) if newest.has_all(&self.replaced) => newest,
-            stale => {
-                table.discard(&self.adds).await;
-                let version = stale?.version.unwrap_or(0);
-                return Err(LakeError::Conflict { table: EVENTS.name.into(), version }.into());
-            }
-        };
-        table.commit(Change::delete(self.adds, &self.replaced), newest).await?;
-        Ok(self.removed)
-    }
-}
-
-/// What leaves a file.
-struct RemovedFromFile {
-    rows: u64,
+/// A file without the rows that leave it.
+struct Replacement {
+    file: TableFile,
+    rows_removed: u64,
     /// A new file with the others, if there are any.
     rest: Option<TableFile>,
 }
 
+impl Work {
+    fn push(&mut self, replacement: Replacement) {
+        if replacement.rest.is_some() {
+            self.rewritten_bytes += replacement.file.size_bytes;
+        }
+        self.replacements.push(replacement);
+    }
+
+    /// Commits it on the newest version: files do not change, so that only what others have replaced meanwhile is void.
+    /// Fails with [`LakeError::Conflict`] for that, once the rest is committed.
+    async fn commit(self, lake: &Lake, removed: &Mutex<Removed>) -> Result<(), WorkError> {
+        if self.replacements.is_empty() {
+            return Ok(());
+        }
+        let table = lake.table(&EVENTS);
+        let newest = match table.load().await {
+            Ok(newest) => newest,
+            Err(error) => {
+                table.discard(&rests(&self.replacements)).await;
+                return Err(error.into());
+            }
+        };
+        let is_live = |replacement: &Replacement| newest.has_all(std::slice::from_ref(&replacement.file));
+        let (live, void): (Vec<_>, Vec<_>) = self.replacements.into_iter().partition(is_live);
+        table.discard(&rests(&void)).await;
+        if !live.is_empty() {
+            let files: Vec<TableFile> = live.iter().map(|replacement| replacement.file.clone()).collect();
+            table.commit(Change::delete(rests(&live), &files), newest.clone()).await?;
+            let rows = live.iter().map(|replacement| replacement.rows_removed).sum();
+            *removed.lock() += Removed { rows, files: live.len() };
+        }
+        match void.is_empty() {
+            true => Ok(()),
+            false => {
+                let version = newest.version.unwrap_or(0);
+                Err(LakeError::Conflict { table: EVENTS.name.into(), version }.into())
+            }
+        }
+    }
+}
+
+fn rests(replacements: &[Replacement]) -> Vec<TableFile> {
+    replacements.iter().filter_map(|replacement| replacement.rest.clone()).collect()
+}
+
 /// `None` if nothing leaves it.
-async fn remove_from_file(
-    lake: &Lake,
-    leaving: &Leaving,
-    file: &TableFile,
-) -> Result<Option<RemovedFromFile>, WorkError> {
+async fn remove_from_file(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<Option<Replacement>, WorkError> {
     if leaving.is_all_of(file) {
-        return Ok(Some(RemovedFromFile { rows: file.rows, rest: None }));
+        return Ok(Some(Replacement { file: file.clone(), rows_removed: file.rows, rest: None }));
     }
     let rows = count_rows(lake, leaving, file).await?;
     if rows == 0 {
@@ -228,7 +228,7 @@ async fn remove_from_file(
         lake.table(&EVENTS).discard(rest.as_slice()).await;
         return Err(WorkError::Changed { expected: file.rows, found });
     }
-    Ok(Some(RemovedFromFile { rows, rest }))
+    Ok(Some(Replacement { file: file.clone(), rows_removed: rows, rest }))
 }
 
 async fn count_rows(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<u64, WorkError> {
@@ -278,13 +278,17 @@ pub(crate) async fn erase(
     commit_bytes: u64,
     now: DateTime<Utc>,
 ) -> Result<ErasureDone, WorkError> {
-    let quarantined = lake.erase_quarantined(person).await;
+    let mut quarantined = lake.erase_quarantined(person).await;
     let theirs = with_new_plans(|| async { Ok(lake.find_events_of(person, now).await?) }).await?;
     // From here on nothing of the person comes in, and what cannot be done now is known to be left.
     lake.forget(person, theirs.pending.iter().chain(&theirs.recent), now).await?;
     let removed = Mutex::default();
     complete_erasures(lake, commit_bytes, &removed, now).await?;
     let published = *removed.lock();
+    // What a collector had refused and not yet put when the first look was taken.
+    if let Ok(rows) = &mut quarantined {
+        *rows += lake.erase_quarantined(person).await?;
+    }
     // A damaged file of refused events keeps nobody's events in the lake.
     Ok(ErasureDone { published, pending_rows: theirs.pending.len(), quarantined_rows: quarantined? })
 }

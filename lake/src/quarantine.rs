@@ -13,6 +13,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use parquet::arrow::ArrowWriter;
+use serde_json::Value as Json;
 use url::form_urlencoded;
 
 use crate::encoding::raw_properties;
@@ -101,8 +102,8 @@ impl Lake {
         put_until_confirmed(self, &path, &file, tries).await
     }
 
-    /// Removes the refused events of a site that mention a person's id anywhere. Returns how many. Safe to repeat, and beside
-    /// others who do it for somebody else.
+    /// Removes the refused events of a site in which a person's id is a value, whatever it is the value of. Returns how many.
+    /// Safe to repeat, and beside others who do it for somebody else.
     ///
     /// Takes away rather too much than too little: nobody counts refused events. Fails with [`LakeError::Corrupt`] if a file
     /// cannot be read, once the others are done.
@@ -165,15 +166,10 @@ impl Lake {
         let columns = quarantine_schema();
         let columns: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
         let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &columns).await?;
-        // As it stands in JSON, without the quotes; or in an address, as pixels send it.
-        let id = person.id.value();
-        let quoted = serde_json::to_string(id).expect("a string can always be written as JSON");
-        let in_json = &quoted[1..quoted.len() - 1];
-        let mentions = |event: &str| event.contains(in_json) || has_in_address(event, id);
         let (mut staying, mut leaving) = (Vec::new(), 0);
         while let Some(batch) = batches.try_next().await? {
             let (sites, events) = (batch["site_id"].as_string::<i32>(), batch["event"].as_string::<i32>());
-            let stays = |row| sites.value(row) != &*person.site_id || !mentions(events.value(row));
+            let stays = |row| sites.value(row) != &*person.site_id || !mentions(events.value(row), person.id.value());
             let stays: BooleanArray = (0..batch.num_rows()).map(|row| Some(stays(row))).collect();
             leaving += stays.false_count();
             let rows = filter_record_batch(&batch, &stays);
@@ -194,9 +190,47 @@ impl Lake {
     }
 }
 
-/// Whether an address has a text in one of its parameters, as it was before it was encoded.
-fn has_in_address(address: &str, text: &str) -> bool {
-    form_urlencoded::parse(address.as_bytes()).any(|(name, value)| name.contains(text) || value.contains(text))
+/// Whether an event that was refused has an id as one of its values: of its JSON, or of the parameters that a pixel sends.
+fn mentions(event: &str, id: &str) -> bool {
+    if has_parameter(event, id) {
+        return true;
+    }
+    match serde_json::from_str(event) {
+        Ok(json) => has_value(&json, id),
+        // No JSON, or cut off.
+        Err(_) => {
+            let quoted = serde_json::to_string(id).expect("a string can always be written as JSON");
+            has_word(event, &quoted[1..quoted.len() - 1])
+        }
+    }
+}
+
+fn has_value(json: &Json, id: &str) -> bool {
+    match json {
+        Json::String(text) if text == id => true,
+        // An address, or JSON within JSON.
+        Json::String(text) => {
+            text.split_once('?').is_some_and(|(_, parameters)| has_parameter(parameters, id))
+                || (text.starts_with(['{', '[']) && mentions(text, id))
+        }
+        Json::Number(number) => number.to_string() == id,
+        Json::Array(values) => values.iter().any(|value| has_value(value, id)),
+        Json::Object(fields) => fields.iter().any(|(name, value)| name == id || has_value(value, id)),
+        Json::Null | Json::Bool(_) => false,
+    }
+}
+
+/// Whether one of an address's parameters has an id as its value, as it was before it was encoded.
+fn has_parameter(parameters: &str, id: &str) -> bool {
+    form_urlencoded::parse(parameters.as_bytes()).any(|(_, value)| value == id)
+}
+
+/// Whether a text has an id that does not go on in letters or digits on either side.
+fn has_word(text: &str, id: &str) -> bool {
+    text.match_indices(id).any(|(at, _)| {
+        let (before, after) = (text[..at].chars().next_back(), text[at + id.len()..].chars().next());
+        ![before, after].into_iter().flatten().any(char::is_alphanumeric)
+    })
 }
 
 /// The file that takes a file's place: `a.parquet`, `a_1.parquet`, `a_2.parquet`. It is written though it be empty: a file
@@ -269,6 +303,27 @@ mod tests {
             quarantined(&lake).await,
             [("blog".to_owned(), of_ada.to_owned()), ("shop".to_owned(), "{}".to_owned())]
         );
+    }
+
+    #[test]
+    fn an_id_is_mentioned_where_it_is_a_value_and_not_where_it_is_a_part_of_one() {
+        check("42", r#"{"user_id":"42"}"#, true);
+        check("42", r#"{"traits":[{"id":42}]}"#, true);
+        check("42", r#"{"42":{"seen":true}}"#, true);
+        check("42", r#"{"url":"https://shop.example/?user=42&x=1"}"#, true);
+        check("42", r#"{"data":"{\"userId\":\"42\"}"}"#, true);
+        check("42", "name=x&uid=42", true);
+        check("42", r#"{"user_id":"42","name":"cut o"#, true);
+        check("a b", r#"{"user_id":"a b","cut o"#, true);
+        check("42", r#"{"user_id":"142","revenue":42.5,"timestamp":"2026-01-01T10:42:00Z"}"#, false);
+        check("42", "name=x&uid=142", false);
+        check("42", r#"{"user_id":"142","cut o"#, false);
+        check("dan", r#"{"title":"danger zone"}"#, false);
+
+        #[track_caller]
+        fn check(id: &str, event: &str, expected: bool) {
+            assert_eq!(mentions(event, id), expected, "{event}");
+        }
     }
 
     #[tokio::test]
