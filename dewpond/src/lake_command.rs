@@ -168,7 +168,7 @@ async fn history(lake: &Lake, spec: &'static TableSpec, limit: usize, as_json: b
         .map(|entry| {
             vec![
                 entry.version.to_string(),
-                entry.committed_at.map_or(String::new(), |at| at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
+                entry.committed_at.map_or(String::new(), |at| at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()),
                 entry.operation.clone().unwrap_or_default(),
                 entry.files_added.to_string(),
                 entry.files_removed.to_string(),
@@ -178,8 +178,7 @@ async fn history(lake: &Lake, spec: &'static TableSpec, limit: usize, as_json: b
             ]
         })
         .collect();
-    let columns =
-        ["version", "committed (UTC)", "operation", "files added", "removed", "rows added", "removed", "lanes"];
+    let columns = ["version", "committed", "operation", "files added", "removed", "rows added", "removed", "lanes"];
     print!("{}", table::render(&columns, &table_rows));
     Ok(())
 }
@@ -219,7 +218,8 @@ fn checked_json(lake: &Lake, checked: &Checked) -> serde_json::Value {
         .collect();
     json!({
         "lake": lake.url().as_str(), "tables": tables, "pending": amount(&checked.pending),
-        "consumed": objects(&checked.consumed), "registry": objects(&checked.registry),
+        "consumed": objects(&checked.consumed), "quarantine": amount(&checked.quarantine),
+        "registry": objects(&checked.registry),
         "repaired": checked.repaired, "findings": findings,
     })
 }
@@ -249,6 +249,7 @@ fn print_checked(lake: &Lake, checked: &Checked) {
     }
     rows.push(row("raw, pending".to_owned(), None, &checked.pending, true));
     rows.push(row("raw, consumed (not read)".to_owned(), None, &checked.consumed, false));
+    rows.push(row("quarantine".to_owned(), None, &checked.quarantine, true));
     rows.push(row("registry".to_owned(), None, &checked.registry, false));
     println!("{}\n", lake.url());
     print!("{}", table::render(&["read", "version", "files", "rows", "size"], &rows));

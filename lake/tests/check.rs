@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::TryStreamExt;
 use lake::{
     Change, CheckSettings, Checked, CommitKind, EVENTS, Event, EventId, Lake, LakeError, Lane, LaneId, LaneSettings,
-    Person, PersonId, REPORTS, RawBatch, Severity, TableFile, TableWriter, Value,
+    Person, PersonId, PersonsEvents, REPORTS, RawBatch, Severity, TableFile, TableWriter, Value, read_batches,
 };
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -175,6 +177,55 @@ async fn a_live_file_cut_short_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_large_file_cut_short_is_damaged_and_no_failure_of_the_store() {
+    let (lake, _) = lake().await;
+    let file = publish(&lake, (1_000..20_000).map(event)).await;
+    for cut in [0, 100] {
+        put(&lake, file.path.as_ref(), vec![7; cut]).await;
+        let read = read_batches(lake.store(), &file.path, file.size_bytes, &["event_id"]).await;
+        let error = read.map(drop).unwrap_err();
+        assert!(matches!(error, LakeError::Corrupt { .. }), "{cut}: {error:?}");
+    }
+    // An erasure puts the person on the list, whatever else it cannot do.
+    let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
+    assert_eq!(lake.find_events_of(&ada, noon()).await.unwrap(), PersonsEvents::default());
+}
+
+#[tokio::test]
+async fn a_table_older_than_a_report_of_it_is_an_error() {
+    let (lake, _) = lake().await;
+    let reports = lake.table(&REPORTS);
+    let report = |lake_version: i64| {
+        let time = || Arc::new(TimestampMicrosecondArray::from(vec![7]).with_timezone("UTC")) as ArrayRef;
+        let columns: [(&str, ArrayRef); 5] = [
+            ("generated_at", time()),
+            ("complete_until", time()),
+            ("lake_version", Arc::new(Int64Array::from(vec![lake_version]))),
+            ("metric", Arc::new(StringArray::from(vec!["events"]))),
+            ("duration_ms", Arc::new(Int64Array::from(vec![1]))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    };
+    for (version, is_sound) in [(4, true), (5, false)] {
+        let mut writer = TableWriter::start(&lake, &REPORTS, "1970-01-01".parse().unwrap()).unwrap();
+        writer.write(&report(version)).await.unwrap();
+        let change = Change::publish(vec![writer.finish().await.unwrap()], vec![], BTreeSet::new());
+        reports.commit(change, reports.load().await.unwrap()).await.unwrap();
+        match is_sound {
+            true => drop(finds_nothing(&lake).await),
+            false => finds(&lake, Severity::Error, "events", "a report was made of its version 5").await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_torn_file_of_refused_events_is_an_error() {
+    let (lake, _) = lake().await;
+    put(&lake, "quarantine/date=2026-03-01/hour=12/a.parquet", "torn").await;
+    finds(&lake, Severity::Error, "quarantine/date=2026-03-01/hour=12/a.parquet", "it cannot be read").await;
+}
+
+#[tokio::test]
 async fn a_byte_changed_in_a_live_file_is_an_error() {
     let (lake, _) = lake().await;
     let file = live_file(&lake).await;
@@ -245,6 +296,20 @@ async fn a_newest_entry_that_is_not_there_is_named_by_whoever_reads_the_table() 
     let error = reader.snapshot().await.err().unwrap();
     let names_it = |reason: &str| reason.contains(&entry(4)) && reason.contains("Restore it");
     assert!(matches!(&error, LakeError::Refused { reason } if names_it(reason)), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_empty_entry_of_the_log_is_an_error_and_nobody_goes_on_from_it() {
+    for version in [2, 4] {
+        let (lake, _) = lake().await;
+        put(&lake, &entry(version), "").await;
+        finds(&lake, Severity::Error, &entry(version), "it is empty").await;
+        let another = Lake::with_store(lake.store(), lake.url(), StdRng::seed_from_u64(1)).unwrap();
+        let error = another.snapshot().await.err().unwrap();
+        let names_it = |reason: &str| reason.contains("an empty entry") && reason.contains(&entry(version));
+        assert!(matches!(&error, LakeError::Refused { reason } if names_it(reason)), "{error:?}");
+        another.vacuum(&[&EVENTS], Default::default()).await.unwrap_err();
+    }
 }
 
 #[tokio::test]

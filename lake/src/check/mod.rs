@@ -10,9 +10,11 @@ mod files;
 mod ids;
 mod log;
 mod orphans;
+mod quarantine;
 mod raw;
 mod registry;
 mod repair;
+mod reports;
 mod summaries;
 
 use std::collections::HashSet;
@@ -29,7 +31,7 @@ use crate::change::ERASURES;
 use crate::error::Result;
 use crate::layout::RAW_DIR;
 use crate::store::Lake;
-use crate::tables::{EVENTS, TableSpec};
+use crate::tables::{EVENTS, REPORTS, TableSpec};
 
 /// Files read at the same time; each holds a row group in memory.
 const CONCURRENT_FILES: usize = 4;
@@ -119,6 +121,8 @@ pub struct Checked {
     pub pending: Amount,
     /// The raw files that the table has consumed: counted and not read.
     pub consumed: Amount,
+    /// The files of refused events, whole.
+    pub quarantine: Amount,
     /// The documents of the registry.
     pub registry: Amount,
     /// What is wrong: errors first.
@@ -179,10 +183,14 @@ impl Lake {
                 self.check_damaged(&mut checked).await?;
                 erasures = log.lanes.get(ERASURES).copied().unwrap_or(0);
             }
+            if spec.name == REPORTS.name {
+                self.check_reported_versions(&log, &mut checked.findings).await?;
+            }
             find_orphans(&self.path(spec.name), &objects, &log, settings.now, &mut checked.findings);
             checked.tables.push(CheckedTable { name: spec.name, version: log.version, log: log.amount, live });
             checked.findings.extend(log.findings);
         }
+        self.check_quarantine(&mut checked).await?;
         self.check_registry(erasures, &mut checked).await?;
         checked.findings.sort_by(|a, b| (a.severity, &a.object).cmp(&(b.severity, &b.object)));
         Ok(checked)

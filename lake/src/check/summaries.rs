@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use arrow::array::{Array, AsArray, RecordBatch, StructArray};
 use arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
-use object_store::ObjectMeta;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use serde::Deserialize;
@@ -279,6 +279,8 @@ pub(super) async fn check_hint(lake: &Lake, listed: &Listed, log: &mut Log) -> R
         Ok(hint) if listed.checkpoints.range(hint.version..).next().is_some() => return Ok(()),
         // It may name a checkpoint in a form of others, which has its own finding.
         Ok(_) if !listed.foreign_checkpoints.is_empty() => return Ok(()),
+        // A commit may have written both since the log was listed.
+        Ok(hint) if lake.has_checkpoint(&object.location, hint.version).await? => return Ok(()),
         Ok(hint) => Finding::error(
             &object.location,
             format!(
@@ -295,6 +297,21 @@ pub(super) async fn check_hint(lake: &Lake, listed: &Listed, log: &mut Log) -> R
     log.findings.push(finding);
     log.bad_summaries.push(object.location.clone());
     Ok(())
+}
+
+impl Lake {
+    /// Whether there is a checkpoint of a version now.
+    ///
+    /// - `hint`: the path of the hint, which lies beside it.
+    async fn has_checkpoint(&self, hint: &Path, version: u64) -> Result<bool> {
+        let beside = hint.as_ref().strip_suffix("_last_checkpoint").unwrap_or_default();
+        let path = Path::from(format!("{beside}{version:020}.checkpoint.parquet"));
+        match self.store().head(&path).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(LakeError::store(format!("look for {path}"), error)),
+        }
+    }
 }
 
 /// Whether a checksum's metadata or protocol says what the entry's does.

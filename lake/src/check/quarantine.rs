@@ -1,0 +1,43 @@
+//! The quarantine: files of refused events that read.
+
+use futures::TryStreamExt;
+
+use super::{Checked, Finding, in_words};
+use crate::error::{LakeError, Result};
+use crate::file::{catch_damage, read_batches};
+use crate::quarantine::{QuarantineFile, quarantine_schema};
+use crate::store::Lake;
+
+impl Lake {
+    /// Reads every file of refused events.
+    pub(super) async fn check_quarantine(&self, checked: &mut Checked) -> Result<()> {
+        for file in self.quarantine_files().await? {
+            match catch_damage(&file.path, self.count_refused(&file)).await {
+                Ok(rows) => checked.quarantine.add(rows, file.size_bytes),
+                // Deleted since the listing, or written anew without somebody who was erased.
+                Err(LakeError::Gone { .. }) => {}
+                Err(error @ LakeError::Corrupt { .. }) => checked.findings.push(Finding::error(
+                    &file.path,
+                    format!(
+                        "it cannot be read ({}), so queries of the table quarantine fail, and an erasure does not look into \
+                         it; restore it from an older version of the object, or remove it: it has nothing but refused events",
+                        in_words(&error)
+                    ),
+                )),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn count_refused(&self, file: &QuarantineFile) -> Result<u64> {
+        let schema = quarantine_schema();
+        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &columns).await?;
+        let mut rows = 0;
+        while let Some(batch) = batches.try_next().await? {
+            rows += batch.num_rows() as u64;
+        }
+        Ok(rows)
+    }
+}

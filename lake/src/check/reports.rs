@@ -1,0 +1,55 @@
+//! What reports tell of the table that they were made of: it cannot have been newer than it is.
+
+use arrow::array::AsArray;
+use arrow::compute;
+use arrow::datatypes::Int64Type;
+use futures::TryStreamExt;
+
+use super::Finding;
+use super::log::Log;
+use crate::error::{LakeError, Result};
+use crate::file::read_batches;
+use crate::store::Lake;
+use crate::tables::EVENTS;
+
+impl Lake {
+    /// Finds out that `events` was lost, or its newest versions were, if some report was made of them.
+    ///
+    /// - `reports`: the log of the reports.
+    pub(super) async fn check_reported_versions(&self, reports: &Log, findings: &mut Vec<Finding>) -> Result<()> {
+        let mut reported = None;
+        for (log_path, file) in &reports.live {
+            let path = self.path(&format!("reports/{log_path}"));
+            let newest = async {
+                let mut batches = read_batches(self.store(), &path, file.size_bytes, &["lake_version"]).await?;
+                let mut newest = None;
+                while let Some(batch) = batches.try_next().await? {
+                    newest = newest.max(compute::max(batch["lake_version"].as_primitive::<Int64Type>()));
+                }
+                Ok(newest)
+            };
+            match newest.await {
+                Ok(newest) => reported = reported.max(newest),
+                // It has a finding of its own, or was replaced meanwhile.
+                Err(LakeError::Corrupt { .. } | LakeError::Gone { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // After the reports, so that they are not of a version that came later.
+        let Ok(events) = self.table(&EVENTS).load().await else { return Ok(()) };
+        let version = events.version.map_or(-1, |version| version as i64);
+        if let Some(reported) = reported
+            && reported > version
+        {
+            let is = if version < 0 { "is not there".to_owned() } else { format!("ends at version {version}") };
+            findings.push(Finding::error(
+                self.path(EVENTS.name),
+                format!(
+                    "the table {is}, and a report was made of its version {reported}: what was published in between is lost. \
+                     Stop the compactors, and restore the directory from a backup or from older versions of its objects"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
