@@ -11,7 +11,9 @@ use collector::Batcher;
 use compactor::{Compactor, CompactorSettings};
 use engine::{Engine, EngineSettings, Scope};
 use futures::TryStreamExt;
-use lake::{EVENTS, Event, EventId, Lake, Person, PersonId, VacuumSettings, read_batches};
+use lake::{
+    CheckSettings, EVENTS, Event, EventId, Lake, LakeError, Person, PersonId, Severity, VacuumSettings, read_batches,
+};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parking_lot::Mutex;
@@ -253,6 +255,14 @@ fn compactor_with(setup: &Setup, process: &Arc<Process>, lake: Lake, merge_targe
 /// The site that keeps its events for some days.
 const RETENTION_SITE: &str = "two";
 
+/// Makes a site, without which a lake with events has lost its list, however often the store fails.
+pub(crate) async fn add_site(setup: &Setup) {
+    let (_, lake) = setup.start_process(None);
+    while lake.ensure_site("one", setup.world.now()).await.is_err() {
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Has sites keep their events for some days, however often the store fails. One of them is between the others and has no
 /// events, so that files must be read to know that.
 pub(crate) async fn set_retention(setup: &Setup) {
@@ -438,7 +448,7 @@ pub(crate) async fn auditor(setup: Arc<Setup>) {
 
 async fn audit(setup: &Setup) -> Result<(), Violation> {
     let (_, lake) = setup.start_process(None);
-    let stuck = |error: lake::LakeError| Violation::Stuck(format!("an audit failed: {error:?}"));
+    let stuck = |error: LakeError| Violation::Stuck(format!("an audit failed: {error:?}"));
     let log: Vec<_> = lake
         .store()
         .list(Some(&Path::from("lake/events/_delta_log")))
@@ -467,6 +477,31 @@ async fn audit(setup: &Setup) -> Result<(), Violation> {
     setup.history.lock().check(&rows, &Expectation::default())
 }
 
+/// Checks the lake as an operator does, beside everything else: whatever is under way, nothing is wrong.
+pub(crate) async fn checker(setup: Arc<Setup>) {
+    let mut rng = setup.rng();
+    loop {
+        sleep(pause(&mut rng) * 4).await;
+        match check(&setup).await {
+            Ok(None) => setup.summary.lock().checks += 1,
+            Ok(Some(violation)) => {
+                setup.report(violation);
+                return;
+            }
+            // A store that fails may fail a check.
+            Err(error) => setup.world.note(|| format!("a check failed: {error:?}")),
+        }
+    }
+}
+
+async fn check(setup: &Setup) -> Result<Option<Violation>, LakeError> {
+    let (_, lake) = setup.start_process(None);
+    let settings = CheckSettings { now: setup.world.now(), spill_dir: std::env::temp_dir(), repair: false };
+    let checked = lake.check(&[&EVENTS], &settings).await?;
+    let error = checked.findings.into_iter().find(|finding| finding.severity == Severity::Error);
+    Ok(error.map(|finding| Violation::Wrong(format!("{}: {}", finding.object, finding.message))))
+}
+
 /// When all faults are over: what is pending can be published, and everything is there once.
 pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
     let (process, lake) = setup.start_process(None);
@@ -490,6 +525,9 @@ pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
     let mut persons = BTreeSet::new();
     for erasure in setup.erasures.lock().iter().filter(|erasure| persons.insert((erasure.site, erasure.user))) {
         erasure.check_whole(&rows, &history)?;
+    }
+    if let Some(violation) = check(setup).await.map_err(|error| stuck("a check failed", &error))? {
+        return Err(violation);
     }
     atomically(|| futures::executor::block_on(audit(setup)))
 }

@@ -4,7 +4,7 @@
 //! that a killed process sends nothing more. What may go wrong with a put: it fails before it is applied; it is
 //! applied and fails; it is applied and the answer never comes; it is applied much later; a create is answered
 //! with "already exists" though nothing landed (S3's 409), or because it landed itself (a retry inside the
-//! client); it is slow. Reads and deletes fail or are slow. A listing comes in pages, each of another moment.
+//! client); it is slow. Reads fail or are slow, deletes fail. A listing comes in pages, each of another moment.
 
 use std::cell::Cell;
 use std::fmt;

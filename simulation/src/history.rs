@@ -49,6 +49,8 @@ pub enum Violation {
     BrokenChain(u64),
     /// A file that the newest version names is not there.
     MissingFile(String),
+    /// A check found an error.
+    Wrong(String),
     /// Something that must work once all faults are over does not.
     Stuck(String),
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Violation {
             Self::Invented(id) => write!(f, "{} of {} was never sent", id.name, id.site),
             Self::BrokenChain(version) => write!(f, "the log has no version {version} and a later one"),
             Self::MissingFile(path) => write!(f, "the table names {path}, which is not there"),
+            Self::Wrong(what) => write!(f, "a check found an error: {what}"),
             Self::Stuck(what) => write!(f, "after all faults: {what}"),
         }
     }

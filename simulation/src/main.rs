@@ -40,9 +40,10 @@ fn main() -> anyhow::Result<()> {
     });
     let total = runs.total;
     println!(
-        "{} reads checked, {} events acknowledged, {} publishes, {} merges, {} files deleted, {} persons erased, \
+        "{} reads and {} checks, {} events acknowledged, {} publishes, {} merges, {} files deleted, {} persons erased, \
          {} rows removed, {} processes killed, {} store operations in {:.0} s",
         total.reads,
+        total.checks,
         total.acknowledged,
         total.publishes,
         total.merges,

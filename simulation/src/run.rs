@@ -56,6 +56,8 @@ pub struct Summary {
     pub operations: u64,
     /// Reads that were checked.
     pub reads: u64,
+    /// Checks of the whole lake beside everything else.
+    pub checks: u64,
     /// Publishes that took events in.
     pub publishes: u64,
     /// Merges.
@@ -191,6 +193,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     });
 
     let mut others: Vec<JoinHandle<()>> = Vec::new();
+    actors::add_site(&setup).await;
     if setup.with_retention {
         actors::set_retention(&setup).await;
         others.push(tokio::spawn(actors::janitor(setup.clone())));
@@ -206,6 +209,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
         others.extend((0..3).map(|_| tokio::spawn(actors::eager_vacuum(setup.clone()))));
     }
     others.push(tokio::spawn(actors::auditor(setup.clone())));
+    others.push(tokio::spawn(actors::checker(setup.clone())));
     for _ in 0..erasers {
         others.push(tokio::spawn(actors::eraser(setup.clone(), crashes)));
     }

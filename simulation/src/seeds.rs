@@ -49,6 +49,7 @@ impl Summary {
     fn add(&mut self, one: Self) {
         self.operations += one.operations;
         self.reads += one.reads;
+        self.checks += one.checks;
         self.publishes += one.publishes;
         self.merges += one.merges;
         self.deleted += one.deleted;

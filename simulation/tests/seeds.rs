@@ -15,7 +15,13 @@ fn no_promise_is_broken() {
     // A run in which nothing happens breaks no promise either.
     let total = runs.total;
     println!("{total:?}");
-    assert!(total.reads > 4 * seeds && total.publishes > seeds && total.merges > seeds / 8 && total.kills > seeds / 4);
+    assert!(
+        total.reads > 4 * seeds
+            && total.checks > seeds
+            && total.publishes > seeds
+            && total.merges > seeds / 8
+            && total.kills > seeds / 4
+    );
     assert!(total.erasures > seeds / 20 && total.removed > seeds / 2 && total.deleted > seeds);
 }
 
