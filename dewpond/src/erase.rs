@@ -20,13 +20,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "ID")]
     site: String,
 
-    /// Erase the events that carry this user_id.
-    #[arg(long, value_name = "ID", conflicts_with = "anonymous", required_unless_present = "anonymous")]
-    user: Option<String>,
-
-    /// Erase the events that carry this anonymous_id.
-    #[arg(long, value_name = "ID")]
-    anonymous: Option<String>,
+    #[command(flatten)]
+    who: Who,
 
     /// Delete the bytes now, and not when the compactor's graces are over. Also deletes whatever else waits for
     /// them: queries that run meanwhile plan again, and answers as of an earlier version can no longer be had.
@@ -44,9 +39,22 @@ pub(crate) struct Flags {
     engine: EngineSettings,
 }
 
+/// One of them.
+#[derive(clap::Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Who {
+    /// Erase the events that carry this user_id.
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+
+    /// Erase the events that carry this anonymous_id.
+    #[arg(long, value_name = "ID")]
+    anonymous: Option<String>,
+}
+
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let lake = flags.lake.open_existing().await?;
-    let id = match (flags.user, flags.anonymous) {
+    let id = match (flags.who.user, flags.who.anonymous) {
         (Some(user), _) => PersonId::User(user),
         (None, Some(anonymous)) => PersonId::Anonymous(anonymous),
         (None, None) => bail!("name a person with --user or --anonymous"),
@@ -68,8 +76,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if flags.purge {
         // Only what a publish has consumed can be deleted.
         compactor.publish().await?;
-        let vacuumed = compactor.vacuum().await?;
-        deleted = vacuumed.raw_files + vacuumed.table_files;
+        deleted = compactor.vacuum().await?.files();
     }
     if flags.json {
         println!(

@@ -65,6 +65,13 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         flags.site,
         done.rejected
     );
+    if done.of_other_sites > 0 {
+        println!(
+            "{} events say in site_id that they are another site's, and were left out: import them into that site, or leave \
+             the column out to have them in this one",
+            done.of_other_sites
+        );
+    }
     println!(
         "Of events that the lake had already, or that came more than once, it has one; `dewpond query` sees the new ones now."
     );
@@ -117,6 +124,8 @@ impl Source {
 struct Imported {
     accepted: u64,
     rejected: u64,
+    /// Of exports that name another site.
+    of_other_sites: u64,
 }
 
 struct Import {
@@ -166,7 +175,8 @@ impl Import {
                     if !line.trim_ascii().is_empty() {
                         match std::str::from_utf8(&line) {
                             Ok(json) => {
-                                self.event(&from_export(json.trim()), &format_args!("{name}:{number}"), progress)
+                                let event = from_export(json.trim(), &self.context.site_id);
+                                self.exported(event, &format_args!("{name}:{number}"), progress);
                             }
                             Err(_) => self.reject("it is not UTF-8", &format_args!("{name}:{number}"), progress),
                         }
@@ -182,7 +192,10 @@ impl Import {
                     let place = reader.position().line() + u64::from(ends_in_crlf);
                     match reader.read_record(&mut record) {
                         Ok(false) => break,
-                        Ok(true) => self.event(&csv_json(&header, &record), &format_args!("{name}:{place}"), progress),
+                        Ok(true) => {
+                            let event = csv_json(&header, &record, &self.context.site_id).map(Cow::Owned);
+                            self.exported(event, &format_args!("{name}:{place}"), progress);
+                        }
                         Err(error) if matches!(error.kind(), csv::ErrorKind::Io(_)) => return Err(error.into()),
                         Err(error) => self.reject(&error.to_string(), &format_args!("{name}:{place}"), progress),
                     }
@@ -199,8 +212,9 @@ impl Import {
                     lines.finish()?;
                     for line in String::from_utf8(lines.into_inner())?.lines() {
                         number += 1;
-                        let json = from_columns(serde_json::from_str(line)?).to_string();
-                        self.event(&json, &format_args!("{name}, row {number}"), progress);
+                        let event = from_columns(serde_json::from_str(line)?, &self.context.site_id);
+                        let event = event.map(|json| Cow::Owned(json.to_string()));
+                        self.exported(event, &format_args!("{name}, row {number}"), progress);
                     }
                     self.write_if_full(progress).await?;
                 }
@@ -208,6 +222,14 @@ impl Import {
             }
         }
         Ok(())
+    }
+
+    /// - `json`: none if it is another site's.
+    fn exported(&mut self, json: Option<Cow<'_, str>>, place: &dyn std::fmt::Display, progress: &ProgressBar) {
+        match json {
+            Some(json) => self.event(&json, place, progress),
+            None => self.done.of_other_sites += 1,
+        }
     }
 
     fn event(&mut self, json: &str, place: &dyn std::fmt::Display, progress: &ProgressBar) {
@@ -264,8 +286,9 @@ impl Import {
 
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
-/// A record of a CSV file as JSON: empty cells are absent, and a time in digits is a number of milliseconds.
-fn csv_json(header: &csv::StringRecord, record: &csv::StringRecord) -> String {
+/// A record of a CSV file as JSON: empty cells are absent, and a time in digits is a number of milliseconds. `None` as of
+/// [`from_columns`].
+fn csv_json(header: &csv::StringRecord, record: &csv::StringRecord, site: &str) -> Option<String> {
     let fields = header.iter().zip(record).filter(|(_, cell)| !cell.is_empty()).map(|(name, cell)| {
         let value = match cell.parse::<i64>() {
             Ok(millis) if name == "timestamp" => millis.into(),
@@ -273,26 +296,29 @@ fn csv_json(header: &csv::StringRecord, record: &csv::StringRecord) -> String {
         };
         (name.to_owned(), value)
     });
-    from_columns(fields.collect()).to_string()
+    Some(from_columns(fields.collect(), site)?.to_string())
 }
 
-/// A line as an event, which it is already unless it was exported.
-fn from_export(json: &str) -> Cow<'_, str> {
+/// A line as an event, which it is already unless it was exported. `None` as of [`from_columns`].
+fn from_export<'a>(json: &'a str, site: &str) -> Option<Cow<'a, str>> {
     match json.contains("\"occurred_at\"").then(|| serde_json::from_str(json)) {
-        Some(Ok(fields)) => Cow::Owned(from_columns(fields).to_string()),
-        _ => Cow::Borrowed(json),
+        Some(Ok(fields)) => Some(Cow::Owned(from_columns(fields, site)?.to_string())),
+        _ => Some(Cow::Borrowed(json)),
     }
 }
 
 /// A row of a table as an event: `properties` is JSON in a string, and an exported event has its time in
-/// `occurred_at` and its id as 16 bytes in hexadecimal.
-fn from_columns(mut fields: Map<String, Json>) -> Json {
+/// `occurred_at` and its id as 16 bytes in hexadecimal. `None` of an exported event of another site.
+fn from_columns(mut fields: Map<String, Json>, site: &str) -> Option<Json> {
     if let Some(properties) =
         fields.get("properties").and_then(Json::as_str).and_then(|text| serde_json::from_str(text).ok())
     {
         fields.insert("properties".into(), properties);
     }
     if let Some(occurred_at) = fields.remove("occurred_at") {
+        if fields.get("site_id").and_then(Json::as_str).is_some_and(|of| of != site) {
+            return None;
+        }
         fields.entry("timestamp").or_insert(occurred_at);
         // What the lake derives anew, or knows better.
         for derived in [
@@ -314,7 +340,7 @@ fn from_columns(mut fields: Map<String, Json>) -> Json {
             fields.insert("event_id".into(), id.hyphenated().to_string().into());
         }
     }
-    Json::Object(fields)
+    Some(Json::Object(fields))
 }
 
 /// The batch with its times in UTC, so that they are written with a zone.
@@ -349,21 +375,31 @@ mod tests {
     fn a_csv_record_becomes_the_json_of_its_filled_cells() {
         let header = csv::StringRecord::from(vec!["name", "user_id", "properties", "timestamp"]);
         let record = csv::StringRecord::from(vec!["buy", "", r#"{"a":1}"#, "1700000000000"]);
-        assert_eq!(csv_json(&header, &record), r#"{"name":"buy","properties":{"a":1},"timestamp":1700000000000}"#);
+        assert_eq!(
+            csv_json(&header, &record, "shop").unwrap(),
+            r#"{"name":"buy","properties":{"a":1},"timestamp":1700000000000}"#
+        );
     }
 
     #[test]
     fn a_line_that_was_not_exported_stays_as_it_is() {
         let line = r#"{"name":"a", "n":12345678901234567890123}"#;
-        assert_eq!(from_export(line), line);
+        assert_eq!(from_export(line, "shop").unwrap(), line);
     }
 
     #[test]
     fn an_exported_event_keeps_its_id_and_its_time() {
         let row = r#"{"event_id":"4be2b2dd4a594b91b39d2db84cdf31c5","name":"a","occurred_at":"2024-01-01T00:00:00Z","visitor_id":7}"#;
         assert_eq!(
-            from_export(row),
+            from_export(row, "shop").unwrap(),
             r#"{"event_id":"4be2b2dd-4a59-4b91-b39d-2db84cdf31c5","name":"a","timestamp":"2024-01-01T00:00:00Z"}"#
         );
+    }
+
+    #[test]
+    fn an_exported_event_of_another_site_is_left_out() {
+        let row = r#"{"site_id":"blog","name":"a","occurred_at":"2024-01-01T00:00:00Z"}"#;
+        assert_eq!(from_export(row, "shop"), None);
+        assert!(from_export(row, "blog").is_some());
     }
 }

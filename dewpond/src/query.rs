@@ -27,13 +27,8 @@ pub(crate) struct Flags {
     #[command(flatten)]
     lake: LakeFlags,
 
-    /// A file with the query, such as one of queries/.
-    #[arg(value_name = "FILE.sql", required_unless_present = "sql", conflicts_with = "sql")]
-    file: Option<PathBuf>,
-
-    /// The query itself.
-    #[arg(short = 'e', long = "execute", value_name = "SQL")]
-    sql: Option<String>,
+    #[command(flatten)]
+    text: Text,
 
     /// A parameter of the query, $name in the SQL. $now, $until (now), $from (midnight 29 days ago) and $site
     /// are there already and can be given another value.
@@ -63,6 +58,19 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     engine: EngineSettings,
+}
+
+/// Where the query is: one of them.
+#[derive(clap::Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Text {
+    /// A file with the query, such as one of queries/.
+    #[arg(value_name = "FILE.sql")]
+    file: Option<PathBuf>,
+
+    /// The query itself.
+    #[arg(short = 'e', long = "execute", value_name = "SQL")]
+    sql: Option<String>,
 }
 
 /// A state of the published table in the past.
@@ -97,10 +105,14 @@ enum Format {
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let (sql, source) = match (&flags.sql, &flags.file) {
+    let (sql, source) = match (&flags.text.sql, &flags.text.file) {
         (Some(sql), _) => (sql.clone(), None),
         (None, Some(file)) => {
-            let sql = std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?;
+            let sql = std::fs::read_to_string(file).with_context(|| {
+                let is_sql = file.to_string_lossy().contains(char::is_whitespace);
+                let hint = if is_sql { "; a query itself goes after -e" } else { "" };
+                format!("could not read {}{hint}", file.display())
+            })?;
             (sql, Some(file.clone()))
         }
         (None, None) => bail!("give a query with -e or a file"),

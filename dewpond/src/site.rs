@@ -161,15 +161,25 @@ struct Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Retention(Option<u32>);
 
+const RETENTION_DAYS_MIN: f64 = 4.0;
+
+/// A hundred years.
+const RETENTION_DAYS_MAX: f64 = 36_500.0;
+
 fn parse_retention(text: &str) -> Result<Retention, String> {
     if text == "forever" {
         return Ok(Retention(None));
     }
-    let days = humantime::parse_duration(text).map_err(|error| error.to_string())?.as_secs_f64() / 86_400.0;
-    if days < 1.0 || days.fract() != 0.0 {
-        return Err("events are kept for whole days, for example 400d, or forever".into());
+    let days = humantime::parse_duration(text).ok().map(|time| time.as_secs_f64() / 86_400.0);
+    match days {
+        Some(days) if days.fract() != 0.0 => Err("events are kept for whole days, for example 400d, or forever".into()),
+        // Whoever sends an event again may do so for three days: its first copy must still be there.
+        Some(days) if days < RETENTION_DAYS_MIN => {
+            Err("events are kept for 4 days at least, since clients send them again for three".into())
+        }
+        Some(days) if days <= RETENTION_DAYS_MAX => Ok(Retention(Some(days as u32))),
+        _ => Err("write days, for example 400d, or forever".into()),
     }
-    Ok(Retention(Some(days as u32)))
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {

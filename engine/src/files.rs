@@ -266,7 +266,8 @@ fn partitioned(file: &TableFile, file_schema: &SchemaRef, described: bool) -> Pa
         })
         .collect();
     let statistics = Statistics {
-        num_rows: Precision::Exact(file.rows as usize),
+        // Another engine's file may come without a count.
+        num_rows: if file.rows == 0 { Precision::Absent } else { Precision::Exact(file.rows as usize) },
         total_byte_size: Precision::Inexact(file.size_bytes as usize),
         column_statistics: columns,
     };

@@ -162,8 +162,8 @@ impl Default for RawBatch {
 impl RawBatch {
     /// Adds an event, unless the batch has one of the same site and id already: then the first stays.
     ///
-    /// Returns whether it was added. Ids unique within a file make `(received_at, lane, seq)` a total
-    /// order over the copies of an event.
+    /// Returns whether it was added. Ids unique within a file make the order of files a total order over the copies of
+    /// an event.
     pub fn push(&mut self, event: &Event) -> bool {
         let seen = match self.seen.get_mut(&event.site_id) {
             Some(seen) => seen,

@@ -35,6 +35,15 @@ async fn a_mistake_on_the_command_line_is_one_clear_line() {
     check(&["report", "--lake", lake, "--site", "shpo"], "there is no site shpo").await;
     check(&["query", "--lake", lake, "--site", "shpo", "-e", "SELECT 1"], "there is no site shpo").await;
     check(&["query", "--lake", lake, "-e", "SELECT 1", "--format", "parquet"], "-o").await;
+    check(&["query", "--lake", lake, "SELECT 1"], "-e").await;
+    check(&["query", "--lake", lake], "<FILE.sql|--execute <SQL>>").await;
+    check(&["query", "--lake", dir.path().to_str().unwrap(), "-e", "SELECT 1"], "there is no lake at").await;
+    check(&["lake", "erase", "--lake", lake, "--site", "shop"], "--anonymous <ID>").await;
+    for (retention, expected) in
+        [("400", "400d"), ("never", "forever"), ("3d", "4 days at least"), ("99999999d", "400d")]
+    {
+        check(&["site", "set", "shop", "--lake", lake, "--retention", retention], expected).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

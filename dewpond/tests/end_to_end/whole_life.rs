@@ -1,6 +1,9 @@
 //! What becomes of events after they were published: damage, erasure, retention, new columns.
 
+use std::sync::Arc;
+
 use chrono::{TimeDelta, Utc};
+use compactor::Compactor;
 use futures::TryStreamExt;
 use lake::{CheckSettings, EVENTS, Person, PersonId, REPORTS};
 use object_store::ObjectStoreExt;
@@ -8,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::clients::{client, events, post_accepted};
 use crate::role::{run, run_well};
-use crate::world::{World, number};
+use crate::world::{World, compactor_settings, number};
 
 fn by(user: &str, id: &str) -> Json {
     json!({"event_id": id, "name": "page_view", "user_id": user, "timestamp": Utc::now()})
@@ -197,6 +200,23 @@ async fn events_older_than_their_site_keeps_leave_and_others_stay() {
     assert_eq!(world.compactor.remove().await.unwrap().rows, 0);
     assert_eq!(world.number("SELECT count(*) FROM events WHERE site_id = 'shop'").await, 1);
     assert_eq!(world.number("SELECT count(*) FROM events WHERE site_id = 'other'").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_ahead_removes_no_event_before_its_time() {
+    let world = World::start(0).await;
+    let mut lane = lake::Lane::start(world.lake.clone(), world.lake.new_lane_id(Utc::now()), Default::default());
+    for days in [500, 10] {
+        let mut batch = lake::RawBatch::default();
+        batch.push(&old_event("shop", days, 0));
+        (lane, _) = lane.append(batch.encode(), Utc::now()).await.unwrap();
+    }
+    world.compactor.publish().await.unwrap();
+    world.lake.set_retention("shop", Some(400)).await.unwrap();
+    let clock = Arc::new(|| Utc::now() + TimeDelta::days(1_000));
+    let ahead = Compactor::new(world.engine.clone(), compactor_settings(), clock);
+    assert_eq!(ahead.remove().await.unwrap().rows, 1);
+    assert_eq!(world.number("SELECT count(*) FROM events").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
