@@ -310,16 +310,16 @@ impl Table {
             }
         }
         let (lost, how) = match (empty, newest_other) {
-            (Some(version), _) => (version, "an empty entry"),
-            (None, Some(version)) if newest_entry < Some(version) => (version, "no entry"),
+            (Some(version), _) => (version, "is empty"),
+            (None, Some(version)) if newest_entry < Some(version) => (version, "is not there, and was"),
             _ => return None,
         };
         Some(LakeError::Refused {
             reason: format!(
-                "the log of {} has {how} {} and had one: it was lost, so nothing is read or written. Restore it from a \
-                 backup or from an older version of the object",
-                self.spec.name,
+                "the entry {} of the log of {} {how}: it was lost, so nothing is read or written. Restore it from a backup or \
+                 from an older version of the object",
                 self.log_dir().join(format!("{lost:020}.json")),
+                self.spec.name,
             ),
         })
     }

@@ -87,6 +87,7 @@ impl Lake {
             // What was merged and vacuumed while this went on is nobody's loss.
             let live: HashSet<Path> = match self.table(spec).load().await {
                 Ok(newest) => newest.files.iter().map(|file| file.path.clone()).collect(),
+                Err(error) if error.is_of_the_store() => return Err(error),
                 Err(_) => gone.iter().cloned().collect(),
             };
             for path in gone.into_iter().filter(|path| live.contains(path)) {
