@@ -4,6 +4,7 @@
 //! of the same files is; then what it became is planned again.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
@@ -103,9 +104,10 @@ pub(crate) async fn remove(
     if let Leaving::Expired(expiry) = leaving {
         expiry.forget_all_but(&lake.table(&EVENTS).load().await?.files);
     }
+    let done_with = Mutex::default();
     loop {
         let files_before = removed.lock().files;
-        match with_new_plans(|| remove_from_files(lake, leaving, commit_bytes, removed)).await {
+        match with_new_plans(|| remove_from_files(lake, leaving, commit_bytes, removed, &done_with)).await {
             // Another compactor is at the same files, perhaps with the same work: there is less of it each time.
             Err(error) if error.wants_new_plan() && removed.lock().files > files_before => {}
             done => return done,
@@ -113,24 +115,30 @@ pub(crate) async fn remove(
     }
 }
 
+/// - `done_with`: log paths of files that have nothing to remove, so that a new plan does not read them again.
 async fn remove_from_files(
     lake: &Lake,
     leaving: &Leaving,
     commit_bytes: u64,
     removed: &Mutex<Removed>,
+    done_with: &Mutex<HashSet<String>>,
 ) -> Result<(), WorkError> {
     let table = lake.table(&EVENTS);
     let base = table.load().await?;
     table.require_known_columns(&base)?;
-    let mut files: Vec<&TableFile> = base.files.iter().filter(|file| leaving.may_be_in(file)).collect();
+    let is_left = |file: &&TableFile| leaving.may_be_in(file) && !done_with.lock().contains(&file.log_path);
+    let mut files: Vec<&TableFile> = base.files.iter().filter(is_left).collect();
     // Large ones first: merges leave those alone, so that no work on them is in vain. What is left for the last commit is
     // small, and done before the next merge.
     files.sort_by_key(|file| Reverse(file.size_bytes));
     let (mut work, mut replaced, mut failed) = (Work::default(), None, None);
     for file in files {
         match remove_from_file(lake, leaving, file).await {
-            Ok(None) => {}
-            Ok(Some(replacement)) => work.push(replacement),
+            Ok(None) => drop(done_with.lock().insert(file.log_path.clone())),
+            Ok(Some(replacement)) => {
+                done_with.lock().extend(replacement.rest.as_ref().map(|rest| rest.log_path.clone()));
+                work.push(replacement);
+            }
             Err(error) => match (error.wants_new_plan(), table.has(file).await) {
                 (true, Ok(false)) => replaced = replaced.or(Some(error)),
                 (_, Ok(_)) => {
