@@ -51,13 +51,15 @@ impl Lake {
         let copy = within.fold(self.path(DAMAGED_DIR), |path, part| path.join(part));
         let read = async { self.store().get(&file.path).await?.bytes().await };
         let bytes = read.await.map_err(|error| LakeError::store(format!("read {}", file.path), error))?;
-        let size_bytes = bytes.len() as u64;
         match self.store().put_opts(&copy, bytes.into(), PutOptions::from(PutMode::Create)).await {
             Ok(_) => {}
             // Stores also say so when two come at once and neither lands; the file may be deleted once this returns.
             Err(error @ object_store::Error::AlreadyExists { .. }) => match self.store().head(&copy).await {
-                Ok(kept) if kept.size == size_bytes => {}
-                _ => return Err(LakeError::unavailable(format!("write {copy}"), error)),
+                Ok(_) => {}
+                Err(object_store::Error::NotFound { .. }) => {
+                    return Err(LakeError::unavailable(format!("write {copy}"), error));
+                }
+                Err(error) => return Err(LakeError::store(format!("look for {copy}"), error)),
             },
             Err(error) => return Err(LakeError::store(format!("write {copy}"), error)),
         }

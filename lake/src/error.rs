@@ -74,7 +74,7 @@ impl LakeError {
         }
     }
 
-    /// Whether the store failed in some way that passes, however deep in a library that was.
+    /// Whether the store failed or refused, however deep in a library that was: no object is damaged for it.
     pub(crate) fn is_of_the_store(&self) -> bool {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(self);
         while let Some(error) = cause {

@@ -40,14 +40,17 @@ impl Lake {
 }
 
 impl ObjectReader {
-    /// Tells an object of another size than is known, which is damaged for good, from a store that fails: stores refuse to
-    /// read what lies behind an object's end.
-    async fn name_damage(&self, error: object_store::Error) -> ParquetError {
+    /// Tells a damaged object, which is so for good, from a store that fails: stores refuse to read what lies behind an object's
+    /// end, where a footer may point, and where the end of an object was that was cut.
+    ///
+    /// - `end`: where the read should have ended.
+    async fn name_damage(&self, error: object_store::Error, end: u64) -> ParquetError {
         if !matches!(error, object_store::Error::NotFound { .. })
             && let Ok(found) = self.store.head(&self.path).await
-            && found.size != self.size_bytes
+            && (found.size != self.size_bytes || found.size < end)
         {
-            return ParquetError::General(format!("it has {} bytes and should have {}", found.size, self.size_bytes));
+            let (found, known) = (found.size, self.size_bytes);
+            return ParquetError::General(format!("it has {found} bytes of {known}, and was to be read up to {end}"));
         }
         ParquetError::External(Box::new(error))
     }
@@ -56,9 +59,9 @@ impl ObjectReader {
 impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
         async move {
-            match self.store.get_range(&self.path, range).await {
+            match self.store.get_range(&self.path, range.clone()).await {
                 Ok(bytes) => Ok(bytes),
-                Err(error) => Err(self.name_damage(error).await),
+                Err(error) => Err(self.name_damage(error, range.end).await),
             }
         }
         .boxed()
@@ -68,7 +71,10 @@ impl AsyncFileReader for ObjectReader {
         async move {
             match self.store.get_ranges(&self.path, &ranges).await {
                 Ok(bytes) => Ok(bytes),
-                Err(error) => Err(self.name_damage(error).await),
+                Err(error) => {
+                    let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);
+                    Err(self.name_damage(error, end).await)
+                }
             }
         }
         .boxed()
@@ -89,5 +95,25 @@ impl AsyncFileReader for ObjectReader {
             Ok(Arc::new(metadata))
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_lies_behind_an_objects_end_is_a_damage_and_what_is_not_there_is_none() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        let path = lake.path("a.parquet");
+        let mut reader = ObjectReader { store: lake.store(), path: path.clone(), size_bytes: 10 };
+        let gone = reader.get_bytes(0..10).await.unwrap_err();
+        assert!(matches!(LakeError::parquet(&path, gone), LakeError::Gone { .. }));
+        lake.store().put(&path, vec![7; 10].into()).await.unwrap();
+        assert_eq!(reader.get_bytes(0..10).await.unwrap().len(), 10);
+        let behind = [reader.get_bytes(20..30).await.err(), reader.get_byte_ranges(vec![0..5, 20..30]).await.err()];
+        for error in behind {
+            assert!(matches!(LakeError::parquet(&path, error.unwrap()), LakeError::Corrupt { .. }));
+        }
     }
 }

@@ -47,7 +47,7 @@ impl StorageHandler for StrictStorage {
     fn list_from(&self, path: &Url) -> KernelResult<KernelResultIteratorStatic<FileMeta>> {
         let refuse_empty = |file: KernelResult<FileMeta>| match file {
             Ok(file) if file.size == 0 && file.location.path().ends_with(".json") => {
-                Err(KernelError::generic(format!("{} is empty", file.location)))
+                Err(KernelError::generic(format!("{} is empty: it was lost, restore it", file.location)))
             }
             file => file,
         };

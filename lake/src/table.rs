@@ -164,7 +164,6 @@ impl Table {
             }));
         }
         let (runtime, url, root, spec) = (self.runtime.clone(), self.url.clone(), self.root.clone(), self.spec);
-        let known_version = latest.as_ref().and_then(|latest| latest.version);
         let snapshot = run_kernel(&self.runtime, format!("read the log of {}", spec.name), move || {
             let known = latest.as_ref().and_then(|latest| latest.log.clone());
             let log = match known {
@@ -185,7 +184,7 @@ impl Table {
         .await;
         let snapshot = match snapshot {
             Ok(read) => read?,
-            Err(error) => return Err(self.find_lost_entry(known_version).await.unwrap_or(error)),
+            Err(error) => return Err(self.find_lost_entry().await.unwrap_or(error)),
         };
         let mut latest = self.latest.lock();
         // Two loads may end in the other order than they began; what is known must not go back.
@@ -291,14 +290,10 @@ impl Table {
         })
     }
 
-    /// Says so if the log's newest entry is gone and what was written after it is left, or if an entry is empty.
-    ///
-    /// - `known`: the version up to which the log was read before.
-    async fn find_lost_entry(&self, known: Option<u64>) -> Option<LakeError> {
-        let first = match known {
-            Some(version) => version,
-            None => self.last_checkpoint().await.ok().flatten().unwrap_or(0),
-        };
+    /// Says so if the log's newest entry is gone and what was written after it is left, or if an entry since the last
+    /// checkpoint is empty.
+    async fn find_lost_entry(&self) -> Option<LakeError> {
+        let first = self.last_checkpoint().await.ok().flatten().unwrap_or(0);
         let (mut newest_entry, mut newest_other, mut empty) = (None, None, None);
         let mut objects = self.list_log(first);
         while let Some(object) = objects.try_next().await.ok()? {

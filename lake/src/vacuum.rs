@@ -225,7 +225,7 @@ impl Lake {
         collect(spec.name, self.store().list_with_offset(Some(&root), &before)).await
     }
 
-    /// Deletes objects; one that is gone already counts as nothing. Returns how many and their bytes. One that cannot be
+    /// Deletes objects; one that is gone already counts as nothing. Returns how many and their bytes. One that may not be
     /// deleted does not keep the others; the first error is returned in the end.
     pub(crate) async fn delete(&self, objects: Vec<(Path, u64)>) -> Result<(usize, u64)> {
         let (mut count, mut total_bytes, mut failed) = (0, 0, None);
@@ -243,7 +243,10 @@ impl Lake {
                     total_bytes += bytes;
                 }
                 Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => failed = failed.or(Some(LakeError::store(format!("delete {path}"), error))),
+                Err(error @ object_store::Error::PermissionDenied { .. }) => {
+                    failed = failed.or(Some(LakeError::store(format!("delete {path}"), error)));
+                }
+                Err(error) => return Err(LakeError::store(format!("delete {path}"), error)),
             }
         }
         failed.map_or(Ok((count, total_bytes)), Err)

@@ -143,8 +143,8 @@ impl Lake {
     ///
     /// - `tables`: all tables; among them `events`.
     ///
-    /// Changes nothing unless `settings.repair` is set. Reads every log entry, checkpoint, checksum and pending raw file
-    /// once, every live file twice, and the ids of all events once more if some event is there twice. Memory is
+    /// Changes nothing unless `settings.repair` is set. Reads every log entry, checkpoint, checksum, pending raw file and file
+    /// of refused events once, every live file twice, and the ids of all events once more if some event is there twice. Memory is
     /// bounded but for the list of live files and about 100 bytes a version.
     ///
     /// Fails only if the store does not answer.
@@ -177,14 +177,14 @@ impl Lake {
                 false => None,
             };
             let (readable, live) = self.check_files(spec, &log, ids.as_ref(), &mut checked.findings).await?;
+            if spec.name == REPORTS.name {
+                self.check_reported_versions(&readable, &mut checked.findings).await?;
+            }
             if let Some(ids) = ids {
                 self.check_ids(spec, readable, ids, &mut checked.findings).await?;
                 self.check_raw(&raw, &log, &mut checked).await?;
                 self.check_damaged(&mut checked).await?;
                 erasures = log.lanes.get(ERASURES).copied().unwrap_or(0);
-            }
-            if spec.name == REPORTS.name {
-                self.check_reported_versions(&log, &mut checked.findings).await?;
             }
             find_orphans(&self.path(spec.name), &objects, &log, settings.now, &mut checked.findings);
             checked.tables.push(CheckedTable { name: spec.name, version: log.version, log: log.amount, live });

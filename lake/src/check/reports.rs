@@ -4,9 +4,9 @@ use arrow::array::AsArray;
 use arrow::compute;
 use arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
+use object_store::path::Path;
 
 use super::Finding;
-use super::log::Log;
 use crate::error::{LakeError, Result};
 use crate::file::read_batches;
 use crate::store::Lake;
@@ -15,28 +15,28 @@ use crate::tables::EVENTS;
 impl Lake {
     /// Finds out that `events` was lost, or its newest versions were, if some report was made of them.
     ///
-    /// - `reports`: the log of the reports.
-    pub(super) async fn check_reported_versions(&self, reports: &Log, findings: &mut Vec<Finding>) -> Result<()> {
+    /// - `reports`: the files of reports that read, and their sizes.
+    pub(super) async fn check_reported_versions(
+        &self,
+        reports: &[(Path, u64)],
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
         let mut reported = None;
-        for (log_path, file) in &reports.live {
-            let path = self.path(&format!("reports/{log_path}"));
-            let newest = async {
-                let mut batches = read_batches(self.store(), &path, file.size_bytes, &["lake_version"]).await?;
-                let mut newest = None;
-                while let Some(batch) = batches.try_next().await? {
-                    newest = newest.max(compute::max(batch["lake_version"].as_primitive::<Int64Type>()));
-                }
-                Ok(newest)
-            };
-            match newest.await {
+        for (path, size_bytes) in reports {
+            match self.newest_reported(path, *size_bytes).await {
                 Ok(newest) => reported = reported.max(newest),
-                // It has a finding of its own, or was replaced meanwhile.
-                Err(LakeError::Corrupt { .. } | LakeError::Gone { .. }) => {}
+                // Replaced since it was read.
+                Err(LakeError::Gone { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
         // After the reports, so that they are not of a version that came later.
-        let Ok(events) = self.table(&EVENTS).load().await else { return Ok(()) };
+        let events = match self.table(&EVENTS).load().await {
+            Ok(events) => events,
+            Err(error) if error.is_of_the_store() => return Err(error),
+            // Its log has a finding.
+            Err(_) => return Ok(()),
+        };
         let version = events.version.map_or(-1, |version| version as i64);
         if let Some(reported) = reported
             && reported > version
@@ -51,5 +51,15 @@ impl Lake {
             ));
         }
         Ok(())
+    }
+
+    /// The newest version of `events` that some report of a file was made of.
+    async fn newest_reported(&self, path: &Path, size_bytes: u64) -> Result<Option<i64>> {
+        let mut batches = read_batches(self.store(), path, size_bytes, &["lake_version"]).await?;
+        let mut newest = None;
+        while let Some(batch) = batches.try_next().await? {
+            newest = newest.max(compute::max(batch["lake_version"].as_primitive::<Int64Type>()));
+        }
+        Ok(newest)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -37,41 +37,43 @@ impl Lake {
     }
 }
 
-fn delete_abandoned(dirs: Vec<PathBuf>, now: DateTime<Utc>) -> io::Result<Vacuumed> {
-    let mut done = Vacuumed::default();
-    for (path, metadata) in staging_files(dirs)? {
-        if is_as_old(metadata.modified()?.into(), now, ABANDONED) && if_there(fs::remove_file(path))?.is_some() {
-            done.unfinished_files += 1;
-            done.bytes += metadata.len();
+/// What cannot be looked into or deleted does not keep the rest; the first error is returned in the end.
+fn delete_abandoned(mut dirs: Vec<PathBuf>, now: DateTime<Utc>) -> io::Result<Vacuumed> {
+    let (mut done, mut failed) = (Vacuumed::default(), None);
+    while let Some(dir) = dirs.pop() {
+        match delete_abandoned_in(&dir, now, &mut done) {
+            Ok(below) => dirs.extend(below),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    Ok(done)
+    failed.map_or(Ok(done), Err)
 }
 
-/// The staging files below some directories, those of uploads in parts too.
-fn staging_files(mut dirs: Vec<PathBuf>) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
-    let mut found = Vec::new();
-    while let Some(dir) = dirs.pop() {
-        let Some(entries) = if_there(fs::read_dir(dir))? else { continue };
-        for entry in entries {
-            let entry = entry?;
-            let Some(kind) = if_there(entry.file_type())? else { continue };
-            if kind.is_dir() {
-                dirs.push(entry.path());
-            } else if kind.is_file()
-                && is_staging(&entry.file_name().to_string_lossy())
-                && let Some(metadata) = if_there(entry.metadata())?
+/// Returns the directories in it.
+fn delete_abandoned_in(dir: &Path, now: DateTime<Utc>, done: &mut Vacuumed) -> io::Result<Vec<PathBuf>> {
+    let mut below = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            below.push(entry.path());
+        } else if is_staging(&entry.file_name().to_string_lossy()) {
+            // Gone, if its put has just come to its end.
+            let Some(metadata) = if_there(entry.metadata())? else { continue };
+            if is_as_old(metadata.modified()?.into(), now, ABANDONED)
+                && if_there(fs::remove_file(entry.path()))?.is_some()
             {
-                found.push((entry.path(), metadata));
+                done.unfinished_files += 1;
+                done.bytes += metadata.len();
             }
         }
     }
-    Ok(found)
+    Ok(below)
 }
 
 /// Whether listings leave out a file of this name, as `object_store` does.
 fn is_staging(name: &str) -> bool {
-    let digits = name.rsplit_once('#').map(|(_, digits)| digits);
+    let digits = name.split_once('#').map(|(_, digits)| digits);
     digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
@@ -110,6 +112,7 @@ mod tests {
             file("a.parquet", old),
             file("a.parquet#", old),
             file("a.parquet#1a", old),
+            file("a#b#1", old),
             file("c.parquet#2", Duration::from_secs(60)),
             file("../../somebody's#3", old),
         ];
