@@ -32,7 +32,8 @@ pub(crate) struct Flags {
     #[command(flatten)]
     lake: LakeFlags,
 
-    /// The site that the events belong to; it is added if there is none of this name.
+    /// The site that the events belong to; it is added if there is none of this name. Exported events that name another in
+    /// site_id are left out.
     #[arg(long, value_name = "ID")]
     site: String,
 
@@ -75,7 +76,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     println!(
         "Of events that the lake had already, or that came more than once, it has one; `dewpond query` sees the new ones now."
     );
-    if done.accepted == 0 && done.rejected > 0 {
+    if done.accepted == 0 && done.rejected + done.of_other_sites > 0 {
         bail!("no event could be imported");
     }
     Ok(())

@@ -177,8 +177,9 @@ fn parse_retention(text: &str) -> Result<Retention, String> {
         Some(days) if days < RETENTION_DAYS_MIN => {
             Err("events are kept for 4 days at least, since clients send them again for three".into())
         }
-        Some(days) if days <= RETENTION_DAYS_MAX => Ok(Retention(Some(days as u32))),
-        _ => Err("write days, for example 400d, or forever".into()),
+        Some(days) if days > RETENTION_DAYS_MAX => Err("36500d are the most; for longer, write forever".into()),
+        Some(days) => Ok(Retention(Some(days as u32))),
+        None => Err("write days, for example 400d, or forever".into()),
     }
 }
 
