@@ -139,14 +139,18 @@ async fn remove_from_files(
                 done_with.lock().extend(replacement.rest.as_ref().map(|rest| rest.log_path.clone()));
                 work.push(replacement);
             }
-            Err(error) => match (error.wants_new_plan(), table.has(file).await) {
-                (true, Ok(false)) => replaced = replaced.or(Some(error)),
-                (_, Ok(_)) => {
-                    tracing::warn!(path = %file.path, %error, "could not remove rows of a file; the others go on");
-                    failed = failed.or(Some(error.of_a_live_file()));
+            Err(error) => {
+                // Only what looks replaced may be so.
+                let is_live = if error.wants_new_plan() { table.has(file).await } else { Ok(true) };
+                match is_live {
+                    Ok(false) => replaced = replaced.or(Some(error)),
+                    Ok(true) => {
+                        tracing::warn!(path = %file.path, %error, "could not remove rows of a file; the others go on");
+                        failed = failed.or(Some(error.of_a_live_file()));
+                    }
+                    Err(error) => failed = failed.or(Some(error.into())),
                 }
-                (_, Err(error)) => failed = failed.or(Some(error.into())),
-            },
+            }
         }
         if work.rewritten_bytes >= commit_bytes {
             match std::mem::take(&mut work).commit(lake, removed).await {
