@@ -106,7 +106,8 @@ impl Lake {
         Ok(None)
     }
 
-    async fn find_missing(&self, paths: Vec<Path>) -> Result<Vec<Path>> {
+    /// Those of some objects that are not there.
+    pub(crate) async fn find_missing(&self, paths: Vec<Path>) -> Result<Vec<Path>> {
         let mut looks: Vec<BoxFuture<'_, Result<Option<Path>>>> = Vec::new();
         for path in paths {
             looks.push(

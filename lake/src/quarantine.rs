@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use parquet::arrow::ArrowWriter;
@@ -163,9 +164,7 @@ impl Lake {
 
     /// The rows of a file that do not mention a person, and how many do.
     async fn read_refused_but(&self, file: &QuarantineFile, person: &Person) -> Result<(Vec<RecordBatch>, usize)> {
-        let columns = quarantine_schema();
-        let columns: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
-        let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &columns).await?;
+        let mut batches = self.read_refused(file).await?;
         let (mut staying, mut leaving) = (Vec::new(), 0);
         while let Some(batch) = batches.try_next().await? {
             let (sites, events) = (batch["site_id"].as_string::<i32>(), batch["event"].as_string::<i32>());
@@ -176,6 +175,13 @@ impl Lake {
             staying.push(rows.map_err(|error| LakeError::corrupt(file.path.to_string(), error))?);
         }
         Ok((staying, leaving))
+    }
+
+    /// The rows of a file of refused events. Fails as [`read_batches`] does.
+    pub(crate) async fn read_refused(&self, file: &QuarantineFile) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let schema = quarantine_schema();
+        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        read_batches(self.store(), &file.path, file.size_bytes, &columns).await
     }
 
     /// The files of refused events, in the order of their arrival hours.

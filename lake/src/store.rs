@@ -5,6 +5,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, parse_url_opts};
 use parking_lot::Mutex;
@@ -164,12 +165,9 @@ impl Lake {
     /// Whether somebody has written to the lake yet: whether there is anything where only a lake has something. Lists at
     /// most one object of each place.
     pub async fn exists(&self) -> Result<bool> {
-        use futures::StreamExt;
         for dir in [REGISTRY_DIR, RAW_DIR, EVENTS.name] {
-            match self.inner.store.list(Some(&self.path(dir))).next().await {
-                Some(Ok(_)) => return Ok(true),
-                None | Some(Err(object_store::Error::NotFound { .. })) => {}
-                Some(Err(error)) => return Err(LakeError::store(format!("list {}", self.inner.url), error)),
+            if self.has_objects_in(dir).await? {
+                return Ok(true);
             }
         }
         Ok(false)
@@ -177,9 +175,13 @@ impl Lake {
 
     /// Whether the store answers: lists at most one object.
     pub async fn reachable(&self) -> Result<()> {
-        use futures::StreamExt;
-        match self.inner.store.list(Some(&self.path(RAW_DIR))).next().await {
-            None | Some(Ok(_)) | Some(Err(object_store::Error::NotFound { .. })) => Ok(()),
+        self.has_objects_in(RAW_DIR).await.map(drop)
+    }
+
+    async fn has_objects_in(&self, dir: &str) -> Result<bool> {
+        match self.inner.store.list(Some(&self.path(dir))).next().await {
+            Some(Ok(_)) => Ok(true),
+            None | Some(Err(object_store::Error::NotFound { .. })) => Ok(false),
             Some(Err(error)) => Err(LakeError::store(format!("list {}", self.inner.url), error)),
         }
     }

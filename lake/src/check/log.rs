@@ -355,7 +355,7 @@ impl Log {
             }
         }
         drop(versions);
-        check_hint(lake, &listed, &mut log).await?;
+        check_hint(lake, &log_dir, &listed, &mut log).await?;
         for path in &listed.foreign_checkpoints {
             log.findings.push(Finding::warning(
                 path,

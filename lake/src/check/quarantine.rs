@@ -4,15 +4,14 @@ use futures::TryStreamExt;
 
 use super::{Checked, Finding, in_words};
 use crate::error::{LakeError, Result};
-use crate::file::{catch_damage, read_batches};
-use crate::quarantine::{QuarantineFile, quarantine_schema};
+use crate::quarantine::QuarantineFile;
 use crate::store::Lake;
 
 impl Lake {
     /// Reads every file of refused events.
     pub(super) async fn check_quarantine(&self, checked: &mut Checked) -> Result<()> {
         for file in self.quarantine_files().await? {
-            match catch_damage(&file.path, self.count_refused(&file)).await {
+            match self.count_refused(&file).await {
                 Ok(rows) => checked.quarantine.add(rows, file.size_bytes),
                 // Deleted since the listing, or written anew without somebody who was erased.
                 Err(LakeError::Gone { .. }) => {}
@@ -31,9 +30,7 @@ impl Lake {
     }
 
     async fn count_refused(&self, file: &QuarantineFile) -> Result<u64> {
-        let schema = quarantine_schema();
-        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let mut batches = read_batches(self.store(), &file.path, file.size_bytes, &columns).await?;
+        let mut batches = self.read_refused(file).await?;
         let mut rows = 0;
         while let Some(batch) = batches.try_next().await? {
             rows += batch.num_rows() as u64;

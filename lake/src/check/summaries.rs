@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use arrow::array::{Array, AsArray, RecordBatch, StructArray};
 use arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
+use object_store::ObjectMeta;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use serde::Deserialize;
@@ -272,7 +272,8 @@ impl Replay<'_> {
 }
 
 /// Checks that the hint names a checkpoint that is there: without one, the table does not load.
-pub(super) async fn check_hint(lake: &Lake, listed: &Listed, log: &mut Log) -> Result<()> {
+pub(super) async fn check_hint(lake: &Lake, log_dir: &Path, listed: &Listed, log: &mut Log) -> Result<()> {
+    let checkpoint = |version: u64| log_dir.clone().join(format!("{version:020}.checkpoint.parquet"));
     let Some(object) = &listed.hint else { return Ok(()) };
     let Some(bytes) = lake.read_small(&object.location).await? else { return Ok(()) };
     let finding = match serde_json::from_slice::<LastCheckpoint>(&bytes) {
@@ -280,7 +281,7 @@ pub(super) async fn check_hint(lake: &Lake, listed: &Listed, log: &mut Log) -> R
         // It may name a checkpoint in a form of others, which has its own finding.
         Ok(_) if !listed.foreign_checkpoints.is_empty() => return Ok(()),
         // A commit may have written both since the log was listed.
-        Ok(hint) if lake.has_checkpoint(&object.location, hint.version).await? => return Ok(()),
+        Ok(hint) if lake.find_missing(vec![checkpoint(hint.version)]).await?.is_empty() => return Ok(()),
         Ok(hint) => Finding::error(
             &object.location,
             format!(
@@ -297,21 +298,6 @@ pub(super) async fn check_hint(lake: &Lake, listed: &Listed, log: &mut Log) -> R
     log.findings.push(finding);
     log.bad_summaries.push(object.location.clone());
     Ok(())
-}
-
-impl Lake {
-    /// Whether there is a checkpoint of a version now.
-    ///
-    /// - `hint`: the path of the hint, which lies beside it.
-    async fn has_checkpoint(&self, hint: &Path, version: u64) -> Result<bool> {
-        let beside = hint.as_ref().strip_suffix("_last_checkpoint").unwrap_or_default();
-        let path = Path::from(format!("{beside}{version:020}.checkpoint.parquet"));
-        match self.store().head(&path).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(LakeError::store(format!("look for {path}"), error)),
-        }
-    }
 }
 
 /// Whether a checksum's metadata or protocol says what the entry's does.
