@@ -29,11 +29,15 @@ beforeEach(async () => {
   errors = [];
   context.on("weberror", (error) => errors.push(String(error.error())));
 });
-afterEach(async () => {
-  await context.close();
-  await collector.stop().catch(() => {});
-  assert.deepEqual(errors, []);
-});
+afterEach(
+  async () => {
+    await context.close();
+    await collector.stop().catch(() => {});
+    assert.deepEqual(errors, []);
+  },
+  // A browser that hangs fails the test that it hangs after, and not the whole file.
+  { timeout: 20_000 },
+);
 
 test("a page load is a page view with all that is known of it", async () => {
   await open();
@@ -320,46 +324,29 @@ test("two tabs that send at the same time lose nothing", async () => {
 });
 
 test("an event recorded just before the page is left is delivered", async () => {
-  collector.pages.set("/plain", "<title>Plain</title>no tracker here");
   await open();
   await arrived("page_view");
-  await page.evaluate(() => {
-    /** @type {any} */ (window).dewpond.track("last_words");
-    // Not at once: a page that leaves while it answers may never answer.
-    setTimeout(() => (location.href = "/plain"), 50);
-  });
-  await page.waitForURL("**/plain");
+  await leaveWith("last_words");
   await arrived("last_words");
 });
 
 test("a page of another origin sends without asking first, and delivers while it is left", async () => {
   const elsewhere = collector.url.replace("127.0.0.1", "localhost");
-  collector.pages.set("/plain", "<title>Plain</title>no tracker here");
   collector.pages.set("/", `<title>Test</title><script defer src="${collector.url}/tracker.js?site=test"></script>`);
   await page.goto(`${elsewhere}/`);
   await until(async () => !(await queued()).length, "an empty queue");
-  await page.evaluate(() => {
-    /** @type {any} */ (window).dewpond.track("last_words");
-    // Not at once: a page that leaves while it answers may never answer.
-    setTimeout(() => (location.href = "/plain"), 50);
-  });
+  await leaveWith("last_words");
   const [words] = await arrived("last_words");
   assert.equal(words.url, `${elsewhere}/`);
   assert.ok(collector.requests.every(({ method }) => method === "POST"));
 });
 
 test("what was sent on leaving stays in the queue until an answer covers it", async () => {
-  collector.pages.set("/plain", "<title>Plain</title>no tracker here");
   await open();
   await arrived("page_view");
   await until(async () => !(await queued()).length, "an empty queue");
   collector.answers.push({ status: 503 });
-  await page.evaluate(() => {
-    /** @type {any} */ (window).dewpond.track("last_words");
-    // Not at once: a page that leaves while it answers may never answer.
-    setTimeout(() => (location.href = "/plain"), 50);
-  });
-  await page.waitForURL("**/plain");
+  await leaveWith("last_words");
   await until(() => collector.answers.length === 0, "the refused request");
   assert.equal((await queued()).length, 1);
   await page.goto(`${collector.url}/`);
@@ -617,6 +604,22 @@ async function open({ attributes = "", head = "", body = "", query = "?site=test
     <script defer src="/tracker.js${query}" ${attributes}></script><body>${body}`,
   );
   await page.goto(`${collector.url}/`);
+}
+
+/**
+ * Records an event, leaves for a page without the tracker, and waits until that is there: closing a context in the
+ * middle of a navigation may never end.
+ *
+ * @param {string} name
+ */
+async function leaveWith(name) {
+  collector.pages.set("/plain", "<title>Plain</title>no tracker here");
+  await page.evaluate((name) => {
+    /** @type {any} */ (window).dewpond.track(name);
+    // Not at once: a page that leaves while it answers may never answer.
+    setTimeout(() => (location.href = "/plain"), 50);
+  }, name);
+  await page.waitForURL("**/plain");
 }
 
 function pageUrl() {
