@@ -28,8 +28,8 @@ const ROWS_PER_THREAD: usize = 1 << 16;
 /// What a search for duplicates found, and where it looked.
 #[derive(Clone, Debug, Default)]
 pub struct Duplicates {
-    /// Rows to leave out, by the path of their file: all copies of a pending event but the first one, events that the
-    /// table has, and events of somebody who was erased.
+    /// Rows to leave out, by the path of their file: copies of an event that came before, and events of somebody who was
+    /// erased.
     pub left_out: HashMap<Path, LeftOut>,
     /// Events that were erased.
     pub erased: BTreeSet<EventKey>,
@@ -78,7 +78,8 @@ struct ReadFiles {
 impl Lake {
     /// Finds copies among the events of raw files, those that `table` has already, and those that were erased.
     ///
-    /// Of copies in `raw` the one stays that [came first](in_order_of_arrival).
+    /// Of copies in `raw` the one stays that [came first](in_order_of_arrival). Events with one id that lie
+    /// [farther apart](crate::CLIENT_TIMED_SLACK) than copies do all stay, whether they are published or not.
     ///
     /// Fails with [`LakeError::Gone`](crate::LakeError::Gone) if a file vanished since the snapshot: take a new one.
     pub async fn find_duplicates(&self, raw: &[RawFile], table: &Arc<TableSnapshot>) -> Result<Duplicates> {
@@ -96,13 +97,16 @@ impl Lake {
         let threads = if count > ROWS_PER_THREAD { 2 } else { 1 };
         let index = KeyIndex::build(&rows, threads, self.runtime()).await;
         let index = index.map_err(|error| LakeError::unavailable("sort the ids of pending events", error))?;
-        let read_dates = index.dates(&rows);
+        let read_dates = rows.dates();
         let wanted = Arc::new(Wanted { rows, index });
 
-        let mut left_out: Vec<RowPlace> = wanted.index.left_out().collect();
-        left_out.extend(self.find_published(&wanted, table).await?);
-        left_out.sort_unstable();
-        left_out.dedup();
+        let published = self.find_published(&wanted, table).await?;
+        let decide = {
+            let wanted = wanted.clone();
+            move || wanted.index.left_out(&wanted.rows, published)
+        };
+        let left_out = self.runtime().run(decide).await;
+        let left_out = left_out.map_err(|error| LakeError::unavailable("tell copies of pending events", error))?;
         let of_file = |places: &[RowPlace]| {
             let number = places[0].file as usize;
             let left_out =

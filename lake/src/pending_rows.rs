@@ -3,7 +3,7 @@
 //! There may be millions, in each query and each publish, so they lie in plain lists, and are found by a sorted list
 //! of hashes: a map that grows by random places costs several times as much.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -12,7 +12,7 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate};
 use futures::future::try_join_all;
 
-use crate::copy_times::copy_times;
+use crate::copy_times::CopyReach;
 use crate::erasure::Erasures;
 use crate::event::{EventId, EventKey};
 use crate::runtime::{LakeRuntime, Panicked};
@@ -40,8 +40,16 @@ pub(crate) struct PendingRow {
     pub(crate) id_assigned: bool,
     /// It is of somebody who was erased.
     pub(crate) erased: bool,
-    /// The times (µs) at which a copy in the table may lie.
-    pub(crate) times: (i64, i64),
+    pub(crate) occurred_at_us: i64,
+    /// How far from that an earlier event may lie of which it is a copy.
+    pub(crate) reach: CopyReach,
+}
+
+impl PendingRow {
+    /// The first and the last time (µs) at which an earlier event may lie of which this is a copy.
+    pub(crate) fn copy_times(&self) -> (i64, i64) {
+        self.reach.around(self.occurred_at_us)
+    }
 }
 
 /// Where a row is.
@@ -59,13 +67,13 @@ pub(crate) struct PendingRows {
     pub(crate) sites: Sites,
     /// By file.
     files: Vec<Vec<PendingRow>>,
-    /// From the first to the last time at which a copy in the table may lie.
+    /// From the first to the last time (µs) at which a copy in the table may lie.
     pub(crate) times: Option<(i64, i64)>,
-    /// The days of the rows' times, counted from the epoch.
+    /// The days of these times, counted from the epoch.
     days: BTreeSet<i64>,
 }
 
-/// Of each event with an id of its sender's the row that stays, by key; perhaps some that are erased.
+/// The rows with ids of their senders', by key.
 pub(crate) struct KeyIndex {
     hasher: RandomState,
     filter: HashFilter,
@@ -80,16 +88,17 @@ struct HashFilter {
     first_bits: u32,
 }
 
-/// A hash table that is filled once, and what was left out of it.
+/// A hash table that is filled once.
 struct IndexPart {
     /// By hash.
     entries: Vec<(u64, RowPlace)>,
     /// Where the hashes begin that share their first bits.
     starts: Vec<u32>,
     first_bits: u32,
-    left_out: Vec<RowPlace>,
-    /// Times of rows that stay, widened to those of their copies.
-    widened: HashMap<RowPlace, (i64, i64)>,
+    /// Rows whose key others have too: key by key, and of one key in the order in which they came.
+    repeated: Vec<RowPlace>,
+    /// Rows that are erased, whether their ids are their senders' or not.
+    erased: Vec<RowPlace>,
 }
 
 impl Sites {
@@ -113,19 +122,20 @@ impl Sites {
     }
 }
 
-/// The keys of a batch with `site_id` and `event_id`; none for rows of sites that have no number.
-pub(crate) fn keys<'a>(batch: &'a RecordBatch, sites: &'a Sites) -> impl Iterator<Item = Option<Key>> + 'a {
+/// The keys and times (µs) of a batch with `site_id`, `event_id` and `occurred_at`, but of rows whose sites have no number.
+pub(crate) fn timed_keys<'a>(batch: &'a RecordBatch, sites: &'a Sites) -> impl Iterator<Item = (Key, i64)> + 'a {
     let (site_ids, event_ids) = (batch["site_id"].as_string::<i32>(), batch["event_id"].as_binary::<i32>());
+    let occurred = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>();
     // Rows of one site often lie together.
     let mut last: Option<(&str, Option<u32>)> = None;
-    (0..batch.num_rows()).map(move |row| {
+    (0..batch.num_rows()).filter_map(move |row| {
         let name = site_ids.value(row);
         let number = match last {
             Some((last_name, number)) if last_name == name => number,
             _ => sites.get(name),
         };
         last = Some((name, number));
-        number.map(|site| Key { site, id: EventId::of_bytes(event_ids.value(row)) })
+        Some((Key { site: number?, id: EventId::of_bytes(event_ids.value(row)) }, occurred.value(row)))
     })
 }
 
@@ -146,19 +156,21 @@ impl PendingRows {
             let erased = (!erasures.is_empty()).then(|| erasures.covered_rows(batch));
             rows.extend((0..batch.num_rows()).map(|row| {
                 let corrected_by_us = corrected.filter(|column| column.is_valid(row)).map(|column| column.value(row));
+                let occurred_at_us = occurred.value(row);
                 PendingRow {
                     key: Key { site: sites.number(site_ids.value(row)), id: EventId::of_bytes(event_ids.value(row)) },
                     id_assigned: assigned.is_some_and(|assigned| assigned.value(row)),
                     erased: erased.as_ref().is_some_and(|erased| erased.value(row)),
-                    times: copy_times(occurred.value(row), received.value(row), corrected_by_us).into_inner(),
+                    occurred_at_us,
+                    reach: CopyReach::of(occurred_at_us, received.value(row), corrected_by_us),
                 }
             }));
         }
         Self::of_rows(sites, rows)
     }
 
-    fn of_rows(sites: Sites, rows: Vec<PendingRow>) -> Self {
-        let times = rows.iter().filter(|row| !row.id_assigned).map(|row| row.times);
+    pub(crate) fn of_rows(sites: Sites, rows: Vec<PendingRow>) -> Self {
+        let times = rows.iter().filter(|row| !row.id_assigned).map(PendingRow::copy_times);
         let (whole, days) = (times.clone().reduce(hull), days_of(times));
         Self { sites, times: whole, days, files: vec![rows] }
     }
@@ -201,6 +213,12 @@ impl PendingRows {
     pub(crate) fn count(&self) -> usize {
         self.files.iter().map(Vec::len).sum()
     }
+
+    /// The dates on which copies in the table may lie.
+    pub(crate) fn dates(&self) -> BTreeSet<NaiveDate> {
+        let date = |day: &i64| DateTime::from_timestamp_micros(day.checked_mul(DAY_US)?).map(|time| time.date_naive());
+        self.days.iter().filter_map(date).collect()
+    }
 }
 
 /// From the beginning of the first to the end of the last of two ranges.
@@ -209,7 +227,7 @@ pub(crate) fn hull(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
 }
 
 impl KeyIndex {
-    /// Finds the copies among rows. Of each event the first row of the first file stays; of what was erased none does.
+    /// Sorts rows by their keys.
     ///
     /// - `count`: the threads to do it on.
     pub(crate) async fn build(rows: &Arc<PendingRows>, count: u64, runtime: &LakeRuntime) -> Result<Self, Panicked> {
@@ -223,33 +241,54 @@ impl KeyIndex {
         Ok(Self { hasher, filter, parts })
     }
 
-    /// Where the row of an event is that stays, if it is not one that was erased.
-    pub(crate) fn find(&self, rows: &PendingRows, key: Key) -> Option<RowPlace> {
+    /// The rows that are copies of an event with a key and a time (µs) which came before them.
+    pub(crate) fn find_copies<'a>(
+        &'a self,
+        rows: &'a PendingRows,
+        key: Key,
+        occurred_at_us: i64,
+    ) -> impl Iterator<Item = RowPlace> + 'a {
         let hash = hash(&self.hasher, key);
-        if !self.filter.may_have(hash) {
-            return None;
+        let alike = match self.filter.may_have(hash) {
+            true => self.parts[(hash % self.parts.len() as u64) as usize].alike(hash),
+            false => &[],
+        };
+        alike.iter().filter(move |(other, _)| *other == hash).map(|(_, place)| *place).filter(move |place| {
+            let row = rows.row(*place);
+            let (first, last) = row.copy_times();
+            row.key == key && first <= occurred_at_us && occurred_at_us <= last
+        })
+    }
+
+    /// The rows that do not stay, ascending: those that are copies of an event in the table, or of a row before them that
+    /// stays, and those that were erased, with all that have their keys.
+    ///
+    /// One row after the other is decided as if those before it were published, so it does not matter which of them are.
+    ///
+    /// - `published`: the rows that are copies of an event in the table.
+    pub(crate) fn left_out(&self, rows: &PendingRows, mut published: Vec<RowPlace>) -> Vec<RowPlace> {
+        published.sort_unstable();
+        published.dedup();
+        let mut left_out: Vec<RowPlace> = self.parts.iter().flat_map(|part| &part.erased).copied().collect();
+        for same_key in self.parts.iter().flat_map(|part| part.same_keys(rows)) {
+            if same_key.iter().any(|place| rows.row(*place).erased) {
+                left_out.extend(same_key);
+                continue;
+            }
+            let mut stay_at_us = BTreeSet::new();
+            for place in same_key.iter().filter(|place| published.binary_search(place).is_err()) {
+                let row = rows.row(*place);
+                let (first, last) = row.copy_times();
+                match stay_at_us.range(first..=last).next() {
+                    Some(_) => left_out.push(*place),
+                    None => _ = stay_at_us.insert(row.occurred_at_us),
+                }
+            }
         }
-        let part = &self.parts[(hash % self.parts.len() as u64) as usize];
-        let mut same_hash = part.alike(hash).iter().filter(|(other, _)| *other == hash).map(|(_, place)| *place);
-        same_hash.find(|place| rows.row(*place).key == key)
-    }
-
-    /// The times (µs) at which a copy in the table may lie of a row that stays, or of one of its pending copies.
-    pub(crate) fn times(&self, rows: &PendingRows, place: RowPlace) -> (i64, i64) {
-        let widened = self.parts.iter().find_map(|part| part.widened.get(&place));
-        widened.copied().unwrap_or(rows.row(place).times)
-    }
-
-    /// The dates on which copies in the table may lie.
-    pub(crate) fn dates(&self, rows: &PendingRows) -> BTreeSet<NaiveDate> {
-        let between = days_of(self.parts.iter().flat_map(|part| part.widened.values().copied()));
-        let date = |day: i64| DateTime::from_timestamp_micros(day.checked_mul(DAY_US)?).map(|time| time.date_naive());
-        rows.days.union(&between).copied().filter_map(date).collect()
-    }
-
-    /// The rows that do not stay, in no order of theirs, some perhaps twice.
-    pub(crate) fn left_out(&self) -> impl Iterator<Item = RowPlace> {
-        self.parts.iter().flat_map(|part| &part.left_out).copied()
+        left_out.extend(published);
+        left_out.sort_unstable();
+        left_out.dedup();
+        left_out
     }
 }
 
@@ -276,36 +315,25 @@ impl IndexPart {
     fn build(rows: &PendingRows, hasher: &RandomState, part: u64, parts: u64) -> Self {
         let share = rows.count() / parts as usize;
         let mut entries = Vec::with_capacity(share + share / 16);
-        let mut left_out = Vec::new();
+        let mut erased = Vec::new();
         for (place, row) in rows.iter() {
             let hash = hash(hasher, row.key);
             if hash % parts == part {
-                left_out.extend(row.erased.then_some(place));
+                erased.extend(row.erased.then_some(place));
                 entries.extend((!row.id_assigned).then_some((hash, place)));
             }
         }
         entries.sort_unstable();
-        let (mut leave, mut widened): (HashSet<RowPlace>, _) = (HashSet::new(), HashMap::new());
+        let mut repeated = Vec::new();
         for same_hash in entries.chunk_by(|a, b| a.0 == b.0) {
             // Nearly always. The row itself lies anywhere in memory and is not looked at.
             if same_hash.len() == 1 {
                 continue;
             }
-            let mut copies: Vec<RowPlace> = same_hash.iter().map(|(_, place)| *place).collect();
-            copies.sort_unstable_by_key(|place| (rows.row(*place).key, *place));
-            for copies in copies.chunk_by(|a, b| rows.row(*a).key == rows.row(*b).key) {
-                let erased = copies.iter().any(|place| rows.row(*place).erased);
-                leave.extend(&copies[usize::from(!erased)..]);
-                if copies.len() > 1 {
-                    widened.extend(
-                        copies.iter().map(|place| rows.row(*place).times).reduce(hull).map(|all| (copies[0], all)),
-                    );
-                }
-            }
-        }
-        if !leave.is_empty() {
-            entries.retain(|(_, place)| !leave.contains(place));
-            left_out.extend(leave);
+            let mut places: Vec<RowPlace> = same_hash.iter().map(|(_, place)| *place).collect();
+            places.sort_unstable_by_key(|place| (rows.row(*place).key, *place));
+            let same_keys = places.chunk_by(|a, b| rows.row(*a).key == rows.row(*b).key);
+            repeated.extend(same_keys.filter(|same_key| same_key.len() > 1).flatten());
         }
         // Two entries for each start, so that a search looks at few.
         let first_bits = entries.len().max(2).ilog2() - 1;
@@ -318,13 +346,18 @@ impl IndexPart {
             sum += *start;
             *start = sum;
         }
-        Self { entries, starts, first_bits, left_out, widened }
+        Self { entries, starts, first_bits, repeated, erased }
     }
 
     /// The entries whose hashes have the first bits of this one.
     fn alike(&self, hash: u64) -> &[(u64, RowPlace)] {
         let first = first(hash, self.first_bits);
         &self.entries[self.starts[first] as usize..self.starts[first + 1] as usize]
+    }
+
+    /// Of each key that several rows have the places of these, in the order in which they came.
+    fn same_keys<'a>(&'a self, rows: &'a PendingRows) -> impl Iterator<Item = &'a [RowPlace]> {
+        self.repeated.chunk_by(|a, b| rows.row(*a).key == rows.row(*b).key)
     }
 }
 
@@ -362,6 +395,8 @@ mod tests {
     use super::*;
     use crate::store::Lake;
 
+    const MINUTE_US: i64 = 60_000_000;
+
     #[test]
     fn of_copies_the_one_in_the_first_file_stays() {
         check(&["a@2 b@1", "a@1 c@1", "a@1"], "a0 b0 c1");
@@ -378,38 +413,67 @@ mod tests {
     }
 
     #[test]
+    fn a_row_farther_away_than_copies_lie_is_none() {
+        check(&["a@0", "a@15", "a@16", "a@31", "a@1"], "a0 a2");
+        check(&["a@0", "a@60~", "a@4321~"], "a0 a2");
+        check(&["a@60~", "a@0"], "a0 a1");
+    }
+
+    #[test]
+    fn what_the_table_has_is_no_row_that_stays_of_which_others_are_copies() {
+        check(&["a@10=", "a@20", "a@30 b@1="], "a1");
+    }
+
+    #[test]
+    fn publishing_the_first_files_changes_nothing() {
+        let files = ["a@0 b@5", "a@10~", "a@14", "b@20", "a@20 b@21", "a@31~", "b@4400~ a@5"];
+        let stay = |files: &[&str], table: &[PendingRow]| {
+            let rows = rows(files);
+            let index = index(&rows, 1);
+            let published =
+                table.iter().flat_map(|row| index.find_copies(&rows, row.key, row.occurred_at_us)).collect();
+            let left_out = index.left_out(&rows, published);
+            let stay = rows.iter().filter(|(place, _)| !left_out.contains(place)).map(|(_, row)| *row);
+            table.iter().copied().chain(stay).collect::<Vec<_>>()
+        };
+        let events = |rows: Vec<PendingRow>| rows.iter().map(|row| (row.key, row.occurred_at_us)).collect::<Vec<_>>();
+        let at_once = events(stay(&files, &[]));
+        for first in 1..files.len() {
+            let table = stay(&files[..first], &[]);
+            assert_eq!(events(stay(&files[first..], &table)), at_once, "{first} files published");
+        }
+    }
+
+    #[test]
     fn each_of_many_keys_is_found_and_no_other() {
         for parts in [1, 2, 3] {
             let rows = rows(&[&(0..1_000).map(|id| format!("{id}@1")).collect::<Vec<_>>().join(" ")]);
             let index = index(&rows, parts);
+            let find = |key, at_us| index.find_copies(&rows, key, at_us).collect::<Vec<_>>();
             for (place, row) in rows.iter() {
-                assert_eq!(index.find(&rows, row.key), Some(place));
-                assert_eq!(index.find(&rows, Key { site: 1, ..row.key }), None);
+                assert_eq!(find(row.key, row.occurred_at_us), [place]);
+                assert_eq!(find(Key { site: 1, ..row.key }, row.occurred_at_us), []);
+                assert_eq!(find(row.key, row.occurred_at_us + 15 * MINUTE_US), [place]);
+                assert_eq!(find(row.key, row.occurred_at_us + 15 * MINUTE_US + 1), []);
             }
         }
         let nothing = Arc::new(PendingRows::default());
-        assert_eq!(index(&nothing, 1).find(&nothing, Key { site: 0, id: EventId::from_client("1") }), None);
+        let key = Key { site: 0, id: EventId::from_client("1") };
+        assert_eq!(index(&nothing, 1).find_copies(&nothing, key, 0).count(), 0);
     }
 
-    #[test]
-    fn a_copy_is_looked_for_at_the_times_of_all_copies() {
-        let rows = rows(&["a@5", "a@1", "b@9"]);
-        let index = index(&rows, 2);
-        let times = |place| index.times(&rows, index.find(&rows, rows.row(place).key).unwrap());
-        assert_eq!(rows.iter().map(|(place, _)| times(place)).collect::<Vec<_>>(), [(1, 5), (1, 5), (9, 9)]);
-    }
-
-    /// Finds the copies of files whose rows are `id@time`, with `!` if they are erased and `?` if the id is assigned.
-    /// Those that stay are told by id and number of their file.
+    /// Finds the copies of files whose rows are `id@minute`, with `!` if they are erased, `?` if the id is assigned, `~` if
+    /// their copies may lie days away and `=` if the table has them. Those that stay are told by id and number of their file.
     #[track_caller]
     fn check(files: &[&str], expected: &str) {
         let rows = rows(files);
+        let text = |place: RowPlace| files[place.file as usize].split(' ').nth(place.row as usize).unwrap();
+        let places = || rows.iter().map(|(place, _)| place);
+        let published: Vec<RowPlace> = places().filter(|place| text(*place).contains('=')).collect();
         for parts in [1, 2] {
-            let index = index(&rows, parts);
-            let left_out: BTreeSet<RowPlace> = index.left_out().collect();
-            let id = |place: RowPlace| &files[place.file as usize].split(' ').nth(place.row as usize).unwrap()[..1];
-            let stay = rows.iter().map(|(place, _)| place).filter(|place| !left_out.contains(place));
-            let mut stay: Vec<String> = stay.map(|place| format!("{}{}", id(place), place.file)).collect();
+            let left_out = index(&rows, parts).left_out(&rows, published.clone());
+            let stay = places().filter(|place| !left_out.contains(place));
+            let mut stay: Vec<String> = stay.map(|place| format!("{}{}", &text(place)[..1], place.file)).collect();
             stay.sort();
             assert_eq!(stay.join(" "), expected);
         }
@@ -424,12 +488,13 @@ mod tests {
     fn rows(files: &[&str]) -> Arc<PendingRows> {
         let row = |text: &str| {
             let (id, rest) = text.split_once('@').unwrap();
-            let at = rest.trim_end_matches(['!', '?']).parse().unwrap();
+            let minute: i64 = rest.trim_end_matches(['!', '?', '~', '=']).parse().unwrap();
             PendingRow {
                 key: Key { site: 0, id: EventId::from_client(id) },
                 id_assigned: rest.contains('?'),
-                erased: rest.ends_with('!'),
-                times: (at, at),
+                erased: rest.contains('!'),
+                occurred_at_us: minute * MINUTE_US,
+                reach: if rest.contains('~') { CopyReach::Retries } else { CopyReach::Slack },
             }
         };
         let mut all = PendingRows::default();

@@ -3,7 +3,7 @@
 //! An event is looked for in every file with events of the [times of its copies](crate::copy_times), on whichever date;
 //! most files fall to their time range, the rest to their bloom filters, and only row groups that probably hold a copy
 //! are read; small files read in whole are [kept in memory](crate::recent_ids). The cost follows what is pending, not how
-//! much the dates hold.
+//! much the dates hold. In the end each row's own time decides, so that it does not matter with which others a file holds it.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
-use crate::copy_times::CLIENT_TIMED_SLACK;
+use crate::copy_times::CopyReach;
 use crate::error::{LakeError, Result};
 use crate::file::{catch_damage, times_us};
-use crate::pending_rows::{Key, KeyIndex, PendingRows, RowPlace, keys};
+use crate::pending_rows::{Key, KeyIndex, PendingRow, PendingRows, RowPlace, timed_keys};
 use crate::recent_ids::{FileIds, Search};
 use crate::runtime::on_own_task;
 use crate::store::Lake;
@@ -32,67 +32,67 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// The wanted events among those of a file.
+    /// The wanted events that are copies of those of a file.
     fn find_among(&self, ids: &FileIds) -> impl Iterator<Item = RowPlace> {
         let known = ids.by_site().filter_map(|(site, ids)| Some((self.rows.sites.get(site)?, ids)));
-        let keys = known.flat_map(|(site, ids)| ids.iter().map(move |id| Key { site, id: *id }));
-        keys.filter_map(|key| self.index.find(&self.rows, key))
+        self.find_copies(known.flat_map(|(site, ids)| ids.map(move |(id, at_us)| (Key { site, id }, at_us))))
+    }
+
+    /// The wanted events that are copies of published ones with these keys and times (µs).
+    fn find_copies(&self, published: impl Iterator<Item = (Key, i64)>) -> impl Iterator<Item = RowPlace> {
+        published.flat_map(|(key, at_us)| self.index.find_copies(&self.rows, key, at_us))
     }
 }
 
-/// Pending rows by the times (µs) at which a published copy may lie.
+/// Pending rows by the times at which a published copy may lie.
 ///
-/// Two lists, since nearly all ranges are short: a single long one must not make every search go back days.
+/// Two lists, since nearly all copies lie near: the far reach of a few must not make every search go back days.
 struct Candidates {
-    short: SortedCandidates,
-    long: SortedCandidates,
+    near: SortedCandidates,
+    far: SortedCandidates,
 }
-
-/// A row and the times at which a published copy of it may lie.
-type TimedPlace = ((i64, i64), RowPlace);
 
 impl Candidates {
-    fn new(all: impl Iterator<Item = TimedPlace>) -> Self {
-        let is_short = |(times, _): &TimedPlace| width_us(*times) <= 4 * CLIENT_TIMED_SLACK.as_micros() as i64;
-        let (short, long) = all.partition(is_short);
-        Self { short: SortedCandidates::new(short), long: SortedCandidates::new(long) }
+    fn new(rows: &PendingRows) -> Self {
+        let with_copies = rows.iter().filter(|(_, row)| !row.id_assigned);
+        let (near, far) = with_copies.partition(|(_, row)| row.reach == CopyReach::Slack);
+        Self {
+            near: SortedCandidates::new(near, CopyReach::Slack),
+            far: SortedCandidates::new(far, CopyReach::Retries),
+        }
     }
 
-    /// Those of which a file or row group with events of `held` times may have a copy.
+    /// Those of which a file or row group with events of `held` times (µs) may have a copy.
     fn overlapping(&self, held: Option<(i64, i64)>) -> impl Iterator<Item = RowPlace> {
-        self.short.overlapping(held).chain(self.long.overlapping(held))
+        self.near.overlapping(held).chain(self.far.overlapping(held))
     }
 }
 
-/// Candidates by the beginning of their range, so that those of interest to a file are found without looking at
-/// the others.
+/// Candidates of one reach.
 struct SortedCandidates {
-    sorted: Vec<TimedPlace>,
-    widest_us: i64,
+    /// By time (µs); by place too, so that the same candidates always come in the same order.
+    sorted: Vec<(i64, RowPlace)>,
+    reach: CopyReach,
 }
 
 impl SortedCandidates {
-    fn new(mut candidates: Vec<TimedPlace>) -> Self {
-        // By place too, so that the same candidates always come in the same order.
-        candidates.sort_unstable();
-        let widest_us = candidates.iter().map(|(times, _)| width_us(*times)).max().unwrap_or(0);
-        Self { sorted: candidates, widest_us }
+    fn new(rows: Vec<(RowPlace, &PendingRow)>, reach: CopyReach) -> Self {
+        let mut sorted: Vec<_> = rows.into_iter().map(|(place, row)| (row.occurred_at_us, place)).collect();
+        sorted.sort_unstable();
+        Self { sorted, reach }
     }
 
     fn overlapping(&self, held: Option<(i64, i64)>) -> impl Iterator<Item = RowPlace> {
         let (min, max) = held.unwrap_or((i64::MIN, i64::MAX));
-        let first = self.sorted.partition_point(|((start, _), _)| *start < min.saturating_sub(self.widest_us));
-        let end = self.sorted.partition_point(|((start, _), _)| *start <= max).max(first);
-        self.sorted[first..end].iter().filter(move |((_, end), _)| *end >= min).map(|(_, place)| *place)
+        let ((first, _), (_, last)) = (self.reach.around(min), self.reach.around(max));
+        let start = self.sorted.partition_point(|(at_us, _)| *at_us < first);
+        let end = self.sorted.partition_point(|(at_us, _)| *at_us <= last).max(start);
+        self.sorted[start..end].iter().map(|(_, place)| *place)
     }
 }
 
-fn width_us((start, end): (i64, i64)) -> i64 {
-    end.saturating_sub(start)
-}
-
 impl Lake {
-    /// Which of the wanted events the table has already.
+    /// Which of the wanted events are copies of those in the table; some perhaps twice.
     ///
     /// Fails with [`LakeError::Gone`] if a file vanished since the snapshot: take a new one.
     pub(crate) async fn find_published(&self, wanted: &Arc<Wanted>, table: &TableSnapshot) -> Result<Vec<RowPlace>> {
@@ -105,9 +105,7 @@ impl Lake {
         if files.is_empty() {
             return Ok(vec![]);
         }
-        let with_copies = wanted.rows.iter().filter(|(_, row)| !row.id_assigned);
-        let candidates = with_copies.map(|(place, _)| (wanted.index.times(&wanted.rows, place), place));
-        let by_time = Arc::new(Candidates::new(candidates));
+        let by_time = Arc::new(Candidates::new(&wanted.rows));
         let (search, mut searches) = (self.recent_ids().begin(), Vec::new());
         for file in files {
             if by_time.overlapping(file.times_us("occurred_at")).next().is_some() {
@@ -120,7 +118,7 @@ impl Lake {
         stream::iter(searches).buffer_unordered(CONCURRENT_FILES).try_concat().await
     }
 
-    /// Which of the wanted events one file has.
+    /// Which of the wanted events are copies of those in one file.
     async fn find_in(
         &self,
         file: &TableFile,
@@ -128,26 +126,18 @@ impl Lake {
         by_time: &Candidates,
         search: Search,
     ) -> Result<Vec<RowPlace>> {
-        let mut found: Vec<RowPlace> = match self.recent_ids().get(&file.path, search) {
-            Some(ids) => wanted.find_among(&ids).collect(),
-            None => {
-                let (found, ids) = self.read_ids(file, wanted, by_time, search).await?;
-                if let Some(ids) = ids {
-                    self.recent_ids().keep(&file.path, ids, search);
-                }
-                found
-            }
-        };
-        let held = file.times_us("occurred_at").unwrap_or((i64::MIN, i64::MAX));
-        found.retain(|place| {
-            let times = wanted.index.times(&wanted.rows, *place);
-            times.0 <= held.1 && times.1 >= held.0
-        });
+        if let Some(ids) = self.recent_ids().get(&file.path, search) {
+            return Ok(wanted.find_among(&ids).collect());
+        }
+        let (found, ids) = self.read_ids(file, wanted, by_time, search).await?;
+        if let Some(ids) = ids {
+            self.recent_ids().keep(&file.path, ids, search);
+        }
         Ok(found)
     }
 
-    /// Reads the ids of the row groups of one file that probably have wanted events: which these are, and all ids of
-    /// the file if it was read in whole and there is room to keep them.
+    /// Reads the ids of the row groups of one file that probably have wanted events: which events are copies of these, and
+    /// all ids of the file if it was read in whole and there is room to keep them.
     async fn read_ids(
         &self,
         file: &TableFile,
@@ -185,7 +175,7 @@ impl Lake {
         let rows = usize::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(usize::MAX);
         let mut ids = is_whole.then(|| self.recent_ids().make_room(rows, search)).flatten();
 
-        let mask = ProjectionMask::columns(builder.parquet_schema(), ["site_id", "event_id"]);
+        let mask = ProjectionMask::columns(builder.parquet_schema(), ["site_id", "event_id", "occurred_at"]);
         let mut batches = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
             .with_projection(mask)
             .with_row_groups(row_groups)
@@ -193,8 +183,7 @@ impl Lake {
             .map_err(damaged)?;
         let mut found = Vec::new();
         while let Some(batch) = batches.try_next().await.map_err(damaged)? {
-            let keys = keys(&batch, &wanted.rows.sites);
-            found.extend(keys.filter_map(|key| wanted.index.find(&wanted.rows, key?)));
+            found.extend(wanted.find_copies(timed_keys(&batch, &wanted.rows.sites)));
             if let Some(ids) = &mut ids {
                 ids.take(&batch);
             }
@@ -206,29 +195,39 @@ impl Lake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventId;
+    use crate::pending_rows::Sites;
 
     const HOUR_US: i64 = 3_600_000_000;
+    const MINUTE_US: i64 = HOUR_US / 60;
 
     #[test]
     fn a_file_without_statistics_may_hold_anything() {
-        check(None, &[1, 2, 3]);
+        check(None, &[0, 1, 2]);
     }
 
     #[test]
-    fn only_ranges_that_meet_the_files_times_are_of_interest() {
-        check(Some((10, 20)), &[1, 3]);
-        check(Some((16, 20)), &[3]);
-        check(Some((0, 4)), &[3]);
-        check(Some((0, 5)), &[1, 3]);
-        check(Some((200 * HOUR_US, 201 * HOUR_US)), &[]);
+    fn only_rows_of_which_a_copy_may_lie_among_the_files_times_are_of_interest() {
+        check(Some((99 * HOUR_US, 100 * HOUR_US - 15 * MINUTE_US)), &[0, 2]);
+        check(Some((99 * HOUR_US, 100 * HOUR_US - 15 * MINUTE_US - 1)), &[2]);
+        check(Some((100 * HOUR_US + 15 * MINUTE_US, 101 * HOUR_US)), &[0, 1, 2]);
+        check(Some((100 * HOUR_US + 15 * MINUTE_US + 1, 101 * HOUR_US - 15 * MINUTE_US - 1)), &[2]);
+        check(Some((172 * HOUR_US, 180 * HOUR_US)), &[2]);
+        check(Some((172 * HOUR_US + 1, 180 * HOUR_US)), &[]);
     }
 
-    /// Candidates 1 at 5..=15, 2 at 30..=40 and, for a retry of days, 3 at 0..=100 h.
+    /// Candidates: 0 at 100 h and 1 at 101 h, timed by their clients, and 2 at 100 h, timed by its arrival.
     #[track_caller]
     fn check(held: Option<(i64, i64)>, expected: &[u32]) {
-        let place = |row| RowPlace { file: 0, row };
-        let all = [((5, 15), place(1)), ((30, 40), place(2)), ((0, 100 * HOUR_US), place(3))];
-        let candidates = Candidates::new(all.into_iter());
+        let row = |hour: i64, reach| PendingRow {
+            key: Key { site: 0, id: EventId([0; 16]) },
+            id_assigned: false,
+            erased: false,
+            occurred_at_us: hour * HOUR_US,
+            reach,
+        };
+        let rows = [row(100, CopyReach::Slack), row(101, CopyReach::Slack), row(100, CopyReach::Retries)];
+        let candidates = Candidates::new(&PendingRows::of_rows(Sites::default(), rows.into()));
         let mut found: Vec<u32> = candidates.overlapping(held).map(|place| place.row).collect();
         found.sort_unstable();
         assert_eq!(found, expected);

@@ -1,4 +1,4 @@
-//! The ids of recently published files, in memory.
+//! The ids and times of recently published files, in memory.
 //!
 //! Every publish and every query looks for its pending events among those published in the minutes before. Files never
 //! change, so one that was read for this once need not be opened again.
@@ -8,21 +8,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 use object_store::path::Path;
 use parking_lot::Mutex;
 
 use crate::event::EventId;
 
 /// Of all files together: two million events, with which a quarter of an hour of 2 300 a second is at hand.
-const BYTES_MAX: usize = 32 << 20;
+const BYTES_MAX: usize = 48 << 20;
 
 /// Of one file, so that one does not take the place of many.
 const FILE_BYTES_MAX: usize = BYTES_MAX / 4;
 
-/// The ids of one file.
+/// What an event takes here: its id and its time.
+const EVENT_BYTES: usize = size_of::<EventId>() + size_of::<i64>();
+
+/// The ids of one file, and when their events happened.
 #[derive(Debug)]
 pub(crate) struct FileIds {
     ids: Vec<EventId>,
+    occurred_at_us: Vec<i64>,
     /// The site of the rows from each number on.
     sites: Vec<(usize, Arc<str>)>,
     /// What they take of [`BYTES_MAX`] as long as anybody has them.
@@ -30,7 +35,7 @@ pub(crate) struct FileIds {
 }
 
 impl FileIds {
-    /// Appends rows with `site_id` and `event_id`.
+    /// Appends rows with `site_id`, `event_id` and `occurred_at`.
     pub(crate) fn take(&mut self, batch: &RecordBatch) {
         let (site_ids, event_ids) = (batch["site_id"].as_string::<i32>(), batch["event_id"].as_binary::<i32>());
         for row in 0..batch.num_rows() {
@@ -40,12 +45,16 @@ impl FileIds {
             }
             self.ids.push(EventId::of_bytes(event_ids.value(row)));
         }
+        self.occurred_at_us.extend(batch["occurred_at"].as_primitive::<TimestampMicrosecondType>().values());
     }
 
-    /// The ids of each run of rows of one site.
-    pub(crate) fn by_site(&self) -> impl Iterator<Item = (&str, &[EventId])> {
+    /// The ids and times (µs) of each run of rows of one site.
+    pub(crate) fn by_site(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = (EventId, i64)>)> {
         let ends = self.sites.iter().skip(1).map(|(start, _)| *start).chain([self.ids.len()]);
-        self.sites.iter().zip(ends).map(|((start, site), end)| (&**site, &self.ids[*start..end]))
+        self.sites.iter().zip(ends).map(|((start, site), end)| {
+            let times = self.occurred_at_us[*start..end].iter().copied();
+            (&**site, self.ids[*start..end].iter().copied().zip(times))
+        })
     }
 }
 
@@ -106,7 +115,7 @@ impl RecentIds {
     /// longest. What was needed since this search began stays: to replace what the next search needs by what it needs too
     /// gains nothing.
     pub(crate) fn make_room(&self, rows: usize, search: Search) -> Option<FileIds> {
-        let bytes = rows.checked_mul(size_of::<EventId>()).filter(|bytes| *bytes <= FILE_BYTES_MAX)?;
+        let bytes = rows.checked_mul(EVENT_BYTES).filter(|bytes| *bytes <= FILE_BYTES_MAX)?;
         let mut kept = self.kept.lock();
         while self.taken.load(Ordering::Relaxed) + bytes > BYTES_MAX {
             let (path, oldest) = kept.files.iter().min_by_key(|(_, file)| file.last_used_by)?;
@@ -119,7 +128,8 @@ impl RecentIds {
         // Only ever raised under the lock.
         self.taken.fetch_add(bytes, Ordering::Relaxed);
         let room = Room { bytes, taken: self.taken.clone() };
-        Some(FileIds { ids: Vec::with_capacity(rows), sites: vec![], _room: room })
+        let (ids, occurred_at_us) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        Some(FileIds { ids, occurred_at_us, sites: vec![], _room: room })
     }
 
     /// Keeps the ids of a file.
@@ -132,21 +142,22 @@ impl RecentIds {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, BinaryArray, StringArray};
+    use arrow::array::{ArrayRef, BinaryArray, StringArray, TimestampMicrosecondArray};
 
     use super::*;
 
-    const QUARTER_ROWS: usize = FILE_BYTES_MAX / size_of::<EventId>();
+    const QUARTER_ROWS: usize = FILE_BYTES_MAX / EVENT_BYTES;
 
     #[test]
-    fn ids_come_back_by_site() {
+    fn ids_come_back_by_site_with_their_times() {
         let recent = RecentIds::default();
         let mut ids = recent.make_room(4, recent.begin()).unwrap();
         assert_eq!(ids.by_site().count(), 0);
         ids.take(&batch(&[("one", 1), ("one", 2), ("two", 1)]));
         ids.take(&batch(&[("two", 3)]));
-        let found: Vec<_> = ids.by_site().map(|(site, ids)| (site, ids.iter().map(|id| id.0[0]).collect())).collect();
-        assert_eq!(found, [("one", vec![1, 2]), ("two", vec![1, 3])]);
+        let found: Vec<_> =
+            ids.by_site().map(|(site, ids)| (site, ids.map(|(id, at)| (id.0[0], at)).collect())).collect();
+        assert_eq!(found, [("one", vec![(1, 10), (2, 20)]), ("two", vec![(1, 10), (3, 30)])]);
     }
 
     #[test]
@@ -207,6 +218,8 @@ mod tests {
     fn batch(rows: &[(&str, u8)]) -> RecordBatch {
         let sites: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|(site, _)| site)));
         let ids: ArrayRef = Arc::new(BinaryArray::from_iter_values(rows.iter().map(|(_, id)| [*id; 16])));
-        RecordBatch::try_from_iter([("site_id", sites), ("event_id", ids)]).unwrap()
+        let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|(_, id)| i64::from(*id) * 10));
+        let times: ArrayRef = Arc::new(times.with_timezone("UTC"));
+        RecordBatch::try_from_iter([("site_id", sites), ("event_id", ids), ("occurred_at", times)]).unwrap()
     }
 }

@@ -333,17 +333,23 @@ async fn a_body_sent_again_a_day_later_with_its_old_time_of_sending_is_a_duplica
 }
 
 #[tokio::test]
-async fn a_published_event_between_two_pending_copies_of_it_is_found() {
+async fn a_file_that_holds_times_before_and_after_an_event_has_no_copy_of_it_for_that() {
     let lake = Lake::open("memory:///", []).unwrap();
-    let minute_us = 60_000_000;
-    let (lane, _) = lane(&lake).append(once(20 * minute_us, 1), noon()).await.unwrap();
+    let once_at = |minute: i64| once(minute * 60_000_000, 1);
+    let mut lane = lane(&lake);
+    for minute in [0, 60] {
+        (lane, _) = lane.append(once_at(minute), noon()).await.unwrap();
+    }
     publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
-    // Alone, either is too far from it.
-    let (lane, _) = lane.append(once(0, 1), noon()).await.unwrap();
-    lane.append(once(40 * minute_us, 1), noon()).await.unwrap();
+    for minute in [30, 50] {
+        (lane, _) = lane.append(once_at(minute), noon()).await.unwrap();
+    }
     let snapshot = lake.snapshot().await.unwrap();
-    let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
-    assert_eq!(duplicates.rows_left_out(), 2);
+    for ids_come_from in ["the file", "memory"] {
+        let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
+        assert_eq!(duplicates.left_out_of(&snapshot.pending[0]), None, "by {ids_come_from}");
+        assert_eq!(duplicates.left_out_of(&snapshot.pending[1]).unwrap().rows, [0], "by {ids_come_from}");
+    }
 }
 
 /// Keeps entries of logs for later, while it is told to, and says that they failed. One object cannot be deleted.

@@ -103,14 +103,17 @@ enum Compaction {
     All,
 }
 
-fn way() -> impl Strategy<Value = Way> {
-    let compaction = prop_oneof![
+fn compaction() -> impl Strategy<Value = Compaction> {
+    prop_oneof![
         4 => Just(Compaction::Nothing),
         2 => Just(Compaction::Publish),
         1 => Just(Compaction::PublishAndMerge),
         1 => Just(Compaction::All),
-    ];
-    let files = prop::collection::vec((0..LANES, 1..12_usize, compaction), 1..6);
+    ]
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    let files = prop::collection::vec((0..LANES, 1..12_usize, compaction()), 1..6);
     (prop::collection::vec(any::<u32>(), 1..40), files).prop_map(|(order, files)| Way { order, files })
 }
 
@@ -140,17 +143,21 @@ async fn follow(way: &Way, events: &[Vec<Event>]) -> LakeState {
         let (file, later) = left.split_at((*length).min(left.len()));
         state.append(*lane, file.iter().copied()).await;
         left = later;
-        if !matches!(compaction, Compaction::Nothing) {
-            state.publish().await;
-        }
-        if matches!(compaction, Compaction::PublishAndMerge | Compaction::All) {
-            state.merge().await;
-        }
-        if matches!(compaction, Compaction::All) {
-            state.vacuum().await;
-        }
+        compact(&mut state, *compaction).await;
     }
     state
+}
+
+async fn compact(state: &mut LakeState, compaction: Compaction) {
+    if !matches!(compaction, Compaction::Nothing) {
+        state.publish().await;
+    }
+    if matches!(compaction, Compaction::PublishAndMerge | Compaction::All) {
+        state.merge().await;
+    }
+    if matches!(compaction, Compaction::All) {
+        state.vacuum().await;
+    }
 }
 
 /// Different events have different ids.
@@ -221,6 +228,70 @@ proptest! {
             assert_eq!(state.rows().await, expected, "pending");
             state.publish().await;
             assert_eq!(state.rows().await, expected, "published");
+        });
+    }
+}
+
+/// An event whose id others have too, and how far from its time an earlier one may lie of which it is a copy.
+fn reused_id() -> impl Strategy<Value = (Event, i64)> {
+    let minute = prop_oneof![4 => 0..120_i64, 1 => 0..6 * 24 * 60_i64];
+    (0..3_u8, minute, 0..3_u8).prop_map(|(id, minute, timed)| {
+        let received_at_us = now().timestamp_micros() - minute * MINUTE_US;
+        let (occurred_at_us, corrected_by_us, reach_us) = match timed {
+            0 => (received_at_us - 10, None, 15 * MINUTE_US),
+            1 => (received_at_us, None, 3 * DAY_US),
+            _ => (received_at_us, Some(8 * MINUTE_US), 3 * DAY_US),
+        };
+        let event = Event {
+            event_id: EventId([id; 16]),
+            site_id: SITES[0].into(),
+            name: "page_view".into(),
+            occurred_at_us,
+            received_at_us,
+            corrected_by_us,
+            protocol: "native",
+            ..Event::default()
+        };
+        (event, reach_us)
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(8))]
+
+    #[test]
+    fn of_events_with_one_id_and_times_of_their_own_the_compactor_changes_none(
+        sends in prop::collection::vec(reused_id(), 1..80),
+        files in prop::collection::vec((0..LANES, 1..4_usize, compaction()), 1..20),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut state = LakeState::new(LANES, PUBLISH_BYTES_MAX);
+            let mut kept: Vec<&Event> = Vec::new();
+            let (mut left, mut files) = (&sends[..], files.iter().cycle());
+            while !left.is_empty() {
+                let (lane, length, compaction) = files.next().unwrap();
+                let (file, later) = left.split_at((*length).min(left.len()));
+                left = later;
+                // A collector puts an id once into a file.
+                let ids_in_file: BTreeMap<EventId, &(Event, i64)> =
+                    file.iter().rev().map(|send| (send.0.event_id, send)).collect();
+                for (event, reach_us) in ids_in_file.values() {
+                    let is_copy_of = |other: &&Event| {
+                        other.event_id == event.event_id
+                            && (other.occurred_at_us - event.occurred_at_us).abs() <= *reach_us
+                    };
+                    if !kept.iter().any(is_copy_of) {
+                        kept.push(event);
+                    }
+                }
+                let mut expected: Vec<Row> = kept.iter().map(|event| row(event)).collect();
+                expected.sort();
+                state.append(*lane, file.iter().map(|(event, _)| event)).await;
+                assert_eq!(state.rows().await, expected, "pending");
+                compact(&mut state, *compaction).await;
+                assert_eq!(state.rows().await, expected, "after {compaction:?}");
+            }
         });
     }
 }

@@ -18,7 +18,7 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 
 use super::{CONCURRENT_FILES, Finding};
-use crate::copy_times::copy_times;
+use crate::copy_times::CopyReach;
 use crate::error::{LakeError, Result};
 use crate::event::{EventId, EventKey};
 use crate::file::read_batches;
@@ -112,8 +112,8 @@ fn hash(key: &EventKey) -> [u8; HASH_BYTES] {
 /// One row of an event that is there more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Copy {
-    received_at_us: i64,
     occurred_at_us: i64,
+    received_at_us: i64,
     /// Which of the table's files.
     file: usize,
 }
@@ -124,7 +124,9 @@ impl Copy {
     /// What was corrected by much is looked for further away; the table does not say of which that holds.
     fn must_have_found(&self, earlier: &Self) -> bool {
         let corrected_by_us = (self.occurred_at_us != self.received_at_us).then_some(0);
-        copy_times(self.occurred_at_us, self.received_at_us, corrected_by_us).contains(&earlier.occurred_at_us)
+        let reach = CopyReach::of(self.occurred_at_us, self.received_at_us, corrected_by_us);
+        let (first, last) = reach.around(self.occurred_at_us);
+        first <= earlier.occurred_at_us && earlier.occurred_at_us <= last
     }
 }
 
@@ -201,10 +203,15 @@ impl Lake {
 fn describe(files: &[(Path, u64)], copies: HashMap<EventKey, Vec<Copy>>) -> Vec<Finding> {
     let mut pairs: BTreeMap<(usize, usize, bool), (u64, EventKey)> = BTreeMap::new();
     for (key, mut rows) in copies {
+        // Those that are nearest in time.
         rows.sort_unstable();
         for pair in rows.windows(2) {
-            let must = pair[1].must_have_found(&pair[0]);
-            let (a, b) = (pair[0].file.min(pair[1].file), pair[0].file.max(pair[1].file));
+            let (earlier, later) = match pair[0].received_at_us <= pair[1].received_at_us {
+                true => (pair[0], pair[1]),
+                false => (pair[1], pair[0]),
+            };
+            let must = later.must_have_found(&earlier);
+            let (a, b) = (earlier.file.min(later.file), earlier.file.max(later.file));
             let (count, example) = pairs.entry((a, b, must)).or_insert_with(|| (0, key.clone()));
             *count += 1;
             // The smallest, so that the same lake always gets the same words.
@@ -240,6 +247,7 @@ fn describe(files: &[(Path, u64)], copies: HashMap<EventKey, Vec<Copy>>) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Severity;
 
     const MINUTE_US: i64 = 60_000_000;
 
@@ -254,6 +262,18 @@ mod tests {
         let day = 24 * 60 * MINUTE_US;
         check((0, 0), (2 * day, 2 * day), true);
         check((0, 0), (4 * day, 4 * day), false);
+    }
+
+    #[test]
+    fn a_copy_is_seen_beside_one_of_another_time_that_came_in_between() {
+        let copy =
+            |minute: i64, received_at_us, file| Copy { occurred_at_us: minute * MINUTE_US, received_at_us, file };
+        let key = EventKey { site_id: "shop".into(), event_id: EventId([0; 16]) };
+        let files = [(Path::from("one"), 1), (Path::from("two"), 1)];
+        let copies = vec![copy(0, 1, 0), copy(60, 2, 0), copy(1, 3, 1)];
+        let findings = describe(&files, HashMap::from([(key, copies)]));
+        let severities: Vec<_> = findings.iter().map(|finding| finding.severity).collect();
+        assert_eq!(severities, [Severity::Warning, Severity::Error]);
     }
 
     /// Times are of the earlier and the later copy: occurred, received.
