@@ -18,6 +18,7 @@
 //!
 //! Pending and published copies are told by the same rule, each by its own time. If pending ones were copies whatever their
 //! times, publishing the first would make the others count; if a file's range of times stood for its rows', a merge would.
+//! Only within one raw file an id stays once, whatever the times: the collector's answer says so.
 
 use std::time::Duration;
 

@@ -79,7 +79,7 @@ impl Lake {
     /// Finds copies among the events of raw files, those that `table` has already, and those that were erased.
     ///
     /// Of copies in `raw` the one stays that [came first](in_order_of_arrival). Events with one id that lie
-    /// [farther apart](crate::CLIENT_TIMED_SLACK) than copies do all stay, whether they are published or not.
+    /// farther apart than [copies](crate::copy_times) all stay, whether they are published or not.
     ///
     /// Fails with [`LakeError::Gone`](crate::LakeError::Gone) if a file vanished since the snapshot: take a new one.
     pub async fn find_duplicates(&self, raw: &[RawFile], table: &Arc<TableSnapshot>) -> Result<Duplicates> {

@@ -7,15 +7,20 @@
 
 use std::sync::Arc;
 
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use futures::{StreamExt, TryStreamExt, stream};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
-use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::{ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
+use parquet::errors::ParquetError;
 
 use crate::copy_times::CopyReach;
 use crate::error::{LakeError, Result};
 use crate::file::{catch_damage, times_us};
-use crate::pending_rows::{Key, KeyIndex, PendingRow, PendingRows, RowPlace, timed_keys};
+use crate::object_reader::ObjectReader;
+use crate::pending_rows::{Key, KeyIndex, PendingRow, PendingRows, RowPlace, keys};
 use crate::recent_ids::{FileIds, Search};
 use crate::runtime::on_own_task;
 use crate::store::Lake;
@@ -25,6 +30,10 @@ use crate::table_file::TableFile;
 /// Files looked into at the same time.
 pub(crate) const CONCURRENT_FILES: usize = 16;
 
+/// So many events may be looked for in a row group by its bloom filter. With more, one that is not there passes nearly
+/// always, and reading the filter was in vain.
+const FILTERED_MAX: usize = 200;
+
 /// What is looked for: pending events.
 pub(crate) struct Wanted {
     pub(crate) rows: Arc<PendingRows>,
@@ -32,16 +41,28 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// The wanted events that are copies of those of a file.
-    fn find_among(&self, ids: &FileIds) -> impl Iterator<Item = RowPlace> {
-        let known = ids.by_site().filter_map(|(site, ids)| Some((self.rows.sites.get(site)?, ids)));
-        self.find_copies(known.flat_map(|(site, ids)| ids.map(move |(id, at_us)| (Key { site, id }, at_us))))
+    /// The rows of a file with keys that are wanted.
+    fn hits_among(&self, ids: &FileIds) -> Vec<Hit> {
+        let known = ids.by_site().filter_map(|(site, first, ids)| Some((self.rows.sites.get(site)?, first, ids)));
+        let hits = known.flat_map(|(site, first, ids)| {
+            (first..).zip(ids).map(move |(row, id)| Hit { row, key: Key { site, id: *id } })
+        });
+        hits.filter(|hit| self.index.has(&self.rows, hit.key)).collect()
     }
 
-    /// The wanted events that are copies of published ones with these keys and times (µs).
-    fn find_copies(&self, published: impl Iterator<Item = (Key, i64)>) -> impl Iterator<Item = RowPlace> {
-        published.flat_map(|(key, at_us)| self.index.find_copies(&self.rows, key, at_us))
+    /// The wanted events that are copies of hits.
+    ///
+    /// - `times_us`: of all rows of which the hits are some.
+    fn copies_of(&self, hits: &[Hit], times_us: &[i64]) -> Vec<RowPlace> {
+        hits.iter().flat_map(|hit| self.index.find_copies(&self.rows, hit.key, times_us[hit.row])).collect()
     }
+}
+
+/// A row of a table file whose key is wanted.
+struct Hit {
+    /// Its number among those that were read.
+    row: usize,
+    key: Key,
 }
 
 /// Pending rows by the times at which a published copy may lie.
@@ -126,69 +147,140 @@ impl Lake {
         by_time: &Candidates,
         search: Search,
     ) -> Result<Vec<RowPlace>> {
-        if let Some(ids) = self.recent_ids().get(&file.path, search) {
-            return Ok(wanted.find_among(&ids).collect());
+        let Some(ids) = self.recent_ids().get(&file.path, search) else {
+            return self.read_ids(file, wanted, by_time, search).await;
+        };
+        let hits = wanted.hits_among(&ids);
+        if hits.is_empty() {
+            return Ok(vec![]);
         }
-        let (found, ids) = self.read_ids(file, wanted, by_time, search).await?;
-        if let Some(ids) = ids {
-            self.recent_ids().keep(&file.path, ids, search);
-        }
-        Ok(found)
+        let times_us = match ids.occurred_at_us() {
+            Some(times_us) => times_us,
+            None => {
+                let open = OpenFile::open(self, file).await?;
+                ids.keep_times(open.read_times(&open.row_groups()).await?)
+            }
+        };
+        Ok(wanted.copies_of(&hits, times_us))
     }
 
-    /// Reads the ids of the row groups of one file that probably have wanted events: which events are copies of these, and
-    /// all ids of the file if it was read in whole and there is room to keep them.
+    /// Reads the ids of the row groups of one file that probably have wanted events, and keeps all ids of the file if it was
+    /// read in whole and there is room. Returns which events are copies of these.
     async fn read_ids(
         &self,
         file: &TableFile,
         wanted: &Wanted,
         by_time: &Candidates,
         search: Search,
-    ) -> Result<(Vec<RowPlace>, Option<FileIds>)> {
-        let damaged = |error| LakeError::parquet(&file.path, error);
-        let (reader, metadata) = self.open_parquet(&file.path, file.size_bytes, ArrowReaderOptions::new()).await?;
-        let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader.clone(), metadata.clone());
-        let schema = metadata.metadata().file_metadata().schema_descr();
-        let column = |name: &str| schema.columns().iter().position(|column| column.name() == name);
-        let (Some(id_column), Some(time_column)) = (column("event_id"), column("occurred_at")) else {
-            return Err(LakeError::corrupt(file.path.to_string(), "it has no event_id or no occurred_at"));
-        };
-
-        let mut row_groups = Vec::new();
-        for (index, row_group) in metadata.metadata().row_groups().iter().enumerate() {
-            let times = times_us(row_group, time_column);
-            let mut possible = by_time.overlapping(times);
-            let filter = builder.get_row_group_column_bloom_filter(index, id_column).await.map_err(damaged)?;
-            let probable = match filter {
-                Some(filter) => possible.any(|place| filter.check(&wanted.rows.row(place).key.id.0[..])),
-                None => possible.next().is_some(),
-            };
-            if probable {
-                row_groups.push(index);
-            }
-        }
+    ) -> Result<Vec<RowPlace>> {
+        let open = OpenFile::open(self, file).await?;
+        let row_groups = open.probable_row_groups(wanted, by_time).await?;
         if row_groups.is_empty() {
-            return Ok((vec![], None));
+            return Ok(vec![]);
         }
-        let is_whole = row_groups.len() == metadata.metadata().num_row_groups();
-        // By the file: another engine's entry may say nothing of it.
-        let rows = usize::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(usize::MAX);
-        let mut ids = is_whole.then(|| self.recent_ids().make_room(rows, search)).flatten();
-
-        let mask = ProjectionMask::columns(builder.parquet_schema(), ["site_id", "event_id", "occurred_at"]);
-        let mut batches = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
-            .with_projection(mask)
-            .with_row_groups(row_groups)
-            .build()
-            .map_err(damaged)?;
-        let mut found = Vec::new();
-        while let Some(batch) = batches.try_next().await.map_err(damaged)? {
-            found.extend(wanted.find_copies(timed_keys(&batch, &wanted.rows.sites)));
+        let mut ids = match row_groups == open.row_groups() {
+            true => self.recent_ids().make_room(open.rows(), search),
+            false => None,
+        };
+        let (mut hits, mut rows_before) = (Vec::new(), 0);
+        let mut batches = open.read(&["site_id", "event_id"], &row_groups)?;
+        while let Some(batch) = batches.try_next().await.map_err(|error| open.damaged(error))? {
+            for (row, key) in keys(&batch, &wanted.rows.sites).enumerate() {
+                let hit = key.filter(|key| wanted.index.has(&wanted.rows, *key));
+                hits.extend(hit.map(|key| Hit { row: rows_before + row, key }));
+            }
+            rows_before += batch.num_rows();
             if let Some(ids) = &mut ids {
                 ids.take(&batch);
             }
         }
-        Ok((found, ids))
+        let mut found = Vec::new();
+        if !hits.is_empty() {
+            let times_us = open.read_times(&row_groups).await?;
+            found = wanted.copies_of(&hits, &times_us);
+            if let Some(ids) = &ids {
+                ids.keep_times(times_us);
+            }
+        }
+        if let Some(ids) = ids {
+            self.recent_ids().keep(&file.path, ids, search);
+        }
+        Ok(found)
+    }
+}
+
+/// A table file with its footer.
+struct OpenFile<'a> {
+    file: &'a TableFile,
+    reader: ObjectReader,
+    metadata: ArrowReaderMetadata,
+}
+
+impl<'a> OpenFile<'a> {
+    async fn open(lake: &Lake, file: &'a TableFile) -> Result<Self> {
+        let (reader, metadata) = lake.open_parquet(&file.path, file.size_bytes, ArrowReaderOptions::new()).await?;
+        Ok(Self { file, reader, metadata })
+    }
+
+    fn damaged(&self, error: ParquetError) -> LakeError {
+        LakeError::parquet(&self.file.path, error)
+    }
+
+    /// Rows, by the file: another engine's entry may say nothing of them.
+    fn rows(&self) -> usize {
+        usize::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(usize::MAX)
+    }
+
+    /// The numbers of all row groups.
+    fn row_groups(&self) -> Vec<usize> {
+        (0..self.metadata.metadata().num_row_groups()).collect()
+    }
+
+    /// The numbers of the row groups that probably have wanted events.
+    async fn probable_row_groups(&self, wanted: &Wanted, by_time: &Candidates) -> Result<Vec<usize>> {
+        let schema = self.metadata.metadata().file_metadata().schema_descr();
+        let column = |name: &str| schema.columns().iter().position(|column| column.name() == name);
+        let (Some(id_column), Some(time_column)) = (column("event_id"), column("occurred_at")) else {
+            return Err(LakeError::corrupt(self.file.path.to_string(), "it has no event_id or no occurred_at"));
+        };
+        let mut builder =
+            ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader.clone(), self.metadata.clone());
+        let mut probable = Vec::new();
+        for (index, row_group) in self.metadata.metadata().row_groups().iter().enumerate() {
+            let possible = || by_time.overlapping(times_us(row_group, time_column));
+            let is_probable = match possible().nth(FILTERED_MAX) {
+                Some(_) => true,
+                None => {
+                    let filter = builder.get_row_group_column_bloom_filter(index, id_column).await;
+                    match filter.map_err(|error| self.damaged(error))? {
+                        Some(filter) => possible().any(|place| filter.check(&wanted.rows.row(place).key.id.0[..])),
+                        None => possible().next().is_some(),
+                    }
+                }
+            };
+            probable.extend(is_probable.then_some(index));
+        }
+        Ok(probable)
+    }
+
+    fn read(&self, columns: &[&str], row_groups: &[usize]) -> Result<ParquetRecordBatchStream<ObjectReader>> {
+        let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader.clone(), self.metadata.clone());
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+        let read = builder.with_projection(mask).with_row_groups(row_groups.to_vec()).build();
+        read.map_err(|error| self.damaged(error))
+    }
+
+    /// When the events of some row groups happened, in microseconds.
+    async fn read_times(&self, row_groups: &[usize]) -> Result<Vec<i64>> {
+        let mut times_us = Vec::new();
+        let mut batches = self.read(&["occurred_at"], row_groups)?;
+        while let Some(batch) = batches.try_next().await.map_err(|error| self.damaged(error))? {
+            // Another engine's file may have another unit.
+            let times = cast(&batch["occurred_at"], &DataType::Timestamp(TimeUnit::Microsecond, None));
+            let times = times.map_err(|error| LakeError::corrupt(self.file.path.to_string(), error))?;
+            times_us.extend(times.as_primitive::<TimestampMicrosecondType>().values());
+        }
+        Ok(times_us)
     }
 }
 

@@ -1,14 +1,13 @@
-//! The ids and times of recently published files, in memory.
+//! The ids of recently published files, in memory, and their times once one of the ids was found.
 //!
 //! Every publish and every query looks for its pending events among those published in the minutes before. Files never
 //! change, so one that was read for this once need not be opened again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
 use object_store::path::Path;
 use parking_lot::Mutex;
 
@@ -20,14 +19,15 @@ const BYTES_MAX: usize = 48 << 20;
 /// Of one file, so that one does not take the place of many.
 const FILE_BYTES_MAX: usize = BYTES_MAX / 4;
 
-/// What an event takes here: its id and its time.
+/// What an event takes at the most: its id and its time.
 const EVENT_BYTES: usize = size_of::<EventId>() + size_of::<i64>();
 
-/// The ids of one file, and when their events happened.
+/// The ids of one file.
 #[derive(Debug)]
 pub(crate) struct FileIds {
     ids: Vec<EventId>,
-    occurred_at_us: Vec<i64>,
+    /// When the events happened. Of most files nobody asks.
+    occurred_at_us: OnceLock<Vec<i64>>,
     /// The site of the rows from each number on.
     sites: Vec<(usize, Arc<str>)>,
     /// What they take of [`BYTES_MAX`] as long as anybody has them.
@@ -35,7 +35,7 @@ pub(crate) struct FileIds {
 }
 
 impl FileIds {
-    /// Appends rows with `site_id`, `event_id` and `occurred_at`.
+    /// Appends rows with `site_id` and `event_id`.
     pub(crate) fn take(&mut self, batch: &RecordBatch) {
         let (site_ids, event_ids) = (batch["site_id"].as_string::<i32>(), batch["event_id"].as_binary::<i32>());
         for row in 0..batch.num_rows() {
@@ -45,16 +45,22 @@ impl FileIds {
             }
             self.ids.push(EventId::of_bytes(event_ids.value(row)));
         }
-        self.occurred_at_us.extend(batch["occurred_at"].as_primitive::<TimestampMicrosecondType>().values());
     }
 
-    /// The ids and times (µs) of each run of rows of one site.
-    pub(crate) fn by_site(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = (EventId, i64)>)> {
+    /// The number of the first row and the ids of each run of rows of one site.
+    pub(crate) fn by_site(&self) -> impl Iterator<Item = (&str, usize, &[EventId])> {
         let ends = self.sites.iter().skip(1).map(|(start, _)| *start).chain([self.ids.len()]);
-        self.sites.iter().zip(ends).map(|((start, site), end)| {
-            let times = self.occurred_at_us[*start..end].iter().copied();
-            (&**site, self.ids[*start..end].iter().copied().zip(times))
-        })
+        self.sites.iter().zip(ends).map(|((start, site), end)| (&**site, *start, &self.ids[*start..end]))
+    }
+
+    /// When the events happened (µs), if that was read.
+    pub(crate) fn occurred_at_us(&self) -> Option<&[i64]> {
+        self.occurred_at_us.get().map(Vec::as_slice)
+    }
+
+    /// Keeps when the events happened (µs): one time for each id.
+    pub(crate) fn keep_times(&self, occurred_at_us: Vec<i64>) -> &[i64] {
+        self.occurred_at_us.get_or_init(|| occurred_at_us)
     }
 }
 
@@ -128,8 +134,7 @@ impl RecentIds {
         // Only ever raised under the lock.
         self.taken.fetch_add(bytes, Ordering::Relaxed);
         let room = Room { bytes, taken: self.taken.clone() };
-        let (ids, occurred_at_us) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        Some(FileIds { ids, occurred_at_us, sites: vec![], _room: room })
+        Some(FileIds { ids: Vec::with_capacity(rows), occurred_at_us: OnceLock::new(), sites: vec![], _room: room })
     }
 
     /// Keeps the ids of a file.
@@ -142,22 +147,22 @@ impl RecentIds {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, BinaryArray, StringArray, TimestampMicrosecondArray};
+    use arrow::array::{ArrayRef, BinaryArray, StringArray};
 
     use super::*;
 
     const QUARTER_ROWS: usize = FILE_BYTES_MAX / EVENT_BYTES;
 
     #[test]
-    fn ids_come_back_by_site_with_their_times() {
+    fn ids_come_back_by_site() {
         let recent = RecentIds::default();
         let mut ids = recent.make_room(4, recent.begin()).unwrap();
         assert_eq!(ids.by_site().count(), 0);
         ids.take(&batch(&[("one", 1), ("one", 2), ("two", 1)]));
         ids.take(&batch(&[("two", 3)]));
         let found: Vec<_> =
-            ids.by_site().map(|(site, ids)| (site, ids.map(|(id, at)| (id.0[0], at)).collect())).collect();
-        assert_eq!(found, [("one", vec![(1, 10), (2, 20)]), ("two", vec![(1, 10), (3, 30)])]);
+            ids.by_site().map(|(site, first, ids)| (site, first, ids.iter().map(|id| id.0[0]).collect())).collect();
+        assert_eq!(found, [("one", 0, vec![1, 2]), ("two", 2, vec![1, 3])]);
     }
 
     #[test]
@@ -218,8 +223,6 @@ mod tests {
     fn batch(rows: &[(&str, u8)]) -> RecordBatch {
         let sites: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|(site, _)| site)));
         let ids: ArrayRef = Arc::new(BinaryArray::from_iter_values(rows.iter().map(|(_, id)| [*id; 16])));
-        let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|(_, id)| i64::from(*id) * 10));
-        let times: ArrayRef = Arc::new(times.with_timezone("UTC"));
-        RecordBatch::try_from_iter([("site_id", sites), ("event_id", ids), ("occurred_at", times)]).unwrap()
+        RecordBatch::try_from_iter([("site_id", sites), ("event_id", ids)]).unwrap()
     }
 }

@@ -18,7 +18,7 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 
 use super::{CONCURRENT_FILES, Finding};
-use crate::copy_times::CopyReach;
+use crate::copy_times::CLIENT_TIMED_SLACK;
 use crate::error::{LakeError, Result};
 use crate::event::{EventId, EventKey};
 use crate::file::read_batches;
@@ -113,20 +113,17 @@ fn hash(key: &EventKey) -> [u8; HASH_BYTES] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Copy {
     occurred_at_us: i64,
-    received_at_us: i64,
     /// Which of the table's files.
     file: usize,
 }
 
 impl Copy {
-    /// Whether publishing this copy, with the other one in the table, must have found it.
+    /// Whether one of the two must have been left out, whichever came first.
     ///
-    /// What was corrected by much is looked for further away; the table does not say of which that holds.
-    fn must_have_found(&self, earlier: &Self) -> bool {
-        let corrected_by_us = (self.occurred_at_us != self.received_at_us).then_some(0);
-        let reach = CopyReach::of(self.occurred_at_us, self.received_at_us, corrected_by_us);
-        let (first, last) = reach.around(self.occurred_at_us);
-        first <= earlier.occurred_at_us && earlier.occurred_at_us <= last
+    /// Where they lie farther apart, that depends on how they were timed, and the table does not say it.
+    fn is_one_with(&self, other: &Self) -> bool {
+        let apart_us = self.occurred_at_us.abs_diff(other.occurred_at_us);
+        u128::from(apart_us) <= CLIENT_TIMED_SLACK.as_micros()
     }
 }
 
@@ -168,17 +165,14 @@ impl Lake {
         let searches = files.into_iter().enumerate().map(|(file, (path, size_bytes))| {
             let (store, repeated) = (self.store(), repeated.clone());
             async move {
-                let columns = ["site_id", "event_id", "occurred_at", "received_at"];
+                let columns = ["site_id", "event_id", "occurred_at"];
                 let mut batches = read_batches(store, &path, size_bytes, &columns).await?;
                 let (mut sites, mut found) = (HashSet::new(), Vec::new());
                 while let Some(batch) = batches.try_next().await? {
                     let occurred = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>();
-                    let received = batch["received_at"].as_primitive::<TimestampMicrosecondType>();
                     for (row, key) in keys(&batch, &mut sites).enumerate() {
                         if repeated.contains(&hash(&key)) {
-                            let copy =
-                                Copy { received_at_us: received.value(row), occurred_at_us: occurred.value(row), file };
-                            found.push((key, copy));
+                            found.push((key, Copy { occurred_at_us: occurred.value(row), file }));
                         }
                     }
                 }
@@ -206,12 +200,8 @@ fn describe(files: &[(Path, u64)], copies: HashMap<EventKey, Vec<Copy>>) -> Vec<
         // Those that are nearest in time.
         rows.sort_unstable();
         for pair in rows.windows(2) {
-            let (earlier, later) = match pair[0].received_at_us <= pair[1].received_at_us {
-                true => (pair[0], pair[1]),
-                false => (pair[1], pair[0]),
-            };
-            let must = later.must_have_found(&earlier);
-            let (a, b) = (earlier.file.min(later.file), earlier.file.max(later.file));
+            let must = pair[0].is_one_with(&pair[1]);
+            let (a, b) = (pair[0].file.min(pair[1].file), pair[0].file.max(pair[1].file));
             let (count, example) = pairs.entry((a, b, must)).or_insert_with(|| (0, key.clone()));
             *count += 1;
             // The smallest, so that the same lake always gets the same words.
@@ -235,8 +225,8 @@ fn describe(files: &[(Path, u64)], copies: HashMap<EventKey, Vec<Copy>>) -> Vec<
                 false => Finding::warning(
                     &files[a].0,
                     format!(
-                        "{what}, with times further apart than copies are looked for: they were sent again too late to \
-                         be known, and count twice"
+                        "{what}, farther apart in time than all copies are looked for: they were sent again too late to \
+                         be known, or ids were used again, and count twice"
                     ),
                 ),
             }
@@ -249,37 +239,30 @@ mod tests {
     use super::*;
     use crate::check::Severity;
 
-    const MINUTE_US: i64 = 60_000_000;
-
     #[test]
-    fn a_copy_near_its_time_must_have_been_found() {
-        check((0, 1), (14 * MINUTE_US, 20 * MINUTE_US), true);
-        check((0, 1), (16 * MINUTE_US, 20 * MINUTE_US), false);
+    fn only_copies_near_in_time_must_have_been_found() {
+        check(&[(0, 0), (15, 1)], &[(Severity::Error, "two")]);
+        check(&[(0, 0), (16, 1)], &[(Severity::Warning, "two")]);
+        check(&[(5, 0), (5, 0)], &[(Severity::Error, "there twice")]);
     }
 
     #[test]
-    fn a_copy_timed_by_its_arrival_must_have_been_found_for_three_days() {
-        let day = 24 * 60 * MINUTE_US;
-        check((0, 0), (2 * day, 2 * day), true);
-        check((0, 0), (4 * day, 4 * day), false);
+    fn each_is_compared_with_the_nearest_in_time() {
+        check(&[(0, 0), (60, 0), (1, 1)], &[(Severity::Error, "two"), (Severity::Warning, "two")]);
     }
 
-    #[test]
-    fn a_copy_is_seen_beside_one_of_another_time_that_came_in_between() {
-        let copy =
-            |minute: i64, received_at_us, file| Copy { occurred_at_us: minute * MINUTE_US, received_at_us, file };
+    /// Copies of one event have their minute and the number of their file, `one` or `two`.
+    #[track_caller]
+    fn check(copies: &[(i64, usize)], expected: &[(Severity, &str)]) {
         let key = EventKey { site_id: "shop".into(), event_id: EventId([0; 16]) };
         let files = [(Path::from("one"), 1), (Path::from("two"), 1)];
-        let copies = vec![copy(0, 1, 0), copy(60, 2, 0), copy(1, 3, 1)];
-        let findings = describe(&files, HashMap::from([(key, copies)]));
-        let severities: Vec<_> = findings.iter().map(|finding| finding.severity).collect();
-        assert_eq!(severities, [Severity::Warning, Severity::Error]);
-    }
-
-    /// Times are of the earlier and the later copy: occurred, received.
-    #[track_caller]
-    fn check(earlier: (i64, i64), later: (i64, i64), expected: bool) {
-        let copy = |(occurred_at_us, received_at_us)| Copy { received_at_us, occurred_at_us, file: 0 };
-        assert_eq!(copy(later).must_have_found(&copy(earlier)), expected);
+        let copies = copies.iter().map(|(minute, file)| Copy { occurred_at_us: minute * 60_000_000, file: *file });
+        let mut findings = describe(&files, HashMap::from([(key, copies.collect())]));
+        findings.sort_by_key(|finding| finding.severity);
+        assert_eq!(findings.len(), expected.len());
+        for (finding, (severity, words)) in findings.iter().zip(expected) {
+            assert_eq!(finding.severity, *severity);
+            assert!(finding.message.contains(words), "{}", finding.message);
+        }
     }
 }
