@@ -3,7 +3,7 @@
 //! `LocalFileSystem` of `object_store` 0.13 renames a file into place without fsync: after a power loss
 //! the name may be there and the bytes not. Here a put writes a staging file, syncs it, links it to its
 //! name and syncs the directory, in this order, and only then returns. A reader therefore never sees a
-//! name whose bytes could still vanish.
+//! name whose bytes could still vanish. A delete syncs the directory, too: what was erased must not come back.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -22,7 +22,10 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
-/// `LocalFileSystem`, with puts that are on the disk when they return.
+/// Deletes that are waited for together at the most.
+const DELETES_PER_SYNC: usize = 256;
+
+/// `LocalFileSystem`, with puts and deletes that are on the disk when they return.
 #[derive(Debug, Clone)]
 pub(crate) struct SyncedLocal {
     inner: Arc<LocalFileSystem>,
@@ -48,6 +51,28 @@ impl SyncedLocal {
             sync_dir(parent(&path)?)
         })
         .await
+    }
+
+    /// Makes it durable that objects are gone. Those in one directory share a sync.
+    async fn sync_deleted(&self, mut deleted: Vec<Result<Path>>) -> Vec<Result<Path>> {
+        let mut synced: HashSet<PathBuf> = HashSet::new();
+        for outcome in &mut deleted {
+            let Ok(location) = outcome else { continue };
+            let sync = async {
+                let path = self.inner.path_to_filesystem(location)?;
+                let dir = parent(&path).map_err(|error| named(location, error))?.to_owned();
+                if !synced.contains(&dir) {
+                    let to_sync = dir.clone();
+                    blocking(location, move || sync_dir(&to_sync)).await?;
+                    synced.insert(dir);
+                }
+                Ok(())
+            };
+            if let Err(error) = sync.await {
+                *outcome = Err(error);
+            }
+        }
+        deleted
     }
 
     /// Creates the directory of `location` and makes its name durable, and those above it.
@@ -88,7 +113,13 @@ impl ObjectStore for SyncedLocal {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let store = self.clone();
+        let deleted = self.inner.delete_stream(locations).ready_chunks(DELETES_PER_SYNC);
+        let synced = deleted.then(move |deleted| {
+            let store = store.clone();
+            async move { store.sync_deleted(deleted).await }
+        });
+        synced.flat_map(stream::iter).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -220,16 +251,20 @@ async fn blocking<T: Send + 'static>(
     location: &Path,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
-    let path = location.to_string();
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(match error.kind() {
-            ErrorKind::AlreadyExists => object_store::Error::AlreadyExists { path, source: error.into() },
-            ErrorKind::NotFound => object_store::Error::NotFound { path, source: error.into() },
-            ErrorKind::PermissionDenied => object_store::Error::PermissionDenied { path, source: error.into() },
-            _ => object_store::Error::Generic { store: "local disk", source: error.into() },
-        }),
+        Ok(Err(error)) => Err(named(location, error)),
         Err(join) => Err(object_store::Error::JoinError { source: join }),
+    }
+}
+
+fn named(location: &Path, error: io::Error) -> object_store::Error {
+    let path = location.to_string();
+    match error.kind() {
+        ErrorKind::AlreadyExists => object_store::Error::AlreadyExists { path, source: error.into() },
+        ErrorKind::NotFound => object_store::Error::NotFound { path, source: error.into() },
+        ErrorKind::PermissionDenied => object_store::Error::PermissionDenied { path, source: error.into() },
+        _ => object_store::Error::Generic { store: "local disk", source: error.into() },
     }
 }
 

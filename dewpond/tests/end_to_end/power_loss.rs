@@ -144,7 +144,7 @@ async fn check_acknowledged(trace: &Trace, lake: &Lake, clients: &[(usize, Strin
     }
 }
 
-/// The files of a version are safe when its entry appears, and the entry when files that it made needless go.
+/// The files of a version are safe when its entry appears, and the entry when files that it made needless go, for good.
 fn check_published(trace: &Trace, root: &str) {
     let log = format!("{root}/events/_delta_log/");
     let entries: Vec<(&str, usize)> =
@@ -168,5 +168,6 @@ fn check_published(trace: &Trace, root: &str) {
     assert!(!deleted.is_empty(), "no raw file was deleted");
     for (file, unlinked) in deleted {
         trace.survives(newest, root, unlinked).unwrap_or_else(|why| panic!("{file} is deleted and {why}"));
+        assert!(trace.stays_deleted(file), "{file} may come back");
     }
 }

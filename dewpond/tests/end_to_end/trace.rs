@@ -118,6 +118,14 @@ impl Trace {
         }
     }
 
+    /// Whether a file that was deleted in this trace is gone after a power loss at its end.
+    pub fn stays_deleted(&self, path: &str) -> bool {
+        let unlinks =
+            self.calls.iter().filter(|call| matches!(&call.what, What::Unlink { path: gone } if gone == path));
+        let dir = path.rsplit_once('/').map_or("/", |(dir, _)| dir);
+        unlinks.map(|call| call.ended).max().is_some_and(|at| self.synced(|other| other == dir, at, usize::MAX))
+    }
+
     /// When a path was given its name for the last time before `moment`, and the name it had before.
     fn naming(&self, path: &str, moment: usize) -> Option<(usize, Option<&str>)> {
         let names = self.before(moment).filter_map(|call| match &call.what {
@@ -240,6 +248,14 @@ fn a_sync_that_fails_or_comes_too_late_or_too_early_is_none() {
     check(&early.replace("9 sendto", "8 <... fsync resumed>) = 0\n9 sendto"), Err("the name of /lake/raw/a "));
     let late_write = "7 write(5</lake/raw/a#1>, \"more\", 4) = 4\n7 unlink";
     check(&DURABLE.replace("7 unlink", late_write), Err("the bytes of /lake/raw/a "));
+}
+
+#[test]
+fn a_file_stays_deleted_if_its_directory_is_synced_after_it() {
+    let trace = Trace::parse(DURABLE);
+    assert!(trace.stays_deleted("/lake/raw/a#1") && !trace.stays_deleted("/lake/raw/a"));
+    let without = DURABLE.replace("fsync(4</lake/raw>)", "fsync(4</other>)");
+    assert!(!Trace::parse(&without).stays_deleted("/lake/raw/a#1"));
 }
 
 #[test]
