@@ -221,7 +221,7 @@ impl PendingRows {
 }
 
 /// From the beginning of the first to the end of the last of two ranges.
-pub(crate) fn hull(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
+fn hull(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
     (a.0.min(b.0), a.1.max(b.1))
 }
 
@@ -264,8 +264,8 @@ impl KeyIndex {
         occurred_at_us: i64,
     ) -> impl Iterator<Item = RowPlace> + 'a {
         self.find(rows, key).filter(move |place| {
-            let (first, last) = rows.row(*place).copy_times();
-            first <= occurred_at_us && occurred_at_us <= last
+            let row = rows.row(*place);
+            row.reach.joins(row.occurred_at_us, occurred_at_us)
         })
     }
 

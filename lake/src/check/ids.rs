@@ -18,7 +18,7 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 
 use super::{CONCURRENT_FILES, Finding};
-use crate::copy_times::CLIENT_TIMED_SLACK;
+use crate::copy_times::CopyReach;
 use crate::error::{LakeError, Result};
 use crate::event::{EventId, EventKey};
 use crate::file::read_batches;
@@ -122,8 +122,7 @@ impl Copy {
     ///
     /// Where they lie farther apart, that depends on how they were timed, and the table does not say it.
     fn is_one_with(&self, other: &Self) -> bool {
-        let apart_us = self.occurred_at_us.abs_diff(other.occurred_at_us);
-        u128::from(apart_us) <= CLIENT_TIMED_SLACK.as_micros()
+        CopyReach::Slack.joins(self.occurred_at_us, other.occurred_at_us)
     }
 }
 
