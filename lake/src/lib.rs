@@ -12,6 +12,7 @@ mod change;
 mod check;
 mod checksum;
 mod committer;
+mod copy_candidates;
 mod copy_times;
 mod damaged;
 mod duplicates;
