@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::TryStreamExt;
 use lake::{
     Change, CheckSettings, Checked, CommitKind, EVENTS, Event, EventId, Lake, LakeError, Lane, LaneId, LaneSettings,
-    Person, PersonId, PersonsEvents, REPORTS, RawBatch, Severity, TableFile, TableWriter, Value, read_batches,
+    Person, PersonId, REPORTS, RawBatch, Severity, TableFile, TableWriter, Value,
 };
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -174,21 +174,6 @@ async fn a_live_file_cut_short_is_an_error() {
     bytes.truncate(bytes.len() / 2);
     put(&lake, file.path.as_ref(), bytes).await;
     finds(&lake, Severity::Error, file.path.as_ref(), "and the log says").await;
-}
-
-#[tokio::test]
-async fn a_large_file_cut_short_is_damaged_and_no_failure_of_the_store() {
-    let (lake, _) = lake().await;
-    let file = publish(&lake, (1_000..20_000).map(event)).await;
-    for cut in [0, 100] {
-        put(&lake, file.path.as_ref(), vec![7; cut]).await;
-        let read = read_batches(lake.store(), &file.path, file.size_bytes, &["event_id"]).await;
-        let error = read.map(drop).unwrap_err();
-        assert!(matches!(error, LakeError::Corrupt { .. }), "{cut}: {error:?}");
-    }
-    // An erasure puts the person on the list, whatever else it cannot do.
-    let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
-    assert_eq!(lake.find_events_of(&ada, noon()).await.unwrap(), PersonsEvents::default());
 }
 
 #[tokio::test]

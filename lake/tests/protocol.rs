@@ -12,14 +12,14 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use lake::{
-    Change, CheckSettings, EVENTS, Event, EventId, Lake, LakeError, LakeRuntime, Lane, LaneId, LaneSettings, REPORTS,
-    RawBatch, Snapshot, TableWriter, read_batches,
+    Change, CheckSettings, EVENTS, Event, EventId, Lake, LakeError, LakeRuntime, Lane, LaneId, LaneSettings, Person,
+    PersonId, PersonsEvents, REPORTS, RawBatch, Snapshot, TableWriter, read_batches,
 };
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 use parking_lot::Mutex;
@@ -318,6 +318,23 @@ async fn vacuum_keeps_the_files_of_a_log_that_was_lost() {
     std::fs::write(log.join("00000000000000000000.json"), first_entry).unwrap();
     open().vacuum(&[&EVENTS], lake::VacuumSettings::default()).await.unwrap();
     assert!(file.exists(), "with a log that began later");
+}
+
+#[tokio::test]
+async fn a_large_file_cut_short_is_damaged_and_no_failure_of_the_store() {
+    let lake = Lake::open("memory:///", []).unwrap();
+    lane(&lake).append(events(1_000..20_000).encode(), noon()).await.unwrap();
+    publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
+    let file = lake.table(&EVENTS).load().await.unwrap().files[0].clone();
+    for cut in [0, 100] {
+        lake.store().put(&file.path, vec![7; cut].into()).await.unwrap();
+        let read = read_batches(lake.store(), &file.path, file.size_bytes, &["event_id"]).await;
+        let error = read.map(drop).unwrap_err();
+        assert!(matches!(error, LakeError::Corrupt { .. }), "{cut}: {error:?}");
+    }
+    // An erasure puts the person on the list, whatever else it cannot do.
+    let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
+    assert_eq!(lake.find_events_of(&ada, noon()).await.unwrap(), PersonsEvents::default());
 }
 
 #[tokio::test]
