@@ -10,19 +10,18 @@
 FROM rust:1.95-slim-bookworm AS builder
 WORKDIR /build
 
-# The C parts (aws-lc, ring, zstd, jemalloc, blake3) build with the gcc that the image brings; jemalloc's also need
+# The C parts (ring, zstd, jemalloc, blake3) build with the gcc that the image brings; jemalloc's also need
 # make. No cmake, C++ or libssl: a crate that asks for one of those should be looked at before this file is.
 RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 COPY . .
 
 # The caches outlive the layer, so a change of one line does not compile DataFusion again. They are not part
-# of the image: the binary has to be copied out within the same step. Cargo tells what has changed by the times
-# of the files, and those of a checkout may be older than a build in the cache: so they are all of today.
-# Without the debug information, which is four fifths of the binary; the names of functions stay.
+# of the image: the binary has to be copied out within the same step. Cargo detects changes by modification time, and
+# the files of a checkout may be older than a build in the cache, so all of them are touched first.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=dewpond-target,target=/build/target,sharing=locked \
     find . -path ./target -prune -o -type f -exec touch {} + \
-    && CARGO_PROFILE_RELEASE_STRIP=debuginfo cargo build --release --locked --package dewpond \
+    && cargo build --release --locked --package dewpond \
     && install -D target/release/dewpond /out/dewpond
 
 # The same Debian as the builder: the binary needs a glibc at least as new as the one it was linked with.

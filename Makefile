@@ -15,23 +15,31 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The other engines that read the table in a test live here.
 VENV := $(TARGET_DIR)/test-venv
 
-.PHONY: help run test check tools web campaign simulation fuzz bench
+.PHONY: help run release test test-web test-build check tools web campaign simulation fuzz bench
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: ## Build, start all roles on data/lake, send demo traffic, show the report, stay up until Ctrl-C.
-	$(CARGO) build --release --locked -p dewpond
-	$(TARGET_DIR)/release/dewpond up --lake $(LAKE) --demo $(DEMO_EVENTS)
+	$(CARGO) build --locked -p dewpond
+	$(TARGET_DIR)/debug/dewpond up --lake $(LAKE) --demo $(DEMO_EVENTS)
 
-test: tools check ## Run the lints and every test, with a bounded share of the long ones.
-	cd web && npm run --silent check && npm test --silent
-	cd dewpond/tests/sdks && node --test --test-timeout=120000
+test: tools ## Run the lints and every test, with a bounded share of the long ones.
+	scripts/beside "$(MAKE) --no-print-directory test-web" "$(MAKE) --no-print-directory check test-build"
 	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") scripts/nextest --workspace --locked
 	$(CARGO) test --workspace --locked --doc
 
+# The browser and the SDKs wait more than they compute, so they run while the Rust tests are built.
+test-web: ## The tests of the tracker and of the SDKs.
+	cd web && npm run --silent check && npm test --silent
+	cd dewpond/tests/sdks && node --test --test-timeout=120000
+
+test-build:
+	scripts/nextest --workspace --locked --no-run
+
 check: ## Formatting and lints.
 	$(CARGO) fmt --all --check
+	scripts/one-build
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 tools: ## Install what the tests need, where it is missing and can be installed.
@@ -53,6 +61,9 @@ simulation: ## SEEDS runs of the lake under faults, from seed FROM on.
 
 fuzz: ## Every reader of bytes from outside under libFuzzer, FUZZ_SECONDS each.
 	scripts/fuzz $(FUZZ_SECONDS)
+
+release: ## The binary for production, target/release/dewpond.
+	$(CARGO) build --release --locked -p dewpond
 
 bench: ## The measurements of benches/README.md, in a short form.
 	$(CARGO) run --release --locked -p benches -- all --short

@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
@@ -70,19 +71,23 @@ impl Threads for Coroutines {
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// Threads that have nothing to do. To start one takes longer than most calls.
-static IDLE: Mutex<Vec<Sender<Work>>> = Mutex::new(Vec::new());
+thread_local! {
+    /// Idle workers of the simulation on this thread: starting one takes longer than most calls. They are not shared with
+    /// other simulations, because a worker stays on the core of the thread that started it.
+    static IDLE: Arc<Mutex<Vec<Sender<Work>>>> = Arc::default();
+}
 
-/// Runs `work` on a thread that does nothing else meanwhile.
+/// Runs `work` on a worker thread that does nothing else meanwhile.
 fn on_a_thread(work: Work) {
-    let idle = IDLE.lock().pop();
-    let worker = idle.unwrap_or_else(|| {
+    let idle = IDLE.with(Arc::clone);
+    let next = idle.lock().pop();
+    let worker = next.unwrap_or_else(|| {
         let (worker, works) = channel::<Work>();
         let again = worker.clone();
         thread::spawn(move || {
             for work in works {
                 work();
-                IDLE.lock().push(again.clone());
+                idle.lock().push(again.clone());
             }
         });
         worker

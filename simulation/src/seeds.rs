@@ -19,13 +19,21 @@ pub struct Runs {
 
 /// Runs each of `seeds`, `jobs` at the same time.
 ///
+/// Each job stays on one core, where the platform allows it. Only one thread of a simulation runs at a time, and handing
+/// over to a thread on another core takes longer than most steps.
+///
 /// - `progress`: hears after each run how many are done.
 pub fn run_all(seeds: Range<u64>, jobs: usize, sabotage: Option<Sabotage>, progress: impl Fn(u64) + Sync) -> Runs {
     let (next, done) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
     let runs = Mutex::new(Runs::default());
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
     thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
+        for job in 0..jobs {
+            let core = cores.get(job % cores.len().max(1)).copied();
+            let (next, done, runs, progress) = (&next, &done, &runs, &progress);
+            scope.spawn(move || {
+                // Not every platform can; the runs are the same, only slower.
+                core.map(core_affinity::set_for_current);
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end || runs.lock().failure.is_some() {
