@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::salts::Salt;
+use crate::registry::salts::Salt;
 
 /// The identity of an event within its site: what deduplication compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,11 +11,11 @@ use futures::TryStreamExt;
 use object_store::ObjectMeta;
 
 use crate::error::{LakeError, Result};
+use crate::lake::Lake;
 use crate::layout::{LaneId, RAW_DIR, RawFile};
-use crate::sabotage::Sabotage;
-use crate::store::Lake;
+use crate::schema::tables::EVENTS;
+use crate::store::sabotage::Sabotage;
 use crate::table::TableSnapshot;
-use crate::tables::EVENTS;
 
 /// All events acknowledged before it was taken, each in at least one of its files.
 #[derive(Clone)]

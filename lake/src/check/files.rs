@@ -18,10 +18,10 @@ use super::ids::SpilledIds;
 use super::log::{LiveFile, Log};
 use super::{Amount, CONCURRENT_FILES, Finding, in_words};
 use crate::error::{LakeError, Result};
-use crate::file::{Bounds, Contents, schema_problem};
-use crate::store::Lake;
-use crate::table_file::{Value, object_path, parse_stats};
-use crate::tables::TableSpec;
+use crate::lake::Lake;
+use crate::parquet::reader::{Bounds, Contents, schema_problem};
+use crate::schema::tables::TableSpec;
+use crate::table::file::{Value, object_path, parse_stats};
 
 const RESTORE: &str = "restore it from a backup or from an older version of the object; without one its rows are lost";
 

@@ -18,12 +18,12 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 
 use super::{CONCURRENT_FILES, Finding};
-use crate::copy_times::CopyReach;
+use crate::copies::times::CopyReach;
 use crate::error::{LakeError, Result};
 use crate::event::{EventId, EventKey};
-use crate::file::read_batches;
-use crate::store::Lake;
-use crate::tables::TableSpec;
+use crate::lake::Lake;
+use crate::parquet::reader::read_batches;
+use crate::schema::tables::TableSpec;
 
 /// Rows whose keys are sorted at a time: 16 bytes each.
 const CHUNK_ROWS: u64 = 16 << 20;

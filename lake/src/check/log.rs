@@ -13,14 +13,14 @@ use serde_json::Value as Json;
 
 use super::summaries::{check_hint, read_checkpoint};
 use super::{Amount, CONCURRENT_OBJECTS, Finding, Severity, in_words, relative};
-use crate::change::ERASURES;
-use crate::checksum::{CHECKSUMS, from_parameter};
-use crate::committer::COMMIT_ID;
 use crate::error::{LakeError, Result};
+use crate::lake::Lake;
 use crate::layout::{LaneId, log_object};
-use crate::store::Lake;
-use crate::table_file::parse_stats;
-use crate::tables::TableSpec;
+use crate::parquet::object_writer::{CHECKSUMS, from_parameter};
+use crate::schema::tables::TableSpec;
+use crate::table::change::ERASURES;
+use crate::table::committer::COMMIT_ID;
+use crate::table::file::parse_stats;
 
 /// What the log of a table says, and what is wrong with it.
 #[derive(Default)]

@@ -27,11 +27,11 @@ use object_store::path::Path;
 use self::ids::SpilledIds;
 use self::log::Log;
 use self::orphans::find_orphans;
-use crate::change::ERASURES;
 use crate::error::Result;
+use crate::lake::Lake;
 use crate::layout::RAW_DIR;
-use crate::store::Lake;
-use crate::tables::{EVENTS, REPORTS, TableSpec};
+use crate::schema::tables::{EVENTS, REPORTS, TableSpec};
+use crate::table::change::ERASURES;
 
 /// Files read at the same time; each holds a row group in memory.
 const CONCURRENT_FILES: usize = 4;

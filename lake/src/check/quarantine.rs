@@ -4,8 +4,8 @@ use futures::TryStreamExt;
 
 use super::{Checked, Finding, in_words};
 use crate::error::{LakeError, Result};
+use crate::lake::Lake;
 use crate::quarantine::QuarantineFile;
-use crate::store::Lake;
 
 impl Lake {
     /// Reads every file of refused events.

@@ -10,9 +10,9 @@ use super::files::with_page_index;
 use super::log::Log;
 use super::{CONCURRENT_FILES, Checked, Finding, in_words};
 use crate::error::{LakeError, Result};
+use crate::lake::Lake;
 use crate::layout::{DAMAGED_DIR, LaneId, RAW_DIR, RawFile};
-use crate::raw_rows::refuse_nulls;
-use crate::store::Lake;
+use crate::raw::rows::refuse_nulls;
 
 /// What is lost with a raw file, and what to do.
 const RESTORE: &str = "its events were acknowledged and nothing of its lane is published from it on; restore it from a \
@@ -108,7 +108,7 @@ impl Lake {
         let listed = self.list(RAW_DIR).await?;
         let there: BTreeSet<u64> =
             listed.iter().filter_map(RawFile::parse).filter(|file| file.lane == lane).map(|file| file.seq).collect();
-        let newest = self.table(&crate::tables::EVENTS).load().await?;
+        let newest = self.table(&crate::schema::tables::EVENTS).load().await?;
         let consumed = newest.consumed(vec![lane]).await?.first().map_or(0, |(_, seq)| *seq);
         Ok(missing.into_iter().filter(|seq| *seq > consumed && !there.contains(seq)).collect())
     }

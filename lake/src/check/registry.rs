@@ -7,9 +7,9 @@ use object_store::path::Path;
 use super::{Checked, Finding, relative};
 use crate::erasure::ERASURES_DOCUMENT;
 use crate::error::Result;
-use crate::registry::{REGISTRY_DIR, SITES, check_document, version_of};
-use crate::salts::SALTS_DIR;
-use crate::store::Lake;
+use crate::lake::Lake;
+use crate::registry::salts::SALTS_DIR;
+use crate::registry::sites::{REGISTRY_DIR, SITES, check_document, version_of};
 
 impl Lake {
     /// Reads every version of every document.

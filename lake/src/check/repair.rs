@@ -9,8 +9,8 @@ use object_store::ObjectStoreExt;
 
 use super::log::Log;
 use crate::error::{LakeError, Result};
-use crate::store::Lake;
-use crate::tables::TableSpec;
+use crate::lake::Lake;
+use crate::schema::tables::TableSpec;
 use crate::vacuum::VacuumSettings;
 
 /// Longer than any lake is old.

@@ -8,9 +8,9 @@ use object_store::path::Path;
 
 use super::Finding;
 use crate::error::{LakeError, Result};
-use crate::file::read_batches;
-use crate::store::Lake;
-use crate::tables::EVENTS;
+use crate::lake::Lake;
+use crate::parquet::reader::read_batches;
+use crate::schema::tables::EVENTS;
 
 impl Lake {
     /// Finds out that `events` was lost, or its newest versions were, if some report was made of them.

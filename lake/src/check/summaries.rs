@@ -16,8 +16,8 @@ use serde_json::Value as Json;
 use super::log::{Listed, LiveFile, Log, Replay, Txn, first_difference};
 use super::{Finding, in_words};
 use crate::error::{LakeError, Result};
-use crate::object_reader::ObjectReader;
-use crate::store::Lake;
+use crate::lake::Lake;
+use crate::parquet::object_reader::ObjectReader;
 use crate::table::LastCheckpoint;
 
 /// What `--repair` does about a bad one, for the operator.

@@ -14,13 +14,13 @@ use object_store::ObjectStoreExt;
 use rand::Rng;
 
 use super::{ENGINE_INFO, Table, TableSnapshot, run_kernel};
-use crate::change::{Change, CommitKind, ERASURES};
-use crate::checksum::{self, CHECKSUMS};
-use crate::committer::{COMMIT_ID, ReadBackCommitter};
 use crate::error::{LakeError, Result};
-use crate::sabotage::Sabotage;
-use crate::table_file::{TableFile, to_add_rows};
-use crate::tables::TableSpec;
+use crate::parquet::object_writer::{self, CHECKSUMS};
+use crate::schema::tables::TableSpec;
+use crate::store::sabotage::Sabotage;
+use crate::table::change::{Change, CommitKind, ERASURES};
+use crate::table::committer::{COMMIT_ID, ReadBackCommitter};
+use crate::table::file::{TableFile, to_add_rows};
 
 /// Tries of a commit whose outcome is unknown before the caller is told to come back later.
 const UNKNOWN_TRIES_MAX: u32 = 8;
@@ -141,7 +141,7 @@ impl Table {
                 CommitKind::Delete => UpdateTableOperation::Delete,
             };
             let mut parameters = vec![(COMMIT_ID, Some(commit_id.clone()))];
-            parameters.extend(checksum::to_parameter(&change.adds).map(|checksums| (CHECKSUMS, Some(checksums))));
+            parameters.extend(object_writer::to_parameter(&change.adds).map(|checksums| (CHECKSUMS, Some(checksums))));
             let mut builder = log
                 .clone()
                 .update_table(operation, ENGINE_INFO, change.kind != CommitKind::Merge)

@@ -9,11 +9,11 @@ use chrono::{DateTime, Utc};
 
 use super::{Vacuumed, is_as_old};
 use crate::error::{LakeError, Result};
+use crate::lake::Lake;
 use crate::layout::{DAMAGED_DIR, RAW_DIR};
 use crate::quarantine::QUARANTINE;
-use crate::registry::REGISTRY_DIR;
-use crate::store::Lake;
-use crate::tables::TableSpec;
+use crate::registry::sites::REGISTRY_DIR;
+use crate::schema::tables::TableSpec;
 
 /// Nobody writes a file with pauses of this length. If somebody does, their write fails once the file is gone, and is
 /// not confirmed.
@@ -93,7 +93,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::tables::EVENTS;
+    use crate::schema::tables::EVENTS;
 
     #[tokio::test]
     async fn what_a_killed_process_was_writing_is_deleted_once_nobody_can_be_writing_it() {

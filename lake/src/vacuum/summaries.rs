@@ -10,9 +10,9 @@ use object_store::path::Path;
 
 use super::{Vacuumed, is_as_old};
 use crate::error::Result;
+use crate::lake::Lake;
 use crate::layout::log_object;
-use crate::store::Lake;
-use crate::tables::TableSpec;
+use crate::schema::tables::TableSpec;
 
 /// They are kept so long at least: whoever loads a version of that time, or is late to say which checkpoint is the last, needs
 /// those.

@@ -10,10 +10,10 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
 use crate::error::{LakeError, Result};
-use crate::store::Lake;
+use crate::lake::Lake;
+use crate::schema::tables::TableSpec;
+use crate::table::file::object_path;
 use crate::table::{Table, TableSnapshot};
-use crate::table_file::object_path;
-use crate::tables::TableSpec;
 
 /// Requests under way at the same time.
 const CONCURRENT: usize = 16;

@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
 use crate::error::{LakeError, Result};
-use crate::store::Lake;
+use crate::lake::Lake;
 
 /// Below the registry, where collectors may read and create.
 pub(crate) const SALTS_DIR: &str = "registry/salts";

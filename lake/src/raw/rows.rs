@@ -10,12 +10,12 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::file::metadata::ParquetMetaData;
 
-use crate::batch::{event_schema, raw_schema};
 use crate::error::{LakeError, Result};
-use crate::file::{catch_damage, schema_problem};
+use crate::lake::Lake;
 use crate::layout::RawFile;
-use crate::object_reader::ObjectReader;
-use crate::store::Lake;
+use crate::parquet::object_reader::ObjectReader;
+use crate::parquet::reader::{catch_damage, schema_problem};
+use crate::raw::batch::{event_schema, raw_schema};
 
 /// Some columns of a raw file.
 #[derive(Default)]

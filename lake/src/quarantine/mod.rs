@@ -17,13 +17,13 @@ use parquet::arrow::ArrowWriter;
 use serde_json::Value as Json;
 use url::form_urlencoded;
 
-use crate::encoding::raw_properties;
 use crate::erasure::Person;
 use crate::error::{LakeError, Result};
-use crate::file::read_batches;
-use crate::lane::{AppendError, LaneSettings, put_until_confirmed};
+use crate::lake::Lake;
 use crate::layout::Hour;
-use crate::store::Lake;
+use crate::parquet::reader::read_batches;
+use crate::raw::lane::{AppendError, LaneSettings, put_until_confirmed};
+use crate::schema::encoding::raw_properties;
 
 /// The directory, and the name in SQL.
 pub const QUARANTINE: &str = "quarantine";

@@ -11,8 +11,8 @@ use object_store::ObjectStore;
 use parquet::basic::{Compression, ZstdLevel};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::sabotage::Sabotage;
-use crate::strict_engine::StrictEngine;
+use crate::store::kernel_engine::StrictEngine;
+use crate::store::sabotage::Sabotage;
 
 /// Where the kernel, whose interface blocks, does its I/O. A runtime of its own, because its checkpoints
 /// read and write at once and would wait for themselves on a single thread; one for the process, because a

@@ -7,7 +7,7 @@ use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use crate::tables::TableSpec;
+use crate::schema::tables::TableSpec;
 
 /// Rows of a row group: what a reader decodes at a time, and what one bloom filter covers.
 const ROW_GROUP_ROWS: usize = 262_144;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 
-use crate::committer::FoundCommit;
 use crate::layout::LaneId;
-use crate::table_file::TableFile;
+use crate::table::committer::FoundCommit;
+use crate::table::file::TableFile;
 
 /// What kind of commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

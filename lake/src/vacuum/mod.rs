@@ -21,10 +21,10 @@ use tokio::sync::Mutex;
 
 use self::departures::Departures;
 use crate::error::{LakeError, Result};
+use crate::lake::Lake;
 use crate::layout::RAW_DIR;
 use crate::quarantine::QUARANTINE;
-use crate::store::Lake;
-use crate::tables::{EVENTS, TableSpec};
+use crate::schema::tables::{EVENTS, TableSpec};
 
 /// Requests under way at the same time.
 const CONCURRENT: usize = 16;

@@ -22,14 +22,14 @@ use parquet::arrow::async_writer::AsyncArrowWriter;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
-use crate::checksum::ChecksummedObject;
-use crate::encoding::{divide, table_properties};
 use crate::error::{LakeError, Result};
-use crate::object_reader::ObjectReader;
-use crate::store::Lake;
+use crate::lake::Lake;
+use crate::parquet::object_reader::ObjectReader;
+use crate::parquet::object_writer::ChecksummedObject;
+use crate::schema::encoding::{divide, table_properties};
+use crate::schema::tables::TableSpec;
 use crate::table::Table;
-use crate::table_file::{FileRange, TableFile, Value};
-use crate::tables::TableSpec;
+use crate::table::file::{FileRange, TableFile, Value};
 
 /// Writes one file of a table. Nobody sees the file before a commit names it.
 pub struct TableWriter {
@@ -261,9 +261,9 @@ mod tests {
     use parquet::file::reader::{FileReader, SerializedFileReader};
 
     use super::*;
-    use crate::batch::RawBatch;
     use crate::event::{Event, EventId};
-    use crate::tables::EVENTS;
+    use crate::raw::batch::RawBatch;
+    use crate::schema::tables::EVENTS;
 
     #[tokio::test]
     async fn pages_of_large_texts_stay_small() {

@@ -3,7 +3,11 @@
 //! Log entries are never deleted: a stalled writer could create a deleted number again and what it then
 //! reports as committed would vanish. Readers start at the last checkpoint, so old entries cost nothing.
 
+pub(crate) mod as_of;
+pub(crate) mod change;
 mod commit;
+pub(crate) mod committer;
+pub(crate) mod file;
 
 use std::sync::Arc;
 
@@ -24,13 +28,13 @@ use serde::Deserialize;
 use url::Url;
 use uuid::Uuid;
 
-use crate::change::ERASURES;
-use crate::committer::{COMMIT_ID, FoundCommit, read_commit};
 use crate::error::{LakeError, Result};
 use crate::layout::{LaneId, log_object};
-use crate::runtime::LakeRuntime;
-use crate::table_file::{TableFile, from_scan_rows};
-use crate::tables::TableSpec;
+use crate::schema::tables::TableSpec;
+use crate::store::runtime::LakeRuntime;
+use crate::table::change::ERASURES;
+use crate::table::committer::{COMMIT_ID, FoundCommit, read_commit};
+use crate::table::file::{TableFile, from_scan_rows};
 use crate::vacuum::KnownLog;
 
 const ENGINE_INFO: &str = concat!("dewpond/", env!("CARGO_PKG_VERSION"));

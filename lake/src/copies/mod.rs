@@ -2,6 +2,12 @@
 //!
 //! Queries and publishes both take it from here, so that a publish cannot change an answer.
 
+pub(crate) mod candidates;
+pub(crate) mod pending;
+pub(crate) mod published;
+pub(crate) mod recent_ids;
+pub(crate) mod times;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -9,17 +15,17 @@ use chrono::NaiveDate;
 use futures::{StreamExt, stream};
 use object_store::path::Path;
 
-use crate::damaged::DamagedFile;
+use crate::copies::pending::{KeyIndex, PendingRows, RowPlace};
+use crate::copies::published::{CONCURRENT_FILES, Wanted};
 use crate::erasure::{ERASURE_COLUMNS, Erasures};
 use crate::error::{LakeError, Result};
 use crate::event::EventKey;
-use crate::file::catch_damage;
+use crate::lake::Lake;
 use crate::layout::{RawFile, in_order_of_arrival};
-use crate::pending_rows::{KeyIndex, PendingRows, RowPlace};
-use crate::published_copies::{CONCURRENT_FILES, Wanted};
-use crate::raw_rows::RawRows;
-use crate::runtime::on_own_task;
-use crate::store::Lake;
+use crate::parquet::reader::catch_damage;
+use crate::raw::damaged::DamagedFile;
+use crate::raw::rows::RawRows;
+use crate::store::runtime::on_own_task;
 use crate::table::TableSnapshot;
 
 /// So many rows are searched for copies on one thread, more on two.
@@ -79,7 +85,7 @@ impl Lake {
     /// Finds copies among the events of raw files, those that `table` has already, and those that were erased.
     ///
     /// Of copies in `raw` the one stays that [came first](in_order_of_arrival). Events with one id that lie
-    /// farther apart than [copies](crate::copy_times) all stay, whether they are published or not.
+    /// farther apart than [copies](crate::copies::times) all stay, whether they are published or not.
     ///
     /// Fails with [`LakeError::Gone`](crate::LakeError::Gone) if a file vanished since the snapshot: take a new one.
     pub async fn find_duplicates(&self, raw: &[RawFile], table: &Arc<TableSnapshot>) -> Result<Duplicates> {

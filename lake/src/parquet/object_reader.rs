@@ -13,7 +13,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use crate::error::LakeError;
-use crate::store::Lake;
+use crate::lake::Lake;
 
 /// One object, of a size known from a listing or the log.
 #[derive(Clone)]

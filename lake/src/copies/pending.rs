@@ -12,10 +12,10 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate};
 use futures::future::try_join_all;
 
-use crate::copy_times::CopyReach;
+use crate::copies::times::CopyReach;
 use crate::erasure::Erasures;
 use crate::event::{EventId, EventKey};
-use crate::runtime::{LakeRuntime, Panicked};
+use crate::store::runtime::{LakeRuntime, Panicked};
 
 /// An event's key within one search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -402,7 +402,7 @@ fn days_of(times: impl Iterator<Item = (i64, i64)>) -> BTreeSet<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Lake;
+    use crate::lake::Lake;
 
     const MINUTE_US: i64 = 60_000_000;
 

@@ -1,8 +1,8 @@
 //! Which pending events are in the published table already.
 //!
-//! An event is looked for in every file with events of the [times of its copies](crate::copy_times), on whichever date;
+//! An event is looked for in every file with events of the [times of its copies](crate::copies::times), on whichever date;
 //! most files fall to their time range, the rest to their bloom filters, and only row groups that probably hold a copy
-//! are read; small files read in whole are [kept in memory](crate::recent_ids). The cost follows what is pending, not how
+//! are read; small files read in whole are [kept in memory](crate::copies::recent_ids). The cost follows what is pending, not how
 //! much the dates hold. In the end each row's own time decides, so that it does not matter with which others a file holds it.
 
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::{ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
 use parquet::errors::ParquetError;
 
-use crate::copy_candidates::Candidates;
+use crate::copies::candidates::Candidates;
+use crate::copies::pending::{Key, KeyIndex, PendingRows, RowPlace, keys};
+use crate::copies::recent_ids::{FileIds, Search};
 use crate::error::{LakeError, Result};
-use crate::file::{catch_damage, times_us};
-use crate::object_reader::ObjectReader;
-use crate::pending_rows::{Key, KeyIndex, PendingRows, RowPlace, keys};
-use crate::recent_ids::{FileIds, Search};
-use crate::runtime::on_own_task;
-use crate::store::Lake;
+use crate::lake::Lake;
+use crate::parquet::object_reader::ObjectReader;
+use crate::parquet::reader::{catch_damage, times_us};
+use crate::store::runtime::on_own_task;
 use crate::table::TableSnapshot;
-use crate::table_file::TableFile;
+use crate::table::file::TableFile;
 
 /// Files looked into at the same time.
 pub(crate) const CONCURRENT_FILES: usize = 16;

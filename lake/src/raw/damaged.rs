@@ -3,9 +3,9 @@
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
 use crate::error::{LakeError, Result};
-use crate::file::catch_damage;
+use crate::lake::Lake;
 use crate::layout::{DAMAGED_DIR, RAW_DIR, RawFile};
-use crate::store::Lake;
+use crate::parquet::reader::catch_damage;
 
 /// A raw file that is no readable Parquet, or lacks what every event has.
 #[derive(Clone, Debug, PartialEq, Eq)]

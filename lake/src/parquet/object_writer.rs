@@ -14,8 +14,8 @@ use parquet::errors::Result as ParquetResult;
 use tokio::io::AsyncWriteExt;
 
 use crate::error::{LakeError, Result};
-use crate::store::Lake;
-use crate::table_file::TableFile;
+use crate::lake::Lake;
+use crate::table::file::TableFile;
 
 /// The key under which a commit's checksums stand in `commitInfo.operationParameters`: a JSON object by log path.
 pub(crate) const CHECKSUMS: &str = "checksums";

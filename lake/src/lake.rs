@@ -14,15 +14,15 @@ use rand::{Rng, SeedableRng};
 use url::Url;
 use uuid::Uuid;
 
+use crate::copies::recent_ids::RecentIds;
 use crate::erasure::Erasures;
 use crate::error::{LakeError, Result};
-use crate::fsync::SyncedLocal;
 use crate::layout::{LaneId, RAW_DIR};
-use crate::recent_ids::RecentIds;
-use crate::registry::REGISTRY_DIR;
-use crate::runtime::{LakeRuntime, Panicked};
+use crate::registry::sites::REGISTRY_DIR;
+use crate::schema::tables::{EVENTS, TableSpec};
+use crate::store::runtime::{LakeRuntime, Panicked};
+use crate::store::synced_local::SyncedLocal;
 use crate::table::Table;
-use crate::tables::{EVENTS, TableSpec};
 
 /// An open lake. Cheap to clone; clones share the store and what is known of the tables.
 #[derive(Clone)]

@@ -11,8 +11,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 
-use crate::encoding::raw_properties;
 use crate::event::{Event, EventId};
+use crate::schema::encoding::raw_properties;
 
 /// One column of `events`: its name, whether it is always there, and where an event has it.
 struct Column {

@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::erasure::{ERASURES_DOCUMENT, ErasuresDocument};
 use crate::error::{LakeError, Result};
-use crate::store::Lake;
+use crate::lake::Lake;
 
 pub(crate) const SITES: &str = "sites";
 

@@ -24,16 +24,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use crate::change::Change;
-use crate::copy_times::RETRY_WINDOW;
-use crate::damaged::DamagedFile;
+use crate::copies::times::RETRY_WINDOW;
 use crate::error::{LakeError, Result};
 use crate::event::{EventId, EventKey};
-use crate::file::{catch_damage, read_batches};
-use crate::store::Lake;
+use crate::lake::Lake;
+use crate::parquet::reader::{catch_damage, read_batches};
+use crate::raw::damaged::DamagedFile;
+use crate::schema::tables::EVENTS;
 use crate::table::TableSnapshot;
-use crate::table_file::TableFile;
-use crate::tables::EVENTS;
+use crate::table::change::Change;
+use crate::table::file::TableFile;
 
 /// The document that has the list.
 pub(crate) const ERASURES_DOCUMENT: &str = "erasures";
@@ -446,7 +446,7 @@ mod tests {
 
     use super::*;
     use crate::event::EventId;
-    use crate::table_file::{FileRange, Value};
+    use crate::table::file::{FileRange, Value};
 
     #[tokio::test]
     async fn an_erased_persons_events_are_left_out_until_the_erasure_and_not_later() {

@@ -1,7 +1,7 @@
 //! Of which pending events a published file or row group may have copies, by its times.
 
-use crate::copy_times::CopyReach;
-use crate::pending_rows::{PendingRow, PendingRows, RowPlace};
+use crate::copies::pending::{PendingRow, PendingRows, RowPlace};
+use crate::copies::times::CopyReach;
 
 /// Pending rows by the times at which a published copy may lie.
 ///
@@ -53,8 +53,8 @@ impl SortedCandidates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::copies::pending::{Key, Sites};
     use crate::event::EventId;
-    use crate::pending_rows::{Key, Sites};
 
     const HOUR_US: i64 = 3_600_000_000;
     const MINUTE_US: i64 = HOUR_US / 60;

@@ -14,7 +14,7 @@ use object_store::path::Path;
 use serde_json::Value as Json;
 
 use crate::error::{LakeError, Result};
-use crate::tables::TableSpec;
+use crate::schema::tables::TableSpec;
 
 /// A value of a bounded column.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

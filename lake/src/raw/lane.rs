@@ -8,8 +8,8 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::lake::Lake;
 use crate::layout::{Hour, LaneId, RawFile};
-use crate::store::Lake;
 
 /// How long a lane tries.
 #[derive(Clone, Copy, Debug)]
