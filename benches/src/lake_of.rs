@@ -133,7 +133,7 @@ async fn write_sorted(lake: &Lake, traffic: Traffic) -> anyhow::Result<(TableFil
     let mut rng = StdRng::seed_from_u64(traffic.seed);
     let mut visits = rows(traffic, &mut rng);
     visits.sort_unstable_by_key(|row| (row.visitor_id, row.at_us));
-    let mut writer = TableWriter::start(lake, &EVENTS, traffic.from.date_naive())?;
+    let mut writer = TableWriter::start(&lake.table(&EVENTS), traffic.from.date_naive())?;
     for chunk in visits.chunks(CHUNK_ROWS) {
         writer.write(&batch(chunk, traffic, &mut rng).into_batch()).await?;
     }

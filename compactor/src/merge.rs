@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::Engine;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use lake::{Change, Lake, TableFile, TableSnapshot, TableSpec, TableWriter};
+use lake::{Change, Lake, TableFile, TableSnapshot, TableSpec, TableWriter, decoded_row_bytes};
 
 use crate::compactor::WorkError;
 use crate::plan::Merge;
@@ -37,7 +37,7 @@ pub(crate) async fn merge(
     table.require_known_columns(&base)?;
     let batch_rows = batch_rows(merge.files.len(), widest_row_bytes(lake, &merge.files).await?);
     let mut rows = engine.sorted_rows(spec, &merge.files, batch_rows)?.execute_stream().await?;
-    let mut writer = TableWriter::start(lake, spec, merge.date)?;
+    let mut writer = TableWriter::start(&lake.table(spec), merge.date)?;
     while let Some(batch) = rows.try_next().await? {
         writer.write(&batch).await?;
     }
@@ -59,7 +59,7 @@ const CONCURRENT_FOOTERS: usize = 8;
 async fn widest_row_bytes(lake: &Lake, files: &[TableFile]) -> Result<u64, WorkError> {
     let mut reads = Vec::new();
     for file in files {
-        reads.push(lake.decoded_row_bytes(file).boxed());
+        reads.push(decoded_row_bytes(lake.store(), &file.path, file.size_bytes).boxed());
     }
     let widths: Vec<u64> = stream::iter(reads).buffered(CONCURRENT_FOOTERS).try_collect().await?;
     Ok(widths.into_iter().max().unwrap_or(0))

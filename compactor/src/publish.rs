@@ -210,7 +210,7 @@ async fn write_run(
             }
             let writer = match &mut writer {
                 Some(writer) => writer,
-                none => none.insert(TableWriter::start(&lake, &EVENTS, group.date)?),
+                none => none.insert(TableWriter::start(&lake.table(&EVENTS), group.date)?),
             };
             writer.write(&sorted.take(numbers)?).await?;
         }

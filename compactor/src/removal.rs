@@ -270,7 +270,7 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
         }
         let writer = match &mut writer {
             Some(writer) => writer,
-            none => none.insert(TableWriter::start(lake, &EVENTS, file.date.unwrap_or_default())?),
+            none => none.insert(TableWriter::start(&lake.table(&EVENTS), file.date.unwrap_or_default())?),
         };
         writer.write(&staying).await?;
     }

@@ -146,7 +146,7 @@ impl Engine {
     ///
     /// Fails with [`LakeError::Refused`] if there is no such version, or if vacuum has deleted files of it.
     pub async fn view_at(&self, version: u64) -> Result<View> {
-        let events = self.lake.load_readable_at(&EVENTS, version).await?;
+        let events = self.lake.table(&EVENTS).load_readable_at(version).await?;
         let snapshot = Snapshot { events, pending: vec![], consumed: vec![], watermarks: BTreeMap::new() };
         let pending = PendingEvents::new(&[], Arc::default());
         let reports = self.lake.table(&REPORTS).load().await?;

@@ -42,7 +42,8 @@ async fn lake() -> Lake {
         events.sort_by_key(|event| (event.site_id.clone(), event.visitor_id, event.occurred_at_us));
         let mut batch = RawBatch::default();
         assert!(events.iter().all(|event| batch.push(event)));
-        let mut writer = TableWriter::start(&lake, &EVENTS, (noon() + TimeDelta::days(day)).date_naive()).unwrap();
+        let mut writer =
+            TableWriter::start(&lake.table(&EVENTS), (noon() + TimeDelta::days(day)).date_naive()).unwrap();
         writer.write(&batch.into_batch()).await.unwrap();
         adds.push(writer.finish().await.unwrap());
     }

@@ -27,7 +27,7 @@ fn entries() -> Vec<Vec<u8>> {
     }
     let made = block_on(async {
         let lake = Lake::open("memory:///", []).unwrap();
-        let mut writer = TableWriter::start(&lake, &EVENTS, DateTime::UNIX_EPOCH.date_naive()).unwrap();
+        let mut writer = TableWriter::start(&lake.table(&EVENTS), DateTime::UNIX_EPOCH.date_naive()).unwrap();
         writer.write(&raw_batch(10).into_batch()).await.unwrap();
         let adds = vec![writer.finish().await.unwrap()];
         let change = Change::publish(adds, vec![(LaneId(Uuid::from_u128(1)), 1)], BTreeSet::new());

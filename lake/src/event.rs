@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::registry::salts::Salt;
+/// The salt of one date (UTC).
+pub type Salt = [u8; 32];
 
 /// The identity of an event within its site: what deduplication compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

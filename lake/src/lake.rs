@@ -5,9 +5,11 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, parse_url_opts};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, parse_url_opts};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -15,14 +17,16 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::copies::recent_ids::RecentIds;
-use crate::erasure::Erasures;
+use crate::erasure::list::Erasures;
 use crate::error::{LakeError, Result};
-use crate::layout::{LaneId, RAW_DIR};
-use crate::registry::sites::REGISTRY_DIR;
+use crate::layout::{LaneId, RAW_DIR, REGISTRY_DIR};
 use crate::schema::tables::{EVENTS, TableSpec};
 use crate::store::runtime::{LakeRuntime, Panicked};
 use crate::store::synced_local::SyncedLocal;
 use crate::table::Table;
+
+/// Requests under way at the same time.
+const CONCURRENT: usize = 16;
 
 /// An open lake. Cheap to clone; clones share the store and what is known of the tables.
 #[derive(Clone)]
@@ -260,9 +264,55 @@ impl Lake {
         uuid::Builder::from_random_bytes(self.inner.rng.lock().random()).into_uuid()
     }
 
+    /// Every object in a directory of the lake; none if it does not exist.
+    pub(crate) async fn list(&self, dir: &str) -> Result<Vec<ObjectMeta>> {
+        collect(dir, self.store().list(Some(&self.path(dir)))).await
+    }
+
+    /// The objects in a directory of the lake whose names come after `after`; none if it does not exist.
+    pub(crate) async fn list_after(&self, dir: &str, after: &str) -> Result<Vec<ObjectMeta>> {
+        let path = self.path(dir);
+        collect(dir, self.store().list_with_offset(Some(&path), &path.clone().join(after))).await
+    }
+
+    /// Deletes objects; one that is gone already counts as nothing. Returns how many and their bytes. One that may not be
+    /// deleted does not keep the others; the first error is returned in the end.
+    pub(crate) async fn delete(&self, objects: Vec<(Path, u64)>) -> Result<(usize, u64)> {
+        let (mut count, mut total_bytes, mut failed) = (0, 0, None);
+        let store = self.store();
+        let mut deletions: Vec<BoxFuture<'_, _>> = Vec::new();
+        for (path, bytes) in objects {
+            let store = store.clone();
+            deletions.push(async move { (store.delete(&path).await, path, bytes) }.boxed());
+        }
+        let mut deletions = stream::iter(deletions).buffer_unordered(CONCURRENT);
+        while let Some((deleted, path, bytes)) = deletions.next().await {
+            match deleted {
+                Ok(()) => {
+                    count += 1;
+                    total_bytes += bytes;
+                }
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error @ object_store::Error::PermissionDenied { .. }) => {
+                    failed = failed.or(Some(LakeError::store(format!("delete {path}"), error)));
+                }
+                Err(error) => return Err(LakeError::store(format!("delete {path}"), error)),
+            }
+        }
+        failed.map_or(Ok((count, total_bytes)), Err)
+    }
+
     /// The place of an object of the lake in the store.
     pub(crate) fn path(&self, relative: &str) -> Path {
         relative.split('/').fold(self.inner.root.clone(), |path, part| path.join(part))
+    }
+}
+
+async fn collect(dir: &str, objects: BoxStream<'_, object_store::Result<ObjectMeta>>) -> Result<Vec<ObjectMeta>> {
+    match objects.try_collect().await {
+        Ok(objects) => Ok(objects),
+        Err(object_store::Error::NotFound { .. }) => Ok(vec![]),
+        Err(error) => Err(LakeError::store(format!("list {dir}"), error)),
     }
 }
 

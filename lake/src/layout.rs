@@ -15,6 +15,15 @@ pub(crate) const RAW_DIR: &str = "raw";
 /// Where the bytes of damaged raw files are kept.
 pub(crate) const DAMAGED_DIR: &str = "damaged";
 
+/// The directory of refused events, and their name in SQL.
+pub const QUARANTINE: &str = "quarantine";
+
+/// The directory of the registry's documents.
+pub(crate) const REGISTRY_DIR: &str = "registry";
+
+/// The directory of salts: below the registry, where collectors may read and create.
+pub(crate) const SALTS_DIR: &str = "registry/salts";
+
 /// One UTC hour of arrivals: the unit the raw tier is filed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hour {

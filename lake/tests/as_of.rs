@@ -29,7 +29,7 @@ async fn write(lake: &Lake, ids: std::ops::Range<u64>) -> TableFile {
             ..Event::default()
         });
     }
-    let mut writer = TableWriter::start(lake, &EVENTS, noon().date_naive()).unwrap();
+    let mut writer = TableWriter::start(&lake.table(&EVENTS), noon().date_naive()).unwrap();
     writer.write(&batch.into_batch()).await.unwrap();
     writer.finish().await.unwrap()
 }
@@ -79,7 +79,7 @@ fn refused(error: LakeError) -> String {
 async fn each_version_is_as_it_was() {
     let lake = lake().await;
     for (version, files, rows) in [(0, 0, 0), (1, 1, 10), (2, 2, 20), (3, 1, 20), (4, 2, 25)] {
-        let snapshot = lake.load_readable_at(&EVENTS, version).await.unwrap();
+        let snapshot = lake.table(&EVENTS).load_readable_at(version).await.unwrap();
         assert_eq!((snapshot.version, snapshot.files.len(), snapshot.rows()), (Some(version), files, rows));
     }
     let newest = lake.table(&EVENTS).load().await.unwrap();
@@ -88,10 +88,10 @@ async fn each_version_is_as_it_was() {
 
 #[tokio::test]
 async fn a_version_that_does_not_exist_is_refused_with_those_that_do() {
-    let error = refused(lake().await.load_readable_at(&EVENTS, 5).await.err().unwrap());
+    let error = refused(lake().await.table(&EVENTS).load_readable_at(5).await.err().unwrap());
     assert_eq!(error, "events has the versions 0 to 4, and none that is 5");
     let empty = Lake::open("memory:///", []).unwrap();
-    let error = refused(empty.load_readable_at(&EVENTS, 0).await.err().unwrap());
+    let error = refused(empty.table(&EVENTS).load_readable_at(0).await.err().unwrap());
     assert!(error.contains("nothing has been committed"), "{error}");
     let error = refused(empty.table(&EVENTS).version_at(noon()).await.unwrap_err());
     assert!(error.contains("nothing has been committed"), "{error}");
@@ -118,11 +118,11 @@ async fn a_version_whose_files_were_vacuumed_is_refused_with_the_oldest_that_rea
     let settings = VacuumSettings { replaced_grace: Duration::ZERO, ..VacuumSettings::default() };
     assert_eq!(lake.vacuum(&[&EVENTS], settings).await.unwrap().table_files, 2);
     for version in [1, 2] {
-        let error = refused(lake.load_readable_at(&EVENTS, version).await.err().unwrap());
+        let error = refused(lake.table(&EVENTS).load_readable_at(version).await.err().unwrap());
         assert!(error.contains("--replaced-grace or by a purge; all versions from 3 on still read"), "{error}");
     }
     for version in [0, 3, 4] {
-        lake.load_readable_at(&EVENTS, version).await.unwrap();
+        lake.table(&EVENTS).load_readable_at(version).await.unwrap();
     }
 }
 

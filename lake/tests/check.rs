@@ -45,7 +45,7 @@ fn batch(events: impl IntoIterator<Item = Event>) -> RawBatch {
 }
 
 async fn write(lake: &Lake, date: NaiveDate, events: impl IntoIterator<Item = Event>) -> TableFile {
-    let mut writer = TableWriter::start(lake, &EVENTS, date).unwrap();
+    let mut writer = TableWriter::start(&lake.table(&EVENTS), date).unwrap();
     writer.write(&batch(events).into_batch()).await.unwrap();
     writer.finish().await.unwrap()
 }
@@ -192,7 +192,7 @@ async fn a_table_older_than_a_report_of_it_is_an_error() {
         RecordBatch::try_from_iter(columns).unwrap()
     };
     for (version, is_sound) in [(4, true), (5, false)] {
-        let mut writer = TableWriter::start(&lake, &REPORTS, "1970-01-01".parse().unwrap()).unwrap();
+        let mut writer = TableWriter::start(&lake.table(&REPORTS), "1970-01-01".parse().unwrap()).unwrap();
         writer.write(&report(version)).await.unwrap();
         let change = Change::publish(vec![writer.finish().await.unwrap()], vec![], BTreeSet::new());
         reports.commit(change, reports.load().await.unwrap()).await.unwrap();
@@ -253,7 +253,7 @@ async fn a_log_that_was_lost_stops_reading_and_writing_until_it_is_back() {
     let refused =
         |error: LakeError| matches!(error, LakeError::Refused { reason } if reason.contains("the log was lost"));
     assert!(refused(another().snapshot().await.map(drop).unwrap_err()));
-    let mut writer = TableWriter::start(&another(), &EVENTS, noon().date_naive()).unwrap();
+    let mut writer = TableWriter::start(&another().table(&EVENTS), noon().date_naive()).unwrap();
     writer.write(&batch([event(300)]).into_batch()).await.unwrap();
     assert!(refused(writer.finish().await.unwrap_err()));
 

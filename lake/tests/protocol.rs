@@ -75,7 +75,7 @@ async fn publish(lake: &Lake, snapshot: &Snapshot) -> Result<u64, LakeError> {
     let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
     assert!(duplicates.left_out.is_empty(), "these tests publish no duplicates");
     let date: NaiveDate = noon().date_naive();
-    let mut writer = TableWriter::start(lake, &EVENTS, date)?;
+    let mut writer = TableWriter::start(&lake.table(&EVENTS), date)?;
     let columns: Vec<&str> = EVENTS.file_schema.fields().iter().map(|field| field.name().as_str()).collect();
     for file in &snapshot.pending {
         let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, &columns).await?;
@@ -168,7 +168,7 @@ async fn a_merge_replaces_files_beside_a_publish_and_conflicts_with_another_merg
 
     let mut changes = Vec::new();
     for _ in 0..2 {
-        let mut writer = TableWriter::start(&lake, &EVENTS, noon().date_naive()).unwrap();
+        let mut writer = TableWriter::start(&lake.table(&EVENTS), noon().date_naive()).unwrap();
         writer.write(&events(0..20).into_batch()).await.unwrap();
         changes.push(Change::merge(vec![writer.finish().await.unwrap()], &planned_on.files));
     }
@@ -204,7 +204,7 @@ async fn vacuum_deletes_consumed_raw_files_and_replaced_table_files_and_nothing_
     publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
     let (_, pending) = lane.append(events(10..20).encode(), noon()).await.unwrap();
     let before = lake.table(&EVENTS).load().await.unwrap();
-    let mut writer = TableWriter::start(&lake, &EVENTS, noon().date_naive()).unwrap();
+    let mut writer = TableWriter::start(&lake.table(&EVENTS), noon().date_naive()).unwrap();
     writer.write(&events(0..10).into_batch()).await.unwrap();
     let merged = Change::merge(vec![writer.finish().await.unwrap()], &before.files);
     lake.table(&EVENTS).commit(merged, before.clone()).await.unwrap();

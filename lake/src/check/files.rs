@@ -10,18 +10,22 @@ use chrono::{DateTime, NaiveDate};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
-use parquet::file::metadata::PageIndexPolicy;
 
 use super::ids::SpilledIds;
-use super::log::{LiveFile, Log};
+use super::replay::{LiveFile, Log};
 use super::{Amount, CONCURRENT_FILES, Finding, in_words};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::parquet::reader::{Bounds, Contents, schema_problem};
+use crate::parquet::object_reader::{open_parquet, with_page_index};
+use crate::parquet::object_writer::in_digits;
+use crate::parquet::reader::schema_problem;
 use crate::schema::tables::TableSpec;
+use crate::table::bounds::{Bounds, Contents};
 use crate::table::file::{Value, object_path, parse_stats};
+
+/// Bytes of a request: a store has only so long for each.
+const READ_BYTES: u64 = 8 << 20;
 
 const RESTORE: &str = "restore it from a backup or from an older version of the object; without one its rows are lost";
 
@@ -141,7 +145,7 @@ impl Lake {
             }
         }
         let damaged = |error| LakeError::parquet(path, error);
-        let (reader, metadata) = self.open_parquet(path, file.size_bytes, with_page_index()).await?;
+        let (reader, metadata) = open_parquet(self.store(), path, file.size_bytes, with_page_index()).await?;
         if let Some(problem) = schema_problem(metadata.schema(), &spec.file_schema) {
             return Ok(Outcome::Unreadable(Finding::error(path, format!("{problem}, so queries fail; {RESTORE}"))));
         }
@@ -169,11 +173,21 @@ impl Lake {
         }
         Ok(Outcome::Read { rows: rows.count, findings: rows.compare(spec, path, file) })
     }
-}
 
-/// Files are checked with their page index, as queries read them.
-pub(super) fn with_page_index() -> ArrowReaderOptions {
-    ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional)
+    /// The checksum of an object's bytes.
+    ///
+    /// Fails with [`LakeError::Gone`] if it is not there.
+    async fn read_checksum(&self, path: &Path, size_bytes: u64) -> Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        let mut start = 0;
+        while start < size_bytes {
+            let end = size_bytes.min(start + READ_BYTES);
+            let bytes = self.store().get_range(path, start..end).await;
+            hasher.update(&bytes.map_err(|error| LakeError::store(format!("read {path}"), error))?);
+            start = end;
+        }
+        Ok(in_digits(&hasher))
+    }
 }
 
 /// What the rows of a file are, gathered batch by batch.

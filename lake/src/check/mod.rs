@@ -14,6 +14,7 @@ mod quarantine;
 mod raw;
 mod registry;
 mod repair;
+mod replay;
 mod reports;
 mod summaries;
 
@@ -25,8 +26,8 @@ use chrono::{DateTime, Utc};
 use object_store::path::Path;
 
 use self::ids::SpilledIds;
-use self::log::Log;
 use self::orphans::find_orphans;
+use self::replay::Log;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::layout::RAW_DIR;

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use super::log::Log;
+use super::replay::Log;
 use super::{Finding, relative};
 use crate::vacuum::{VacuumSettings, is_in_a_partition, is_older_than_log};
 

@@ -2,17 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use object_store::ObjectMeta;
-use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
-use super::files::with_page_index;
-use super::log::Log;
+use super::replay::Log;
 use super::{CONCURRENT_FILES, Checked, Finding, in_words};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::layout::{DAMAGED_DIR, LaneId, RAW_DIR, RawFile};
-use crate::raw::rows::refuse_nulls;
+use crate::schema::tables::EVENTS;
 
 /// What is lost with a raw file, and what to do.
 const RESTORE: &str = "its events were acknowledged and nothing of its lane is published from it on; restore it from a \
@@ -108,23 +106,9 @@ impl Lake {
         let listed = self.list(RAW_DIR).await?;
         let there: BTreeSet<u64> =
             listed.iter().filter_map(RawFile::parse).filter(|file| file.lane == lane).map(|file| file.seq).collect();
-        let newest = self.table(&crate::schema::tables::EVENTS).load().await?;
+        let newest = self.table(&EVENTS).load().await?;
         let consumed = newest.consumed(vec![lane]).await?.first().map_or(0, |(_, seq)| *seq);
         Ok(missing.into_iter().filter(|seq| *seq > consumed && !there.contains(seq)).collect())
-    }
-
-    /// Reads a raw file whole. Returns its rows.
-    pub(crate) async fn count_raw_rows(&self, file: &RawFile) -> Result<u64> {
-        let damaged = |error| LakeError::parquet(&file.path, error);
-        let (reader, metadata) = self.open_raw(file, with_page_index()).await?;
-        let mut batches =
-            ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).build().map_err(damaged)?;
-        let mut rows = 0;
-        while let Some(batch) = batches.try_next().await.map_err(damaged)? {
-            refuse_nulls(file, &batch)?;
-            rows += batch.num_rows() as u64;
-        }
-        Ok(rows)
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use object_store::path::Path;
 
 use super::{Checked, Finding, relative};
-use crate::erasure::ERASURES_DOCUMENT;
+use crate::erasure::list::{ERASURES_DOCUMENT, ErasuresDocument};
 use crate::error::Result;
 use crate::lake::Lake;
-use crate::registry::salts::SALTS_DIR;
-use crate::registry::sites::{REGISTRY_DIR, SITES, check_document, version_of};
+use crate::layout::{REGISTRY_DIR, SALTS_DIR};
+use crate::registry::documents::{Writer, version_of};
+use crate::registry::sites::{SITES, SitesDocument};
 
 impl Lake {
     /// Reads every version of every document.
@@ -94,4 +95,16 @@ fn means_to_lose(document: &str) -> &'static str {
         }
         _ => "what it says is not known; restore it from a backup or from an older version of the object",
     }
+}
+
+/// Why the bytes cannot be read as a version of document `name`, if they cannot.
+fn check_document(name: &str, bytes: &[u8]) -> Result<(), serde_json::Error> {
+    serde_json::from_slice::<Writer>(bytes)?;
+    if name == SITES {
+        serde_json::from_slice::<SitesDocument>(bytes)?;
+    }
+    if name == ERASURES_DOCUMENT {
+        serde_json::from_slice::<ErasuresDocument>(bytes)?;
+    }
+    Ok(())
 }

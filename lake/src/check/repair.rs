@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use object_store::ObjectStoreExt;
 
-use super::log::Log;
+use super::replay::Log;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::schema::tables::TableSpec;

@@ -13,12 +13,13 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::log::{Listed, LiveFile, Log, Replay, Txn, first_difference};
+use super::replay::{Listed, LiveFile, Log, Replay, Txn, first_difference};
 use super::{Finding, in_words};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::parquet::object_reader::ObjectReader;
 use crate::table::LastCheckpoint;
+use crate::table::as_of::find_missing;
 
 /// What `--repair` does about a bad one, for the operator.
 const REPAIR: &str = "stop the compactors, run `dewpond lake check --repair`, and restart all roles, which remember what \
@@ -281,7 +282,7 @@ pub(super) async fn check_hint(lake: &Lake, log_dir: &Path, listed: &Listed, log
         // It may name a checkpoint in a form of others, which has its own finding.
         Ok(_) if !listed.foreign_checkpoints.is_empty() => return Ok(()),
         // A commit may have written both since the log was listed.
-        Ok(hint) if lake.find_missing(vec![checkpoint(hint.version)]).await?.is_empty() => return Ok(()),
+        Ok(hint) if find_missing(&lake.store(), vec![checkpoint(hint.version)]).await?.is_empty() => return Ok(()),
         Ok(hint) => Finding::error(
             &object.location,
             format!(

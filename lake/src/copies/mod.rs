@@ -3,6 +3,7 @@
 //! Queries and publishes both take it from here, so that a publish cannot change an answer.
 
 pub(crate) mod candidates;
+pub(crate) mod key_index;
 pub(crate) mod pending;
 pub(crate) mod published;
 pub(crate) mod recent_ids;
@@ -15,9 +16,10 @@ use chrono::NaiveDate;
 use futures::{StreamExt, stream};
 use object_store::path::Path;
 
-use crate::copies::pending::{KeyIndex, PendingRows, RowPlace};
+use crate::copies::key_index::KeyIndex;
+use crate::copies::pending::{PendingRows, RowPlace};
 use crate::copies::published::{CONCURRENT_FILES, Wanted};
-use crate::erasure::{ERASURE_COLUMNS, Erasures};
+use crate::erasure::list::{ERASURE_COLUMNS, Erasures};
 use crate::error::{LakeError, Result};
 use crate::event::EventKey;
 use crate::lake::Lake;

@@ -17,11 +17,12 @@ use parquet::arrow::async_reader::{ParquetRecordBatchStream, ParquetRecordBatchS
 use parquet::errors::ParquetError;
 
 use crate::copies::candidates::Candidates;
-use crate::copies::pending::{Key, KeyIndex, PendingRows, RowPlace, keys};
+use crate::copies::key_index::KeyIndex;
+use crate::copies::pending::{Key, PendingRows, RowPlace, keys};
 use crate::copies::recent_ids::{FileIds, Search};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::parquet::object_reader::ObjectReader;
+use crate::parquet::object_reader::{ObjectReader, open_parquet};
 use crate::parquet::reader::{catch_damage, times_us};
 use crate::store::runtime::on_own_task;
 use crate::table::TableSnapshot;
@@ -171,7 +172,8 @@ struct OpenFile<'a> {
 
 impl<'a> OpenFile<'a> {
     async fn open(lake: &Lake, file: &'a TableFile) -> Result<Self> {
-        let (reader, metadata) = lake.open_parquet(&file.path, file.size_bytes, ArrowReaderOptions::new()).await?;
+        let (reader, metadata) =
+            open_parquet(lake.store(), &file.path, file.size_bytes, ArrowReaderOptions::new()).await?;
         Ok(Self { file, reader, metadata })
     }
 

@@ -10,10 +10,9 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use crate::error::LakeError;
-use crate::lake::Lake;
 
 /// One object, of a size known from a listing or the log.
 #[derive(Clone)]
@@ -23,20 +22,22 @@ pub(crate) struct ObjectReader {
     pub(crate) size_bytes: u64,
 }
 
-impl Lake {
-    /// Opens a Parquet file: reads its footer.
-    pub(crate) async fn open_parquet(
-        &self,
-        path: &Path,
-        size_bytes: u64,
-        options: ArrowReaderOptions,
-    ) -> crate::error::Result<(ObjectReader, ArrowReaderMetadata)> {
-        let mut reader = ObjectReader { store: self.store(), path: path.clone(), size_bytes };
-        let metadata = ArrowReaderMetadata::load_async(&mut reader, options)
-            .await
-            .map_err(|error| LakeError::parquet(path, error))?;
-        Ok((reader, metadata))
-    }
+/// Opens a Parquet file: reads its footer.
+pub(crate) async fn open_parquet(
+    store: Arc<dyn ObjectStore>,
+    path: &Path,
+    size_bytes: u64,
+    options: ArrowReaderOptions,
+) -> crate::error::Result<(ObjectReader, ArrowReaderMetadata)> {
+    let mut reader = ObjectReader { store, path: path.clone(), size_bytes };
+    let metadata =
+        ArrowReaderMetadata::load_async(&mut reader, options).await.map_err(|error| LakeError::parquet(path, error))?;
+    Ok((reader, metadata))
+}
+
+/// Options by which a file is read as queries read it: with its page index.
+pub(crate) fn with_page_index() -> ArrowReaderOptions {
+    ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional)
 }
 
 impl ObjectReader {
@@ -100,16 +101,17 @@ impl AsyncFileReader for ObjectReader {
 
 #[cfg(test)]
 mod tests {
+    use object_store::memory::InMemory;
+
     use super::*;
 
     #[tokio::test]
     async fn what_lies_behind_an_objects_end_is_a_damage_and_what_is_not_there_is_none() {
-        let lake = Lake::open("memory:///", []).unwrap();
-        let path = lake.path("a.parquet");
-        let mut reader = ObjectReader { store: lake.store(), path: path.clone(), size_bytes: 10 };
+        let (store, path) = (Arc::new(InMemory::new()), Path::from("a.parquet"));
+        let mut reader = ObjectReader { store: store.clone(), path: path.clone(), size_bytes: 10 };
         let gone = reader.get_bytes(0..10).await.unwrap_err();
         assert!(matches!(LakeError::parquet(&path, gone), LakeError::Gone { .. }));
-        lake.store().put(&path, vec![7; 10].into()).await.unwrap();
+        store.put(&path, vec![7; 10].into()).await.unwrap();
         assert_eq!(reader.get_bytes(0..10).await.unwrap().len(), 10);
         let behind = [reader.get_bytes(20..30).await.err(), reader.get_byte_ranges(vec![0..5, 20..30]).await.err()];
         for error in behind {

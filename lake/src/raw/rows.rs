@@ -13,9 +13,9 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::layout::RawFile;
-use crate::parquet::object_reader::ObjectReader;
+use crate::parquet::object_reader::{ObjectReader, open_parquet, with_page_index};
 use crate::parquet::reader::{catch_damage, schema_problem};
-use crate::raw::batch::{event_schema, raw_schema};
+use crate::schema::events::{event_schema, raw_schema};
 
 /// Some columns of a raw file.
 #[derive(Default)]
@@ -83,13 +83,26 @@ impl Lake {
         catch_damage(&file.path, read).await
     }
 
+    /// Reads a raw file whole. Returns its rows.
+    pub(crate) async fn count_raw_rows(&self, file: &RawFile) -> Result<u64> {
+        let damaged = |error| LakeError::parquet(&file.path, error);
+        let (reader, metadata) = self.open_raw(file, with_page_index()).await?;
+        let mut batches =
+            ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).build().map_err(damaged)?;
+        let mut rows = 0;
+        while let Some(batch) = batches.try_next().await.map_err(damaged)? {
+            refuse_nulls(file, &batch)?;
+            rows += batch.num_rows() as u64;
+        }
+        Ok(rows)
+    }
     /// Opens a raw file that is an intact one as far as its footer shows.
     pub(crate) async fn open_raw(
         &self,
         file: &RawFile,
         options: ArrowReaderOptions,
     ) -> Result<(ObjectReader, ArrowReaderMetadata)> {
-        let (reader, metadata) = self.open_parquet(&file.path, file.size_bytes, options).await?;
+        let (reader, metadata) = open_parquet(self.store(), &file.path, file.size_bytes, options).await?;
         match schema_problem(metadata.schema(), &raw_schema()) {
             Some(problem) => Err(LakeError::corrupt(file.path.to_string(), problem)),
             None => Ok((reader, metadata)),
@@ -117,7 +130,7 @@ async fn read(
 }
 
 /// What every event has must be there in each row, though another writer's schema may allow that it is not.
-pub(crate) fn refuse_nulls(file: &RawFile, rows: &RecordBatch) -> Result<()> {
+fn refuse_nulls(file: &RawFile, rows: &RecordBatch) -> Result<()> {
     let schema = raw_schema();
     let required = schema.fields().iter().filter(|field| !field.is_nullable());
     let has_nulls = |name: &str| rows.column_by_name(name).is_some_and(|column| column.null_count() > 0);

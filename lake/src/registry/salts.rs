@@ -9,13 +9,9 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
 use crate::error::{LakeError, Result};
+use crate::event::Salt;
 use crate::lake::Lake;
-
-/// Below the registry, where collectors may read and create.
-pub(crate) const SALTS_DIR: &str = "registry/salts";
-
-/// The salt of one date (UTC).
-pub type Salt = [u8; 32];
+use crate::layout::SALTS_DIR;
 
 impl Lake {
     /// The salt of `date`, created if nobody has needed it yet.

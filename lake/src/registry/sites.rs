@@ -1,28 +1,17 @@
-//! The registry: small documents that roles share, such as the sites and their write keys.
-//!
-//! A document is a sequence of versions, each an object that is created and never changed; the highest
-//! version counts. Two writers that race create the same version: one wins, the other reads and tries again.
+//! The sites, their write keys and their settings.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures::TryStreamExt;
-use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt, PutMode, PutOptions};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::erasure::{ERASURES_DOCUMENT, ErasuresDocument};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 
 pub(crate) const SITES: &str = "sites";
-
-/// The directory of all documents.
-pub(crate) const REGISTRY_DIR: &str = "registry";
 
 /// A tenant: whose events are whose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +94,7 @@ pub struct SiteDirectory {
 
 /// All sites, as the document is stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct SitesDocument {
+pub(crate) struct SitesDocument {
     sites: Vec<Site>,
 }
 
@@ -273,110 +262,6 @@ impl Lake {
         let random = blake3::hash(&bits).to_hex();
         format!("{KEY_BEGINNING}{}", &random[..KEY_DIGITS])
     }
-
-    /// The newest version of a document, with its number; version 0 is the empty document nobody wrote.
-    pub(crate) async fn read_document<T: DeserializeOwned + Default>(&self, name: &str) -> Result<(u64, T)> {
-        let dir = self.path(&format!("{REGISTRY_DIR}/{name}"));
-        let objects: Vec<ObjectMeta> = match self.store().list(Some(&dir)).try_collect().await {
-            Ok(objects) => objects,
-            Err(object_store::Error::NotFound { .. }) => vec![],
-            Err(error) => return Err(LakeError::store(format!("list registry/{name}"), error)),
-        };
-        let Some((version, path)) =
-            objects.into_iter().filter_map(|object| Some((version_of(&object.location)?, object.location))).max()
-        else {
-            return Ok((0, T::default()));
-        };
-        Ok((version, self.read_json(&path).await?))
-    }
-
-    /// One version of a document. Versions never change.
-    pub(crate) async fn read_version_of<T: DeserializeOwned>(&self, name: &str, version: u64) -> Result<T> {
-        self.read_json(&self.path(&document_path(name, version))).await
-    }
-
-    async fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T> {
-        let read = async { self.store().get(path).await?.bytes().await };
-        let bytes = read.await.map_err(|error| LakeError::store(format!("read {path}"), error))?;
-        serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(path.to_string(), error))
-    }
-
-    /// Applies `change` to the newest version, which it is told the number of, and creates the next one; again if
-    /// somebody was faster.
-    pub(crate) async fn update_document<T>(
-        &self,
-        name: &str,
-        mut change: impl FnMut(u64, &mut T) -> Result<()>,
-    ) -> Result<()>
-    where
-        T: Serialize + DeserializeOwned + Default,
-    {
-        const TRIES: u32 = 20;
-        let writer = self.new_uuid().to_string();
-        let mut in_doubt: Option<(Path, object_store::Error)> = None;
-        for _ in 0..TRIES {
-            let (version, mut document) = self.read_document::<T>(name).await?;
-            // A put that nobody knew of may have landed since: to change the document again would be once too often.
-            if let Some((path, _)) = &in_doubt {
-                match self.read_json::<Writer>(path).await {
-                    Ok(found) if found.writer == writer => return Ok(()),
-                    Ok(_) | Err(LakeError::Gone { .. }) => {}
-                    Err(unreadable) => return Err(unreadable),
-                }
-            }
-            change(version, &mut document)?;
-            let next = Versioned { writer: writer.clone(), document };
-            let path = self.path(&document_path(name, version + 1));
-            let bytes = serde_json::to_vec_pretty(&next).expect("a registry document is plain data");
-            match self.store().put_opts(&path, bytes.into(), PutOptions::from(PutMode::Create)).await {
-                Ok(_) => return Ok(()),
-                Err(
-                    error
-                    @ (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }),
-                ) => return Err(LakeError::store(format!("write {path}"), error)),
-                // An answer may be lost or wrong: whose version lies there now?
-                Err(error) => match self.read_json::<Writer>(&path).await {
-                    Ok(found) if found.writer == writer => return Ok(()),
-                    Ok(_) => in_doubt = None,
-                    Err(LakeError::Gone { .. }) => {
-                        tracing::warn!(%path, error = &error as &dyn std::error::Error, "trying again to write a document");
-                        in_doubt = Some((path, error));
-                    }
-                    Err(unreadable) => return Err(unreadable),
-                },
-            }
-        }
-        let action = format!("write registry/{name}");
-        Err(match in_doubt {
-            Some((_, error)) => LakeError::unavailable(action, error),
-            None => LakeError::unavailable(action, "others wrote it at every try"),
-        })
-    }
-}
-
-/// A document with the mark of who wrote it, by which a writer knows its own version again.
-#[derive(Serialize)]
-struct Versioned<T> {
-    writer: String,
-    #[serde(flatten)]
-    document: T,
-}
-
-#[derive(Deserialize)]
-struct Writer {
-    writer: String,
-}
-
-/// Why the bytes cannot be read as a version of document `name`, if they cannot.
-pub(crate) fn check_document(name: &str, bytes: &[u8]) -> Result<(), serde_json::Error> {
-    serde_json::from_slice::<Writer>(bytes)?;
-    if name == SITES {
-        serde_json::from_slice::<SitesDocument>(bytes)?;
-    }
-    if name == ERASURES_DOCUMENT {
-        serde_json::from_slice::<ErasuresDocument>(bytes)?;
-    }
-    Ok(())
 }
 
 /// How keys begin, by which people and tools know them.
@@ -406,14 +291,6 @@ pub fn is_write_key(text: &str) -> bool {
 
 fn hash_key(write_key: &str) -> String {
     blake3::hash(write_key.as_bytes()).to_hex().to_string()
-}
-
-fn document_path(name: &str, version: u64) -> String {
-    format!("{REGISTRY_DIR}/{name}/{version:012}.json")
-}
-
-pub(crate) fn version_of(path: &Path) -> Option<u64> {
-    path.filename()?.strip_suffix(".json")?.parse().ok()
 }
 
 fn find_site<'a>(document: &'a mut SitesDocument, site_id: &str) -> Result<&'a mut Site> {
@@ -527,17 +404,6 @@ mod tests {
         }
         let kept = lake.change_site("shop", |settings| settings.origins = vec!["https://Shop.example/a".into()]).await;
         assert_eq!(kept.unwrap().origins, ["https://shop.example"]);
-    }
-
-    #[tokio::test]
-    async fn concurrent_writers_lose_nothing() {
-        let lake = lake();
-        let names: Vec<String> = (0..8).map(|site| format!("site-{site}")).collect();
-        futures::future::join_all(names.iter().map(|name| lake.add_site(name, DateTime::UNIX_EPOCH)))
-            .await
-            .into_iter()
-            .for_each(|added| drop(added.unwrap()));
-        assert_eq!(lake.sites().await.unwrap().sites().len(), 8);
     }
 
     #[tokio::test]

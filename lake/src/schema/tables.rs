@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use crate::raw::batch::event_schema;
+use crate::schema::events::event_schema;
 
 /// What a table of the lake is, before anything is in it.
 ///

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt};
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::file::object_path;
+use super::{Table, TableSnapshot};
 use crate::error::{LakeError, Result};
-use crate::lake::Lake;
-use crate::schema::tables::TableSpec;
-use crate::table::file::object_path;
-use crate::table::{Table, TableSnapshot};
 
 /// Requests under way at the same time.
 const CONCURRENT: usize = 16;
@@ -59,22 +57,19 @@ impl Table {
     async fn committed_at(&self, version: u64) -> Result<Option<DateTime<Utc>>> {
         Ok(self.read_version(version).await?.committed_at())
     }
-}
 
-impl Lake {
-    /// A version of a table as it was, with all its files still there.
+    /// A version as it was, with all its files still there.
     ///
     /// Costs a request for each file that is no longer live. Fails with [`LakeError::Refused`] if there is no
     /// such version, or if vacuum has deleted files of it.
-    pub async fn load_readable_at(&self, spec: &'static TableSpec, version: u64) -> Result<Arc<TableSnapshot>> {
-        let table = self.table(spec);
-        let snapshot = table.load_at(version).await?;
-        let newest = table.load().await?;
+    pub async fn load_readable_at(&self, version: u64) -> Result<Arc<TableSnapshot>> {
+        let snapshot = self.load_at(version).await?;
+        let newest = self.load().await?;
         let live: HashSet<&Path> = newest.files.iter().map(|file| &file.path).collect();
         let replaced = snapshot.files.iter().map(|file| &file.path).filter(|path| !live.contains(path));
-        let missing = self.find_missing(replaced.cloned().collect()).await?;
+        let missing = find_missing(&self.store, replaced.cloned().collect()).await?;
         let Some(example) = missing.first() else { return Ok(snapshot) };
-        let oldest = match self.oldest_readable(&table, version, newest.version.unwrap_or(0)).await? {
+        let oldest = match self.oldest_readable(version, newest.version.unwrap_or(0)).await? {
             Some(oldest) => format!("all versions from {oldest} on still read"),
             None => "`dewpond lake history` lists later versions".to_owned(),
         };
@@ -82,7 +77,7 @@ impl Lake {
             reason: format!(
                 "version {version} of {} cannot be read any more: later versions replaced {} of its files, such as \
                  {example}, and those were deleted, after --replaced-grace or by a purge; {oldest}",
-                spec.name,
+                self.spec.name,
                 missing.len(),
             ),
         })
@@ -93,34 +88,33 @@ impl Lake {
     ///
     /// A deleted file makes unreadable what came before the version that removed it. So the last version that
     /// removed one is the answer.
-    async fn oldest_readable(&self, table: &Table, unreadable: u64, newest: u64) -> Result<Option<u64>> {
+    async fn oldest_readable(&self, unreadable: u64, newest: u64) -> Result<Option<u64>> {
         let stop = newest.saturating_sub(SEARCHED_VERSIONS_MAX).max(unreadable);
-        let root = self.path(table.spec().name);
         for version in (stop + 1..=newest).rev() {
-            let removed = table.read_version(version).await?.removed;
-            let paths = removed.iter().map(|(log_path, _)| object_path(&root, log_path)).collect();
-            if !self.find_missing(paths).await?.is_empty() {
+            let removed = self.read_version(version).await?.removed;
+            let paths = removed.iter().map(|(log_path, _)| object_path(&self.root, log_path)).collect();
+            if !find_missing(&self.store, paths).await?.is_empty() {
                 return Ok(Some(version));
             }
         }
         Ok(None)
     }
+}
 
-    /// Those of some objects that are not there.
-    pub(crate) async fn find_missing(&self, paths: Vec<Path>) -> Result<Vec<Path>> {
-        let mut looks: Vec<BoxFuture<'_, Result<Option<Path>>>> = Vec::new();
-        for path in paths {
-            looks.push(
-                async move {
-                    match self.store().head(&path).await {
-                        Ok(_) => Ok(None),
-                        Err(object_store::Error::NotFound { .. }) => Ok(Some(path)),
-                        Err(error) => Err(LakeError::store(format!("look for {path}"), error)),
-                    }
+/// Those of some objects that are not there.
+pub(crate) async fn find_missing(store: &Arc<dyn ObjectStore>, paths: Vec<Path>) -> Result<Vec<Path>> {
+    let mut looks: Vec<BoxFuture<'_, Result<Option<Path>>>> = Vec::new();
+    for path in paths {
+        looks.push(
+            async move {
+                match store.head(&path).await {
+                    Ok(_) => Ok(None),
+                    Err(object_store::Error::NotFound { .. }) => Ok(Some(path)),
+                    Err(error) => Err(LakeError::store(format!("look for {path}"), error)),
                 }
-                .boxed(),
-            );
-        }
-        stream::iter(looks).buffered(CONCURRENT).try_filter_map(|missing| async { Ok(missing) }).try_collect().await
+            }
+            .boxed(),
+        );
     }
+    stream::iter(looks).buffered(CONCURRENT).try_filter_map(|missing| async { Ok(missing) }).try_collect().await
 }

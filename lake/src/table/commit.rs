@@ -13,9 +13,9 @@ use delta_kernel::{Engine, FilteredEngineData, KernelError, KernelResult};
 use object_store::ObjectStoreExt;
 use rand::Rng;
 
+use super::checksums::{self, CHECKSUMS};
 use super::{ENGINE_INFO, Table, TableSnapshot, run_kernel};
 use crate::error::{LakeError, Result};
-use crate::parquet::object_writer::{self, CHECKSUMS};
 use crate::schema::tables::TableSpec;
 use crate::store::sabotage::Sabotage;
 use crate::table::change::{Change, CommitKind, ERASURES};
@@ -141,7 +141,7 @@ impl Table {
                 CommitKind::Delete => UpdateTableOperation::Delete,
             };
             let mut parameters = vec![(COMMIT_ID, Some(commit_id.clone()))];
-            parameters.extend(object_writer::to_parameter(&change.adds).map(|checksums| (CHECKSUMS, Some(checksums))));
+            parameters.extend(checksums::to_parameter(&change.adds).map(|checksums| (CHECKSUMS, Some(checksums))));
             let mut builder = log
                 .clone()
                 .update_table(operation, ENGINE_INFO, change.kind != CommitKind::Merge)

@@ -4,10 +4,14 @@
 //! reports as committed would vanish. Readers start at the last checkpoint, so old entries cost nothing.
 
 pub(crate) mod as_of;
+pub(crate) mod bounds;
 pub(crate) mod change;
+pub(crate) mod checksums;
 mod commit;
 pub(crate) mod committer;
+pub(crate) mod departures;
 pub(crate) mod file;
+pub(crate) mod writer;
 
 use std::sync::Arc;
 
@@ -34,8 +38,8 @@ use crate::schema::tables::TableSpec;
 use crate::store::runtime::LakeRuntime;
 use crate::table::change::ERASURES;
 use crate::table::committer::{COMMIT_ID, FoundCommit, read_commit};
+use crate::table::departures::KnownLog;
 use crate::table::file::{TableFile, from_scan_rows};
-use crate::vacuum::KnownLog;
 
 const ENGINE_INFO: &str = concat!("dewpond/", env!("CARGO_PKG_VERSION"));
 

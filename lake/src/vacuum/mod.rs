@@ -3,7 +3,6 @@
 //! Acts only on what a freshly loaded log says, and by the store's own clock: ages are differences between
 //! the Last-Modified of an object written now and that of the object in question.
 
-mod departures;
 mod staging;
 mod summaries;
 
@@ -12,22 +11,14 @@ use std::ops::Add;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
-use tokio::sync::Mutex;
 
-use self::departures::Departures;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::layout::RAW_DIR;
-use crate::quarantine::QUARANTINE;
+use crate::layout::{QUARANTINE, RAW_DIR};
 use crate::schema::tables::{EVENTS, TableSpec};
-
-/// Requests under way at the same time.
-const CONCURRENT: usize = 16;
+use crate::table::departures::is_as_old;
 
 /// So long before the first entry of a table's log the first publish of early releases may have begun to write. A file that is
 /// older belongs to a log that is lost, and may be all that is left of somebody's events: it is no orphan.
@@ -56,6 +47,13 @@ impl Default for VacuumSettings {
             orphan_grace: 7 * 24 * HOUR,
             quarantine_retention: 30 * 24 * HOUR,
         }
+    }
+}
+
+impl VacuumSettings {
+    /// How far back the log must be read: what went out of use before may be deleted in any case.
+    fn horizon(&self) -> Duration {
+        self.orphan_grace.max(self.replaced_grace).max(self.raw_grace)
     }
 }
 
@@ -93,14 +91,6 @@ impl Add for Vacuumed {
             bytes: self.bytes + more.bytes,
         }
     }
-}
-
-/// What vacuum knows of a table's log from its last run. One for each table.
-#[derive(Default)]
-pub(crate) struct KnownLog {
-    departures: Mutex<Departures>,
-    /// Before this version there is no summary that could be deleted.
-    swept_until: Mutex<u64>,
 }
 
 impl Lake {
@@ -154,7 +144,7 @@ impl Lake {
         let snapshot = self.snapshot().await?;
         let table = self.table(&EVENTS);
         let mut departures = table.known_log().departures.lock().await;
-        departures.read(&table, snapshot.events.version, now, settings).await?;
+        departures.read(&table, snapshot.events.version, now, settings.horizon()).await?;
         let old: Vec<_> = snapshot
             .consumed
             .iter()
@@ -185,7 +175,7 @@ impl Lake {
         let snapshot = table.load().await?;
         let live: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
         let mut departures = table.known_log().departures.lock().await;
-        departures.read(&table, snapshot.version, now, settings).await?;
+        departures.read(&table, snapshot.version, now, settings.horizon()).await?;
 
         let root = self.path(spec.name);
         let born = table.entry_time(0).await?;
@@ -212,52 +202,10 @@ impl Lake {
         Ok(Vacuumed { table_files, bytes, ..Vacuumed::default() })
     }
 
-    /// Every object in a directory of the lake; none if it does not exist.
-    pub(crate) async fn list(&self, dir: &str) -> Result<Vec<ObjectMeta>> {
-        collect(dir, self.store().list(Some(&self.path(dir)))).await
-    }
-
     /// Every object in the partitions of a table. Its log, which has millions of entries after a year, is passed over: its
     /// name comes before those of the partitions.
     async fn list_partitions(&self, spec: &TableSpec) -> Result<Vec<ObjectMeta>> {
-        let root = self.path(spec.name);
-        let before = root.clone().join("date=");
-        collect(spec.name, self.store().list_with_offset(Some(&root), &before)).await
-    }
-
-    /// Deletes objects; one that is gone already counts as nothing. Returns how many and their bytes. One that may not be
-    /// deleted does not keep the others; the first error is returned in the end.
-    pub(crate) async fn delete(&self, objects: Vec<(Path, u64)>) -> Result<(usize, u64)> {
-        let (mut count, mut total_bytes, mut failed) = (0, 0, None);
-        let store = self.store();
-        let mut deletions: Vec<BoxFuture<'_, _>> = Vec::new();
-        for (path, bytes) in objects {
-            let store = store.clone();
-            deletions.push(async move { (store.delete(&path).await, path, bytes) }.boxed());
-        }
-        let mut deletions = stream::iter(deletions).buffer_unordered(CONCURRENT);
-        while let Some((deleted, path, bytes)) = deletions.next().await {
-            match deleted {
-                Ok(()) => {
-                    count += 1;
-                    total_bytes += bytes;
-                }
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(error @ object_store::Error::PermissionDenied { .. }) => {
-                    failed = failed.or(Some(LakeError::store(format!("delete {path}"), error)));
-                }
-                Err(error) => return Err(LakeError::store(format!("delete {path}"), error)),
-            }
-        }
-        failed.map_or(Ok((count, total_bytes)), Err)
-    }
-}
-
-async fn collect(dir: &str, objects: BoxStream<'_, object_store::Result<ObjectMeta>>) -> Result<Vec<ObjectMeta>> {
-    match objects.try_collect().await {
-        Ok(objects) => Ok(objects),
-        Err(object_store::Error::NotFound { .. }) => Ok(vec![]),
-        Err(error) => Err(LakeError::store(format!("list {dir}"), error)),
+        self.list_after(spec.name, "date=").await
     }
 }
 
@@ -269,24 +217,4 @@ pub(crate) fn is_in_a_partition(log_path: &str) -> bool {
 /// Whether a file that is in no version is from before the log's first entry was written.
 pub(crate) fn is_older_than_log(object: &ObjectMeta, born: Option<DateTime<Utc>>) -> bool {
     born.is_none_or(|born| object.last_modified + FIRST_PUBLISH < born)
-}
-
-/// Whether something is at least so old. Stores that tell whole seconds give what was written just now no age at all, which
-/// is enough if there is no grace.
-fn is_as_old(at: DateTime<Utc>, now: DateTime<Utc>, as_this: Duration) -> bool {
-    (now - at).to_std().is_ok_and(|age| age >= as_this)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_written_now_has_an_age_and_the_future_is_young() {
-        let at = |s: i64| DateTime::from_timestamp(s, 0).unwrap();
-        assert!(is_as_old(at(0), at(10), Duration::from_secs(10)));
-        assert!(!is_as_old(at(1), at(10), Duration::from_secs(10)));
-        assert!(is_as_old(at(10), at(10), Duration::ZERO));
-        assert!(!is_as_old(at(20), at(10), Duration::ZERO));
-    }
 }

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Vacuumed, is_as_old};
+use super::Vacuumed;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::layout::{DAMAGED_DIR, RAW_DIR};
-use crate::quarantine::QUARANTINE;
-use crate::registry::sites::REGISTRY_DIR;
+use crate::layout::{DAMAGED_DIR, QUARANTINE, RAW_DIR, REGISTRY_DIR};
 use crate::schema::tables::TableSpec;
+use crate::table::departures::is_as_old;
 
 /// Nobody writes a file with pauses of this length. If somebody does, their write fails once the file is gone, and is
 /// not confirmed.

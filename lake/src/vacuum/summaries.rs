@@ -8,11 +8,12 @@ use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use super::{Vacuumed, is_as_old};
+use super::Vacuumed;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::layout::log_object;
 use crate::schema::tables::TableSpec;
+use crate::table::departures::is_as_old;
 
 /// They are kept so long at least: whoever loads a version of that time, or is late to say which checkpoint is the last, needs
 /// those.

@@ -1,15 +1,27 @@
 //! When files went out of use: what vacuum has to know of a log's entries.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt};
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Mutex;
 
-use super::{CONCURRENT, VacuumSettings, is_as_old};
+use super::Table;
 use crate::error::Result;
 use crate::layout::{RawFile, log_object};
-use crate::table::Table;
+
+/// Entries read at the same time.
+const CONCURRENT: usize = 16;
+
+/// What vacuum knows of a table's log from its last run. One for each table.
+#[derive(Default)]
+pub(crate) struct KnownLog {
+    pub(crate) departures: Mutex<Departures>,
+    /// Before this version there is no summary that could be deleted.
+    pub(crate) swept_until: Mutex<u64>,
+}
 
 /// When files went out of use, as far as the log was read; kept between runs, so that each entry of the log is listed and
 /// read once.
@@ -17,29 +29,28 @@ use crate::table::Table;
 pub(crate) struct Departures {
     read_until: Option<u64>,
     /// When each path left the table.
-    pub(super) removed_at: HashMap<String, DateTime<Utc>>,
+    pub(crate) removed_at: HashMap<String, DateTime<Utc>>,
     /// When each lane was consumed, by the last sequence number that was.
     consumed_at: HashMap<String, BTreeMap<u64, DateTime<Utc>>>,
 }
 
 impl Departures {
     /// When a raw file that the table has consumed was consumed; `None` if that was before what was read.
-    pub(super) fn consumed_at(&self, file: &RawFile) -> Option<DateTime<Utc>> {
+    pub(crate) fn consumed_at(&self, file: &RawFile) -> Option<DateTime<Utc>> {
         let lane = self.consumed_at.get(&file.lane.to_string())?;
         lane.range(file.seq..).next().map(|(_, at)| *at)
     }
 
     /// Reads the log's entries up to version `until` that were not read yet; on the first call, from those on that are
     /// young enough to matter.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &mut self,
         table: &Table,
         until: Option<u64>,
         now: DateTime<Utc>,
-        settings: VacuumSettings,
+        horizon: Duration,
     ) -> Result<()> {
         let Some(until) = until else { return Ok(()) };
-        let horizon = settings.orphan_grace.max(settings.replaced_grace).max(settings.raw_grace);
         let first = match self.read_until {
             Some(read_until) => read_until + 1,
             None => {
@@ -112,6 +123,12 @@ async fn entry_times(table: &Table, first: u64) -> Result<BTreeMap<u64, DateTime
     Ok(times)
 }
 
+/// Whether something is at least so old. Stores that tell whole seconds give what was written just now no age at all, which
+/// is enough if there is no grace.
+pub(crate) fn is_as_old(at: DateTime<Utc>, now: DateTime<Utc>, as_this: Duration) -> bool {
+    (now - at).to_std().is_ok_and(|age| age >= as_this)
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -131,5 +148,14 @@ mod tests {
                 assert!(looks.get() <= 21);
             }
         }
+    }
+
+    #[test]
+    fn what_was_written_now_has_an_age_and_the_future_is_young() {
+        let at = |s: i64| DateTime::from_timestamp(s, 0).unwrap();
+        assert!(is_as_old(at(0), at(10), Duration::from_secs(10)));
+        assert!(!is_as_old(at(1), at(10), Duration::from_secs(10)));
+        assert!(is_as_old(at(10), at(10), Duration::ZERO));
+        assert!(!is_as_old(at(20), at(10), Duration::ZERO));
     }
 }
