@@ -5,6 +5,28 @@
 //!
 //! An event's way through this crate: [`Event`] → [`RawBatch`] → [`Lane::append`] (durable) →
 //! [`Lake::snapshot`] (visible) → [`Table::commit`] (published).
+//!
+//! The rooms, lowest first. A file uses its own room and those before it; `tests/rooms.rs` reads this list.
+//!
+//! - `error`: why an operation failed, by what the caller can do.
+//! - `layout`: the names of directories and raw files.
+//! - `event`: what an event is.
+//! - `schema`: the tables, their columns and how their files are encoded.
+//! - `store`: the object store and the threads that everything runs on.
+//! - `parquet`: reading and writing Parquet in a store.
+//! - `table`: a Delta table, its versions and its files.
+//! - `copies/times`: how far apart in time two copies of an event may lie.
+//! - `copies/recent_ids`: the cache of published ids, which an open lake keeps in memory.
+//! - `erasure/list`: who was erased, which an open lake keeps in memory.
+//! - `lake`: an open lake, and where its objects lie.
+//! - `snapshot`: which files are live.
+//! - `raw`: the raw tier, from a batch of events to rows read again.
+//! - `registry`: the documents that roles share, and the salts of the day.
+//! - `quarantine`: events that were refused.
+//! - `erasure`: erasing a person's events.
+//! - `copies`: which pending rows are copies, of each other or of published events.
+//! - `vacuum`: deleting what no reader needs.
+//! - `check`: reading everything and saying what is wrong.
 
 mod check;
 mod copies;
