@@ -125,8 +125,8 @@ fn write_decimal(digits: &mut [u8], mut number: u64) {
 mod tests {
     use std::collections::HashSet;
 
-    use collector::protocol::{Context, native};
-    use collector::{Client, Ids, Window};
+    use intake::protocol::native;
+    use intake::{Client, Context, Ids, Window};
 
     use super::*;
 

@@ -13,11 +13,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use chrono::Utc;
-use collector::protocol::{self, native};
-use collector::{Client, Collector, Ids, Settings, Window};
+use collector::{Collector, Settings};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use intake::protocol::{self, native};
+use intake::{Client, Ids, IngestError, Window};
 use lake::Lake;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use serde_json::json;
@@ -86,7 +87,7 @@ async fn drop_events(State((site_id, ids)): State<(Arc<str>, Ids)>, request: Req
             let answer = json!({ "accepted": events.len(), "duplicates": 0, "rejected": rejected });
             (StatusCode::ACCEPTED, Json(answer)).into_response()
         }
-        Err(error) => error.into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     }
 }
 
@@ -100,10 +101,10 @@ fn parse(
     site_id: Arc<str>,
     ids: Ids,
     received_at_us: i64,
-) -> Result<protocol::Parsed, collector::IngestError> {
+) -> Result<protocol::Parsed, IngestError> {
     let user_agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let client = Client { user_agent: user_agent.map(str::to_owned), ..Client::default() };
-    let context = protocol::Context { site_id, received_at_us, window: Window::Live, client, ids };
+    let context = intake::Context { site_id, received_at_us, window: Window::Live, client, ids };
     native::parse(body, &context, Settings::default().batch_events_max)
 }
 

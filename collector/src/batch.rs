@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::budget::Reservation;
 use crate::counters;
-use crate::error::IngestError;
+use intake::IngestError;
 
 /// What became of a request's events: all of them are durable now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

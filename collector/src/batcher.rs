@@ -19,8 +19,8 @@ use crate::Clock;
 use crate::batch::{self, Accepted, Batch, Outcome};
 use crate::budget::Budget;
 use crate::counters;
-use crate::error::IngestError;
 use crate::settings::Settings;
+use intake::IngestError;
 
 /// The way to a durable event. Cheap to clone; clones share lanes and memory.
 #[derive(Clone)]

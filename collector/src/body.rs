@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
 use crate::budget::{Budget, Reservation};
-use crate::error::IngestError;
+use intake::IngestError;
 
 /// How long to go on reading a body that is refused. A sender that is cut off while it writes sees a broken
 /// connection and not our reason.

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::directory::Directory;
-use crate::protocol::snowplow;
+use intake::protocol::snowplow;
 
 /// How long browsers may remember that they are allowed to send.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");

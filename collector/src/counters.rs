@@ -50,7 +50,7 @@ pub(crate) fn describe() {
 
 /// Counts events that were refused.
 ///
-/// - `reason`: see [`IngestError::label`](crate::error::IngestError::label).
+/// - `reason`: see [`IngestError::label`](intake::IngestError::label).
 pub(crate) fn rejected(reason: &'static str, events: usize) {
     if events == 0 {
         return;

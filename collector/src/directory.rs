@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Clock;
-use crate::error::{IngestError, cut};
 use crate::keys;
+use intake::{IngestError, cut};
 
 /// An unknown key asks the store at most this often, so that a flood of them cannot hammer it.
 const EXTRA_REFRESH_PAUSE: Duration = Duration::from_secs(1);

@@ -9,10 +9,12 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
+use intake::protocol::{Message, Parsed, Protocol, Sender, Taken};
+use intake::{Client, Context, Ids, IngestError, Window, cut};
 use lake::Site;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -22,20 +24,15 @@ use crate::Clock;
 use crate::batcher::Batcher;
 use crate::body::{self, Limits, Received};
 use crate::budget::Budget;
-use crate::client::Client;
 use crate::counters;
 use crate::directory::Directory;
-use crate::error::{IngestError, cut};
-use crate::event_time::Window;
 use crate::geography::GeographyFile;
-use crate::ids::Ids;
 use crate::inflate::Encoding;
 use crate::peer::{Peer, client_ip, request_id};
-use crate::protocol::{Context, Message, Parsed, Protocol, Sender, Taken};
 use crate::quarantine::Quarantine;
 use crate::rate::Rates;
 use crate::settings::Settings;
-use crate::{cookie, keys};
+use crate::{answer, cookie, keys};
 
 /// Bodies above this are read on threads that may be held; smaller ones take less time than getting there.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
@@ -121,19 +118,19 @@ impl Door {
     pub(crate) async fn take(&self, protocol: &'static dyn Protocol, request: Request) -> Response {
         let read = match self.read(protocol, request).await {
             Ok(read) => read,
-            Err(error) => return error.into_response_of(protocol),
+            Err(error) => return answer::refusal(protocol, &error),
         };
         // From here on the request is gone: thousands wait for the disk at a time, and what they hold lies cold.
         let Read { parsed, site, received_at, cookie, opted_out } = read;
         match self.keep(protocol, parsed, &site, received_at, opted_out).await {
             Ok(taken) => {
-                let mut response = protocol.accepted(&taken).into_response();
+                let mut response = answer::response(protocol.accepted(&taken));
                 if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
                     response.headers_mut().insert(header::SET_COOKIE, cookie);
                 }
                 response
             }
-            Err(error) => error.into_response_of(protocol),
+            Err(error) => answer::refusal(protocol, &error),
         }
     }
 

@@ -1,30 +1,31 @@
-//! The collector's routes, and the one place where an outcome becomes a status code.
+//! The collector's routes.
 
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::Service;
+use uuid::Uuid;
 
 use crate::cors::{self, Page};
 use crate::door::Door;
-use crate::error::{IngestError, cut};
-use crate::protocol::ga4::{self, Ga4};
-use crate::protocol::native::Native;
-use crate::protocol::pixel::Pixel;
-use crate::protocol::plausible::Plausible;
-use crate::protocol::posthog::{self, PostHog};
-use crate::protocol::segment::Segment;
-use crate::protocol::snowplow::{self, Snowplow, SnowplowPixel};
-use crate::protocol::umami::{Umami, UmamiBatch};
-use crate::protocol::visits::Visits;
-use crate::protocol::{Answer, Protocol};
-use crate::{openapi, pages};
+use crate::{answer, openapi, pages};
+use intake::protocol::ga4::{self, Ga4};
+use intake::protocol::native::Native;
+use intake::protocol::pixel::Pixel;
+use intake::protocol::plausible::Plausible;
+use intake::protocol::posthog::{self, PostHog};
+use intake::protocol::segment::Segment;
+use intake::protocol::snowplow::{self, Snowplow, SnowplowPixel};
+use intake::protocol::umami::{Umami, UmamiBatch};
+use intake::protocol::visits::Visits;
+use intake::protocol::{Answer, Protocol};
+use intake::{IngestError, cut};
 
 /// What there is to call, and what answers.
 fn endpoints() -> Vec<(&'static str, &'static str, MethodRouter<Arc<Door>>)> {
@@ -115,7 +116,7 @@ fn taking(protocol: &'static dyn Protocol) -> MethodRouter<Arc<Door>> {
 /// An image whose address is an event. To ask for its headers alone is no event.
 fn image(protocol: &'static dyn Protocol) -> MethodRouter<Arc<Door>> {
     get(move |State(door): State<Arc<Door>>, request: Request| async move { door.take(protocol, request).await })
-        .head(|| async { Answer::Gif })
+        .head(|| async { answer::response(Answer::Gif) })
 }
 
 /// The endpoints, for people who look for them. Once: whoever asks for what is not there may ask often.
@@ -146,7 +147,7 @@ const PATH_BYTES_MAX: usize = 200;
 async fn validate(State(door): State<Arc<Door>>, request: Request) -> Response {
     match door.inspect(&Ga4, request).await {
         Ok((message, context)) => Json(ga4::validate(&message, &context)).into_response(),
-        Err(error) => error.into_response(),
+        Err(error) => answer::refusal(&Native, &error),
     }
 }
 
@@ -158,7 +159,14 @@ struct SessionRequest {
 }
 
 /// Names a session. Keeps nothing: the name is new, and events carry it from now on.
-async fn start_session(State(door): State<Arc<Door>>, request: Request) -> Result<Response, IngestError> {
+async fn start_session(State(door): State<Arc<Door>>, request: Request) -> Response {
+    match session_id(&door, request).await {
+        Ok(session_id) => (StatusCode::CREATED, Json(json!({ "session_id": session_id }))).into_response(),
+        Err(error) => answer::refusal(&Native, &error),
+    }
+}
+
+async fn session_id(door: &Door, request: Request) -> Result<Uuid, IngestError> {
     let (parts, body) = request.into_parts();
     let body = door.open_small(&parts, body).await?;
     let wanted: SessionRequest = serde_json::from_slice(&body)
@@ -166,8 +174,7 @@ async fn start_session(State(door): State<Arc<Door>>, request: Request) -> Resul
     if !names_somebody(&wanted.user_id) && !names_somebody(&wanted.anonymous_id) {
         return Err(IngestError::invalid("send `user_id` or `anonymous_id`, a string that is not empty"));
     }
-    let session_id = door.new_session_id();
-    Ok((StatusCode::CREATED, Json(json!({ "session_id": session_id }))).into_response())
+    Ok(door.new_session_id())
 }
 
 fn names_somebody(id: &Option<Value>) -> bool {
@@ -175,69 +182,5 @@ fn names_somebody(id: &Option<Value>) -> bool {
         Some(Value::String(id)) => !id.is_empty(),
         Some(Value::Number(_)) => true,
         _ => false,
-    }
-}
-
-/// A transparent dot.
-const GIF: &[u8] =
-    b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\0\0\0!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Json(status, body) => (status, Json(body)).into_response(),
-            Self::Text(status, body) => (status, body).into_response(),
-            Self::Gif => {
-                let headers = [(header::CONTENT_TYPE, "image/gif"), (header::CACHE_CONTROL, "no-store")];
-                (headers, GIF).into_response()
-            }
-            Self::Nothing(status) => status.into_response(),
-        }
-    }
-}
-
-impl IngestError {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Invalid { .. } => StatusCode::BAD_REQUEST,
-            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
-            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
-            Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Slow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Full { .. } | Self::NotDurable | Self::KeysUnavailable | Self::Closing => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-        }
-    }
-
-    /// The refusal in the words of a protocol.
-    pub(crate) fn into_response_of(self, protocol: &dyn Protocol) -> Response {
-        let body = protocol.refused(self.status(), &self);
-        self.respond(body)
-    }
-
-    fn respond(self, body: Value) -> Response {
-        let mut response = (self.status(), Json(body)).into_response();
-        let header = match &self {
-            Self::Unauthorized { .. } => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            // The rest of the body is still on its way: this connection is of no more use.
-            Self::Slow { .. } => Some((header::CONNECTION, HeaderValue::from_static("close"))),
-            Self::TooOften { retry_after_s, .. } => Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_s))),
-            Self::Full { .. } | Self::NotDurable | Self::KeysUnavailable | Self::Closing => {
-                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
-            }
-            _ => None,
-        };
-        if let Some((name, value)) = header {
-            response.headers_mut().insert(name, value);
-        }
-        response
-    }
-}
-
-impl IntoResponse for IngestError {
-    fn into_response(self) -> Response {
-        self.into_response_of(&Native)
     }
 }

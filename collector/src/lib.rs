@@ -1,40 +1,31 @@
 //! The collector: HTTP in, raw files out.
 //!
-//! An event's way through this crate: a connection → a request, with its key and its body → [`protocol`], which
+//! An event's way through this crate: a connection → a request, with its key and its body → [`intake::protocol`], which
 //! makes [`Event`](lake::Event)s of it → [`Batcher`], which answers when they are durable.
 //!
 //! A success status means that every accepted event is durable. The collector keeps no state of its own, never
 //! reads the events of the lake, and knows no SQL. Memory is bounded at every step; what does not fit is
 //! refused with a status that makes senders come back.
 
-mod agent;
+mod answer;
 mod batch;
 mod batcher;
 mod body;
 mod budget;
-mod channel;
-mod client;
 mod cookie;
 mod cors;
 mod counters;
 mod directory;
 mod door;
-mod error;
-mod event_time;
 mod geography;
 mod http;
-mod ids;
 mod inflate;
 mod keys;
-mod money;
 mod openapi;
-mod page;
 mod pages;
 mod peer;
-pub mod protocol;
 mod quarantine;
 mod rate;
-mod redaction;
 mod server;
 mod settings;
 
@@ -42,17 +33,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use intake::Ids;
 use lake::Lake;
 use tokio::net::TcpListener;
 
 pub use batch::Accepted;
 pub use batcher::Batcher;
-pub use client::Client;
-pub use error::{IngestError, Rejection};
-pub use event_time::{Window, occurred_at_us};
-pub use geography::Geography;
 pub use http::Routes;
-pub use ids::Ids;
 pub use settings::Settings;
 
 use directory::Directory;

@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::Clock;
 use crate::budget::{Budget, Reservation};
 use crate::counters;
-use crate::error::Rejection;
 use crate::settings::Settings;
+use intake::Rejection;
 
 /// Requests whose refused events wait to be written. Beyond it they are counted and not kept.
 const QUEUE_MAX: usize = 1_000;

@@ -11,9 +11,9 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quot
 use lake::Site;
 use parking_lot::RwLock;
 
-use crate::error::IngestError;
-use crate::protocol::Sender;
 use crate::settings::Settings;
+use intake::IngestError;
+use intake::protocol::Sender;
 
 /// What was not used is saved for this long, so that traffic may come in bursts.
 const BURST_S: u32 = 10;

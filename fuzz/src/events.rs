@@ -4,9 +4,8 @@
 
 use std::collections::HashMap;
 
-use collector::protocol::Context;
-use collector::protocol::native::{find_sender, parse};
-use collector::{Client, Ids, Window};
+use intake::protocol::native::{find_sender, parse};
+use intake::{Client, Context, Ids, Window};
 use lake::RawBatch;
 use serde_json::value::RawValue;
 

@@ -279,7 +279,7 @@ const SHOPPING: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page;
+    use crate::address;
 
     #[test]
     fn without_a_campaign_the_referrer_tells() {
@@ -342,7 +342,7 @@ mod tests {
     #[track_caller]
     fn check(url: &str, referrer: Option<&str>, expected: &str) {
         let mut event = Event { url: Some(url.into()), referrer: referrer.map(str::to_owned), ..Event::default() };
-        page::fill(&mut event);
+        address::fill(&mut event);
         fill(&mut event);
         assert_eq!(event.channel.as_deref().unwrap_or("-"), expected, "{url} from {referrer:?}");
     }

@@ -5,18 +5,19 @@
 //! structured event has the name of its action, a self-describing one the name in its schema. Schemas are not
 //! looked up: any data is taken.
 
-use axum::http::StatusCode;
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::NO_PAD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose};
+use http::StatusCode;
 use lake::EventId;
 use serde_json::Value;
 
-use super::draft::Draft;
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
-use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken};
+use super::{Answer, Message, Parsed, Protocol, Sender, Taken};
+use crate::context::Context;
+use crate::draft::Draft;
 use crate::error::IngestError;
 
 /// Trackers differ in whether they pad.
@@ -24,13 +25,13 @@ const BASE64: GeneralPurpose =
     GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// Where its trackers post to.
-pub(crate) const PATH: &str = "/com.snowplowanalytics.snowplow/tp2";
+pub const PATH: &str = "/com.snowplowanalytics.snowplow/tp2";
 
 /// `POST` to [`PATH`].
-pub(crate) struct Snowplow;
+pub struct Snowplow;
 
 /// `GET /i`, the same by the parameters of an image.
-pub(crate) struct SnowplowPixel;
+pub struct SnowplowPixel;
 
 const NAME: &str = "snowplow";
 

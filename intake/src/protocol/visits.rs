@@ -3,21 +3,22 @@
 //! `POST /visits` with `x-api-key` and `{"identifier":…,"pageUrl":…,"visitedAt":…}`. Visits have no id: the same
 //! visitor, page and time is the same visit.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 use lake::EventId;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::draft::Draft;
 use super::field::{LONG_CHARS_MAX, TEXT_CHARS_MAX};
-use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, object};
+use super::{Answer, Message, Parsed, Protocol, Sender, Taken, object};
+use crate::context::Context;
+use crate::draft::Draft;
 use crate::error::{IngestError, Rejection};
 
 /// Between the things that are wrong with a visit.
 const AND: &str = "; ";
 
 /// See the module.
-pub(crate) struct Visits;
+pub struct Visits;
 
 impl Protocol for Visits {
     fn name(&self) -> &'static str {

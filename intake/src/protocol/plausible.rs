@@ -3,17 +3,18 @@
 //! The domain chooses the site, there is no key. `pageview` becomes `page_view`. Events have no id: the same
 //! request within one second counts once.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::draft::Draft;
 use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
-use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken};
+use super::{Answer, Message, Parsed, Protocol, Sender, Taken};
+use crate::context::Context;
+use crate::draft::Draft;
 use crate::error::IngestError;
 
 /// See the module.
-pub(crate) struct Plausible;
+pub struct Plausible;
 
 impl Protocol for Plausible {
     fn name(&self) -> &'static str {

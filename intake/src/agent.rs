@@ -9,7 +9,7 @@ use woothee::parser::{Parser, WootheeResult};
 
 /// What was read from a user agent. Empty where nothing is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Agent {
+struct Agent {
     browser: Option<String>,
     browser_version: Option<String>,
     os: Option<String>,

@@ -196,9 +196,10 @@ pub(super) mod tests {
 
     use super::*;
     use crate::client::Client;
+    use crate::context::Context;
     use crate::event_time::Window;
     use crate::ids::Ids;
-    use crate::protocol::{Context, Parsed, Protocol};
+    use crate::protocol::{Parsed, Protocol};
 
     /// 2026-03-01T12:00:00Z.
     pub(in crate::protocol) const NOON_US: i64 = 1_772_366_400_000_000;

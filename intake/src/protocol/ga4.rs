@@ -5,14 +5,15 @@
 //! only when the events are durable. Events have no id: one is derived from the client, the content and the
 //! time, which is that of the arrival, to the second, if the request names none.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 use lake::EventId;
 use serde_json::{Value, json};
 
-use super::draft::Draft;
 use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
-use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken};
+use super::{Answer, Message, Parsed, Protocol, Sender, Taken};
+use crate::context::Context;
+use crate::draft::Draft;
 use crate::error::IngestError;
 
 /// The limits of the original.
@@ -24,7 +25,7 @@ const CLIENT: [&str; 7] =
     ["client_id", "app_instance_id", "user_id", "timestamp_micros", "user_properties", "user_agent", "ip_override"];
 
 /// `POST /mp/collect`.
-pub(crate) struct Ga4;
+pub struct Ga4;
 
 impl Protocol for Ga4 {
     fn name(&self) -> &'static str {
@@ -73,7 +74,7 @@ impl Protocol for Ga4 {
 }
 
 /// The answer of `POST /debug/mp/collect`: what is wrong with a request, of which nothing is kept.
-pub(crate) fn validate(message: &Message, context: &Context) -> Value {
+pub fn validate(message: &Message, context: &Context) -> Value {
     let complaint = |path: String, description: &str| json!({ "fieldPath": path, "description": description, "validationCode": "VALUE_INVALID" });
     let messages: Vec<Value> = match Ga4.parse(message, context, EVENTS_MAX) {
         Ok(parsed) => {

@@ -3,80 +3,26 @@
 //! A protocol is pure: it reads requests that were received and writes answers that somebody else sends. It knows
 //! neither the store nor the sites. What every event needs, whoever sent it, is done once, in `draft`.
 
-mod draft;
 mod field;
-pub(crate) mod ga4;
+pub mod ga4;
 mod items;
-
 pub mod native;
 mod object;
-pub(crate) mod pixel;
-pub(crate) mod plausible;
-pub(crate) mod posthog;
-pub(crate) mod segment;
-pub(crate) mod snowplow;
-pub(crate) mod umami;
-pub(crate) mod visits;
+pub mod pixel;
+pub mod plausible;
+pub mod posthog;
+pub mod segment;
+pub mod snowplow;
+pub mod umami;
+pub mod visits;
 
-use std::sync::Arc;
-
-use axum::http::{StatusCode, Uri};
 use bytes::Bytes;
-use lake::{Event, EventId};
+use http::{StatusCode, Uri};
+use lake::Event;
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::context::Context;
 use crate::error::{IngestError, Rejection};
-use crate::event_time::Window;
-use crate::ids::Ids;
-
-/// What is known of a request's events besides what they say themselves.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// The site they belong to.
-    pub site_id: Arc<str>,
-    /// When they arrived, in microseconds since the epoch.
-    pub received_at_us: i64,
-    /// Which times they may carry.
-    pub window: Window,
-    /// Who sent them.
-    pub client: Client,
-    /// Makes the ids of events that have none.
-    pub ids: Ids,
-}
-
-impl Context {
-    /// The identity of an event whose sender gave none: that of the request, where a proxy of ours names the requests
-    /// that it may send twice, and else a new one.
-    ///
-    /// The content is part of it, since a name may stand for more than one request: services copy it from what comes in
-    /// to all that goes out.
-    fn missing_id(&self, content: &str, index: usize) -> EventId {
-        self.request_event_id(content.as_bytes(), index).unwrap_or_else(|| {
-            // Those of one body differ by their random bits.
-            EventId(self.ids.at(self.received_at_us).into_bytes())
-        })
-    }
-
-    /// The identity of an event whose protocol has none: that of the request, if it has a name; else its content, and
-    /// the second of its arrival. A request that is sent twice is one event then, and the same click a second later
-    /// another.
-    fn arrival_id(&self, protocol: &str, content: &[u8], index: usize) -> EventId {
-        if let Some(id) = self.request_event_id(content, index) {
-            return id;
-        }
-        let second = self.received_at_us.div_euclid(1_000_000).to_le_bytes();
-        let ip = self.client.ip.map(|ip| ip.to_string()).unwrap_or_default();
-        let user_agent = self.client.user_agent.as_deref().unwrap_or_default();
-        let index = index.to_le_bytes();
-        EventId::derived(&[protocol.as_bytes(), content, &second, ip.as_bytes(), user_agent.as_bytes(), &index])
-    }
-
-    fn request_event_id(&self, content: &[u8], index: usize) -> Option<EventId> {
-        let request_id = self.client.request_id.as_ref()?;
-        Some(EventId::derived(&[b"request", request_id.as_bytes(), content, &index.to_le_bytes()]))
-    }
-}
 
 /// The events of one body.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -108,10 +54,11 @@ pub enum Sender {
 
 /// A request as protocols see it. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
-    pub(crate) uri: Uri,
+pub struct Message {
+    /// Its path and its parameters.
+    pub uri: Uri,
     /// Decompressed; empty until it has been received.
-    pub(crate) body: Bytes,
+    pub body: Bytes,
 }
 
 impl Message {
@@ -132,30 +79,34 @@ impl Message {
 
 /// What became of a request: its good events are durable.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Taken {
+pub struct Taken {
     /// Good events, duplicates among them.
-    pub(crate) accepted: usize,
+    pub accepted: usize,
     /// Those of which the same file has a copy.
-    pub(crate) duplicates: usize,
-    pub(crate) rejected: Vec<Rejection>,
+    pub duplicates: usize,
+    /// Bad events.
+    pub rejected: Vec<Rejection>,
     /// The visitor of the first event.
-    pub(crate) visitor_id: Option<i64>,
+    pub visitor_id: Option<i64>,
     /// Whether the first event is a robot's.
-    pub(crate) is_bot: bool,
+    pub is_bot: bool,
 }
 
 /// What is sent back.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Answer {
+pub enum Answer {
+    /// A status and a JSON body.
     Json(StatusCode, Value),
+    /// A status and a text.
     Text(StatusCode, &'static str),
     /// One transparent dot.
     Gif,
+    /// A status and an empty body.
     Nothing(StatusCode),
 }
 
 /// A wire protocol.
-pub(crate) trait Protocol: Send + Sync + 'static {
+pub trait Protocol: Send + Sync + 'static {
     /// What the column `protocol` says.
     fn name(&self) -> &'static str;
 

@@ -4,28 +4,28 @@ use std::net::IpAddr;
 
 use lake::{Event, EventId};
 
-use super::Context;
+use crate::context::Context;
 use crate::event_time::Window;
-use crate::{agent, channel, event_time, page};
+use crate::{address, agent, channel, event_time};
 
 /// An event as its sender tells it. Protocols fill it in, and [`complete`](Draft::complete) does the rest.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     /// The columns that the sender names. Those of the site, the times, the visitor, and what follows from
     /// addresses and user agents are filled in later.
-    pub(super) event: Event,
+    pub(crate) event: Event,
     /// The event's identity, if the sender gave one or the protocol has a way to tell it.
-    pub(super) id: Option<EventId>,
+    pub(crate) id: Option<EventId>,
     /// When it happened, by the sender's clock.
-    pub(super) created_us: Option<i64>,
+    pub(crate) created_us: Option<i64>,
     /// When it was sent, by the same clock.
-    pub(super) sent_us: Option<i64>,
+    pub(crate) sent_us: Option<i64>,
     /// The browser it happened in, if the sender names it: servers speak for browsers.
-    pub(super) user_agent: Option<String>,
+    pub(crate) user_agent: Option<String>,
     /// The address it happened at, if the sender names it.
-    pub(super) ip: Option<IpAddr>,
+    pub(crate) ip: Option<IpAddr>,
     /// Whether the sender asks not to say where it happened.
-    pub(super) nowhere: bool,
+    pub(crate) nowhere: bool,
 }
 
 impl Draft {
@@ -34,7 +34,7 @@ impl Draft {
     /// - `missing_id`: the identity of an event whose sender gave none.
     ///
     /// Fails with a reason for the sender.
-    pub(super) fn complete(
+    pub(crate) fn complete(
         self,
         context: &Context,
         protocol: &'static str,
@@ -60,7 +60,7 @@ impl Draft {
         let client = &context.client;
         let user_agent = user_agent.as_deref().or(client.user_agent.as_deref());
         let ip = ip.or(client.ip);
-        page::fill(&mut event);
+        address::fill(&mut event);
         if let Some(user_agent) = user_agent {
             agent::fill(&mut event, user_agent);
         }

@@ -36,7 +36,7 @@ impl Rejection {
 const REASON_BYTES_MAX: usize = 1_024;
 
 /// The beginning of a text.
-pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+pub fn cut(text: &str, bytes_max: usize) -> &str {
     let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -119,7 +119,7 @@ pub enum IngestError {
 
 impl IngestError {
     /// Its label in the count of rejected events.
-    pub(crate) fn label(&self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
             Self::Invalid { .. } => "invalid",
             Self::Unauthorized { .. } => "unauthorized",
@@ -132,11 +132,12 @@ impl IngestError {
     }
 
     /// An error of the whole body.
-    pub(crate) fn invalid(reason: impl Into<String>) -> Self {
+    pub fn invalid(reason: impl Into<String>) -> Self {
         Self::Invalid { reason: cut(&reason.into(), REASON_BYTES_MAX).to_owned(), rejected: vec![] }
     }
 
-    pub(crate) fn too_large(reason: impl Into<String>) -> Self {
+    /// An error of a body, an event or a batch that is too large.
+    pub fn too_large(reason: impl Into<String>) -> Self {
         Self::TooLarge { reason: reason.into() }
     }
 }

@@ -4,15 +4,16 @@
 //! `page` and `screen` become `page_view` and `screen_view`; `identify`, `group` and `alias` keep their names, and
 //! `track` has the name of its event. Deduplicated by `messageId`.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 use lake::EventId;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::draft::Draft;
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
-use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken};
+use super::{Answer, Message, Parsed, Protocol, Sender, Taken};
+use crate::context::Context;
+use crate::draft::Draft;
 use crate::error::IngestError;
 
 /// The limits of the original.
@@ -21,7 +22,7 @@ const BATCH_BYTES_MAX: usize = 500 * 1024;
 const BATCH_EVENTS_MAX: usize = 2_500;
 
 /// See the module.
-pub(crate) struct Segment;
+pub struct Segment;
 
 impl Protocol for Segment {
     fn name(&self) -> &'static str {

@@ -6,11 +6,12 @@ use lake::Event;
 use serde_json::Value;
 
 use super::object::Object;
-use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, native};
+use super::{Answer, Message, Parsed, Protocol, Sender, Taken, native};
+use crate::context::Context;
 use crate::error::IngestError;
 
 /// `GET /v1/pixel.gif?key=…&name=…`. Without a name it is a page view.
-pub(crate) struct Pixel;
+pub struct Pixel;
 
 impl Protocol for Pixel {
     fn name(&self) -> &'static str {

@@ -3,22 +3,23 @@
 //! The website id chooses the site, there is no key. An event with a name is a custom one, without a name a page
 //! view. Events have no id: the same request within one second counts once.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 use lake::EventId;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::draft::Draft;
 use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, items, object};
+use super::{Answer, Message, Parsed, Protocol, Sender, Taken, items, object};
+use crate::context::Context;
+use crate::draft::Draft;
 use crate::error::IngestError;
 
 /// One event in one request: `POST /api/send`.
-pub(crate) struct Umami;
+pub struct Umami;
 
 /// Several: `POST /api/batch`.
-pub(crate) struct UmamiBatch;
+pub struct UmamiBatch;
 
 const NAME: &str = "umami";
 

@@ -5,21 +5,22 @@
 
 use std::borrow::Cow;
 
-use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
 use lake::EventId;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::draft::Draft;
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
-use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, items};
+use super::{Answer, Message, Parsed, Protocol, Sender, Taken, items};
+use crate::context::Context;
+use crate::draft::Draft;
 use crate::error::IngestError;
 
 /// See the module.
-pub(crate) struct PostHog;
+pub struct PostHog;
 
 impl Protocol for PostHog {
     fn name(&self) -> &'static str {
@@ -80,7 +81,7 @@ impl Protocol for PostHog {
 }
 
 /// The answer to a client that asks for feature flags and settings: there are none here.
-pub(crate) fn no_flags() -> Value {
+pub fn no_flags() -> Value {
     json!({
         "flags": {}, "featureFlags": {}, "featureFlagPayloads": {}, "errorsWhileComputingFlags": false,
         "config": { "enable_collect_everything": true }, "supportedCompression": ["gzip", "gzip-js"],

@@ -12,16 +12,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
+use http::StatusCode;
 use lake::{Event, EventId};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::draft::Draft;
 use super::field::{
     self, EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, Object, PROPERTIES_BYTES_MAX, TEXT_CHARS_MAX,
 };
-use super::{Answer, Context, Message, Parsed, Protocol, Sender, Taken, items};
+use super::{Answer, Message, Parsed, Protocol, Sender, Taken, items};
+use crate::context::Context;
+use crate::draft::Draft;
 use crate::error::IngestError;
 use crate::event_time::Window;
 
@@ -33,7 +34,7 @@ const PROTOCOL: &str = "native";
 const EVENT_BYTES_MAX: usize = 512 * 1024;
 
 /// `POST /v1/events`.
-pub(crate) struct Native;
+pub struct Native;
 
 impl Protocol for Native {
     fn name(&self) -> &'static str {

@@ -23,13 +23,13 @@ impl Ids {
     }
 
     /// A UUIDv7 (RFC 9562): a time, in microseconds since the epoch, and 74 random bits.
-    pub(crate) fn at(&self, at_us: i64) -> Uuid {
+    pub fn at(&self, at_us: i64) -> Uuid {
         let random = self.0.lock().random();
         Builder::from_unix_timestamp_millis((at_us / 1_000).max(0) as u64, &random).into_uuid()
     }
 
     /// A UUIDv4: 122 random bits.
-    pub(crate) fn random(&self) -> Uuid {
+    pub fn random(&self) -> Uuid {
         Builder::from_random_bytes(self.0.lock().random()).into_uuid()
     }
 }
