@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Clock;
-use crate::keys;
+use crate::door;
 use intake::{IngestError, cut};
 
 /// An unknown key asks the store at most this often, so that a flood of them cannot hammer it.
@@ -76,7 +76,7 @@ impl Directory {
     /// [`IngestError::KeysUnavailable`] if the store cannot say.
     pub(crate) async fn site_of_key(&self, write_key: &str) -> Result<Arc<Site>, IngestError> {
         let unknown = || IngestError::Unauthorized {
-            reason: format!("the write key is unknown or revoked; send a valid one as {}", keys::WAYS),
+            reason: format!("the write key is unknown or revoked; send a valid one as {}", door::WAYS),
         };
         // What is no key at all need not be looked for.
         if !lake::is_write_key(write_key) {

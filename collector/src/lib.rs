@@ -7,26 +7,13 @@
 //! reads the events of the lake, and knows no SQL. Memory is bounded at every step; what does not fit is
 //! refused with a status that makes senders come back.
 
-mod answer;
 mod batch;
-mod batcher;
-mod body;
 mod budget;
-mod cookie;
-mod cors;
 mod counters;
 mod directory;
 mod door;
-mod geography;
 mod http;
-mod inflate;
-mod keys;
-mod openapi;
-mod pages;
-mod peer;
 mod quarantine;
-mod rate;
-mod server;
 mod settings;
 
 use std::future::Future;
@@ -37,14 +24,12 @@ use intake::Ids;
 use lake::Lake;
 use tokio::net::TcpListener;
 
-pub use batch::Accepted;
-pub use batcher::Batcher;
+pub use batch::{Accepted, Batcher};
 pub use http::Routes;
 pub use settings::Settings;
 
 use directory::Directory;
-use door::Door;
-use geography::GeographyFile;
+use door::{Door, GeographyFile};
 use quarantine::Quarantine;
 
 /// What tells the time of arrival.
@@ -94,7 +79,7 @@ impl Collector {
     /// writes what is left. When it returns, every event that was taken is durable or was refused.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         // Order matters: stop taking events, then write down the ones we took.
-        server::serve(listener, self.routes, self.connections_max, shutdown).await;
+        http::serve(listener, self.routes, self.connections_max, shutdown).await;
         tokio::join!(self.batcher.close(), self.quarantine.close());
     }
 }

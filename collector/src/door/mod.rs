@@ -1,5 +1,13 @@
 //! The door: the way of one request from its bytes to its answer, whatever its protocol.
 
+mod body;
+mod cookie;
+mod geography_file;
+mod inflate;
+mod keys;
+mod peer;
+mod rate;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,19 +28,22 @@ use tokio::sync::Semaphore;
 use url::Url;
 use uuid::Uuid;
 
+use body::{Limits, Received};
+pub(crate) use geography_file::GeographyFile;
+use inflate::Encoding;
+pub(crate) use keys::WAYS;
+pub(crate) use peer::Peer;
+use peer::{client_ip, request_id};
+use rate::Rates;
+
 use crate::Clock;
-use crate::batcher::Batcher;
-use crate::body::{self, Limits, Received};
+use crate::batch::Batcher;
 use crate::budget::Budget;
 use crate::counters;
 use crate::directory::Directory;
-use crate::geography::GeographyFile;
-use crate::inflate::Encoding;
-use crate::peer::{Peer, client_ip, request_id};
+use crate::http::answer;
 use crate::quarantine::Quarantine;
-use crate::rate::Rates;
 use crate::settings::Settings;
-use crate::{answer, cookie, keys};
 
 /// Bodies above this are read on threads that may be held; smaller ones take less time than getting there.
 const INLINE_BYTES_MAX: usize = 256 * 1024;

@@ -19,8 +19,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::Routes;
-use crate::peer::Peer;
+use super::Routes;
+use crate::door::Peer;
 
 /// A connection may take this long to send the headers of a request, or to lie idle between two. Longer than
 /// load balancers keep theirs (60 s as a rule), so that they close first: the other way round, a request may

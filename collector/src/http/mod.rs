@@ -1,5 +1,11 @@
 //! The collector's routes.
 
+pub(crate) mod answer;
+mod cors;
+mod openapi;
+mod server;
+mod static_files;
+
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
@@ -7,14 +13,6 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tower::Service;
-use uuid::Uuid;
-
-use crate::cors::{self, Page};
-use crate::door::Door;
-use crate::{answer, openapi, pages};
 use intake::protocol::ga4::{self, Ga4};
 use intake::protocol::native::Native;
 use intake::protocol::pixel::Pixel;
@@ -26,6 +24,15 @@ use intake::protocol::umami::{Umami, UmamiBatch};
 use intake::protocol::visits::Visits;
 use intake::protocol::{Answer, Protocol};
 use intake::{IngestError, cut};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower::Service;
+use uuid::Uuid;
+
+use cors::Page;
+pub(crate) use server::serve;
+
+use crate::door::Door;
 
 /// What there is to call, and what answers.
 fn endpoints() -> Vec<(&'static str, &'static str, MethodRouter<Arc<Door>>)> {
@@ -101,7 +108,7 @@ impl Routes {
 
 /// Each path may end with a slash.
 fn router(door: Arc<Door>) -> Router {
-    let mut router = pages::routes(door.settings()).route("/", get(index));
+    let mut router = static_files::routes(door.settings()).route("/", get(index));
     for (_, path, route) in endpoints() {
         router = router.route(path, route.clone()).route(&format!("{path}/"), route);
     }

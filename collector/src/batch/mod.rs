@@ -4,6 +4,8 @@
 //! requests slower by the length of the queue. Each lane is a task of its own; a request belongs to one lane
 //! alone and is acknowledged when that lane's file is confirmed, and only then.
 
+mod open_batch;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,8 +17,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
+pub use open_batch::Accepted;
+use open_batch::{Batch, Outcome, estimated_bytes};
+
 use crate::Clock;
-use crate::batch::{self, Accepted, Batch, Outcome};
 use crate::budget::Budget;
 use crate::counters;
 use crate::settings::Settings;
@@ -109,7 +113,7 @@ impl Batcher {
     fn enqueue(&self, events: &[Event]) -> Result<Outcome, IngestError> {
         let Inner { queues, turn, flush_bytes, buffer, .. } = &*self.inner;
         let full = || IngestError::Full { used_bytes: buffer.used_bytes() };
-        let memory = buffer.reserve(events.iter().map(batch::estimated_bytes).sum()).ok_or_else(full)?;
+        let memory = buffer.reserve(events.iter().map(estimated_bytes).sum()).ok_or_else(full)?;
         let turn = turn.fetch_add(1, Ordering::Relaxed);
         // Another request may be filling columns: any lane will do.
         let free = (0..queues.len()).find_map(|next| {

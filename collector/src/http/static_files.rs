@@ -14,7 +14,7 @@ use crate::door::Door;
 use crate::settings::Settings;
 
 /// The tracker, built from `web/`.
-const TRACKER: &str = include_str!("../../web/dist/tracker.js");
+const TRACKER: &str = include_str!("../../../web/dist/tracker.js");
 
 /// What stands in the tracker for its settings.
 const CONFIG: &str = "\"__DEWPOND_CONFIG__\"";
@@ -27,15 +27,15 @@ const CACHED_VERSION: &str = "public, max-age=86400, stale-while-revalidate=6048
 
 /// The pages of the demo site.
 const DEMO: [(&str, &str, &[u8]); 9] = [
-    ("index.html", "text/html; charset=utf-8", include_bytes!("../../web/demo/index.html")),
-    ("form.html", "text/html; charset=utf-8", include_bytes!("../../web/demo/form.html")),
-    ("shop.html", "text/html; charset=utf-8", include_bytes!("../../web/demo/shop.html")),
-    ("app.html", "text/html; charset=utf-8", include_bytes!("../../web/demo/app.html")),
-    ("privacy.html", "text/html; charset=utf-8", include_bytes!("../../web/demo/privacy.html")),
-    ("panel.js", "text/javascript; charset=utf-8", include_bytes!("../../web/demo/panel.js")),
-    ("style.css", "text/css; charset=utf-8", include_bytes!("../../web/demo/style.css")),
-    ("hero.svg", "image/svg+xml", include_bytes!("../../web/demo/hero.svg")),
-    ("prices.csv", "text/csv; charset=utf-8", include_bytes!("../../web/demo/prices.csv")),
+    ("index.html", "text/html; charset=utf-8", include_bytes!("../../../web/demo/index.html")),
+    ("form.html", "text/html; charset=utf-8", include_bytes!("../../../web/demo/form.html")),
+    ("shop.html", "text/html; charset=utf-8", include_bytes!("../../../web/demo/shop.html")),
+    ("app.html", "text/html; charset=utf-8", include_bytes!("../../../web/demo/app.html")),
+    ("privacy.html", "text/html; charset=utf-8", include_bytes!("../../../web/demo/privacy.html")),
+    ("panel.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/demo/panel.js")),
+    ("style.css", "text/css; charset=utf-8", include_bytes!("../../../web/demo/style.css")),
+    ("hero.svg", "image/svg+xml", include_bytes!("../../../web/demo/hero.svg")),
+    ("prices.csv", "text/csv; charset=utf-8", include_bytes!("../../../web/demo/prices.csv")),
 ];
 
 /// The routes of scripts and pages.
