@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use intake::IngestError;
 use metrics::{Histogram, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 
 const RECEIVED: &str = "collector_events_received_total";
@@ -48,15 +49,39 @@ pub(crate) fn describe() {
     describe_gauge!(RECEIVE_BYTES, "Memory of request bodies that are being received");
 }
 
-/// Counts events that were refused.
-///
-/// - `reason`: see [`IngestError::label`](intake::IngestError::label).
-pub(crate) fn rejected(reason: &'static str, events: usize) {
+/// Counts events that were refused with `error`.
+pub(crate) fn refused(error: &IngestError, events: usize) {
+    rejected(reason(error), events);
+}
+
+/// Counts events that were invalid in themselves, beside others of their request.
+pub(crate) fn invalid(events: usize) {
+    rejected(INVALID, events);
+}
+
+fn rejected(reason: &'static str, events: usize) {
     if events == 0 {
         return;
     }
     counter!(RECEIVED).increment(events as u64);
     counter!(REJECTED, "reason" => reason).increment(events as u64);
+}
+
+const INVALID: &str = "invalid";
+
+/// The label of an error in the count of rejected events.
+fn reason(error: &IngestError) -> &'static str {
+    match error {
+        IngestError::Invalid { .. } => INVALID,
+        IngestError::Unauthorized { .. } => "unauthorized",
+        IngestError::Forbidden { .. } => "forbidden",
+        IngestError::TooOften { .. } => "rate",
+        IngestError::Slow { .. } => "timeout",
+        IngestError::TooLarge { .. } => "too_large",
+        IngestError::Full { .. } | IngestError::NotDurable | IngestError::KeysUnavailable | IngestError::Closing => {
+            "unavailable"
+        }
+    }
 }
 
 /// Counts refused events that were kept.

@@ -1,4 +1,4 @@
-//! Which write key and which domain belong to which site: the registry's sites and salts, kept fresh.
+//! The directory: the registry's sites and salts, kept fresh. Finds the site of a write key or a domain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,27 +11,23 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::Clock;
-use crate::door;
-use intake::{IngestError, cut};
+use intake::IngestError;
 
-/// An unknown key asks the store at most this often, so that a flood of them cannot hammer it.
+/// The pause between readings for unknown keys, so that a flood of them cannot hammer the store.
 const EXTRA_REFRESH_PAUSE: Duration = Duration::from_secs(1);
-
-/// Longer than any domain that a site may have.
-const DOMAIN_BYTES_MAX: usize = 256;
 
 /// The store has this long to answer. Requests with unknown keys wait for it.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The sites as they were last read, read again now and then.
+/// The sites and salts as they were last read. Read again at an interval, and for unknown keys.
 pub(crate) struct Directory {
-    known: Arc<Known>,
-    /// When an unknown key last made us look.
+    cache: Arc<Cache>,
+    /// When the sites were last read for an unknown key.
     extra_refresh_at: Mutex<Option<Instant>>,
     _refreshing: AbortOnDropHandle<()>,
 }
 
-struct Known {
+struct Cache {
     lake: Lake,
     clock: Clock,
     state: RwLock<State>,
@@ -41,112 +37,107 @@ struct Known {
 
 struct State {
     sites: Arc<SiteDirectory>,
-    /// Whether the last reading worked. If not, an unknown key may be one we have not heard of.
+    /// Whether the last reading succeeded. If not, an unknown key may be a new one.
     fresh: bool,
     /// Salts of today, and of tomorrow shortly before it begins.
     salts: Vec<(NaiveDate, Salt)>,
     /// Whether the last salt that was needed could be read.
-    salted: bool,
+    salts_fresh: bool,
 }
 
 impl Directory {
     /// Reads the sites, and again every `refresh`. A store that cannot be reached is no error: the sites
     /// last known stay, and until some are known no key can be verified.
     pub(crate) async fn start(lake: Lake, refresh: Duration, clock: Clock) -> Self {
-        let state = State { sites: Arc::default(), fresh: true, salts: vec![], salted: true };
-        let known = Arc::new(Known { lake, clock, state: RwLock::new(state), reading: Mutex::default() });
-        known.refresh().await;
-        known.refresh_salts().await;
+        let state = State { sites: Arc::default(), fresh: true, salts: vec![], salts_fresh: true };
+        let cache = Arc::new(Cache { lake, clock, state: RwLock::new(state), reading: Mutex::default() });
+        cache.refresh().await;
+        cache.refresh_salts().await;
         let refreshing = tokio::spawn({
-            let known = known.clone();
+            let cache = cache.clone();
             async move {
                 loop {
                     sleep(refresh).await;
-                    known.refresh().await;
-                    known.refresh_salts().await;
+                    cache.refresh().await;
+                    cache.refresh_salts().await;
                 }
             }
         });
-        Self { known, extra_refresh_at: Mutex::default(), _refreshing: AbortOnDropHandle::new(refreshing) }
+        Self { cache, extra_refresh_at: Mutex::default(), _refreshing: AbortOnDropHandle::new(refreshing) }
     }
 
-    /// The site that a write key writes to. A key that was just issued works at once.
+    /// The site that a write key writes to; `None` if the key is unknown or revoked. A key that was just issued works
+    /// at once.
     ///
-    /// Fails with [`IngestError::Unauthorized`] if there is no such key, with
-    /// [`IngestError::KeysUnavailable`] if the store cannot say.
-    pub(crate) async fn site_of_key(&self, write_key: &str) -> Result<Arc<Site>, IngestError> {
-        let unknown = || IngestError::Unauthorized {
-            reason: format!("the write key is unknown or revoked; send a valid one as {}", door::WAYS),
-        };
-        // What is no key at all need not be looked for.
+    /// Fails with [`IngestError::KeysUnavailable`] if the store cannot say.
+    pub(crate) async fn site_of_key(&self, write_key: &str) -> Result<Option<Arc<Site>>, IngestError> {
+        // A text that cannot be a key is not worth a reading.
         if !lake::is_write_key(write_key) {
-            return Err(unknown());
+            return Ok(None);
         }
-        self.find(|sites| sites.site_of_key(write_key)).await?.ok_or_else(unknown)
+        self.find_site(|sites| sites.site_of_key(write_key)).await
     }
 
-    /// The site that takes events of a domain without a key.
+    /// The site that takes events of a domain without a key, if one does.
     ///
-    /// Fails with [`IngestError::Invalid`] if none does, with [`IngestError::KeysUnavailable`] if the store cannot say.
-    pub(crate) async fn site_of_domain(&self, domain: &str) -> Result<Arc<Site>, IngestError> {
-        let domain = cut(domain, DOMAIN_BYTES_MAX);
-        self.find(|sites| sites.site_of_domain(domain)).await?.ok_or_else(|| {
-            IngestError::invalid(format!(
-                "no site takes events of {domain:?} without a write key; `dewpond site set NAME --domain {domain}` allows it"
-            ))
-        })
+    /// Fails with [`IngestError::KeysUnavailable`] if the store cannot say.
+    pub(crate) async fn site_of_domain(&self, domain: &str) -> Result<Option<Arc<Site>>, IngestError> {
+        self.find_site(|sites| sites.site_of_domain(domain)).await
     }
 
-    /// The site of a domain, as far as we know it already.
-    pub(crate) fn known_site(&self, domain: &str) -> Option<Arc<Site>> {
-        self.known.state.read().sites.site_of_domain(domain)
+    /// The site of a domain, if the last reading has it.
+    pub(crate) fn known_site_of_domain(&self, domain: &str) -> Option<Arc<Site>> {
+        self.cache.state.read().sites.site_of_domain(domain)
     }
 
-    /// The site of a write key, as far as we know it already.
+    /// The site of a write key, if the last reading has it.
     pub(crate) fn known_site_of_key(&self, write_key: &str) -> Option<Arc<Site>> {
-        self.known.state.read().sites.site_of_key(write_key)
+        self.cache.state.read().sites.site_of_key(write_key)
     }
 
     /// Whether some site names an origin.
     pub(crate) fn has_origin(&self, origin: &str) -> bool {
-        let sites = self.known.state.read().sites.clone();
+        let sites = self.cache.state.read().sites.clone();
         sites.sites().iter().any(|site| site.settings.origins.iter().any(|known| known == origin))
     }
 
     /// The salt of the date of `at`, unless the store has not given it yet.
     pub(crate) fn salt_at(&self, at: DateTime<Utc>) -> Option<Salt> {
         let date = at.date_naive();
-        self.known.state.read().salts.iter().find(|(of, _)| *of == date).map(|(_, salt)| *salt)
+        self.cache.state.read().salts.iter().find(|(of, _)| *of == date).map(|(_, salt)| *salt)
     }
 
-    /// Finds a site, by a new reading if it is not known. None only if we are sure: to be refused for good makes most
-    /// senders throw their events away.
-    async fn find(&self, find: impl Fn(&SiteDirectory) -> Option<Arc<Site>>) -> Result<Option<Arc<Site>>, IngestError> {
-        let known = || find(&self.known.state.read().sites.clone());
+    /// Finds a site, by a new reading if it is not known. Returns `None` only if the store was read, because a refusal
+    /// for good makes most senders throw their events away.
+    async fn find_site(
+        &self,
+        find: impl Fn(&SiteDirectory) -> Option<Arc<Site>>,
+    ) -> Result<Option<Arc<Site>>, IngestError> {
+        let known = || find(&self.cache.state.read().sites.clone());
         if let Some(site) = known() {
             return Ok(Some(site));
         }
         let came_at = Instant::now();
         {
-            // Under the lock, so that many requests with unknown keys make one reading a second. What was read since
-            // we came is an answer for us, and what was read before is not: the key may have been issued meanwhile.
+            // Under the lock, so that many requests with unknown keys cause one reading a second. A reading that began
+            // after this request came answers it. An earlier one does not: the key may have been issued meanwhile.
             let mut extra_refresh_at = self.extra_refresh_at.lock().await;
             if extra_refresh_at.is_none_or(|at| at < came_at) {
                 if let Some(at) = *extra_refresh_at {
                     sleep_until(at + EXTRA_REFRESH_PAUSE).await;
                 }
                 *extra_refresh_at = Some(Instant::now());
-                self.known.refresh().await;
+                self.cache.refresh().await;
             }
         }
         match known() {
-            None if !self.known.state.read().fresh => Err(IngestError::KeysUnavailable),
+            None if !self.cache.state.read().fresh => Err(IngestError::KeysUnavailable),
             found => Ok(found),
         }
     }
 }
 
-impl Known {
+impl Cache {
     async fn refresh(&self) {
         let _reading = self.reading.lock().await;
         let why = match timeout(REFRESH_TIMEOUT, self.lake.sites()).await {
@@ -176,17 +167,17 @@ impl Known {
             let why = match timeout(REFRESH_TIMEOUT, self.lake.salt_of(date)).await {
                 Ok(Ok(salt)) => {
                     let mut state = self.state.write();
-                    // The older ones are for nothing any more, and knowing them is a risk.
+                    // Older salts have no use any more, and knowing them is a risk.
                     state.salts.retain(|(known, _)| known.succ_opt() >= Some(date));
                     state.salts.push((date, salt));
-                    state.salted = true;
+                    state.salts_fresh = true;
                     continue;
                 }
                 Ok(Err(error)) => anyhow::Error::from(error),
                 Err(elapsed) => anyhow::Error::from(elapsed),
             };
             // Once per outage, not once per try.
-            if !std::mem::replace(&mut self.state.write().salted, false) {
+            if !std::mem::replace(&mut self.state.write().salts_fresh, false) {
                 continue;
             }
             tracing::warn!(

@@ -74,7 +74,7 @@ impl Quarantine {
     /// counted, and its sender knows of it anyway.
     ///
     /// - `texts`: the events as they were sent, one for each of `rejected`; fewer if they are not to be kept.
-    pub(crate) async fn keep(
+    pub(crate) async fn add(
         &self,
         site: &Site,
         protocol: &'static str,
@@ -85,7 +85,7 @@ impl Quarantine {
         if texts.is_empty() {
             return;
         }
-        let allowed = self.allow(&site.site_id, received_at, texts.len());
+        let allowed = self.take_allowance(&site.site_id, received_at, texts.len());
         counters::not_quarantined(texts.len() - allowed);
         let events: Vec<RefusedEvent> = rejected
             .iter()
@@ -119,7 +119,7 @@ impl Quarantine {
     }
 
     /// How many of `wanted` events a site may still keep in this hour.
-    fn allow(&self, site_id: &Arc<str>, at: DateTime<Utc>, wanted: usize) -> usize {
+    fn take_allowance(&self, site_id: &Arc<str>, at: DateTime<Utc>, wanted: usize) -> usize {
         let hour = at.timestamp().div_euclid(3_600);
         let mut used = self.used.lock();
         let (of_hour, count) = used.entry(site_id.clone()).or_insert((hour, 0));
@@ -185,11 +185,11 @@ mod tests {
         let quarantine = Quarantine::start(lake, Arc::new(Utc::now), &settings);
         let (shop, blog): (Arc<str>, Arc<str>) = ("shop".into(), "blog".into());
         let at = |s: i64| DateTime::from_timestamp(s, 0).unwrap();
-        assert_eq!(quarantine.allow(&shop, at(0), 3), 3);
-        assert_eq!(quarantine.allow(&shop, at(3_599), 3), 2);
-        assert_eq!(quarantine.allow(&shop, at(3_599), 3), 0);
-        assert_eq!(quarantine.allow(&blog, at(3_599), 3), 3);
-        assert_eq!(quarantine.allow(&shop, at(3_600), 3), 3);
-        assert_eq!(quarantine.allow(&shop, at(3_599), 3), 2, "of a request that began before the hour");
+        assert_eq!(quarantine.take_allowance(&shop, at(0), 3), 3);
+        assert_eq!(quarantine.take_allowance(&shop, at(3_599), 3), 2);
+        assert_eq!(quarantine.take_allowance(&shop, at(3_599), 3), 0);
+        assert_eq!(quarantine.take_allowance(&blog, at(3_599), 3), 3);
+        assert_eq!(quarantine.take_allowance(&shop, at(3_600), 3), 3);
+        assert_eq!(quarantine.take_allowance(&shop, at(3_599), 3), 2, "of a request that began before the hour");
     }
 }

@@ -27,16 +27,16 @@ impl Rejection {
     /// The refusal of `event`, which is the text of the item as it was sent.
     pub(crate) fn new(index: usize, reason: String, event: &str) -> Self {
         // Redacted before it is as short as it stays, since what was cut off is no JSON any more and is redacted by its looks.
-        let event = cut(&redact(cut(event, READ_BYTES_MAX)), REFUSED_BYTES_MAX).into();
-        Self { index, reason: cut(&reason, REASON_BYTES_MAX).to_owned(), event }
+        let event = truncated(&redact(truncated(event, READ_BYTES_MAX)), REFUSED_BYTES_MAX).into();
+        Self { index, reason: truncated(&reason, REASON_BYTES_MAX).to_owned(), event }
     }
 }
 
 /// Reasons quote what was sent. Nobody is to make us send back more than that.
 const REASON_BYTES_MAX: usize = 1_024;
 
-/// The beginning of a text.
-pub fn cut(text: &str, bytes_max: usize) -> &str {
+/// The beginning of a text, at most `bytes_max` long: for texts of others that are quoted.
+pub fn truncated(text: &str, bytes_max: usize) -> &str {
     let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -118,22 +118,9 @@ pub enum IngestError {
 }
 
 impl IngestError {
-    /// Its label in the count of rejected events.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Invalid { .. } => "invalid",
-            Self::Unauthorized { .. } => "unauthorized",
-            Self::Forbidden { .. } => "forbidden",
-            Self::TooOften { .. } => "rate",
-            Self::Slow { .. } => "timeout",
-            Self::TooLarge { .. } => "too_large",
-            Self::Full { .. } | Self::NotDurable | Self::KeysUnavailable | Self::Closing => "unavailable",
-        }
-    }
-
     /// An error of the whole body.
     pub fn invalid(reason: impl Into<String>) -> Self {
-        Self::Invalid { reason: cut(&reason.into(), REASON_BYTES_MAX).to_owned(), rejected: vec![] }
+        Self::Invalid { reason: truncated(&reason.into(), REASON_BYTES_MAX).to_owned(), rejected: vec![] }
     }
 
     /// An error of a body, an event or a batch that is too large.

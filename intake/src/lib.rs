@@ -22,7 +22,7 @@ mod redaction;
 
 pub use client::Client;
 pub use context::Context;
-pub use error::{IngestError, Rejection, cut};
+pub use error::{IngestError, Rejection, truncated};
 pub use event_time::{Window, occurred_at_us};
 pub use geography::Geography;
 pub use ids::Ids;

@@ -1,4 +1,4 @@
-//! A batch: events on their way to one file, with the requests that wait for it.
+//! The open batch: events that will become one file, with the requests that wait for it.
 
 use std::mem::size_of;
 
@@ -10,82 +10,82 @@ use crate::budget::Reservation;
 use crate::counters;
 use intake::IngestError;
 
-/// What became of a request's events: all of them are durable now.
+/// The events of a request that were made durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// Events that were written.
     pub new: usize,
-    /// Events of which the same file has a copy, from this request or another.
+    /// Events that the same file has already, from this request or another.
     pub duplicates: usize,
 }
 
-/// What becomes of a request's events, once it is known.
-pub(crate) type Outcome = oneshot::Receiver<Result<Accepted, IngestError>>;
+/// Tells a request what became of its events.
+pub(super) type Outcome = oneshot::Receiver<Result<Accepted, IngestError>>;
 
-/// Events that grow together until they are written together.
+/// The batch that requests add their events to, until it is written.
 #[derive(Default)]
-pub(crate) struct Batch {
-    pub(crate) columns: RawBatch,
-    pub(crate) waiting: Waiting,
+pub(super) struct OpenBatch {
+    pub(super) columns: RawBatch,
+    pub(super) requests: WaitingRequests,
     /// When the first event came.
-    pub(crate) opened: Option<Instant>,
+    pub(super) opened_at: Option<Instant>,
 }
 
 /// The requests of one batch.
 #[derive(Default)]
-pub(crate) struct Waiting(Vec<Waiter>);
+pub(super) struct WaitingRequests(Vec<WaitingRequest>);
 
-struct Waiter {
+struct WaitingRequest {
     accepted: Accepted,
     reply: oneshot::Sender<Result<Accepted, IngestError>>,
     since: Instant,
     _memory: Reservation,
 }
 
-impl Batch {
-    /// Adds a request's events. The answer tells when they are durable.
+impl OpenBatch {
+    /// Adds a request's events. The outcome arrives once they are durable or refused.
     ///
-    /// - `memory`: what the events take, held until they are acknowledged.
-    pub(crate) fn push(&mut self, events: &[Event], memory: Reservation) -> Outcome {
+    /// - `memory`: the memory of the events, held until then.
+    pub(super) fn push(&mut self, events: &[Event], memory: Reservation) -> Outcome {
         let (reply, outcome) = oneshot::channel();
         let since = Instant::now();
         let new = events.iter().filter(|event| self.columns.push(event)).count();
         let accepted = Accepted { new, duplicates: events.len() - new };
-        self.opened.get_or_insert(since);
-        self.waiting.0.push(Waiter { accepted, reply, since, _memory: memory });
+        self.opened_at.get_or_insert(since);
+        self.requests.0.push(WaitingRequest { accepted, reply, since, _memory: memory });
         outcome
     }
 }
 
-impl Waiting {
+impl WaitingRequests {
     /// Events of all requests together.
-    pub(crate) fn total(&self) -> Accepted {
-        self.0.iter().fold(Accepted::default(), |sum, waiter| Accepted {
-            new: sum.new + waiter.accepted.new,
-            duplicates: sum.duplicates + waiter.accepted.duplicates,
+    pub(super) fn total(&self) -> Accepted {
+        self.0.iter().fold(Accepted::default(), |sum, request| Accepted {
+            new: sum.new + request.accepted.new,
+            duplicates: sum.duplicates + request.accepted.duplicates,
         })
     }
 
-    /// Tells every request that its events are durable. Whoever hung up does not hear it, and that is all.
-    pub(crate) fn acknowledge(self) {
+    /// Tells every request that its events are durable. Senders that hung up are skipped.
+    pub(super) fn acknowledge(self) {
         let waited = counters::acknowledgements();
-        for waiter in self.0 {
-            waited.record(waiter.since.elapsed());
-            let _ = waiter.reply.send(Ok(waiter.accepted));
+        for request in self.0 {
+            waited.record(request.since.elapsed());
+            let _ = request.reply.send(Ok(request.accepted));
         }
     }
 
     /// Tells every request that its events are not durable.
-    pub(crate) fn refuse(self) {
-        for waiter in self.0 {
-            let _ = waiter.reply.send(Err(IngestError::NotDurable));
+    pub(super) fn refuse(self) {
+        for request in self.0 {
+            let _ = request.reply.send(Err(IngestError::NotDurable));
         }
     }
 }
 
-/// About how much memory an event takes while it waits: its texts, and for everything else as much as it takes on its
-/// own, which leaves room for columns that grow by doubling.
-pub(crate) fn estimated_bytes(event: &Event) -> usize {
+/// Roughly the memory that an event takes while it waits: its texts, plus the size of [`Event`] for everything else,
+/// which leaves room for columns that grow by doubling.
+pub(super) fn estimated_bytes(event: &Event) -> usize {
     let texts = [
         &event.user_id,
         &event.anonymous_id,

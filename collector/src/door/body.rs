@@ -11,19 +11,19 @@ use tokio::time::timeout;
 use crate::budget::{Budget, Reservation};
 use intake::IngestError;
 
-/// How long to go on reading a body that is refused. A sender that is cut off while it writes sees a broken
-/// connection and not our reason.
+/// How long to go on reading a body that is refused. A sender that is cut off while writing sees a broken
+/// connection instead of the reason.
 const DISCARD_FOR: Duration = Duration::from_secs(1);
 
-/// A body, with the memory it takes.
-pub(crate) struct Received {
-    pub(crate) bytes: Bytes,
+/// A body as it was sent, with the memory reserved for it.
+pub(super) struct RawBody {
+    pub(super) bytes: Bytes,
     memory: Reservation,
 }
 
-impl Received {
-    /// Counts the memory that the body takes decompressed, too. Fails with what is used if there is none.
-    pub(crate) fn grow(&mut self, more_bytes: usize) -> Result<(), usize> {
+impl RawBody {
+    /// Reserves memory for the decompressed body, too. If there is none, fails with the bytes that are in use.
+    pub(super) fn grow(&mut self, more_bytes: usize) -> Result<(), usize> {
         match self.memory.grow(more_bytes) {
             true => Ok(()),
             false => Err(self.memory.used_bytes()),
@@ -31,21 +31,21 @@ impl Received {
     }
 }
 
-/// What a body may take.
+/// Limits of one body in size and time, and of all bodies together in memory.
 #[derive(Clone)]
-pub(crate) struct Limits {
-    pub(crate) bytes_max: usize,
-    pub(crate) timeout: Duration,
+pub(super) struct BodyLimits {
+    pub(super) bytes_max: usize,
+    pub(super) timeout: Duration,
     /// Shared by all bodies that are being received.
-    pub(crate) memory: Arc<Budget>,
+    pub(super) memory: Arc<Budget>,
 }
 
-impl Limits {
+impl BodyLimits {
     /// Receives a body.
     ///
     /// Fails with [`IngestError::TooLarge`], [`IngestError::Slow`], [`IngestError::Full`], or
     /// [`IngestError::Invalid`] if the sender hung up.
-    pub(crate) async fn receive(&self, body: Body) -> Result<Received, IngestError> {
+    pub(super) async fn receive(&self, body: Body) -> Result<RawBody, IngestError> {
         let announced_bytes = body.size_hint().lower();
         let mut chunks = body.into_data_stream();
         let received = match timeout(self.timeout, self.read(announced_bytes, &mut chunks)).await {
@@ -60,7 +60,7 @@ impl Limits {
         received
     }
 
-    async fn read(&self, announced_bytes: u64, chunks: &mut BodyDataStream) -> Result<Received, IngestError> {
+    async fn read(&self, announced_bytes: u64, chunks: &mut BodyDataStream) -> Result<RawBody, IngestError> {
         let too_large =
             || IngestError::too_large(format!("the body is larger than {} bytes; send it in pieces", self.bytes_max));
         if announced_bytes > self.bytes_max as u64 {
@@ -87,12 +87,12 @@ impl Limits {
             }
         }
         let bytes = if grown.is_empty() { bytes } else { grown.freeze() };
-        Ok(Received { bytes, memory })
+        Ok(RawBody { bytes, memory })
     }
 }
 
 /// Reads a body for a moment and throws it away.
-pub(crate) async fn discard(body: Body) {
+pub(super) async fn discard(body: Body) {
     discard_rest(body.into_data_stream()).await;
 }
 

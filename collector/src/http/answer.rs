@@ -11,7 +11,7 @@ const GIF: &[u8] =
     b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\0\0\0!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
 /// The response that carries a protocol's answer.
-pub(crate) fn response(answer: Answer) -> Response {
+pub(super) fn response(answer: Answer) -> Response {
     match answer {
         Answer::Json(status, body) => (status, Json(body)).into_response(),
         Answer::Text(status, body) => (status, body).into_response(),
@@ -24,12 +24,12 @@ pub(crate) fn response(answer: Answer) -> Response {
 }
 
 /// The response to a request that is refused, with a body in the words of its protocol.
-pub(crate) fn refusal(protocol: &dyn Protocol, error: &IngestError) -> Response {
-    let status = status(error);
+pub(super) fn refusal(protocol: &dyn Protocol, error: &IngestError) -> Response {
+    let status = status_of(error);
     let mut response = (status, Json(protocol.refused(status, error))).into_response();
     let header = match error {
         IngestError::Unauthorized { .. } => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-        // The rest of the body is still on its way: this connection is of no more use.
+        // The rest of the body may still arrive, so this connection cannot be reused.
         IngestError::Slow { .. } => Some((header::CONNECTION, HeaderValue::from_static("close"))),
         IngestError::TooOften { retry_after_s, .. } => Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_s))),
         IngestError::Full { .. } | IngestError::NotDurable | IngestError::KeysUnavailable | IngestError::Closing => {
@@ -43,7 +43,8 @@ pub(crate) fn refusal(protocol: &dyn Protocol, error: &IngestError) -> Response 
     response
 }
 
-fn status(error: &IngestError) -> StatusCode {
+/// The status of a refusal. Nothing else decides it.
+fn status_of(error: &IngestError) -> StatusCode {
     match error {
         IngestError::Invalid { .. } => StatusCode::BAD_REQUEST,
         IngestError::Unauthorized { .. } => StatusCode::UNAUTHORIZED,

@@ -15,7 +15,7 @@ use intake::protocol::snowplow;
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
 /// A page that sends a request.
-pub(crate) struct Page {
+pub(super) struct Page {
     origin: HeaderValue,
     /// Whether cookies may travel: from the origins that sites name, also of those which set none any more, since pages
     /// keep the tracker that they have for a while.
@@ -24,7 +24,7 @@ pub(crate) struct Page {
 
 impl Page {
     /// The page of a request, if it comes from one.
-    pub(crate) fn of(request: &Request, directory: &Directory) -> Option<Self> {
+    pub(super) fn of(request: &Request, directory: &Directory) -> Option<Self> {
         let origin = request.headers().get(header::ORIGIN)?;
         // Snowplow's tracker asks for cookies wherever it is, and would throw its events away; ours are not given to it.
         let with_cookie = request.uri().path().trim_end_matches('/') == snowplow::PATH
@@ -35,7 +35,7 @@ impl Page {
     }
 
     /// Lets the page read an answer.
-    pub(crate) fn let_read(self, headers: &mut HeaderMap) {
+    pub(super) fn let_read(self, headers: &mut HeaderMap) {
         self.allow(headers);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
     }
@@ -49,7 +49,7 @@ impl Page {
 }
 
 /// The answer to a browser that asks whether a page may send what it wants to. It may.
-pub(crate) fn preflight(page: Option<Page>, asked: &HeaderMap) -> Response {
+pub(super) fn preflight(page: Option<Page>, asked: &HeaderMap) -> Response {
     let mut response = Body::empty().into_response();
     let headers = response.headers_mut();
     if let Some(page) = page {
@@ -65,6 +65,6 @@ pub(crate) fn preflight(page: Option<Page>, asked: &HeaderMap) -> Response {
 }
 
 /// Tells caches that the answer may differ by a header of the request.
-pub(crate) fn vary(headers: &mut HeaderMap, by: HeaderName) {
+pub(super) fn vary(headers: &mut HeaderMap, by: HeaderName) {
     headers.append(header::VARY, by.into());
 }

@@ -6,15 +6,17 @@
 #![allow(dead_code, reason = "the types and functions exist for the document that is made of them")]
 
 use axum::Json;
-use axum::response::IntoResponse;
+use axum::routing::get;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 
-/// The document.
-pub(crate) fn document() -> impl IntoResponse {
-    Json(Document::openapi())
+use super::resource::Resource;
+
+/// Serves the document.
+pub(super) fn resource() -> Resource {
+    Resource::default().endpoint("GET", "/openapi.json", get(|| async { Json(Document::openapi()) }))
 }
 
 #[derive(OpenApi)]

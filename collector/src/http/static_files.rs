@@ -1,4 +1,4 @@
-//! What the collector serves to browsers: the tracker, and the demo site.
+//! Files that the collector serves to browsers: the tracker and the demo site.
 
 use std::sync::Arc;
 
@@ -10,13 +10,14 @@ use axum::routing::get;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::resource::Resource;
 use crate::door::Door;
 use crate::settings::Settings;
 
 /// The tracker, built from `web/`.
 const TRACKER: &str = include_str!("../../../web/dist/tracker.js");
 
-/// What stands in the tracker for its settings.
+/// The placeholder in the tracker for its settings.
 const CONFIG: &str = "\"__DEWPOND_CONFIG__\"";
 
 /// A page keeps the tracker for an hour, and uses the one it has for a week while it looks for a newer one.
@@ -38,8 +39,9 @@ const DEMO: [(&str, &str, &[u8]); 9] = [
     ("prices.csv", "text/csv; charset=utf-8", include_bytes!("../../../web/demo/prices.csv")),
 ];
 
-/// The routes of scripts and pages.
-pub(crate) fn routes(settings: &Settings) -> Router<Arc<Door>> {
+/// Serves the tracker, under its usual names and the configured one, and the demo site if it is switched on. Lists
+/// the tracker alone.
+pub(super) fn resource(settings: &Settings) -> Resource {
     let mut router = Router::new()
         .route("/tracker.js", get(|door, query, headers| tracker(door, query, headers, CACHED)))
         .route("/tracker.v1.js", get(|door, query, headers| tracker(door, query, headers, CACHED_VERSION)));
@@ -52,12 +54,12 @@ pub(crate) fn routes(settings: &Settings) -> Router<Arc<Door>> {
             .route("/demo/", get(|| demo(Path("index.html".to_owned()))))
             .route("/demo/{page}", get(demo));
     }
-    router
+    Resource { endpoints: vec!["GET /tracker.js".to_owned()], router }
 }
 
-/// Whom a page wants to send to.
+/// The site that a page's tracker sends to.
 #[derive(Deserialize)]
-struct Wanted {
+struct TrackerQuery {
     /// One of a site's domains.
     site: Option<String>,
     /// A write key.
@@ -67,21 +69,21 @@ struct Wanted {
 /// The tracker, set up for a site.
 async fn tracker(
     State(door): State<Arc<Door>>,
-    Query(wanted): Query<Wanted>,
+    Query(query): Query<TrackerQuery>,
     headers: HeaderMap,
     cached: &'static str,
 ) -> Response {
     let mut config = json!({});
     let mut site = None;
-    if let Some(name) = &wanted.site {
+    if let Some(name) = &query.site {
         config["site"] = json!(name);
-        site = door.directory.known_site(name);
+        site = door.directory.known_site_of_domain(name);
     }
-    if let Some(key) = &wanted.key {
+    if let Some(key) = &query.key {
         config["key"] = json!(key);
         site = door.directory.known_site_of_key(key);
     }
-    // What the site's settings say of its visitors, so that nobody has to say it twice.
+    // The site's privacy settings, so that they need not be repeated in the page.
     if let Some(site) = site {
         config["cookie"] = json!(site.settings.cookie);
         config["respectGpc"] = json!(site.settings.honor_opt_out);

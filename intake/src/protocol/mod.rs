@@ -77,9 +77,9 @@ impl Message {
     }
 }
 
-/// What became of a request: its good events are durable.
+/// What the sender of a request is told: its good events are durable.
 #[derive(Clone, Debug, Default)]
-pub struct Taken {
+pub struct Receipt {
     /// Good events, duplicates among them.
     pub accepted: usize,
     /// Those of which the same file has a copy.
@@ -127,7 +127,7 @@ pub trait Protocol: Send + Sync + 'static {
     fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError>;
 
     /// The answer when every good event is durable.
-    fn accepted(&self, taken: &Taken) -> Answer;
+    fn accepted(&self, receipt: &Receipt) -> Answer;
 
     /// The body of a refusal with `status`.
     fn refused(&self, _status: StatusCode, error: &IngestError) -> Value {

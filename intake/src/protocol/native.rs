@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use super::field::{
     self, EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, Object, PROPERTIES_BYTES_MAX, TEXT_CHARS_MAX,
 };
-use super::{Answer, Message, Parsed, Protocol, Sender, Taken, items};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
@@ -49,8 +49,8 @@ impl Protocol for Native {
         parse(&message.body, context, events_max)
     }
 
-    fn accepted(&self, taken: &Taken) -> Answer {
-        let Taken { accepted, duplicates, rejected, .. } = taken;
+    fn accepted(&self, receipt: &Receipt) -> Answer {
+        let Receipt { accepted, duplicates, rejected, .. } = receipt;
         let body = json!({ "accepted": accepted, "duplicates": duplicates, "rejected": rejected });
         Answer::Json(StatusCode::ACCEPTED, body)
     }

@@ -6,7 +6,7 @@ use lake::Event;
 use serde_json::Value;
 
 use super::object::Object;
-use super::{Answer, Message, Parsed, Protocol, Sender, Taken, native};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, native};
 use crate::context::Context;
 use crate::error::IngestError;
 
@@ -43,7 +43,7 @@ impl Protocol for Pixel {
         Ok(parsed)
     }
 
-    fn accepted(&self, _: &Taken) -> Answer {
+    fn accepted(&self, _: &Receipt) -> Answer {
         Answer::Gif
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
-use super::{Answer, Message, Parsed, Protocol, Sender, Taken};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
@@ -40,7 +40,7 @@ impl Protocol for Plausible {
         Ok(parsed)
     }
 
-    fn accepted(&self, _: &Taken) -> Answer {
+    fn accepted(&self, _: &Receipt) -> Answer {
         Answer::Text(StatusCode::ACCEPTED, "ok")
     }
 

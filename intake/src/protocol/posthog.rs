@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
-use super::{Answer, Message, Parsed, Protocol, Sender, Taken, items};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
@@ -65,7 +65,7 @@ impl Protocol for PostHog {
         Ok(parsed)
     }
 
-    fn accepted(&self, _: &Taken) -> Answer {
+    fn accepted(&self, _: &Receipt) -> Answer {
         Answer::Json(StatusCode::OK, json!({ "status": 1 }))
     }
 

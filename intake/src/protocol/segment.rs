@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
-use super::{Answer, Message, Parsed, Protocol, Sender, Taken};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
@@ -53,12 +53,12 @@ impl Protocol for Segment {
         Ok(parsed)
     }
 
-    fn accepted(&self, taken: &Taken) -> Answer {
+    fn accepted(&self, receipt: &Receipt) -> Answer {
         Answer::Json(
             StatusCode::OK,
-            match taken.rejected.is_empty() {
+            match receipt.rejected.is_empty() {
                 true => json!({ "success": true }),
-                false => json!({ "success": true, "rejected": taken.rejected }),
+                false => json!({ "success": true, "rejected": receipt.rejected }),
             },
         )
     }

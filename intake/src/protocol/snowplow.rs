@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
-use super::{Answer, Message, Parsed, Protocol, Sender, Taken};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
@@ -63,7 +63,7 @@ impl Protocol for Snowplow {
         Ok(parsed)
     }
 
-    fn accepted(&self, _: &Taken) -> Answer {
+    fn accepted(&self, _: &Receipt) -> Answer {
         Answer::Text(StatusCode::OK, "ok")
     }
 }
@@ -93,7 +93,7 @@ impl Protocol for SnowplowPixel {
         Ok(parsed)
     }
 
-    fn accepted(&self, _: &Taken) -> Answer {
+    fn accepted(&self, _: &Receipt) -> Answer {
         Answer::Gif
     }
 }

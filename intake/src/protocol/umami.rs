@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::{Answer, Message, Parsed, Protocol, Sender, Taken, items, object};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items, object};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
@@ -37,13 +37,13 @@ impl Protocol for Umami {
         Ok(parse_items(&[item], context, website_of(item).unwrap_or_default()))
     }
 
-    fn accepted(&self, taken: &Taken) -> Answer {
-        if taken.is_bot {
+    fn accepted(&self, receipt: &Receipt) -> Answer {
+        if receipt.is_bot {
             return Answer::Json(StatusCode::OK, json!({ "beep": "boop" }));
         }
         // Their clients only hand these back; ours to make, and the same for the same visitor.
         let of = |what: &str| {
-            let visitor = taken.visitor_id.unwrap_or_default().to_le_bytes();
+            let visitor = receipt.visitor_id.unwrap_or_default().to_le_bytes();
             Uuid::from_bytes(EventId::derived(&[what.as_bytes(), &visitor]).0).to_string()
         };
         Answer::Json(StatusCode::OK, json!({ "cache": "", "sessionId": of("session"), "visitId": of("visit") }))
@@ -70,13 +70,13 @@ impl Protocol for UmamiBatch {
         Ok(parse_items(&items, context, website))
     }
 
-    fn accepted(&self, taken: &Taken) -> Answer {
-        let details: Vec<Value> = taken
+    fn accepted(&self, receipt: &Receipt) -> Answer {
+        let details: Vec<Value> = receipt
             .rejected
             .iter()
             .map(|rejected| json!({ "index": rejected.index, "response": { "error": rejected.reason } }))
             .collect();
-        let (good, bad) = (taken.accepted, taken.rejected.len());
+        let (good, bad) = (receipt.accepted, receipt.rejected.len());
         Answer::Json(
             StatusCode::OK,
             json!({ "size": good + bad, "processed": good, "errors": bad, "details": details }),
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn robots_are_greeted() {
-        let taken = Taken { is_bot: true, ..Taken::default() };
-        assert_eq!(Umami.accepted(&taken), Answer::Json(StatusCode::OK, json!({ "beep": "boop" })));
+        let receipt = Receipt { is_bot: true, ..Receipt::default() };
+        assert_eq!(Umami.accepted(&receipt), Answer::Json(StatusCode::OK, json!({ "beep": "boop" })));
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::field::{LONG_CHARS_MAX, TEXT_CHARS_MAX};
-use super::{Answer, Message, Parsed, Protocol, Sender, Taken, object};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, object};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::{IngestError, Rejection};
@@ -71,7 +71,7 @@ impl Protocol for Visits {
         Ok(parsed)
     }
 
-    fn accepted(&self, _: &Taken) -> Answer {
+    fn accepted(&self, _: &Receipt) -> Answer {
         Answer::Json(StatusCode::ACCEPTED, json!({ "message": "Visit logged" }))
     }
 
