@@ -1,10 +1,10 @@
-//! Memory that is counted before it is used, so that a slow store or a flood ends in "come back later" and
-//! not in a killed process.
+//! Memory budgets: bytes are reserved before they are used, so a slow store or a flood ends in "come back later"
+//! instead of a killed process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A number of bytes that several holders share.
+/// A limited number of bytes that several holders share.
 pub(crate) struct Budget {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
@@ -13,28 +13,29 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// - `gauge`: the metric that shows what is used.
+    /// - `gauge`: the metric that shows how much is used.
     pub(crate) fn new(limit_bytes: usize, gauge: &'static str) -> Arc<Self> {
         Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0), changes: AtomicUsize::new(0), gauge })
     }
 
-    /// A share of nothing yet, which may grow.
+    /// An empty reservation, which may grow.
     pub(crate) fn reservation(self: &Arc<Self>) -> Reservation {
         Reservation { budget: self.clone(), bytes: 0 }
     }
 
-    /// A share of `bytes`, or none if they are not there.
+    /// Reserves `bytes`, or returns `None` if they are not available.
     pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
         let mut reservation = self.reservation();
         reservation.grow(bytes).then_some(reservation)
     }
 
-    /// What all holders have together.
+    /// The bytes that all holders have reserved.
     pub(crate) fn used_bytes(&self) -> usize {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Shows what is used, now and then: telling it at every change would cost each request as much as finding its key.
+    /// Updates the gauge after some of the changes: after every change it would cost each request as much as finding
+    /// its key.
     fn show(&self) {
         const EVERY: usize = 64;
         let used_bytes = self.used_bytes();
@@ -44,22 +45,21 @@ impl Budget {
     }
 }
 
-/// A share of a [`Budget`], given back when it is dropped.
+/// Bytes reserved from a [`Budget`], returned when this is dropped.
 pub(crate) struct Reservation {
     budget: Arc<Budget>,
     bytes: usize,
 }
 
 impl Reservation {
-    /// What all holders of the budget have together.
+    /// The bytes that all holders of the budget have reserved.
     pub(crate) fn used_bytes(&self) -> usize {
         self.budget.used_bytes()
     }
 
-    /// Takes `bytes` more. Returns whether they were there; if not, the share stays as it is.
+    /// Reserves `bytes` more. Returns whether they were available; if not, the reservation is unchanged.
     ///
-    /// A sole holder is never refused: one request is bounded by limits of its own, and refusing it
-    /// would refuse it for ever.
+    /// A sole holder is never refused: other limits bound a single request, and a retry would be refused again.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let budget = &self.budget;
         let grown = budget.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {

@@ -1,4 +1,4 @@
-//! What the collector counts.
+//! The metrics of the collector.
 //!
 //! Two sums hold whenever no request is being worked on, because each counter is raised together with its
 //! counterpart: `received = accepted + rejected`, and `accepted = durable + deduplicated`. A request that is
@@ -21,11 +21,11 @@ const BYTES_PUT: &str = "collector_bytes_put_total";
 const ACK_SECONDS: &str = "collector_ack_seconds";
 const PUT_SECONDS: &str = "collector_put_seconds";
 
-/// Gauge of the memory that events take which wait to be durable.
+/// Gauge: memory of events that wait to be durable.
 pub(crate) const BUFFER_BYTES: &str = "collector_buffer_bytes";
-/// Gauge of the memory that refused events take which wait to be kept.
+/// Gauge: memory of refused events that wait to be written.
 pub(crate) const QUARANTINE_BYTES: &str = "collector_quarantine_bytes";
-/// Gauge of the memory that request bodies take which are being received.
+/// Gauge: memory of request bodies that are being received.
 pub(crate) const RECEIVE_BYTES: &str = "collector_receive_bytes";
 
 /// Tells the recorder what each metric means.
@@ -33,19 +33,16 @@ pub(crate) fn describe() {
     describe_counter!(RECEIVED, "Events that arrived: accepted + rejected");
     describe_counter!(ACCEPTED, "Events acknowledged: durable + deduplicated");
     describe_counter!(REJECTED, "Events refused, by reason");
-    describe_counter!(DEDUPLICATED, "Events acknowledged because the same file has a copy of them");
+    describe_counter!(DEDUPLICATED, "Events acknowledged because the same file already has them");
     describe_counter!(DURABLE, "Events written");
     describe_counter!(QUARANTINED, "Refused events kept in quarantine");
-    describe_counter!(
-        NOT_QUARANTINED,
-        "Refused events beyond what a site may keep an hour, or that could not be written"
-    );
+    describe_counter!(NOT_QUARANTINED, "Refused events beyond a site's hourly allowance, or that could not be written");
     describe_counter!(FILES_PUT, "Files written");
     describe_counter!(BYTES_PUT, "Bytes of the files written");
     describe_histogram!(ACK_SECONDS, "From an event's entry into a batch to its acknowledgement");
-    describe_histogram!(PUT_SECONDS, "From the start of a put to its confirmation, with all its tries");
+    describe_histogram!(PUT_SECONDS, "From the start of a put to its confirmation, including retries");
     describe_gauge!(BUFFER_BYTES, "Memory of events that wait to be durable");
-    describe_gauge!(QUARANTINE_BYTES, "Memory of refused events that wait to be kept");
+    describe_gauge!(QUARANTINE_BYTES, "Memory of refused events that wait to be written");
     describe_gauge!(RECEIVE_BYTES, "Memory of request bodies that are being received");
 }
 
@@ -105,7 +102,7 @@ pub(crate) fn put(durable: usize, deduplicated: usize, file_bytes: usize, took: 
     histogram!(PUT_SECONDS).record(took);
 }
 
-/// Where to record how long requests waited for their acknowledgement; finding it costs more than a record.
+/// The histogram of acknowledgement times. Get it once per file: finding it costs more than a record.
 pub(crate) fn acknowledgements() -> Histogram {
     histogram!(ACK_SECONDS)
 }

@@ -1,11 +1,11 @@
-//! The collector: HTTP in, raw files out.
+//! The collector: takes events over HTTP and writes them to the lake as raw files.
 //!
-//! An event's way through this crate: a connection → a request, with its key and its body → [`intake::protocol`], which
-//! makes [`Event`](lake::Event)s of it → [`Batcher`], which answers when they are durable.
+//! The way of an event: `http` accepts a connection and routes the request; `door` admits the sender, opens the body
+//! and has [`intake::protocol`] parse it; the [`Batcher`] puts the events into a file and answers once it is durable.
 //!
 //! A success status means that every accepted event is durable. The collector keeps no state of its own, never
-//! reads the events of the lake, and knows no SQL. Memory is bounded at every step; what does not fit is
-//! refused with a status that makes senders come back.
+//! reads events from the lake, and knows no SQL. Memory is bounded at every step: what does not fit is refused with
+//! a status that makes senders try again.
 
 mod batch;
 mod budget;
@@ -32,10 +32,10 @@ use directory::Directory;
 use door::{Door, GeographyFile};
 use quarantine::Quarantine;
 
-/// What tells the time of arrival.
+/// Tells the time of arrival.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
-/// A collector at work.
+/// A running collector.
 pub struct Collector {
     batcher: Batcher,
     quarantine: Arc<Quarantine>,
@@ -44,12 +44,12 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Starts a collector that writes to `lake`. It takes requests through [`serve`](Self::serve) or
+    /// Starts a collector that writes to `lake`. Requests come in through [`serve`](Self::serve) or
     /// [`routes`](Self::routes).
     ///
-    /// A store that cannot be reached is no error here: requests are refused until it can.
+    /// An unreachable store is not an error here: requests are refused until it answers.
     ///
-    /// Fails if a file that the settings name cannot be read.
+    /// Fails if a file named in the settings cannot be read.
     pub async fn start(lake: Lake, settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
         counters::describe();
         let geography = match &settings.geoip {
@@ -65,7 +65,7 @@ impl Collector {
         Ok(Self { batcher, quarantine, routes: Routes::new(Arc::new(door)), connections_max })
     }
 
-    /// What it answers, for tests and for servers of your own.
+    /// The routes, for tests and for other servers.
     pub fn routes(&self) -> &Routes {
         &self.routes
     }
@@ -75,10 +75,10 @@ impl Collector {
         &self.batcher
     }
 
-    /// Serves until `shutdown`; then stops accepting, lets requests in flight end for up to 20 seconds, and
-    /// writes what is left. When it returns, every event that was taken is durable or was refused.
+    /// Serves until `shutdown`; then stops accepting, gives requests in flight up to 20 seconds to finish, and
+    /// writes what is left. When it returns, every event that was received is durable or was refused.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        // Order matters: stop taking events, then write down the ones we took.
+        // Order matters: stop taking events, then write those that were taken.
         http::serve(listener, self.routes, self.connections_max, shutdown).await;
         tokio::join!(self.batcher.close(), self.quarantine.close());
     }

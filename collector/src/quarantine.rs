@@ -1,5 +1,5 @@
-//! Refused events on their way to the quarantine: bounded per site, many to a file, and there before the sender
-//! hears of the refusal unless the store is slow.
+//! The quarantine: writes refused events to the lake, bounded per site and hour, many to a file. They are written
+//! before the sender hears of the refusal, unless the store is slow.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,29 +18,30 @@ use crate::counters;
 use crate::settings::Settings;
 use intake::Rejection;
 
-/// Requests whose refused events wait to be written. Beyond it they are counted and not kept.
+/// The most requests whose refused events wait to be written. Beyond it, refused events are counted and dropped.
 const QUEUE_MAX: usize = 1_000;
 
-/// A file has at most so many refused events.
+/// Once a file has this many refused events, no more requests are added to it.
 const FILE_EVENTS_MAX: usize = 10_000;
 
-/// A sender waits this long at most for its refusals to be kept: the good events of its request are worth more.
+/// The longest that a request waits for its refused events to be written: its good events are worth more.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Memory of refused events that wait to be written.
+/// The most memory of refused events that wait to be written.
 const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Where refused events go.
+/// Takes refused events and has them written.
 pub(crate) struct Quarantine {
     events_per_hour_max: u32,
-    /// What each site has used of its hour.
+    /// For each site, the last hour with refused events and how many were taken in it.
     used: Mutex<HashMap<Arc<str>, (i64, u32)>>,
     memory: Arc<Budget>,
-    /// None once closing.
+    /// `None` once closing.
     queue: RwLock<Option<mpsc::Sender<Refusals>>>,
     tasks: TaskTracker,
 }
 
+/// The refused events of one request.
 struct Refusals {
     events: Vec<RefusedEvent>,
     written: oneshot::Sender<()>,
@@ -63,17 +64,17 @@ impl Quarantine {
         })
     }
 
-    /// Takes no more, and returns when all that was taken is written or given up.
+    /// Takes no more events, and returns when all that were taken are written or given up.
     pub(crate) async fn close(&self) {
         self.queue.write().take();
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Keeps what was refused of a request, as far as the site's hour allows. Never fails: what cannot be kept is
-    /// counted, and its sender knows of it anyway.
+    /// Adds the refused events of a request, as far as the site's hourly allowance goes, and waits until they are
+    /// written. Never fails: events that cannot be kept are counted, and their sender knows of them anyway.
     ///
-    /// - `texts`: the events as they were sent, one for each of `rejected`; fewer if they are not to be kept.
+    /// - `texts`: the events as they were sent, one for each of `rejected`; empty if they must not be kept.
     pub(crate) async fn add(
         &self,
         site: &Site,
@@ -102,11 +103,11 @@ impl Quarantine {
         if events.is_empty() {
             return;
         }
-        let kept = events.len();
+        let allowed = events.len();
         match self.enqueue(events) {
-            // Whether it is late or failed is the writer's to tell.
+            // The writer reports a failure.
             Some(done) => drop(timeout(WAIT_MAX, done).await),
-            None => counters::not_quarantined(kept),
+            None => counters::not_quarantined(allowed),
         }
     }
 
@@ -118,12 +119,12 @@ impl Quarantine {
         Some(done)
     }
 
-    /// How many of `wanted` events a site may still keep in this hour.
+    /// Takes up to `wanted` events from a site's allowance for the hour. Returns how many it got.
     fn take_allowance(&self, site_id: &Arc<str>, at: DateTime<Utc>, wanted: usize) -> usize {
         let hour = at.timestamp().div_euclid(3_600);
         let mut used = self.used.lock();
         let (of_hour, count) = used.entry(site_id.clone()).or_insert((hour, 0));
-        // Only forward: requests that began before the hour may come to their end after others.
+        // Only forward: a request that began in the last hour may finish after one that began in this hour.
         if hour > *of_hour {
             (*of_hour, *count) = (hour, 0);
         }
@@ -133,8 +134,8 @@ impl Quarantine {
     }
 }
 
-/// Writes one file after the other. While one is put, and for a moment before, the next one's refusals gather: a sender
-/// that is refused again and again makes few files.
+/// Writes one file after another. Refused events gather before and during each put, so a sender that is refused
+/// again and again causes few files.
 async fn write(
     lake: Lake,
     clock: Clock,
@@ -164,7 +165,7 @@ async fn write(
                 tracing::warn!(
                     events = count,
                     error = &*error as &dyn std::error::Error,
-                    "refused events could not be kept in quarantine"
+                    "could not write refused events to the quarantine"
                 );
             }
         }
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_site_keeps_so_many_refusals_an_hour_and_no_more() {
+    async fn a_site_has_an_hourly_allowance_of_refused_events() {
         let lake = Lake::open("memory:///", []).unwrap();
         let settings = Settings { quarantine_events_per_hour_max: 5, ..Settings::default() };
         let quarantine = Quarantine::start(lake, Arc::new(Utc::now), &settings);

@@ -1,4 +1,4 @@
-//! Settings of the collector: numbers an operator may change.
+//! Settings of the collector. The doc comments are the help texts.
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -24,20 +24,19 @@ pub struct Settings {
     #[arg(long, env = "DEWPOND_COLLECTOR_FLUSH_BYTES", default_value_t = Self::default().flush_bytes)]
     pub flush_bytes: usize,
 
-    /// Memory for events that wait to be durable. When it is full, senders are asked to come back later.
+    /// Memory for events that wait to be durable. When it is full, senders are told to retry later.
     #[arg(long, env = "DEWPOND_COLLECTOR_BUFFER_BYTES", default_value_t = Self::default().buffer_bytes)]
     pub buffer_bytes: usize,
 
-    /// Memory for request bodies that are being received. When it is full, senders are asked to come back
-    /// later.
+    /// Memory for request bodies that are being received. When it is full, senders are told to retry later.
     #[arg(long, env = "DEWPOND_COLLECTOR_RECEIVE_BYTES", default_value_t = Self::default().receive_bytes)]
     pub receive_bytes: usize,
 
-    /// Files written at the same time. Each lane is a sequence of files of its own.
+    /// The number of lanes. Lanes write files at the same time; each writes its own sequence of files.
     #[arg(long, env = "DEWPOND_COLLECTOR_LANES", default_value_t = Self::default().lanes)]
     pub lanes: NonZeroUsize,
 
-    /// The largest request body, as it is sent: compressed, if it is.
+    /// The largest request body as it is sent, before decompression.
     #[arg(long, env = "DEWPOND_COLLECTOR_BODY_BYTES_MAX", default_value_t = Self::default().body_bytes_max)]
     pub body_bytes_max: usize,
 
@@ -45,7 +44,7 @@ pub struct Settings {
     #[arg(long, env = "DEWPOND_COLLECTOR_INFLATED_BYTES_MAX", default_value_t = Self::default().inflated_bytes_max)]
     pub inflated_bytes_max: usize,
 
-    /// The most events of one request.
+    /// The most events in one request.
     #[arg(long, env = "DEWPOND_COLLECTOR_BATCH_EVENTS_MAX", default_value_t = Self::default().batch_events_max)]
     pub batch_events_max: usize,
 
@@ -65,31 +64,33 @@ pub struct Settings {
     #[arg(long, env = "DEWPOND_COLLECTOR_CONNECTIONS_MAX", default_value_t = Self::default().connections_max)]
     pub connections_max: NonZeroUsize,
 
-    /// The most events a second that each write key may send to this collector; a site's own limit comes first.
-    /// What is not used is saved for 10 seconds. No limit if not given.
+    /// The most events per second that each write key may send to this collector. A site's own limit takes precedence.
+    /// Unused allowance is saved for 10 seconds. No limit if not given.
     #[arg(long, env = "DEWPOND_COLLECTOR_KEY_EVENTS_PER_SECOND_MAX", value_name = "N")]
     pub key_events_per_second_max: Option<NonZeroU32>,
 
-    /// The most requests a second that each client address may make to this collector. Behind a load balancer, name
-    /// it in --trusted-proxies, or all clients are one. No limit if not given.
+    /// The most requests per second that each client address may make to this collector. List load balancers in
+    /// --trusted-proxies: otherwise all their clients share one address. No limit if not given.
     #[arg(long, env = "DEWPOND_COLLECTOR_IP_REQUESTS_PER_SECOND_MAX", value_name = "N")]
     pub ip_requests_per_second_max: Option<NonZeroU32>,
 
-    /// Networks whose `X-Forwarded-For` is believed, and whose `X-Request-Id` makes an event without an id that they
-    /// repeat the same event, such as 10.0.0.0/8,127.0.0.1/32: load balancers.
+    /// Networks of trusted load balancers, such as 10.0.0.0/8,127.0.0.1/32.
+    ///
+    /// Their `X-Forwarded-For` gives the client's address. Their `X-Request-Id` identifies a request that they send
+    /// again, so that its events count once even without ids.
     #[arg(long, env = "DEWPOND_COLLECTOR_TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network, value_name = "NETWORK")]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// A file in the MaxMind format (.mmdb) that tells country, region and city of an address. Read again when it
-    /// changes. Addresses are not stored.
+    /// A MaxMind file (.mmdb) that maps addresses to country, region and city. Reloaded when it changes. Addresses are
+    /// not stored.
     #[arg(long, env = "DEWPOND_COLLECTOR_GEOIP", value_name = "FILE")]
     pub geoip: Option<PathBuf>,
 
-    /// Refused events that are kept in quarantine, for each site and hour.
+    /// The most refused events kept in quarantine per site and hour.
     #[arg(long, env = "DEWPOND_COLLECTOR_QUARANTINE_EVENTS_PER_HOUR_MAX", default_value_t = Self::default().quarantine_events_per_hour_max)]
     pub quarantine_events_per_hour_max: u32,
 
-    /// Serve the tracker under this name too, such as hello.js: blockers know the usual ones.
+    /// Also serve the tracker under this name, such as hello.js. Blockers know the usual names.
     #[arg(long, env = "DEWPOND_COLLECTOR_TRACKER_NAME", value_parser = parse_script_name, value_name = "NAME")]
     pub tracker_name: Option<String>,
 
@@ -100,18 +101,18 @@ pub struct Settings {
 
 fn parse_network(text: &str) -> Result<IpNet, String> {
     let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.map_err(|_| "a network is an address with a length, such as 10.0.0.0/8".into())
+    network.map_err(|_| "expected a network, such as 10.0.0.0/8, or an address".into())
 }
 
 fn parse_script_name(text: &str) -> Result<String, String> {
     let name = text.trim_start_matches('/');
     let fits = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
     if matches!(name, "tracker.js" | "tracker.v1.js") {
-        return Err("it is served under this name anyway".into());
+        return Err("the tracker is always served under this name".into());
     }
     match name.ends_with(".js") && name.chars().all(fits) {
         true => Ok(name.to_owned()),
-        false => Err("a script's name has letters, digits, '.', '_' and '-', and ends in .js".into()),
+        false => Err("the name may have letters, digits, '.', '_' and '-', and must end in .js".into()),
     }
 }
 

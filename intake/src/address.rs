@@ -1,12 +1,12 @@
-//! What an address says: host, path, query and campaign of a page, host of a referrer.
+//! Addresses: host, path, query and campaign of the page, and the host of the referrer.
 
 use lake::Event;
 use url::Url;
 
-/// Fills the columns that follow from `event.url` and `event.referrer`. Columns that are filled already
-/// stay: a client that names its campaign knows better than the address.
+/// Fills the columns that are derived from `event.url` and `event.referrer`. A campaign that the client names itself
+/// stays: it knows better than the address.
 ///
-/// An address that is not absolute stays in `url` alone, but for its path if it begins with a slash.
+/// A relative address fills path and query if it begins with a slash, and nothing otherwise.
 pub(crate) fn fill(event: &mut Event) {
     event.referrer_host = event.referrer.as_deref().and_then(parse).and_then(|url| Some(url.host_str()?.to_owned()));
     let Some(address) = event.url.as_deref() else { return };
@@ -46,7 +46,7 @@ fn fill_campaign(event: &mut Event, url: &Url) {
 }
 
 fn parse(address: &str) -> Option<Url> {
-    // "//host/path" takes the scheme of the page it stands on, which does not matter here.
+    // "//host/path" takes the scheme of the page, which does not matter here.
     if address.starts_with("//") { Url::parse(&format!("https:{address}")) } else { Url::parse(address) }.ok()
 }
 

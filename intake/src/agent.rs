@@ -1,4 +1,4 @@
-//! What a user agent says: browser, system, device, and whether it is a robot.
+//! User agents: browser, operating system, device, and whether it is a bot.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -7,7 +7,7 @@ use lake::Event;
 use parking_lot::Mutex;
 use woothee::parser::{Parser, WootheeResult};
 
-/// What was read from a user agent. Empty where nothing is known.
+/// A parsed user agent. Fields are empty where nothing is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Agent {
     browser: Option<String>,
@@ -19,17 +19,17 @@ struct Agent {
     is_library: bool,
 }
 
-/// Longer ones are not looked at: no browser sends them, and remembering them would cost memory.
+/// Longer user agents are not parsed: no browser sends them, and remembering them would cost memory.
 const USER_AGENT_BYTES_MAX: usize = 1_024;
 
-/// User agents to remember. Reading one takes about 2 µs, half of what all the rest of an event takes, and
-/// finding it here 0.07 µs; a site sees few different ones.
+/// The number of user agents to remember. Parsing one takes about 2 µs, half as long as the rest of an event; finding
+/// it here takes 0.07 µs. A site sees few different ones.
 const REMEMBERED_MAX: usize = 4_096;
 
-/// What has been read before. A function of its key alone, so it does not matter who shares it.
+/// User agents that were parsed before. The result depends on the text alone, so all sites may share it.
 static REMEMBERED: LazyLock<Mutex<HashMap<Box<str>, Arc<Agent>>>> = LazyLock::new(Mutex::default);
 
-/// Fills the columns that follow from the user agent.
+/// Fills the columns that are derived from the user agent.
 pub(crate) fn fill(event: &mut Event, user_agent: &str) {
     let agent = read(user_agent);
     event.browser.clone_from(&agent.browser);
@@ -40,7 +40,7 @@ pub(crate) fn fill(event: &mut Event, user_agent: &str) {
     event.is_bot = agent.is_bot;
 }
 
-/// Whether a user agent is that of a library which servers send events with, and not a visitor's.
+/// Whether a user agent is an HTTP library's, with which servers send events, and not a visitor's.
 pub(crate) fn is_library(user_agent: &str) -> bool {
     read(user_agent).is_library
 }
@@ -54,7 +54,7 @@ fn read(user_agent: &str) -> Arc<Agent> {
     }
     let agent = Arc::new(parse(user_agent));
     let mut remembered = REMEMBERED.lock();
-    // Forgetting everything is rare, and the frequent ones are back at once.
+    // This is rare, and frequent user agents are back at once.
     if remembered.len() >= REMEMBERED_MAX {
         remembered.clear();
     }
@@ -63,10 +63,10 @@ fn read(user_agent: &str) -> Arc<Agent> {
 }
 
 fn parse(user_agent: &str) -> Agent {
-    // What is no known browser and does not look like one is a program of somebody's.
+    // A user agent that does not look like a browser is a program's.
     let unknown = || Agent { is_library: !user_agent.starts_with("Mozilla/"), ..Agent::default() };
     let Some(found) = Parser::new().parse(user_agent) else { return unknown() };
-    // "misc" are the libraries that servers send events with: neither a browser nor a robot.
+    // "misc" means HTTP libraries: neither a browser nor a bot.
     if found.category == "misc" {
         return unknown();
     }
@@ -83,7 +83,7 @@ fn parse(user_agent: &str) -> Agent {
 }
 
 fn device(found: &WootheeResult, user_agent: &str) -> Option<&'static str> {
-    // Android tells tablets from phones by leaving "Mobile" out.
+    // On Android, tablets leave "Mobile" out.
     let tablet = found.os == "iPad" || (found.os == "Android" && !user_agent.contains("Mobile"));
     match found.category {
         "crawler" => Some("bot"),

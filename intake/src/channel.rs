@@ -1,8 +1,8 @@
-//! The channel a visit came by, in the default channel grouping of Google Analytics 4.
+//! Channels: how a visit came, in the default channel grouping of Google Analytics 4.
 //!
-//! The rules are those of <https://support.google.com/analytics/answer/9756891>, in the same order. They work on
-//! source and medium. Where a campaign does not name them, click ids do, and then the referrer, as there. The
-//! lists of sites are shorter than Google's, which holds several hundred.
+//! The rules are those of <https://support.google.com/analytics/answer/9756891>, in the same order. They look at
+//! source and medium. The campaign names these, else a click id does, else the referrer. The lists of sites are
+//! shorter than Google's, which has several hundred entries.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 use lake::Event;
 use url::form_urlencoded;
 
-/// Fills `event.channel`, unless the sender did. A page reached from a page of the same host has none: the
-/// channel is that of the page through which the visit came in. Nor has an event without a page.
+/// Fills `event.channel`, unless the sender did. A page that was reached from the same host has no channel: only the
+/// first page of the visit has. Nor has an event without a page.
 pub(crate) fn fill(event: &mut Event) {
     if event.channel.is_some() || (event.url.is_none() && event.utm_source.is_none() && event.utm_medium.is_none()) {
         return;

@@ -1,4 +1,4 @@
-//! The client of a request: what its connection and its headers say, and who it is taken for.
+//! The client of a request: what its connection and headers say, and which visitor it is.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,38 +8,38 @@ use lake::{Event, Salt};
 use crate::agent;
 use crate::geography::Geography;
 
-/// What is known of the client besides what its events say. What events say themselves comes first.
+/// What the request says about its client. The fields of an event take precedence.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
     /// The user agent of the request.
     pub user_agent: Option<String>,
-    /// Where the request came from. Used, and not stored.
+    /// The address of the client. Used, and not stored.
     pub ip: Option<IpAddr>,
     /// The anonymous id of the client's cookie, on sites that set one.
     pub cookie_id: Option<String>,
-    /// Today's salt, on sites that tell visitors without an id apart for a day.
+    /// The salt of the day, on sites that recognise visitors without an id for a day.
     pub salt: Option<Salt>,
-    /// The domain by which it chose the site, if it has no key.
+    /// The domain that chose the site, if the client has no key.
     pub domain: Option<String>,
-    /// What a trusted proxy calls the request, the same at each of its tries.
+    /// The id that a trusted proxy gave the request. It is the same at each retry.
     pub request_id: Option<String>,
-    /// Whether the client asks not to be tracked, and the site follows: its events carry no id then.
+    /// Whether the client asks not to be tracked and the site honors that. Its events then carry no id.
     pub opted_out: bool,
-    /// Where addresses lie, if that is configured.
+    /// Maps addresses to places, if configured.
     pub geography: Option<Arc<Geography>>,
 }
 
 impl Client {
-    /// Names the visitor of an event.
+    /// Identifies the visitor of an event: by the user id, else the anonymous id, else the cookie, else a hash that is
+    /// valid for a day.
     ///
-    /// The user id comes first, then the anonymous id, then the cookie's, then a hash that holds for a day.
-    /// Nobody is named if the client opted out, or if there is nothing to tell visitors apart by: a server that
-    /// sends events of nobody is no visitor.
+    /// The visitor stays unknown if the client opted out, or if nothing tells visitors apart: a server that sends
+    /// events without an id is not a visitor.
     pub(crate) fn identify(&self, event: &mut Event, user_agent: Option<&str>, ip: Option<IpAddr>) {
         if self.opted_out {
             (event.user_id, event.anonymous_id, event.session_id, event.visitor_id) = (None, None, None, None);
             if matches!(&*event.name, "identify" | "alias" | "group") {
-                // These say nothing but who it is.
+                // The properties of these events describe the person.
                 event.properties = None;
             }
             return;

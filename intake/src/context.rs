@@ -1,4 +1,4 @@
-//! What is known of a request's events besides what they say themselves.
+//! The context of a request: what applies to all its events and is not in its body.
 
 use std::sync::Arc;
 
@@ -8,37 +8,37 @@ use crate::client::Client;
 use crate::event_time::Window;
 use crate::ids::Ids;
 
-/// What is known of a request's events besides what they say themselves.
+/// What applies to all events of a request and is not in its body.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The site they belong to.
+    /// The site that the events belong to.
     pub site_id: Arc<str>,
-    /// When they arrived, in microseconds since the epoch.
+    /// When the request arrived, in microseconds since the epoch.
     pub received_at_us: i64,
-    /// Which times they may carry.
+    /// Which times the events may carry.
     pub window: Window,
-    /// Who sent them.
+    /// The client that sent them.
     pub client: Client,
     /// Makes the ids of events that have none.
     pub ids: Ids,
 }
 
 impl Context {
-    /// The identity of an event whose sender gave none: that of the request, where a proxy of ours names the requests
-    /// that it may send twice, and else a new one.
+    /// The id of an event that was sent without one: derived from the request's id if a trusted proxy gave it one, else
+    /// new.
     ///
-    /// The content is part of it, since a name may stand for more than one request: services copy it from what comes in
-    /// to all that goes out.
+    /// A derived id includes the content, because several requests may have the same id: services copy it from an
+    /// incoming request to all their outgoing ones.
     pub(crate) fn missing_id(&self, content: &str, index: usize) -> EventId {
         self.request_event_id(content.as_bytes(), index).unwrap_or_else(|| {
-            // Those of one body differ by their random bits.
+            // The ids of one body differ in their random bits.
             EventId(self.ids.at(self.received_at_us).into_bytes())
         })
     }
 
-    /// The identity of an event whose protocol has none: that of the request, if it has a name; else its content, and
-    /// the second of its arrival. A request that is sent twice is one event then, and the same click a second later
-    /// another.
+    /// The id of an event whose protocol has no ids: derived from the request's id if it has one, else from the content,
+    /// the client and the second of arrival. A request that is sent twice is then one event, and the same click a second
+    /// later is another.
     pub(crate) fn arrival_id(&self, protocol: &str, content: &[u8], index: usize) -> EventId {
         if let Some(id) = self.request_event_id(content, index) {
             return id;

@@ -1,4 +1,4 @@
-//! The way from what a sender says to an [`Event`]: the same for every protocol.
+//! Drafts of events. Completing a draft makes an [`Event`] of it, in the same way for every protocol.
 
 use std::net::IpAddr;
 
@@ -8,30 +8,30 @@ use crate::context::Context;
 use crate::event_time::Window;
 use crate::{address, agent, channel, event_time};
 
-/// An event as its sender tells it. Protocols fill it in, and [`complete`](Draft::complete) does the rest.
+/// An event as its sender describes it. Protocols fill it in, and [`complete`](Draft::complete) does the rest.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Draft {
-    /// The columns that the sender names. Those of the site, the times, the visitor, and what follows from
-    /// addresses and user agents are filled in later.
+    /// The columns that the sender sets. Site, times, visitor, and everything derived from addresses and the user agent
+    /// are filled in later.
     pub(crate) event: Event,
-    /// The event's identity, if the sender gave one or the protocol has a way to tell it.
+    /// The event's id, if the sender gave one or the protocol derives one.
     pub(crate) id: Option<EventId>,
     /// When it happened, by the sender's clock.
     pub(crate) created_us: Option<i64>,
     /// When it was sent, by the same clock.
     pub(crate) sent_us: Option<i64>,
-    /// The browser it happened in, if the sender names it: servers speak for browsers.
+    /// The visitor's user agent, if the sender names it: servers send on behalf of browsers.
     pub(crate) user_agent: Option<String>,
-    /// The address it happened at, if the sender names it.
+    /// The visitor's address, if the sender names it.
     pub(crate) ip: Option<IpAddr>,
-    /// Whether the sender asks not to say where it happened.
-    pub(crate) nowhere: bool,
+    /// Whether the sender asks not to locate the event.
+    pub(crate) skip_geography: bool,
 }
 
 impl Draft {
-    /// The event, complete.
+    /// Completes the event.
     ///
-    /// - `missing_id`: the identity of an event whose sender gave none.
+    /// - `missing_id`: makes the id of an event without one.
     ///
     /// Fails with a reason for the sender.
     pub(crate) fn complete(
@@ -40,7 +40,7 @@ impl Draft {
         protocol: &'static str,
         missing_id: impl FnOnce() -> EventId,
     ) -> Result<Event, String> {
-        let Self { mut event, id, created_us, mut sent_us, user_agent, ip, nowhere } = self;
+        let Self { mut event, id, created_us, mut sent_us, user_agent, ip, skip_geography } = self;
         if event.name.trim().is_empty() {
             return Err("`name` is missing: what happened, for example page_view".into());
         }
@@ -50,7 +50,7 @@ impl Draft {
         event.id_assigned = id.is_none() && context.client.request_id.is_none();
         event.event_id = id.unwrap_or_else(missing_id);
         if context.window == Window::History {
-            // Their arrival here says nothing of the clock that sent them then.
+            // The arrival of an import says nothing about the clock that the event was sent by.
             sent_us = None;
         }
         event.occurred_at_us = event_time::occurred_at_us(created_us, sent_us, context.received_at_us, context.window)?;
@@ -65,9 +65,9 @@ impl Draft {
             agent::fill(&mut event, user_agent);
         }
         channel::fill(&mut event);
-        // Where a server stands says nothing of whom it speaks for.
+        // A server's location says nothing about the visitor that it sends for.
         let is_server = ip == client.ip && client.user_agent.as_deref().is_some_and(agent::is_library);
-        if let (Some(ip), Some(geography), false) = (ip, &client.geography, nowhere || is_server) {
+        if let (Some(ip), Some(geography), false) = (ip, &client.geography, skip_geography || is_server) {
             geography.fill(&mut event, ip);
         }
         client.identify(&mut event, user_agent, ip);

@@ -1,13 +1,13 @@
-//! When an event happened: the client's time, corrected by its clock.
+//! The time of an event: the client's time, with the error of its clock corrected.
 
 use chrono::{DateTime, NaiveDateTime};
 
 /// Which times an event may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// At most 72 hours before its arrival and 5 minutes after it: everything that comes over the network.
+    /// At most 72 hours before and 5 minutes after the arrival: everything that comes over the network.
     Live,
-    /// Any time from 1970 to 2100: imports of history, which come late by their nature.
+    /// Any time from 1970 to 2100: imports of history.
     History,
 }
 
@@ -16,20 +16,20 @@ const US_PER_S: i64 = 1_000_000;
 /// How long an event may have been on its way: an offline phone over a weekend.
 const BACK_US: i64 = 72 * 3_600 * US_PER_S;
 
-/// How far a clock may go ahead if there is no sent time to correct it by.
+/// How far a clock may be ahead if there is no time of sending to correct it by.
 const AHEAD_US: i64 = 5 * 60 * US_PER_S;
 
 /// 1970-01-01 to the end of 2100.
 const HISTORY_US: std::ops::Range<i64> = 0..4_133_980_800 * US_PER_S;
 
-/// The largest time that is taken for milliseconds at all: the end of the year 9999.
+/// The largest time that is read as milliseconds: the end of the year 9999.
 const MILLIS_MAX: f64 = 253_402_300_799_999.0;
 
 /// When an event happened. All times are microseconds since the Unix epoch, UTC.
 ///
-/// - `created_us`: the client's time of the event, if it gave one; without it the arrival counts.
-/// - `sent_us`: the client's time of sending. Both come from the same clock, so that its error cancels:
-///   the event is as old on arrival as it was when it was sent.
+/// - `created_us`: the client's time of the event. If it gave none, the event happened at its arrival.
+/// - `sent_us`: the client's time of sending, by the same clock. The error of the clock cancels out: the event is as
+///   old on arrival as it was when it was sent.
 /// - `received_us`: the time of arrival, by our clock.
 ///
 /// Fails with a reason for the sender if the corrected time is outside the window.
@@ -50,10 +50,9 @@ pub fn occurred_at_us(
             if (-AHEAD_US..=BACK_US).contains(&age_us) {
                 return Ok(occurred_us);
             }
-            let clock = if sent_us.is_some() { " by the clock of its time of sending" } else { "" };
+            let clock = if sent_us.is_some() { ", corrected by its time of sending," } else { "" };
             Err(format!(
-                "the event's time is {} its arrival{clock}; events are taken up to 72 hours after and 5 minutes \
-                 before their time",
+                "the event's time{clock} is {} its arrival; it may be at most 72 hours before and 5 minutes after it",
                 describe_age(age_us)
             ))
         }
@@ -118,7 +117,7 @@ mod tests {
         check(Some(300), None, Ok(300));
         check(Some(-72 * 3_600 - 60), None, Err("72 h 1 min before its arrival"));
         check(Some(360), None, Err("0 h 6 min after its arrival"));
-        check(Some(360), None, Err("taken up to 72 hours after and 5 minutes before"));
+        check(Some(360), None, Err("at most 72 hours before and 5 minutes after"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where an address lies: country, region and city from a file in the MaxMind format.
+//! Geography: the country, region and city of an address, from a file in the MaxMind format.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::Context;
 use lake::Event;
 use maxminddb::{Reader, geoip2};
 
-/// A file of addresses, in memory.
+/// A MaxMind file, in memory.
 #[derive(Debug)]
 pub struct Geography {
     reader: Reader<Vec<u8>>,
@@ -16,14 +16,14 @@ pub struct Geography {
 impl Geography {
     /// Reads a file in the MaxMind format.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let reader = Reader::open_readfile(path)
-            .with_context(|| format!("{} is no file in the MaxMind format (.mmdb)", path.display()))?;
+        let reader =
+            Reader::open_readfile(path).with_context(|| format!("{} is not a MaxMind file (.mmdb)", path.display()))?;
         Ok(Self { reader })
     }
 
-    /// Fills in where an event happened, as far as its sender has not said so. The address itself is not kept.
+    /// Fills the columns of the place, unless the sender set them. The address itself is not stored.
     pub fn fill(&self, event: &mut Event, ip: IpAddr) {
-        // Some files have records that lack what they should have: an unknown place is no reason to refuse an event.
+        // Some files have incomplete records. An unknown place is no reason to refuse an event.
         let Ok(Some(city)) = self.reader.lookup(ip).and_then(|found| found.decode::<geoip2::City>()) else { return };
         let set = |column: &mut Option<String>, value: Option<&str>| {
             if column.is_none() {
@@ -31,7 +31,7 @@ impl Geography {
             }
         };
         set(&mut event.country, city.country.iso_code);
-        // A region or city that the sender named belongs to the sender's country, and ours to ours.
+        // The file's region and city belong to the file's country, which the sender may contradict.
         if event.country.as_deref() == city.country.iso_code {
             set(&mut event.region, city.subdivisions.first().and_then(|region| region.iso_code));
             set(&mut event.city, city.city.names.english);

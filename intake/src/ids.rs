@@ -1,4 +1,4 @@
-//! New ids, of a randomness that comes from outside.
+//! New ids, from a random generator that the caller passes in.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uuid::{Builder, Uuid};
 
-/// Makes ids that nobody else has. Cheap to clone; clones share the randomness.
+/// Makes unique ids. Cheap to clone; clones share the generator.
 #[derive(Clone, Debug)]
 pub struct Ids(Arc<Mutex<StdRng>>);
 
 impl Ids {
-    /// Ids of this randomness.
+    /// Ids from this generator.
     pub fn new(rng: StdRng) -> Self {
         Self(Arc::new(Mutex::new(rng)))
     }

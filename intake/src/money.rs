@@ -2,14 +2,14 @@
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
-/// 18 digits, four of them behind the point: what the column `revenue` holds.
+/// 18 digits, four of them after the decimal point: what the column `revenue` holds.
 const E4_MAX: i128 = 999_999_999_999_999_999;
 
-/// Reads an amount as it is written in JSON into ten-thousandths; none if it is not a number or has more
-/// than 14 digits before the point.
+/// Parses an amount as it is written in JSON, into ten-thousandths. `None` if it is not a number or has more than 14
+/// digits before the decimal point.
 ///
-/// Digits beyond the fourth behind the point are rounded, half away from zero, since JavaScript writes
-/// 0.1 + 0.2 as 0.30000000000000004.
+/// Digits beyond the fourth decimal place are rounded, half away from zero, because JavaScript writes 0.1 + 0.2 as
+/// 0.30000000000000004.
 pub(crate) fn parse_e4(text: &str) -> Option<i128> {
     let text = text.trim();
     let exact = if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { text.parse() }.ok()?;

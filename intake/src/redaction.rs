@@ -1,4 +1,4 @@
-//! A refused event without what is stored of no event: where it came from, and what opens a door.
+//! Redaction of refused events: removes what is never stored of any event, such as addresses, user agents and keys.
 
 use std::sync::LazyLock;
 
@@ -22,7 +22,8 @@ const NOT_STORED: [&str; 12] = [
     "api_secret",
 ];
 
-/// A member of an object, in a text that is not JSON all the way: its end may be missing. Rather too much than too little.
+/// Matches a member of an object in text that does not parse as JSON and may be cut off. Matches too much rather than
+/// too little.
 static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
     let names = NOT_STORED.map(regex::escape).join("|");
     let string = r#""(\\.|[^"\\])*("|\\?$)"#;
@@ -30,7 +31,7 @@ static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!(r#"(?s)"({names})"\s*:\s*({string}|{array}|{object}|{other})"#)).expect("it is a pattern")
 });
 
-/// An event as it was sent, as JSON or as the parameters of an address, but for what is not stored.
+/// Redacts an event as it was sent: JSON, or the parameters of an address.
 pub(crate) fn redact(sent: &str) -> String {
     let kept = match serde_json::from_str::<Value>(sent) {
         Ok(mut json) => {
@@ -67,17 +68,17 @@ fn without_params(sent: &str) -> String {
     sent.split('&').filter(is_stored).collect::<Vec<_>>().join("&")
 }
 
-/// How write keys begin; sixteenths follow.
-const KEY_BEGINNING: &str = "dpw_";
+/// The prefix of write keys. Hexadecimal digits follow.
+const KEY_PREFIX: &str = "dpw_";
 
-/// A text without the write keys in it: whole ones, ones of other sites, and ones that were cut off.
+/// Removes write keys from a text, also those of other sites and those that are cut off.
 fn without_keys(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(KEY_BEGINNING) {
+    while let Some(at) = rest.find(KEY_PREFIX) {
         kept.push_str(&rest[..at]);
         kept.push_str("[write key]");
-        rest = rest[at + KEY_BEGINNING.len()..].trim_start_matches(|char: char| char.is_ascii_hexdigit());
+        rest = rest[at + KEY_PREFIX.len()..].trim_start_matches(|char: char| char.is_ascii_hexdigit());
     }
     kept + rest
 }

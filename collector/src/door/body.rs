@@ -1,4 +1,4 @@
-//! Receiving a request body: bounded in size, time and memory.
+//! Receives request bodies, bounded in size, time and memory.
 
 use std::sync::Arc;
 use std::time::Duration;

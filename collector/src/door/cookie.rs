@@ -1,15 +1,15 @@
-//! The cookie that names a visitor on sites which set one: first-party, long-lived, out of reach of scripts.
+//! The visitor cookie, on sites that set one: first-party, long-lived, and not readable by scripts.
 
 use axum::http::{HeaderMap, header};
 use uuid::Uuid;
 
-/// A site's id follows, so that sites of one collector do not share their visitors.
+/// The prefix of the name. The site's id follows, so that the sites of one collector do not share visitors.
 const NAME: &str = "dewpond_";
 
-/// 395 days: browsers keep none longer than 400.
+/// 395 days. Browsers keep no cookie for more than 400.
 const MAX_AGE_S: u32 = 395 * 86_400;
 
-/// The id in a request's cookie. What is no id of ours counts as none.
+/// The visitor's id in a request's cookies; `None` if it is not a UUID.
 pub(crate) fn find(headers: &HeaderMap, site_id: &str) -> Option<Uuid> {
     let is_ours = |name: &str| name.strip_prefix(NAME) == Some(site_id);
     let texts = headers.get_all(header::COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
@@ -17,10 +17,10 @@ pub(crate) fn find(headers: &HeaderMap, site_id: &str) -> Option<Uuid> {
     cookies.find_map(|(name, value)| is_ours(name).then(|| Uuid::try_parse(value).ok()).flatten())
 }
 
-/// The header that gives a visitor an id.
+/// The value of the `Set-Cookie` header that gives a visitor an id.
 ///
-/// `SameSite=Lax`, since the collector has a name below the site's own; `Secure`, which browsers take from localhost
-/// too.
+/// `SameSite=Lax` suffices, because the collector is on a subdomain of the site. Browsers accept `Secure` from
+/// localhost, too.
 pub(crate) fn set(id: Uuid, site_id: &str) -> String {
     format!("{NAME}{site_id}={id}; Max-Age={MAX_AGE_S}; Path=/; HttpOnly; Secure; SameSite=Lax")
 }

@@ -1,4 +1,4 @@
-//! The file of addresses, read again when it changes.
+//! The geography file of `--geoip`, reloaded when it changes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,14 +9,16 @@ use parking_lot::RwLock;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The geography as its file is now: a new file is read within seconds, and one that cannot be read changes nothing.
+/// The current geography. A new file is loaded within seconds; if it cannot be read, the old geography stays in use.
 pub(crate) struct GeographyFile {
     current: Arc<RwLock<Arc<Geography>>>,
     _watching: AbortOnDropHandle<()>,
 }
 
 impl GeographyFile {
-    /// Reads the file, and again whenever it has changed.
+    /// Reads the file now, and again whenever it changes.
+    ///
+    /// - `every`: how often to look for a change.
     pub(crate) fn watch(path: PathBuf, every: Duration) -> anyhow::Result<Self> {
         let mut seen = modified(&path);
         let current = Arc::new(RwLock::new(Arc::new(Geography::open(&path)?)));
@@ -35,11 +37,11 @@ impl GeographyFile {
                     match read.map_err(anyhow::Error::from).and_then(|read| read) {
                         Ok(read) => {
                             *current.write() = Arc::new(read);
-                            tracing::info!(path = %path.display(), "read the file of addresses again");
+                            tracing::info!(path = %path.display(), "reloaded the geography file");
                         }
                         Err(error) => tracing::warn!(
                             error = &*error as &dyn std::error::Error,
-                            "the new file of addresses cannot be read; the one before stays in use"
+                            "could not read the new geography file; the old one stays in use"
                         ),
                     }
                 }

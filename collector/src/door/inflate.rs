@@ -20,8 +20,8 @@ pub(crate) enum Encoding {
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// Back references of zstd reach this far (8 MiB, what its specification asks decoders for). More would
-/// let a body choose how much memory we take.
+/// The largest zstd window: 8 MiB, which its specification asks decoders to support. A larger one would let a body
+/// choose how much memory decoding takes.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 const BROTLI_BUFFER_BYTES: usize = 4_096;
@@ -29,9 +29,9 @@ const BROTLI_BUFFER_BYTES: usize = 4_096;
 impl Encoding {
     /// How `body` is compressed.
     ///
-    /// What begins like gzip or zstd is it, whatever the headers say: some SDKs send gzip under no label or
-    /// a wrong one, and no JSON begins so. The other two have no such mark and are believed. What says
-    /// gzip and is not may have been unpacked by a proxy on the way.
+    /// Gzip and zstd are recognised by their first bytes, whatever the headers say: some SDKs send gzip with no label
+    /// or a wrong one, and no JSON begins with these bytes. Deflate and Brotli have no such mark, so their label is
+    /// believed. A body that is labelled gzip and is not may have been decompressed by a proxy.
     pub(crate) fn detect(body: &[u8], content_encoding: Option<&str>) -> Self {
         if body.starts_with(GZIP_MAGIC) {
             return Self::Gzip;
@@ -46,7 +46,7 @@ impl Encoding {
         }
     }
 
-    /// Decompresses `body`. Takes CPU time: a thousand times as long as the body suggests, in the worst case.
+    /// Decompresses `body`. In the worst case this takes a thousand times as long as the size of the body suggests.
     ///
     /// Stops at `bytes_max`, so that a small body cannot fill the memory.
     pub(crate) fn inflate(self, body: Bytes, bytes_max: usize) -> Result<Bytes, IngestError> {
@@ -66,7 +66,7 @@ impl Encoding {
     }
 }
 
-/// "deflate" means zlib, but some senders mean it literally.
+/// The label "deflate" means zlib, but some senders use it for raw deflate.
 fn is_zlib(body: &[u8]) -> bool {
     matches!(body, [first, second, ..] if first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0)
 }

@@ -1,4 +1,4 @@
-//! Where a request carries its write key.
+//! Finds the write key of a request in its headers or its address.
 
 use std::borrow::Cow;
 
@@ -8,11 +8,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::form_urlencoded;
 
-/// The ways to send a write key, for senders that did not.
+/// The ways to send a write key, for the refusals of senders that sent none.
 pub(crate) const WAYS: &str =
     "`Authorization: Bearer <key>`, `X-Api-Key: <key>`, `?key=<key>`, \"key\" in the body, or as your SDK does";
 
-/// The write key of a request, if its headers or its address carry one. The body may carry one too.
+/// The write key in the headers or the address, if there is one. The body may carry one, too.
 pub(crate) fn of_request(parts: &Parts) -> Option<Cow<'_, str>> {
     let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let bearer = header(AUTHORIZATION.as_str()).and_then(|value| {
@@ -23,7 +23,7 @@ pub(crate) fn of_request(parts: &Parts) -> Option<Cow<'_, str>> {
         let (scheme, pair) = header(AUTHORIZATION.as_str())?.split_once(' ')?;
         let pair = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(pair.trim()).ok()).flatten()?;
         let pair = String::from_utf8(pair).ok()?;
-        // The key is the user's name, and there is no password.
+        // The key is the user name; the password is empty.
         Some(Cow::Owned(pair.split_once(':').map_or(&*pair, |(user, _)| user).to_owned()))
     };
     let query = || {

@@ -1,4 +1,4 @@
-//! Where a request comes from: its peer, or what trusted proxies say stands behind them.
+//! The address of the client: the connection's peer, or the client that trusted proxies name.
 
 use std::net::IpAddr;
 
@@ -11,8 +11,8 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// The address of the client.
 ///
-/// `X-Forwarded-For` grows to the right, so it is read from there: the first address that is not a proxy of ours is
-/// the client's, and what stands left of it is what the client wrote itself.
+/// Each proxy appends to `X-Forwarded-For`, so it is read from the right: the first address that is not a trusted
+/// proxy is the client's. Anything left of it was written by the client.
 pub(crate) fn client_ip(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     let mut client = peer?.to_canonical();
@@ -20,23 +20,22 @@ pub(crate) fn client_ip(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[Ip
     let mut hops = lines.iter().flat_map(|line| line.split(',')).rev();
     while is_trusted(&client) {
         let Some(hop) = hops.next() else { break };
-        // An unreadable hop hides what stands behind it.
+        // Nothing behind an unreadable hop can be trusted.
         let Some(ip) = address(hop.trim()) else { break };
         client = ip.to_canonical();
     }
     Some(client)
 }
 
-/// What a trusted proxy calls a request. It says the same at each of its tries, so that an event without an id, sent
-/// twice by the proxy, is known again. From anybody else the header means nothing: two requests of one name would be
-/// one.
+/// The id that a trusted proxy gives a request. It is the same at each retry of the proxy, so events without an id
+/// that are sent twice count once. From other peers the header is ignored: two requests with one id would count as one.
 pub(crate) fn request_id(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<String> {
     let peer = peer?.to_canonical();
     let id = headers.get("x-request-id")?.to_str().ok().filter(|id| !id.is_empty())?;
     trusted.iter().any(|net| net.contains(&peer)).then(|| id.to_owned())
 }
 
-/// An address, perhaps with a port.
+/// Parses an address, with or without a port.
 fn address(hop: &str) -> Option<IpAddr> {
     hop.trim_start_matches('[')
         .trim_end_matches(']')

@@ -1,4 +1,4 @@
-//! How often somebody may send: events per write key, requests per address.
+//! Rate limits: events per sender, requests per address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,16 +15,17 @@ use crate::settings::Settings;
 use intake::IngestError;
 use intake::protocol::Sender;
 
-/// What was not used is saved for this long, so that traffic may come in bursts.
+/// Unused allowance is saved for this long, so that traffic may come in bursts.
 const BURST_S: u32 = 10;
 
-/// Addresses to remember. Beyond it, those that have not sent of late are forgotten.
+/// The number of addresses to remember. Beyond it, those that have not sent recently are forgotten.
 const ADDRESSES_MAX: usize = 100_000;
 
-/// The limits and what has been used of them, on this collector: several collectors allow several times as much.
+/// The limits of this collector, and how much of them is used. Several collectors together allow several times as
+/// much.
 pub(crate) struct Rates {
     events_per_second_max: Option<NonZeroU32>,
-    /// By sender. Only senders that a site knows come here, so their number is bounded.
+    /// By sender. Only senders that belong to a site get here, so their number is bounded.
     senders: RwLock<HashMap<String, Allowance>>,
     addresses: Option<DefaultKeyedRateLimiter<IpAddr>>,
     clock: DefaultClock,
@@ -73,7 +74,7 @@ impl Rates {
 
     fn allowance(&self, sender: &Sender, site: &Site, per_second: NonZeroU32) -> Allowance {
         let name = match sender {
-            // The beginning of a key tells keys apart, and the key itself is not kept.
+            // A prefix tells keys apart without keeping the key itself.
             Sender::Key(key) => key.chars().take(16).collect(),
             // A domain has many spellings.
             Sender::Domain(_) => format!("site {}", site.site_id),
@@ -105,7 +106,7 @@ fn quota(per_second: NonZeroU32) -> Quota {
     Quota::per_second(per_second).allow_burst(burst)
 }
 
-/// One customer's addresses: of IPv6, everybody has as many as they like.
+/// What counts as one address: a whole /64 of IPv6, because each customer has that many.
 fn network(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,

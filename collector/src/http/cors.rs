@@ -1,7 +1,8 @@
-//! Cross-origin requests: any page may send, and cookies travel only from the origins that sites name.
+//! Cross-origin requests (CORS): any page may send events, but only pages of an origin that a site names may send
+//! cookies.
 //!
-//! Not a layer of the router: thousands of requests wait for the disk at a time, and each layer holds memory for each of
-//! them. See the [Fetch standard](https://fetch.spec.whatwg.org/#http-cors-protocol).
+//! This is not a layer of the router: thousands of requests wait for the disk at a time, and a layer holds memory for
+//! each of them. See the [Fetch standard](https://fetch.spec.whatwg.org/#http-cors-protocol).
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -11,14 +12,14 @@ use axum::response::{IntoResponse, Response};
 use crate::directory::Directory;
 use intake::protocol::snowplow;
 
-/// How long browsers may remember that they are allowed to send.
+/// How long browsers may cache the answer to a preflight request.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
 /// A page that sends a request.
 pub(super) struct Page {
     origin: HeaderValue,
-    /// Whether cookies may travel: from the origins that sites name, also of those which set none any more, since pages
-    /// keep the tracker that they have for a while.
+    /// Whether the page may send cookies: its origin is one that a site names. Sites that no longer set a cookie count
+    /// too, because their pages use a cached tracker for a while.
     with_cookie: bool,
 }
 
@@ -26,10 +27,10 @@ impl Page {
     /// The page of a request, if it comes from one.
     pub(super) fn of(request: &Request, directory: &Directory) -> Option<Self> {
         let origin = request.headers().get(header::ORIGIN)?;
-        // Snowplow's tracker asks for cookies wherever it is, and would throw its events away; ours are not given to it.
+        // Snowplow's tracker always asks to send cookies, and drops its events if it may not. It is given none.
         let with_cookie = request.uri().path().trim_end_matches('/') == snowplow::PATH
             || origin.to_str().is_ok_and(|origin| directory.has_origin(origin));
-        // A copy, since headers share the buffer of their connection.
+        // A copy, because a header keeps the whole buffer of its connection alive.
         let origin = HeaderValue::from_bytes(origin.as_bytes()).ok()?;
         Some(Self { origin, with_cookie })
     }
@@ -48,7 +49,7 @@ impl Page {
     }
 }
 
-/// The answer to a browser that asks whether a page may send what it wants to. It may.
+/// The answer to a preflight request: the page may send what it asks for.
 pub(super) fn preflight(page: Option<Page>, asked: &HeaderMap) -> Response {
     let mut response = Body::empty().into_response();
     let headers = response.headers_mut();
@@ -64,7 +65,7 @@ pub(super) fn preflight(page: Option<Page>, asked: &HeaderMap) -> Response {
     response
 }
 
-/// Tells caches that the answer may differ by a header of the request.
+/// Tells caches that the answer depends on a header of the request.
 pub(super) fn vary(headers: &mut HeaderMap, by: HeaderName) {
     headers.append(header::VARY, by.into());
 }

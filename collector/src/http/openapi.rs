@@ -1,7 +1,7 @@
 //! The OpenAPI document of the native API.
 //!
-//! The types here describe bodies to readers and tools. They are not what bodies are read with: that takes events one
-//! by one, so that a bad one spoils no other, and names the field that is wrong.
+//! The types here describe bodies to readers and tools. Bodies are not parsed with them, but event by event, so that a
+//! bad event spoils no other and its refusal names the field.
 
 #![allow(dead_code, reason = "the types and functions exist for the document that is made of them")]
 
@@ -55,8 +55,8 @@ struct NativeEvent {
     /// What happened: `page_view`, `page_ping`, `object_in_view`, `object_interaction`, or a name of your own.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S", example = "page_view")]
     name: String,
-    /// When it happened: RFC 3339, or milliseconds since 1970; its arrival if not given. At most 72 hours before and 5
-    /// minutes after its arrival.
+    /// When it happened: RFC 3339, or milliseconds since 1970. At most 72 hours before and 5 minutes after its arrival;
+    /// defaults to the arrival.
     timestamp: Option<Time>,
     /// The person, where known.
     #[schema(max_length = 512)]
@@ -70,7 +70,7 @@ struct NativeEvent {
     /// The page's address.
     #[schema(max_length = 4096)]
     url: Option<String>,
-    /// The address of the page before.
+    /// The address of the previous page.
     #[schema(max_length = 4096)]
     referrer: Option<String>,
     /// The page's title.
@@ -114,7 +114,7 @@ enum Time {
     Milliseconds(f64),
 }
 
-/// A number, or a text that is one.
+/// A number, or a text that contains one.
 #[derive(ToSchema)]
 #[serde(untagged)]
 enum Amount {
@@ -122,11 +122,11 @@ enum Amount {
     Text(String),
 }
 
-/// Several events with what they share.
+/// Several events, with the fields that they share.
 #[derive(ToSchema)]
 struct Envelope {
     events: Vec<NativeEvent>,
-    /// When this request was sent, by the sender's clock, which it corrects. Set it anew at each try.
+    /// When this request was sent, by the sender's clock. Corrects the times of the events; set it again at each retry.
     sent_at: Option<Time>,
     /// The write key, where neither a header nor the address can carry it.
     key: Option<String>,
@@ -134,7 +134,7 @@ struct Envelope {
     site: Option<String>,
 }
 
-/// One event, an array, or an envelope. One event a line (NDJSON) is taken too.
+/// One event, an array, or an envelope. One event per line (NDJSON) is accepted, too.
 #[derive(ToSchema)]
 #[serde(untagged)]
 enum Body {
@@ -143,18 +143,18 @@ enum Body {
     Event(Box<NativeEvent>),
 }
 
-/// The good events are durable.
+/// The accepted events are durable.
 #[derive(Serialize, ToSchema)]
 struct Acknowledgement {
-    /// Good events, duplicates among them.
+    /// Accepted events, including duplicates.
     accepted: u64,
-    /// Events of which the same file has a copy already.
+    /// Events that the same file already has.
     duplicates: u64,
-    /// Events that were not taken. Sending them again will not help.
+    /// Events that were refused. Sending them again will not help.
     rejected: Vec<RejectedEvent>,
 }
 
-/// An event that was not taken.
+/// An event that was refused.
 #[derive(Serialize, ToSchema)]
 struct RejectedEvent {
     /// Its place in the request, from 0.
@@ -163,7 +163,7 @@ struct RejectedEvent {
     reason: String,
 }
 
-/// What was wrong, in words.
+/// Why the request was refused.
 #[derive(Serialize, ToSchema)]
 struct Refusal {
     message: String,
@@ -179,7 +179,7 @@ struct Refusal {
     request_body(content = Body, content_type = "application/json"),
     responses(
         (status = 202, description = "Every accepted event is durable", body = Acknowledgement),
-        (status = 400, description = "There is no good event in it; sending it again will not help", body = Refusal),
+        (status = 400, description = "The request has no valid event; sending it again will not help", body = Refusal),
         (status = 401, description = "The write key is missing, unknown or revoked", body = Refusal),
         (status = 403, description = "The site does not take events from this origin", body = Refusal),
         (status = 408, description = "The body did not arrive in time", body = Refusal),
@@ -191,7 +191,7 @@ struct Refusal {
 )]
 fn send_events() {}
 
-/// Whose session it is to be: one of the two.
+/// Whose session it is. One of the two is required.
 #[derive(ToSchema)]
 struct SessionRequest {
     user_id: Option<Id>,
@@ -204,17 +204,17 @@ struct Session {
     session_id: String,
 }
 
-/// Name a session
+/// Start a session
 ///
-/// Keeps nothing: send the name with the events.
+/// Stores nothing: send the id with your events.
 #[utoipa::path(
     post,
     path = "/v1/session",
     operation_id = "startSession",
     request_body = SessionRequest,
     responses(
-        (status = 201, description = "A name that nobody has used", body = Session),
-        (status = 400, description = "Nobody is named", body = Refusal),
+        (status = 201, description = "A new session id", body = Session),
+        (status = 400, description = "Neither `user_id` nor `anonymous_id` was given", body = Refusal),
         (status = 408, description = "The body did not arrive in time", body = Refusal),
         (status = 413, description = "Too much at once", body = Refusal),
         (status = 503, description = "Busy; send it again", body = Refusal),
@@ -245,9 +245,9 @@ struct ImageParams {
     site: Option<String>,
 }
 
-/// Send an event by an image
+/// Send an event as an image
 ///
-/// For pages and mails without scripts.
+/// For pages and emails without scripts.
 #[utoipa::path(
     get,
     path = "/v1/pixel.gif",
@@ -255,7 +255,7 @@ struct ImageParams {
     params(ImageParams),
     responses(
         (status = 200, description = "The event is durable; a transparent dot", content_type = "image/gif"),
-        (status = 400, description = "It is no good event", body = Refusal),
+        (status = 400, description = "The event is invalid", body = Refusal),
         (status = 401, description = "The write key is missing, unknown or revoked", body = Refusal),
         (status = 403, description = "The site does not take events from this origin", body = Refusal),
         (status = 413, description = "Too much at once", body = Refusal),

@@ -1,6 +1,6 @@
-//! Serving connections: bounded in number, in the time of their headers, and in the time of their end.
+//! Serves connections, with limits on their number, on the time to send headers and on the time to end at shutdown.
 //!
-//! Not `axum::serve`, which lets a connection take for ever to send its headers.
+//! Not `axum::serve`, which lets a connection take any time to send its headers.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,18 +22,18 @@ use tokio_util::task::TaskTracker;
 use super::Routes;
 use crate::door::Peer;
 
-/// A connection may take this long to send the headers of a request, or to lie idle between two. Longer than
-/// load balancers keep theirs (60 s as a rule), so that they close first: the other way round, a request may
-/// run into our closing.
+/// How long a connection may take to send the headers of a request, or stay idle between two requests. This is longer
+/// than load balancers keep idle connections (usually 60 s), so that they close first: otherwise a request could arrive
+/// while the connection is being closed here.
 const HEADERS_WITHIN: Duration = Duration::from_secs(75);
 
-/// Requests in flight have this long to end once we are told to.
+/// How long requests in flight may take to finish at shutdown.
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 
-/// What the line and the headers of a request may take, and what is read ahead of a body.
+/// The most that a request line and its headers may take, and that is read ahead of a body.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// When accepting fails, it is for want of file descriptors: wait for some to be closed.
+/// The pause after a failure to accept. It usually means that file descriptors ran out: wait for some to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Serves `routes` until `shutdown`, then stops accepting, lets requests in flight end, and returns.
@@ -116,7 +116,7 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
-        // What clients do to their connections is no trouble of ours.
+        // Clients may break off their connections at any time: that is not an error of the collector.
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
     }
 }

@@ -20,10 +20,10 @@ const TRACKER: &str = include_str!("../../../web/dist/tracker.js");
 /// The placeholder in the tracker for its settings.
 const CONFIG: &str = "\"__DEWPOND_CONFIG__\"";
 
-/// A page keeps the tracker for an hour, and uses the one it has for a week while it looks for a newer one.
+/// Browsers cache the tracker for an hour. For a week after that they may use it while they fetch a newer one.
 const CACHED: &str = "public, max-age=3600, stale-while-revalidate=604800";
 
-/// A version of the tracker only ever gets repairs.
+/// A version of the tracker only ever gets fixes.
 const CACHED_VERSION: &str = "public, max-age=86400, stale-while-revalidate=604800";
 
 /// The pages of the demo site.
@@ -96,7 +96,7 @@ async fn tracker(
         (header::CONTENT_TYPE, "text/javascript; charset=utf-8".to_owned()),
         (header::CACHE_CONTROL, cached.to_owned()),
         (header::ETAG, etag),
-        // Pages that isolate themselves may load it too.
+        // Cross-origin isolated pages may load it, too.
         (header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin".to_owned()),
     ];
     match is_known {

@@ -1,4 +1,4 @@
-//! Fields of a JSON object, read one by one so that a refusal can name the field and what was expected.
+//! Fields of a JSON object, read one by one, so that a refusal can name the field and what was expected.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -92,8 +92,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A string of at most `chars_max` characters. An empty one counts as none: browsers send "" for "no
-/// referrer", and an empty id would make one visitor of many.
+/// A string of at most `chars_max` characters. An empty string counts as missing: browsers send "" for "no
+/// referrer", and an empty id would merge many visitors into one.
 pub(super) fn text<'a>(name: &str, value: &'a RawValue, chars_max: usize) -> Result<Option<Cow<'a, str>>, String> {
     match Kind::of(value) {
         Kind::Null => Ok(None),
@@ -109,7 +109,7 @@ pub(super) fn text<'a>(name: &str, value: &'a RawValue, chars_max: usize) -> Res
     }
 }
 
-/// A string, or a number taken as its text: databases number their users.
+/// A string, or a number as its text: databases number their users.
 pub(super) fn id<'a>(name: &str, value: &'a RawValue, chars_max: usize) -> Result<Option<Cow<'a, str>>, String> {
     match Kind::of(value) {
         Kind::Number if value.get().len() <= chars_max => Ok(Some(value.get().into())),
@@ -125,7 +125,7 @@ pub(super) fn time_us(name: &str, value: &RawValue) -> Result<Option<i64>, Strin
         Kind::Null => return Ok(None),
         Kind::Number => event_time::parse_millis(value.get()),
         Kind::Text => {
-            // In addresses everything is a text.
+            // In addresses every value is a string.
             let text = unescape(name, value)?;
             event_time::parse_text(&text).or_else(|| event_time::parse_millis(text.trim()))
         }
@@ -147,14 +147,14 @@ pub(super) fn money_e4(name: &str, value: &RawValue) -> Result<Option<i128>, Str
     amount.map(Some).ok_or_else(expected)
 }
 
-/// An IP address; none if it is none: it serves enrichment, and an event is worth more than its country.
+/// An IP address; `None` if it is not one. It serves enrichment, and an event is worth more than its country.
 pub(super) fn address(name: &str, value: &RawValue) -> Result<Option<IpAddr>, String> {
     Ok(text(name, value, TEXT_CHARS_MAX)?
         .and_then(|text| text.trim().parse::<IpAddr>().ok())
         .map(|ip| ip.to_canonical()))
 }
 
-/// An object; none for null.
+/// An object; `None` for null.
 pub(super) fn object<'a>(name: &str, value: &'a RawValue) -> Result<Option<Object<'a>>, String> {
     match Kind::of(value) {
         Kind::Null => Ok(None),

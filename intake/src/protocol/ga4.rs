@@ -1,9 +1,9 @@
 //! Google Analytics 4's Measurement Protocol:
 //! <https://developers.google.com/analytics/devguides/collection/protocol/ga4>.
 //!
-//! The API secret is the write key; the measurement id says nothing here. Theirs answers 204 to whatever it gets, ours
-//! only when the events are durable. Events have no id: one is derived from the client, the content and the
-//! time, which is that of the arrival, to the second, if the request names none.
+//! The API secret is the write key; the measurement id is ignored. Google answers 204 to anything, Dewpond only when
+//! the events are durable. Events have no id: one is derived from the client, the content and the time. Without a time
+//! in the request, the second of arrival counts.
 
 use http::StatusCode;
 use lake::EventId;
@@ -16,11 +16,11 @@ use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
 
-/// The limits of the original.
+/// Google's own limits.
 const EVENTS_MAX: usize = 25;
 const BODY_BYTES_MAX: usize = 130 * 1024;
 
-/// What a request says of all its events.
+/// The fields of a request that apply to all its events.
 const CLIENT: [&str; 7] =
     ["client_id", "app_instance_id", "user_id", "timestamp_micros", "user_properties", "user_agent", "ip_override"];
 
@@ -73,7 +73,7 @@ impl Protocol for Ga4 {
     }
 }
 
-/// The answer of `POST /debug/mp/collect`: what is wrong with a request, of which nothing is kept.
+/// The answer of `POST /debug/mp/collect`: what is wrong with a request. Nothing is stored.
 pub fn validate(message: &Message, context: &Context) -> Value {
     let complaint = |path: String, description: &str| json!({ "fieldPath": path, "description": description, "validationCode": "VALUE_INVALID" });
     let messages: Vec<Value> = match Ga4.parse(message, context, EVENTS_MAX) {

@@ -1,7 +1,7 @@
-//! The forms a native body may have: one object, an array, an envelope, or lines (NDJSON).
+//! The forms of a native body: one object, an array, an envelope, or lines (NDJSON).
 //!
-//! Tells the items of a body apart without reading them, so that a bad one spoils no other. Nothing here
-//! recurses: nesting costs no stack, however deep.
+//! Splits a body into items without parsing them, so that a bad one spoils no other. Nothing here recurses: nesting
+//! takes no stack, however deep.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,13 +17,13 @@ use crate::error::IngestError;
 pub(super) struct Items<'a> {
     /// Each item as it was written; with the reason, if it is not JSON.
     pub(super) values: Vec<Result<&'a str, (&'a str, String)>>,
-    /// When the sender sent them, in microseconds of its clock, if it said so for all.
+    /// When they were sent, in microseconds by the sender's clock, if the envelope says so.
     pub(super) sent_at_us: Option<i64>,
-    /// Who sent them, if the envelope or the first item says so.
+    /// The sender, if the envelope or the first item names one.
     pub(super) sender: Option<Sender>,
 }
 
-/// Tells the items of a body apart.
+/// Splits a body into items.
 ///
 /// - `events_max`: the most items there may be.
 pub(super) fn read(body: &[u8], events_max: usize) -> Result<Items<'_>, IngestError> {
@@ -54,7 +54,7 @@ pub(super) fn read(body: &[u8], events_max: usize) -> Result<Items<'_>, IngestEr
     }
 }
 
-/// An envelope if it has an array `events`, else an event by itself.
+/// An envelope if it has an array `events`, else a single event.
 fn read_object(value: &RawValue, events_max: usize) -> Result<Items<'_>, IngestError> {
     let Object(fields) =
         serde_json::from_str(value.get()).map_err(|error| IngestError::invalid(format!("not an event: {error}")))?;
@@ -83,8 +83,8 @@ fn list<'a>(
     Ok(Items { values: values.into_iter().map(|value| Ok(value.get())).collect(), sent_at_us, sender })
 }
 
-/// Whether a body that is not JSON as a whole is meant as one event a line: some line is an object by
-/// itself, and no line looks like a piece of a document over several lines.
+/// Whether a body that is not JSON as a whole is meant as one event per line: some line is an object by itself, and no
+/// line looks like part of a document that spans several lines.
 fn are_lines(text: &str) -> bool {
     let piece_of_a_document = |line: &str| line.ends_with([',', '[', '{']) || line.starts_with([']', '}']);
     !text.starts_with('[')
@@ -106,7 +106,7 @@ fn read_lines(text: &str, events_max: usize) -> Result<Items<'_>, IngestError> {
     Ok(Items { values, sent_at_us: None, sender })
 }
 
-/// Blank lines carry nothing and do not count.
+/// The lines of a body, without blank ones.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim_ascii).filter(|line| !line.is_empty())
 }
@@ -120,15 +120,15 @@ fn sender_of_item(item: &str) -> Option<Sender> {
     sender_of(&fields)
 }
 
-/// Whether an item is of the sender of the whole body: one that names another key, or another domain where the site was
-/// chosen by one, is not for this site.
+/// Checks that an item does not name a different sender than the request: another key, or another domain if a domain
+/// chose the site.
 pub(super) fn check_sender(item: &str, sender: &Option<Sender>, domain: Option<&str>) -> Result<(), String> {
     let is_other = match (sender_of_item(item), sender, domain) {
         (Some(Sender::Key(named)), Some(Sender::Key(key)), _) => named != *key,
         (Some(Sender::Domain(named)), _, Some(domain)) => !named.eq_ignore_ascii_case(domain),
         _ => false,
     };
-    if is_other { Err("it names another key or site than the request".into()) } else { Ok(()) }
+    if is_other { Err("it names a different key or site than the request".into()) } else { Ok(()) }
 }
 
 fn sender_of(fields: &[(Cow<'_, str>, &RawValue)]) -> Option<Sender> {
@@ -139,7 +139,7 @@ fn sender_of(fields: &[(Cow<'_, str>, &RawValue)]) -> Option<Sender> {
     find("key").map(Sender::Key).or_else(|| find("site").map(Sender::Domain))
 }
 
-/// The elements of an array. Stops keeping them at the limit: a million elements of one digit would take
+/// The elements of an array. Fails at the limit before collecting more: a million elements of one digit would take
 /// eight times the memory of the body.
 pub(super) fn read_array(value: &RawValue, events_max: usize) -> Result<Vec<&RawValue>, IngestError> {
     struct Elements {

@@ -1,7 +1,7 @@
-//! Wire protocols: one module each, all with the same result, [`Event`].
+//! Wire protocols, one module each. A protocol parses requests into [`Event`]s and builds answers.
 //!
-//! A protocol is pure: it reads requests that were received and writes answers that somebody else sends. It knows
-//! neither the store nor the sites. What every event needs, whoever sent it, is done once, in `draft`.
+//! Protocols are pure: they know neither sockets nor the store nor the sites. What every event needs, whatever its
+//! protocol, is done once, when a draft is completed.
 
 mod field;
 pub mod ga4;
@@ -27,14 +27,14 @@ use crate::error::{IngestError, Rejection};
 /// The events of one body.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parsed {
-    /// The good ones, in the order they were sent.
+    /// The valid ones, in the order in which they were sent.
     pub events: Vec<Event>,
-    /// The bad ones.
+    /// The invalid ones.
     pub rejected: Vec<Rejection>,
 }
 
 impl Parsed {
-    /// Adds an item as it was read, or as it was sent and refused.
+    /// Adds an item: the event, or the reason why it is refused.
     fn push(&mut self, index: usize, sent: &str, read: Result<Event, String>) {
         match read {
             Ok(event) => self.events.push(event),
@@ -43,7 +43,7 @@ impl Parsed {
     }
 }
 
-/// Who a request says it is from.
+/// The sender that a request names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sender {
     /// A write key.
@@ -62,7 +62,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A parameter of the address.
+    /// A parameter in the address.
     fn param(&self, name: &str) -> Option<String> {
         self.params().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
     }
@@ -80,19 +80,19 @@ impl Message {
 /// What the sender of a request is told: its good events are durable.
 #[derive(Clone, Debug, Default)]
 pub struct Receipt {
-    /// Good events, duplicates among them.
+    /// Valid events, including duplicates.
     pub accepted: usize,
-    /// Those of which the same file has a copy.
+    /// Events that the same file already had.
     pub duplicates: usize,
-    /// Bad events.
+    /// Invalid events.
     pub rejected: Vec<Rejection>,
     /// The visitor of the first event.
     pub visitor_id: Option<i64>,
-    /// Whether the first event is a robot's.
+    /// Whether the first event is a bot's.
     pub is_bot: bool,
 }
 
-/// What is sent back.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// A status and a JSON body.
@@ -107,26 +107,26 @@ pub enum Answer {
 
 /// A wire protocol.
 pub trait Protocol: Send + Sync + 'static {
-    /// What the column `protocol` says.
+    /// The value of the column `protocol`.
     fn name(&self) -> &'static str;
 
-    /// Who sent a request, by its address: asked before the body is received. Keys in the headers, which all protocols
-    /// share, are looked for elsewhere.
+    /// The sender that the address names. Asked before the body is received. Keys in headers are the same for all
+    /// protocols and are found elsewhere.
     fn sender_of_address(&self, message: &Message) -> Result<Option<Sender>, IngestError> {
         let _ = message;
         Ok(None)
     }
 
-    /// Who sent a request, by its body: asked if neither headers nor address say so. It may be anybody's body, so
-    /// this looks at no more of it than it must.
+    /// The sender that the body names. Asked if neither headers nor address name one. The body may be a stranger's, so
+    /// implementations read no more of it than they must.
     fn sender_of_body(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError>;
 
-    /// Reads the events. Each stands for itself: a bad one is rejected by its index and the others are kept.
+    /// Parses the events. Each stands alone: an invalid one is rejected by its index and the others are kept.
     ///
     /// Fails if there are none at all, or more than `events_max` or than the protocol allows.
     fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError>;
 
-    /// The answer when every good event is durable.
+    /// The answer once every valid event is durable.
     fn accepted(&self, receipt: &Receipt) -> Answer;
 
     /// The body of a refusal with `status`.

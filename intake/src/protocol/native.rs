@@ -1,13 +1,14 @@
-//! The native protocol: our own tracker's, and the one to write to from anywhere.
+//! The native protocol, of Dewpond's own tracker and of any other client.
 //!
-//! A body is one event, an array, an envelope `{"events":[…],"sent_at":…,"key":…}`, or one event a line. It
-//! is read as JSON whatever its content type. Fields that are no columns go to `properties`. `user_agent`
-//! and `ip` serve enrichment and are not stored; `key` is the write key, and `site` is a domain of the site where there is no
-//! key: neither is stored then.
+//! A body is one event, an array, an envelope `{"events":[…],"sent_at":…,"key":…}`, or one event per line. It is
+//! parsed as JSON whatever its content type. Unknown fields go to `properties`. `user_agent` and `ip` serve
+//! enrichment and are not stored. `key` is the write key; without one, `site` is one of the site's domains. Neither is
+//! stored.
 //!
-//! An event without an `event_id` gets a new one, so that sending it again stores it again: clients that
-//! retry must send an id. (A trusted proxy that names its requests may repeat them.) `sent_at` should be the time of *this* sending, set anew by each retry: otherwise the
-//! clock correction takes the delay for an error of the clock, and dates the event too late.
+//! An event without an `event_id` gets a new one, so sending it again stores it again: clients that retry must send
+//! an id. (A trusted proxy that gives requests an id may repeat them.) `sent_at` should be the time of *this* sending,
+//! set again at each retry: otherwise the correction takes the delay for an error of the clock, and dates the event too
+//! late.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -26,11 +27,11 @@ use crate::draft::Draft;
 use crate::error::IngestError;
 use crate::event_time::Window;
 
-/// What the column `protocol` says of these events.
+/// The value of the column `protocol`.
 const PROTOCOL: &str = "native";
 
-/// One event as it is written. An event within all other limits is smaller even if every character of it
-/// is escaped.
+/// The largest event as it is sent. An event within all other limits is smaller, even if every character of it is
+/// escaped.
 const EVENT_BYTES_MAX: usize = 512 * 1024;
 
 /// `POST /v1/events`.
@@ -56,7 +57,7 @@ impl Protocol for Native {
     }
 }
 
-/// Reads a body. Each event stands for itself: a bad one is rejected by its index and the others are kept.
+/// Parses a body. Each event stands alone: an invalid one is rejected by its index and the others are kept.
 ///
 /// Fails if the body has no events at all, or more than `events_max`.
 pub fn parse(body: &[u8], context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
@@ -77,24 +78,24 @@ pub fn parse(body: &[u8], context: &Context, events_max: usize) -> Result<Parsed
     Ok(parsed)
 }
 
-/// Who sent a body, by its envelope or its first event: `key` is a write key, and `site` one of a site's domains.
+/// The sender that the envelope or the first event names: `key` is a write key, `site` is one of a site's domains.
 pub fn find_sender(body: &[u8], events_max: usize) -> Result<Option<Sender>, IngestError> {
     Ok(items::read(body, events_max)?.sender)
 }
 
-/// Reads one event, as an importer has it.
+/// Parses one event of an import.
 ///
 /// - `json`: one JSON object.
-/// - `missing_id`: the identity of an event that carries none. An importer that derives it from the event's
-///   place in its source can be run again without storing anything twice.
+/// - `missing_id`: makes the id of an event without one. An importer that derives it from the event's place in its
+///   source can be run again without storing anything twice.
 ///
 /// Fails with a reason that names the field.
 pub fn parse_event(json: &str, context: &Context, missing_id: impl FnOnce() -> EventId) -> Result<Event, String> {
-    // An importer's ids come back when it runs again.
+    // An importer makes the same ids when it runs again.
     Ok(Event { id_assigned: false, ..read_event(json, None, context, PROTOCOL, missing_id)? })
 }
 
-/// Reads one event that came by another way than the native one.
+/// Parses one event in the native form that came by another protocol.
 pub(super) fn read(
     json: &str,
     context: &Context,
@@ -153,7 +154,7 @@ fn read_event(
             "region" => event.region = text(TEXT_CHARS_MAX)?,
             "city" => event.city = text(TEXT_CHARS_MAX)?,
             "sdk" => event.sdk = text(TEXT_CHARS_MAX)?,
-            // What else an export has: of what came live, it follows from the user agent and the addresses.
+            // Columns of an export. For live events they are derived from the user agent and the addresses.
             "channel" if is_history => event.channel = text(TEXT_CHARS_MAX)?,
             "browser" if is_history => event.browser = text(TEXT_CHARS_MAX)?,
             "browser_version" if is_history => event.browser_version = text(TEXT_CHARS_MAX)?,
@@ -164,7 +165,7 @@ fn read_event(
             "user_agent" => draft.user_agent = text(LONG_CHARS_MAX)?,
             "ip" => draft.ip = field::address(name, value)?,
             "key" => {}
-            // A field of somebody's own, unless it chose the site.
+            // A field of the sender's own, unless it chose the site.
             "site" if context.client.domain.is_some() => {}
             other => others.push((Cow::Owned(other.to_owned()), value)),
         }
@@ -174,8 +175,8 @@ fn read_event(
     draft.complete(context, protocol, missing_id)
 }
 
-/// Everything that is no column, as one JSON object with sorted keys; what stands in `properties` itself
-/// comes first.
+/// All fields without a column, as one JSON object with sorted keys. A field in `properties` replaces one of the same
+/// name beside it.
 fn write_properties<'a>(
     others: Vec<(Cow<'a, str>, &'a RawValue)>,
     properties: Option<Object<'a>>,

@@ -1,5 +1,5 @@
-//! Objects of protocols that others define: fields are taken out one by one, and what is left over becomes
-//! `properties`. Milder than our own protocol: a minor field of another type is left where it is.
+//! JSON objects of protocols that others define. Fields are taken out one by one; the rest becomes `properties`. This
+//! is more lenient than the native protocol: a minor field of an unexpected type stays where it is.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -15,10 +15,11 @@ use crate::{event_time, money};
 /// A JSON object.
 pub(super) type Object = Map<String, Value>;
 
-/// One item as it is written.
+/// The largest item as it is sent.
 const ITEM_BYTES_MAX: usize = 512 * 1024;
 
-/// A field of an envelope: what all its items share is small, and a large one would take many times its size in memory.
+/// The largest field of an envelope. Fields that all items share are small, and parsing a large one would take many
+/// times its size in memory.
 const SHARED_BYTES_MAX: usize = 64 * 1024;
 
 /// A body as JSON, one level deep.
@@ -37,10 +38,9 @@ pub(super) fn of(message: &Message) -> Result<Object, IngestError> {
     read(raw(&message.body)?.get()).map_err(IngestError::invalid)
 }
 
-/// An envelope: its array `list` as it was written, item by item, and of its other fields those that are `wanted`.
+/// An envelope: its array `list` as it was sent, item by item, and those of its other fields that are `wanted`.
 ///
-/// What anybody sends is looked at here, before we know who: a field that is not wanted, or is larger than what it
-/// is for, is passed over and not read.
+/// This runs before the sender is known, so a field that is not wanted or is too large is skipped and not parsed.
 pub(super) fn envelope<'a>(
     raw: &'a RawValue,
     list: &str,
@@ -62,7 +62,7 @@ pub(super) fn envelope<'a>(
     Ok((found, others))
 }
 
-/// The fields of an object, none of them read.
+/// The fields of an object, none of them parsed.
 fn fields(raw: &RawValue) -> Result<RawFields<'_>, IngestError> {
     match Kind::of(raw) {
         Kind::Object => serde_json::from_str(raw.get())
@@ -71,7 +71,7 @@ fn fields(raw: &RawValue) -> Result<RawFields<'_>, IngestError> {
     }
 }
 
-/// One field of an object, if it is a string that could name somebody. The others are not read.
+/// One field of an object, if it is a string that could name a sender. The others are not parsed.
 pub(super) fn field(raw: &RawValue, name: &str) -> Option<String> {
     let RawFields(fields) = fields(raw).ok()?;
     let (_, value) = fields.into_iter().rev().find(|(found, _)| found == name)?;
@@ -96,7 +96,7 @@ pub(super) fn read(json: &str) -> Result<Object, String> {
     }
 }
 
-/// Takes a string, or a number as its text. An empty one counts as none.
+/// Takes a string, or a number as its text. An empty string counts as missing.
 pub(super) fn take_text(object: &mut Object, name: &str, chars_max: usize) -> Result<Option<String>, String> {
     let text = match object.get(name) {
         Some(Value::String(_) | Value::Number(_)) => match object.remove(name) {
@@ -131,7 +131,7 @@ pub(super) fn take_object(object: &mut Object, name: &str) -> Option<Object> {
     }
 }
 
-/// Takes a time: RFC 3339, or a number of which a second has `units_per_s`. In microseconds.
+/// Takes a time, in microseconds: RFC 3339, or a number with `units_per_s` units per second.
 pub(super) fn take_time_us(object: &mut Object, name: &str, units_per_s: i64) -> Result<Option<i64>, String> {
     let Some(value) = object.remove(name) else { return Ok(None) };
     let scaled = |number: &str| match units_per_s {
@@ -159,7 +159,7 @@ pub(super) fn take_time_us(object: &mut Object, name: &str, units_per_s: i64) ->
     time.map(Some).ok_or_else(|| format!("`{name}` must be a time: RFC 3339, or {unit} since 1970"))
 }
 
-/// Takes an amount of money, in ten-thousandths. What is no amount stays.
+/// Takes an amount of money, in ten-thousandths. A value that is not an amount stays.
 pub(super) fn take_money_e4(object: &mut Object, name: &str) -> Option<i128> {
     let amount = match object.get(name)? {
         Value::Number(number) => money::parse_e4(&number.to_string()),
@@ -170,12 +170,12 @@ pub(super) fn take_money_e4(object: &mut Object, name: &str) -> Option<i128> {
     Some(amount)
 }
 
-/// Takes an IP address. What is none is dropped: addresses are not stored.
+/// Takes an IP address. The field is removed even if it is not one: addresses are not stored.
 pub(super) fn take_address(object: &mut Object, name: &str) -> Option<IpAddr> {
     object.remove(name)?.as_str()?.trim().parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
-/// What is left of an object as `properties`, with sorted keys.
+/// The rest of an object as `properties`, with sorted keys.
 pub(super) fn properties(object: Object) -> Result<Option<String>, String> {
     if object.is_empty() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The pixel: an event of the native protocol in the address of an image, for pages and mails without scripts.
+//! The pixel: a native event in the address of an image, for pages and emails without scripts.
 //!
 //! Without an `event_id`, the same request within one second counts once.
 
@@ -30,12 +30,12 @@ impl Protocol for Pixel {
         let mut fields: Object =
             message.params().map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect();
         fields.entry("name").or_insert("page_view".into());
-        // The page is whoever shows the image, which its address cannot know in a mail and need not know on a page.
+        // The address of the page is not taken from the `Referer`: emails have none, and pages can name it.
         let json = Value::Object(fields).to_string();
-        // Without the key, which is nobody else's business.
+        // Without the key, which must not be stored.
         let mut sent = url::form_urlencoded::Serializer::new(String::new());
         let sent = sent.extend_pairs(message.params().filter(|(name, _)| name != "key")).finish();
-        // Browsers and proxies fetch an image again as they please.
+        // Browsers and proxies may fetch an image again at any time.
         let id = || context.arrival_id(self.name(), sent.as_bytes(), 0);
         let read = native::read(&json, context, self.name(), id).map(|event| Event { id_assigned: false, ..event });
         let mut parsed = Parsed::default();

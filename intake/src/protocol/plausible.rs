@@ -1,6 +1,6 @@
 //! Plausible's events API: <https://plausible.io/docs/events-api>.
 //!
-//! The domain chooses the site, there is no key. `pageview` becomes `page_view`. Events have no id: the same
+//! The domain chooses the site; there is no key. `pageview` becomes `page_view`. Events have no id: the same
 //! request within one second counts once.
 
 use http::StatusCode;
@@ -25,7 +25,7 @@ impl Protocol for Plausible {
         let body = object::raw(&message.body)?;
         let domain = object::field(body, "domain").or_else(|| object::field(body, "d"));
         let domain = domain.ok_or_else(|| IngestError::invalid("`domain` is missing: the site, as in shop.example"))?;
-        // Several sites may be named; the events go to the first.
+        // A request may name several sites; the events go to the first.
         Ok(Some(Sender::Domain(domain.split(',').next().unwrap_or_default().trim().to_owned())))
     }
 
@@ -66,7 +66,7 @@ fn read(mut body: Object) -> Result<Draft, String> {
     }
     let properties = ["props", "p", "meta", "m"].iter().find_map(|name| object::take_object(&mut body, name));
     let mut properties = properties.unwrap_or_default();
-    // An event that is no visit of anybody's, such as one that a page sends by itself.
+    // Not an interaction of the visitor, such as an event that a page sends by itself.
     if let Some(interactive @ Value::Bool(false)) = body.remove("interactive").or_else(|| body.remove("i")) {
         properties.entry("interactive").or_insert(interactive);
     }

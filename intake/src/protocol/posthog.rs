@@ -55,7 +55,7 @@ impl Protocol for PostHog {
         let key = items.first().and_then(|first| key_of(first));
         for (index, item) in items.into_iter().enumerate() {
             let read = match key_of(item) {
-                named if named.is_some() && named != key => Err("it names another key than the first event".into()),
+                named if named.is_some() && named != key => Err("it names a different key than the first event".into()),
                 _ => read_item(item, sent_us),
             };
             let read =
@@ -80,7 +80,7 @@ impl Protocol for PostHog {
     }
 }
 
-/// The answer to a client that asks for feature flags and settings: there are none here.
+/// The answer to a client that asks for feature flags and settings: there are none.
 pub fn no_flags() -> Value {
     json!({
         "flags": {}, "featureFlags": {}, "featureFlagPayloads": {}, "errorsWhileComputingFlags": false,
@@ -89,7 +89,7 @@ pub fn no_flags() -> Value {
     })
 }
 
-/// The JSON of a body. Older browsers' clients send it as a form with a field `data`, in Base64.
+/// The JSON of a body. Older SDKs for browsers send it as a form, as Base64 in the field `data`.
 fn body_of(message: &Message) -> Result<Cow<'_, [u8]>, IngestError> {
     if !message.body.starts_with(b"data=") {
         return Ok(Cow::Borrowed(&message.body));
@@ -102,7 +102,7 @@ fn body_of(message: &Message) -> Result<Cow<'_, [u8]>, IngestError> {
         .map_err(|error| IngestError::invalid(format!("`data` is not Base64: {error}")))
 }
 
-/// The key of an envelope or an event, which older clients have among the properties.
+/// The key of an envelope or an event. Older SDKs send it among the properties.
 fn key_of(item: &RawValue) -> Option<String> {
     let of = |object: &RawValue| object::field(object, "api_key").or_else(|| object::field(object, "token"));
     of(item).or_else(|| of(object::inner(item, "properties")?))
@@ -119,8 +119,8 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
     draft.id = id.map(|id| EventId::from_client(&id));
     draft.created_us = object::take_time_us(&mut item, "timestamp", 1_000)?;
     if let Some(offset_us) = object::take_time_us(&mut item, "offset", 1_000)?.filter(|_| draft.created_us.is_none()) {
-        // How long before the sending it happened, instead of when. Clients send it again as it is, however long they
-        // wait, like one whose clock is wrong: so it is told like that.
+        // The age of the event at the time of sending, instead of its time. Clients send the same age again, however
+        // long they wait, like a client whose clock is wrong: so it is corrected in the same way.
         (draft.created_us, draft.sent_us) = (Some(-offset_us), Some(0));
     }
 
@@ -129,11 +129,11 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
     let distinct_id = distinct_id.or(take("distinct_id")?).ok_or("`distinct_id` is missing: who it was")?;
     let (user_id, device_id) = (take("$user_id")?, take("$device_id")?);
     let (earlier_id, alias) = (take("$anon_distinct_id")?, take("alias")?);
-    // Clients for browsers say whether the id is that of a device or of a person; those for servers mean a person,
-    // except where they say that no person is to be made of it.
-    let says_no = |name: &str| properties.get(name) == Some(&Value::Bool(false));
+    // SDKs for browsers say whether the id is a device's or a person's. SDKs for servers mean a person, unless they
+    // say that there is none.
+    let is_false = |name: &str| properties.get(name) == Some(&Value::Bool(false));
     let anonymous =
-        device_id.as_deref() == Some(&distinct_id) || says_no("$process_person_profile") || says_no("$is_identified");
+        device_id.as_deref() == Some(&distinct_id) || is_false("$process_person_profile") || is_false("$is_identified");
     event.name = match &*name {
         "$pageview" => "page_view".into(),
         "$screen" => "screen_view".into(),
@@ -143,7 +143,7 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
         _ => name.clone(),
     };
     match (&*name, anonymous) {
-        // The id is made up of the group's: nobody's.
+        // This id is derived from the group and is no visitor.
         ("$groupidentify", _) if distinct_id.starts_with('$') => {}
         ("$create_alias", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), alias),
         ("$identify", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), earlier_id.or(device_id)),
@@ -181,7 +181,7 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
     draft.user_agent = take("$raw_user_agent", LONG_CHARS_MAX)?;
     event.revenue_e4 = object::take_money_e4(&mut properties, "revenue");
     draft.ip = object::take_address(&mut properties, "$ip");
-    draft.nowhere = properties.get("$geoip_disable") == Some(&Value::Bool(true));
+    draft.skip_geography = properties.get("$geoip_disable") == Some(&Value::Bool(true));
     for repeated in ["token", "$host", "$pathname", "$referring_domain", "$is_server", "$geoip_disable"] {
         properties.remove(repeated);
     }

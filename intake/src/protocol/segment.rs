@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
 
-/// The limits of the original.
+/// Segment's own limits.
 const EVENT_BYTES_MAX: usize = 32 * 1024;
 const BATCH_BYTES_MAX: usize = 500 * 1024;
 const BATCH_EVENTS_MAX: usize = 2_500;
@@ -75,13 +75,13 @@ fn check_size(message: &Message) -> Result<(), IngestError> {
     }
 }
 
-/// The items of a batch, or the one that a body is; and the fields that all items share.
+/// The items of a batch, or the single item of a body, and the fields that all items share.
 fn read(message: &Message, events_max: usize) -> Result<(Option<Vec<&RawValue>>, Object), IngestError> {
     let body = object::raw(&message.body)?;
     if matches!(message.endpoint(), "batch" | "import") {
         return object::envelope(body, "batch", &["sentAt", "context"], events_max);
     }
-    // What a single event says is said by its item alone, its context too.
+    // A single event has its fields, its context too, in the item itself.
     Ok((Some(vec![body]), Object::new()))
 }
 
@@ -96,7 +96,7 @@ fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Obje
         Some(kind) => kind,
         None => kind.ok_or("`type` is missing: track, page, screen, identify, group or alias")?.to_owned(),
     };
-    // The paths of the library for browsers have one letter.
+    // The library for browsers uses paths of one letter.
     let kind = match &*kind {
         "t" => "track",
         "p" => "page",
@@ -118,7 +118,7 @@ fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Obje
     context.extend(object::take_object(&mut item, "context").unwrap_or_default());
     let mut traits = object::take_object(&mut item, "traits");
     if kind == "identify" && traits.is_none() {
-        // Where RudderStack's SDKs for browsers and phones have them.
+        // RudderStack's SDKs for browsers and phones send them here.
         traits = object::take_object(&mut context, "traits");
     }
     let mut properties = object::take_object(&mut item, "properties").or(traits).unwrap_or_default();
@@ -169,7 +169,7 @@ fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Obje
     Ok(draft)
 }
 
-/// What the context says beside the event. It is not stored as it is: most of it repeats columns.
+/// Reads the context into columns. The context itself is not stored: most of it repeats columns.
 fn read_context(draft: &mut Draft, mut context: Object) -> Result<(), String> {
     let event = &mut draft.event;
     draft.ip = object::take_address(&mut context, "ip");

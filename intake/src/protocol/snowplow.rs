@@ -1,9 +1,9 @@
 //! Snowplow's tracker protocol, version 2:
 //! <https://docs.snowplow.io/docs/fundamentals/canonical-event/understanding-the-snowplow-tracker-protocol/>.
 //!
-//! The app id (`aid`) chooses the site, there is no key. Page views and pings become `page_view` and `page_ping`, a
-//! structured event has the name of its action, a self-describing one the name in its schema. Schemas are not
-//! looked up: any data is taken.
+//! The app id (`aid`) chooses the site; there is no key. Page views and pings become `page_view` and `page_ping`. A
+//! structured event is named by its action, a self-describing one by its schema. Schemas are not looked up: any data
+//! is accepted.
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
@@ -24,13 +24,13 @@ use crate::error::IngestError;
 const BASE64: GeneralPurpose =
     GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
-/// Where its trackers post to.
+/// The path that Snowplow's trackers post to.
 pub const PATH: &str = "/com.snowplowanalytics.snowplow/tp2";
 
 /// `POST` to [`PATH`].
 pub struct Snowplow;
 
-/// `GET /i`, the same by the parameters of an image.
+/// `GET /i`, with the event in the parameters of an image.
 pub struct SnowplowPixel;
 
 const NAME: &str = "snowplow";
@@ -114,13 +114,13 @@ fn read(mut fields: Object) -> Result<Draft, String> {
         "pv" => "page_view".into(),
         "pp" => {
             for name in ["pp_mix", "pp_max", "pp_miy", "pp_may"] {
-                keep(&mut fields, &mut properties, name, name);
+                move_field(&mut fields, &mut properties, name, name);
             }
             "page_ping".into()
         }
         "se" => {
             for (from, to) in [("se_ca", "category"), ("se_la", "label"), ("se_pr", "property"), ("se_va", "value")] {
-                keep(&mut fields, &mut properties, from, to);
+                move_field(&mut fields, &mut properties, from, to);
             }
             object::take_text(&mut fields, "se_ac", NAME_CHARS_MAX)?.ok_or("`se_ac` is missing: what was done")?
         }
@@ -141,13 +141,13 @@ fn read(mut fields: Object) -> Result<Draft, String> {
             draft.event.revenue_e4 = object::take_money_e4(&mut fields, "tr_tt");
             draft.event.currency = object::take_text(&mut fields, "tr_cu", TEXT_CHARS_MAX)?;
             for name in ["tr_id", "tr_af", "tr_tx", "tr_sh", "tr_ci", "tr_st", "tr_co"] {
-                keep(&mut fields, &mut properties, name, name);
+                move_field(&mut fields, &mut properties, name, name);
             }
             "transaction".into()
         }
         "ti" => {
             for name in ["ti_id", "ti_sk", "ti_nm", "ti_ca", "ti_pr", "ti_qu", "ti_cu"] {
-                keep(&mut fields, &mut properties, name, name);
+                move_field(&mut fields, &mut properties, name, name);
             }
             "transaction_item".into()
         }
@@ -170,7 +170,7 @@ fn read_columns(draft: &mut Draft, fields: &mut Object) -> Result<(), String> {
     let true_us = object::take_time_us(fields, "ttm", 1_000)?;
     let created_us = object::take_time_us(fields, "dtm", 1_000)?;
     let sent_us = object::take_time_us(fields, "stm", 1_000)?;
-    // The true time is not that of the sender's clock, which therefore cannot correct it.
+    // The true time does not come from the sender's clock, so the time of sending cannot correct it.
     (draft.created_us, draft.sent_us) = match true_us {
         Some(true_us) => (Some(true_us), None),
         None => (created_us, sent_us),
@@ -196,13 +196,13 @@ fn read_columns(draft: &mut Draft, fields: &mut Object) -> Result<(), String> {
 }
 
 /// Moves a field to the properties.
-fn keep(fields: &mut Object, properties: &mut Object, from: &str, to: &str) {
+fn move_field(fields: &mut Object, properties: &mut Object, from: &str, to: &str) {
     if let Some(value) = fields.remove(from) {
         properties.insert(to.into(), value);
     }
 }
 
-/// JSON in a field, plain or in Base64 under the other name.
+/// The JSON in a field: plain under one name, or Base64 under the other.
 fn decoded(fields: &mut Object, plain: &str, base64: &str) -> Result<Option<Value>, String> {
     let (name, text) = match (fields.remove(plain), fields.remove(base64)) {
         (Some(Value::String(text)), _) => (plain, text),

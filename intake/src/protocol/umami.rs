@@ -1,6 +1,6 @@
 //! Umami's API for sending: <https://umami.is/docs/api/sending-stats>.
 //!
-//! The website id chooses the site, there is no key. An event with a name is a custom one, without a name a page
+//! The website id chooses the site; there is no key. An event with a name is a custom event, one without is a page
 //! view. Events have no id: the same request within one second counts once.
 
 use http::StatusCode;
@@ -41,7 +41,7 @@ impl Protocol for Umami {
         if receipt.is_bot {
             return Answer::Json(StatusCode::OK, json!({ "beep": "boop" }));
         }
-        // Their clients only hand these back; ours to make, and the same for the same visitor.
+        // Umami's clients only send these back. They are the same for the same visitor.
         let of = |what: &str| {
             let visitor = receipt.visitor_id.unwrap_or_default().to_le_bytes();
             Uuid::from_bytes(EventId::derived(&[what.as_bytes(), &visitor]).0).to_string()
@@ -133,7 +133,7 @@ fn read(json: &str, website: &str) -> Result<Draft, String> {
     let hostname = object::take_text(&mut payload, "hostname", TEXT_CHARS_MAX)?;
     let url = object::take_text(&mut payload, "url", LONG_CHARS_MAX)?;
     event.url = match (hostname, url) {
-        // Their script sends the path alone, and the host beside it.
+        // Umami's script sends the path alone, and the host beside it.
         (Some(hostname), Some(path)) if path.starts_with('/') => Some(format!("https://{hostname}{path}")),
         (_, url) => url,
     };

@@ -1,7 +1,7 @@
-//! Visits: the smallest protocol there is, of a page, a visitor and a time.
+//! Visits: a minimal protocol with a visitor, a page and a time.
 //!
-//! `POST /visits` with `x-api-key` and `{"identifier":…,"pageUrl":…,"visitedAt":…}`. Visits have no id: the same
-//! visitor, page and time is the same visit.
+//! `POST /visits` with `x-api-key` and `{"identifier":…,"pageUrl":…,"visitedAt":…}`. Visits have no id: two with the
+//! same visitor, page and time are one visit.
 
 use http::StatusCode;
 use lake::EventId;
@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::{IngestError, Rejection};
 
-/// Between the things that are wrong with a visit.
+/// Separates the problems of one visit in its reason.
 const AND: &str = "; ";
 
 /// See the module.
