@@ -9,24 +9,24 @@ use std::time::Duration;
 use intake::IngestError;
 use metrics::{Histogram, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 
-const RECEIVED: &str = "collector_events_received_total";
-const ACCEPTED: &str = "collector_events_accepted_total";
-const REJECTED: &str = "collector_events_rejected_total";
-const DEDUPLICATED: &str = "collector_events_deduplicated_total";
-const DURABLE: &str = "collector_events_durable_total";
-const QUARANTINED: &str = "collector_events_quarantined_total";
-const NOT_QUARANTINED: &str = "collector_events_not_quarantined_total";
-const FILES_PUT: &str = "collector_files_put_total";
-const BYTES_PUT: &str = "collector_bytes_put_total";
-const ACK_SECONDS: &str = "collector_ack_seconds";
-const PUT_SECONDS: &str = "collector_put_seconds";
+const RECEIVED: &str = "dewpond_collector_events_received_total";
+const ACCEPTED: &str = "dewpond_collector_events_accepted_total";
+const REJECTED: &str = "dewpond_collector_events_rejected_total";
+const DEDUPLICATED: &str = "dewpond_collector_events_deduplicated_total";
+const DURABLE: &str = "dewpond_collector_events_durable_total";
+const QUARANTINED: &str = "dewpond_collector_events_quarantined_total";
+const NOT_QUARANTINED: &str = "dewpond_collector_events_not_quarantined_total";
+const FILES_PUT: &str = "dewpond_collector_files_put_total";
+const BYTES_PUT: &str = "dewpond_collector_bytes_put_total";
+const ACK_SECONDS: &str = "dewpond_collector_ack_seconds";
+const PUT_SECONDS: &str = "dewpond_collector_put_seconds";
 
 /// Gauge: memory of events that wait to be durable.
-pub(crate) const BUFFER_BYTES: &str = "collector_buffer_bytes";
+pub(crate) const BUFFER_BYTES: &str = "dewpond_collector_buffer_bytes";
 /// Gauge: memory of refused events that wait to be written.
-pub(crate) const QUARANTINE_BYTES: &str = "collector_quarantine_bytes";
+pub(crate) const QUARANTINE_BYTES: &str = "dewpond_collector_quarantine_bytes";
 /// Gauge: memory of request bodies that are being received.
-pub(crate) const RECEIVE_BYTES: &str = "collector_receive_bytes";
+pub(crate) const RECEIVE_BYTES: &str = "dewpond_collector_receive_bytes";
 
 /// Tells the recorder what each metric means.
 pub(crate) fn describe() {

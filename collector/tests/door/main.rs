@@ -447,7 +447,7 @@ async fn what_is_received_is_accepted_or_rejected_and_what_is_accepted_is_durabl
             Some(([&[key.key().name().to_owned()], &labels[..]].concat().join(" "), count))
         })
         .collect();
-    let count = |name: &str| counts[&format!("collector_events_{name}")];
+    let count = |name: &str| counts[&format!("dewpond_collector_events_{name}")];
     assert_eq!(count("received_total"), 9);
     assert_eq!(count("accepted_total"), 3);
     assert_eq!(count("durable_total"), 2);
@@ -455,5 +455,5 @@ async fn what_is_received_is_accepted_or_rejected_and_what_is_accepted_is_durabl
     assert_eq!(count("rejected_total invalid"), 2);
     assert_eq!(count("rejected_total unauthorized"), 1);
     assert_eq!(count("rejected_total unavailable"), 3);
-    assert_eq!(counts["collector_files_put_total"], 1);
+    assert_eq!(counts["dewpond_collector_files_put_total"], 1);
 }

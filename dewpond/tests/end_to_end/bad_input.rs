@@ -174,7 +174,7 @@ async fn sigterm_loses_nothing_and_ends_well() {
     let acknowledged = futures::future::join_all(posts).await.into_iter().filter(|&taken| taken).count();
     assert_eq!(acknowledged, 50);
     let metrics = client.get(format!("{}/metrics", up.url("admin"))).send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("collector_events_received_total 50"), "{metrics}");
+    assert!(metrics.contains("dewpond_collector_events_received_total 50"), "{metrics}");
     assert!(up.stop().await.success());
     let counted =
         run_well(&["query", "--lake", lake, "-e", "SELECT count(*) AS n FROM events", "--format", "csv"], &[]).await;
