@@ -113,7 +113,7 @@ async fn report(
                 .into_response();
         }
     };
-    metrics::counter!("analytics_reports_served_total", "cache" => served.as_str()).increment(1);
+    metrics::counter!("dewpond_analytics_reports_served_total", "cache" => served.as_str()).increment(1);
     let etag = format!("\"{}\"", &blake3::hash(&body).to_hex()[..32]);
     let mut response = if matches_etag(&headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()

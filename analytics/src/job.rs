@@ -116,8 +116,8 @@ impl Analytics {
             self.publish(report).await;
         }
         let failed = reports[0].metrics.values().filter(|metric| metric.error.is_some()).count();
-        metrics::gauge!("analytics_report_timestamp_seconds").set(generated_at.timestamp() as f64);
-        metrics::gauge!("analytics_metrics_failed").set(failed as f64);
+        metrics::gauge!("dewpond_analytics_report_timestamp_seconds").set(generated_at.timestamp() as f64);
+        metrics::gauge!("dewpond_analytics_metrics_failed").set(failed as f64);
         tracing::info!(
             metrics = queries.len(),
             failed,
@@ -148,7 +148,8 @@ impl Analytics {
             Ok((column_names(&answer), rows))
         });
         let duration_ms = started.elapsed().as_millis() as i64;
-        metrics::histogram!("analytics_metric_seconds", "metric" => query.name.clone()).record(started.elapsed());
+        metrics::histogram!("dewpond_analytics_metric_seconds", "metric" => query.name.clone())
+            .record(started.elapsed());
         match rows {
             Ok((columns, rows)) => Metric::answered(query.title.clone(), columns, rows, duration_ms),
             Err(error) => {
@@ -164,7 +165,7 @@ impl Analytics {
         let body = Arc::new(serde_json::to_vec(report).expect("a report is plain data"));
         self.last.write().insert(key.clone(), body.clone());
         if let Err(error) = self.cache.set(&key, &body).await {
-            metrics::counter!("analytics_cache_failures_total").increment(1);
+            metrics::counter!("dewpond_analytics_cache_failures_total").increment(1);
             tracing::warn!(key, %error, "could not cache a report; it is served from history");
         }
     }

@@ -183,10 +183,11 @@ impl Compactor {
             let Some((published, leaves_some)) = done else { break };
             // What came meanwhile waits for the next run: beside a busy collector, one tiny commit would follow another for ever.
             more = leaves_some;
-            metrics::counter!("compactor_rows_consumed_total").increment(published.rows_consumed);
-            metrics::counter!("compactor_rows_published_total").increment(published.rows_published);
-            metrics::counter!("compactor_rows_duplicate_total").increment(published.duplicates());
-            metrics::counter!("compactor_bytes_written_total", "job" => "publish").increment(published.bytes_added);
+            metrics::counter!("dewpond_compactor_rows_consumed_total").increment(published.rows_consumed);
+            metrics::counter!("dewpond_compactor_rows_published_total").increment(published.rows_published);
+            metrics::counter!("dewpond_compactor_rows_duplicate_total").increment(published.duplicates());
+            metrics::counter!("dewpond_compactor_bytes_written_total", "job" => "publish")
+                .increment(published.bytes_added);
             total.raw_files += published.raw_files;
             total.rows_consumed += published.rows_consumed;
             total.rows_published += published.rows_published;
@@ -194,7 +195,7 @@ impl Compactor {
             total.bytes_added += published.bytes_added;
         }
         if total.raw_files > 0 {
-            metrics::histogram!("compactor_publish_seconds").record(started.elapsed());
+            metrics::histogram!("dewpond_compactor_publish_seconds").record(started.elapsed());
             tracing::info!(
                 raw_files = total.raw_files,
                 rows = total.rows_published,
@@ -237,7 +238,7 @@ impl Compactor {
                     }
                     // Another compactor works on the same files: leave them to it.
                     Err(error) if error.wants_new_plan() && !self.is_a_loss(spec, &error, &first.files).await => {
-                        metrics::counter!("compactor_conflicts_total").increment(1);
+                        metrics::counter!("dewpond_compactor_conflicts_total").increment(1);
                         break;
                     }
                     Err(error) => {
@@ -250,9 +251,9 @@ impl Compactor {
             }
         }
         if total.files_in > 0 {
-            metrics::histogram!("compactor_merge_seconds").record(started.elapsed());
-            metrics::counter!("compactor_files_merged_total").increment(total.files_in as u64);
-            metrics::counter!("compactor_bytes_written_total", "job" => "merge").increment(total.bytes_written);
+            metrics::histogram!("dewpond_compactor_merge_seconds").record(started.elapsed());
+            metrics::counter!("dewpond_compactor_files_merged_total").increment(total.files_in as u64);
+            metrics::counter!("dewpond_compactor_bytes_written_total", "job" => "merge").increment(total.bytes_written);
             tracing::info!(
                 files = total.files_in,
                 into = total.files_out,
@@ -297,7 +298,7 @@ impl Compactor {
         };
         let total = *removed.lock();
         if total.rows > 0 {
-            metrics::counter!("compactor_rows_removed_total").increment(total.rows);
+            metrics::counter!("dewpond_compactor_rows_removed_total").increment(total.rows);
             tracing::info!(rows = total.rows, files = total.files, "removed expired and erased events");
         }
         if let (Err(_), Err(error)) = (&erased, &expired) {
@@ -331,7 +332,7 @@ impl Compactor {
         };
         let done = self.engine.lake().vacuum(&tables(), settings).await?;
         if done != Vacuumed::default() {
-            metrics::counter!("compactor_files_deleted_total").increment(done.files() as u64);
+            metrics::counter!("dewpond_compactor_files_deleted_total").increment(done.files() as u64);
             tracing::info!(
                 raw_files = done.raw_files,
                 table_files = done.table_files,
@@ -354,7 +355,7 @@ where
     loop {
         match work().await {
             Err(error) if error.wants_new_plan() && tries < CONFLICT_TRIES => {
-                metrics::counter!("compactor_conflicts_total").increment(1);
+                metrics::counter!("dewpond_compactor_conflicts_total").increment(1);
                 tracing::debug!(%error, "planning again");
                 tries += 1;
             }

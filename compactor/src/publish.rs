@@ -94,7 +94,7 @@ pub(crate) async fn publish_some(
             table.discard(&adds).await;
             return Err(error.into());
         }
-        metrics::counter!("compactor_raw_files_damaged_total").increment(1);
+        metrics::counter!("dewpond_compactor_raw_files_damaged_total").increment(1);
     }
     let published = Published {
         raw_files: files.len(),

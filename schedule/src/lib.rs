@@ -31,7 +31,7 @@ impl Schedule {
     /// - `cron`: six fields, seconds first: `*/10 * * * * *` is every ten seconds.
     ///
     /// A run that is still going when the next is due makes that one be skipped and counted
-    /// (`schedule_skipped_total`). A failure is logged and counted (`schedule_failures_total`); the next
+    /// (`dewpond_schedule_skipped_total`). A failure is logged and counted (`dewpond_schedule_failures_total`); the next
     /// instant tries again.
     pub async fn every<F>(
         &mut self,
@@ -49,7 +49,7 @@ impl Schedule {
             let (run, running) = (run.clone(), running.clone());
             Box::pin(async move {
                 let Ok(_alone) = running.try_lock() else {
-                    metrics::counter!("schedule_skipped_total", "job" => name).increment(1);
+                    metrics::counter!("dewpond_schedule_skipped_total", "job" => name).increment(1);
                     tracing::warn!(job = name, "skipped a run: the one before is still going");
                     return;
                 };
@@ -82,10 +82,10 @@ async fn run_once(name: &'static str, run: &Run) {
         Ok(outcome) => outcome,
         Err(panic) => Err(anyhow::anyhow!(panic)),
     };
-    metrics::histogram!("schedule_run_seconds", "job" => name).record(started.elapsed());
-    metrics::counter!("schedule_runs_total", "job" => name).increment(1);
+    metrics::histogram!("dewpond_schedule_run_seconds", "job" => name).record(started.elapsed());
+    metrics::counter!("dewpond_schedule_runs_total", "job" => name).increment(1);
     if let Err(error) = outcome {
-        metrics::counter!("schedule_failures_total", "job" => name).increment(1);
+        metrics::counter!("dewpond_schedule_failures_total", "job" => name).increment(1);
         tracing::error!(job = name, "a run failed; the next one tries again: {error:#}");
     }
 }
