@@ -69,12 +69,18 @@ impl Protocol for PostHog {
         Answer::Json(StatusCode::OK, json!({ "status": 1 }))
     }
 
-    fn refused(&self, status: StatusCode, error: &IngestError) -> Value {
-        let (kind, code) = match status {
-            StatusCode::UNAUTHORIZED => ("authentication_error", "invalid_api_key"),
-            StatusCode::TOO_MANY_REQUESTS => ("throttled", "rate_limit_exceeded"),
-            status if status.is_server_error() => ("server_error", "not_durable"),
-            _ => ("validation_error", "invalid_payload"),
+    fn refused(&self, _: StatusCode, error: &IngestError) -> Value {
+        let (kind, code) = match error {
+            IngestError::Unauthorized { .. } => ("authentication_error", "invalid_api_key"),
+            IngestError::TooOften { .. } => ("throttled", "rate_limit_exceeded"),
+            IngestError::Full { .. }
+            | IngestError::NotDurable
+            | IngestError::KeysUnavailable
+            | IngestError::Closing => ("server_error", "not_durable"),
+            IngestError::Invalid { .. }
+            | IngestError::Forbidden { .. }
+            | IngestError::Slow { .. }
+            | IngestError::TooLarge { .. } => ("validation_error", "invalid_payload"),
         };
         json!({ "type": kind, "code": code, "detail": error.to_string(), "attr": null })
     }
@@ -143,7 +149,7 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
         _ => name.clone(),
     };
     match (&*name, anonymous) {
-        // This id is derived from the group and is no visitor.
+        // This id is derived from the group and is not a visitor.
         ("$groupidentify", _) if distinct_id.starts_with('$') => {}
         ("$create_alias", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), alias),
         ("$identify", _) => (event.user_id, event.anonymous_id) = (Some(distinct_id), earlier_id.or(device_id)),

@@ -75,9 +75,9 @@ impl Protocol for Visits {
         Answer::Json(StatusCode::ACCEPTED, json!({ "message": "Visit logged" }))
     }
 
-    fn refused(&self, status: StatusCode, error: &IngestError) -> Value {
+    fn refused(&self, _: StatusCode, error: &IngestError) -> Value {
         match error {
-            _ if status == StatusCode::UNAUTHORIZED => json!({ "message": "Unauthorized" }),
+            IngestError::Unauthorized { .. } => json!({ "message": "Unauthorized" }),
             IngestError::Invalid { rejected, .. } if !rejected.is_empty() => {
                 json!({ "message": rejected[0].reason.split(AND).collect::<Vec<_>>() })
             }
