@@ -46,8 +46,8 @@ struct State {
 }
 
 impl Directory {
-    /// Reads the sites, and again every `refresh`. A store that cannot be reached is no error: the sites
-    /// last known stay, and until some are known no key can be verified.
+    /// Reads the sites now, and again at the interval `refresh`. An unreachable store is not an error: the sites of the
+    /// last reading stay in use. Until the first reading succeeds, no key can be verified.
     pub(crate) async fn start(lake: Lake, refresh: Duration, clock: Clock) -> Self {
         let state = State { sites: Arc::default(), fresh: true, salts: vec![], salts_fresh: true };
         let cache = Arc::new(Cache { lake, clock, state: RwLock::new(state), reading: Mutex::default() });

@@ -111,7 +111,7 @@ fn channel(source: &str, medium: &str, campaign: &str) -> &'static str {
     }
 }
 
-/// GA4's `^(.*(([^a-df-z]|^)shop|shopping).*)$`: "shop" at a beginning, after an "e", or after what is no letter.
+/// GA4's `^(.*(([^a-df-z]|^)shop|shopping).*)$`: "shop" at the beginning, after an "e", or after anything but a letter.
 fn campaign_is_shopping(campaign: &str) -> bool {
     campaign.contains("shopping")
         || campaign.match_indices("shop").any(|(at, _)| {
@@ -131,7 +131,7 @@ struct Sites {
 
 /// The lists that a source is in: as a name (`google`), or as a host (`www.google.co.uk`).
 fn sites_of(source: &str) -> Sites {
-    // Pages of these hosts lead on links that somebody wrote, not on results or posts.
+    // Links on pages of these hosts come from people's mails and documents, not from search results or posts.
     const NOT_THE_SITE: [&str; 7] =
         ["mail.", "docs.", "drive.", "calendar.", "accounts.", "sites.", "com.google.android.gm"];
     if NOT_THE_SITE.iter().any(|beginning| source.starts_with(beginning)) {

@@ -23,7 +23,7 @@ impl Geography {
 
     /// Fills the columns of the place, unless the sender set them. The address itself is not stored.
     pub fn fill(&self, event: &mut Event, ip: IpAddr) {
-        // Some files have incomplete records. An unknown place is no reason to refuse an event.
+        // Some files have incomplete records. An unknown place does not make an event invalid.
         let Ok(Some(city)) = self.reader.lookup(ip).and_then(|found| found.decode::<geoip2::City>()) else { return };
         let set = |column: &mut Option<String>, value: Option<&str>| {
             if column.is_none() {

@@ -117,7 +117,7 @@ fn read_event(json: &str, mut client: Object, time_us: Option<i64>) -> Result<Dr
     event.utm_term = take("term", TEXT_CHARS_MAX)?;
     event.utm_content = take("content", TEXT_CHARS_MAX)?;
     event.currency = take("currency", TEXT_CHARS_MAX)?;
-    // Carts and views have a value too, which nobody has paid.
+    // Carts and views have a value, too, but it was not paid.
     event.revenue_e4 = match &*event.name {
         "purchase" | "in_app_purchase" => object::take_money_e4(&mut params, "value"),
         "refund" => object::take_money_e4(&mut params, "value").map(|amount| -amount),

@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(
             properties(r#"{"name":"a","plan":"outer","properties":{"plan":"inner"}}"#),
             r#"{"plan":"inner"}"#,
-            "what stands in properties wins"
+            "the field in properties wins"
         );
         assert_eq!(
             properties(r#"{"name":"a","properties":{"z":{"b":1,"a":[1, 2]},"n":12345678901234567890123}}"#),
