@@ -10,7 +10,7 @@ import { minify } from "terser";
 const path = fileURLToPath(new URL("dist/tracker.js", import.meta.url));
 const { outputFiles } = await build({
   absWorkingDir: fileURLToPath(new URL(".", import.meta.url)),
-  entryPoints: ["src/script.js"],
+  entryPoints: ["tracker/src/script.js"],
   bundle: true,
   format: "iife",
   target: "es2020",

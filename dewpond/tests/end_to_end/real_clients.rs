@@ -128,7 +128,7 @@ async fn a_browser_loses_nothing_while_the_collector_is_away() {
     let url = collector.as_ref().unwrap().url("collector");
     let listen = url.strip_prefix("http://").unwrap().to_owned();
 
-    let mut browser = node("web", &["tests/browser/collector.mjs"]);
+    let mut browser = node("web", &["tracker/tests/browser/collector.mjs"]);
     let mut browser = browser.env("DEWPOND_URL", &url).stdin(Stdio::piped()).spawn().unwrap();
     let mut commands = browser.stdin.take().unwrap();
     let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines();

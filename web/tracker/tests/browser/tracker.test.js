@@ -582,7 +582,7 @@ test("as a module the tracker works alike", async () => {
   collector.pages.set(
     "/module",
     `<title>Module</title><body><script type="module">
-      import { createTracker } from "/src/index.js";
+      import { createTracker } from "/tracker/src/index.js";
       createTracker({ site: "module" }).track("custom");
     </script>`,
   );

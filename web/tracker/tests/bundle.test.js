@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
-const bundle = readFileSync(new URL("../dist/tracker.js", import.meta.url), "utf8");
+const bundle = readFileSync(new URL("../../dist/tracker.js", import.meta.url), "utf8");
 
 test("the bundle is under 4 096 bytes gzipped, with a config of usual size in it too", () => {
   const config = '{"site":"shop-of-average-name","cookie":true}';
@@ -22,5 +22,5 @@ test("the bundle has one place for a config", () => {
 });
 
 test("the bundle is what the sources give", () => {
-  execFileSync(process.execPath, [fileURLToPath(new URL("../build.js", import.meta.url)), "--check"]);
+  execFileSync(process.execPath, [fileURLToPath(new URL("../../build.js", import.meta.url)), "--check"]);
 });

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 
-const WEB = new URL("../../", import.meta.url);
+const WEB = new URL("../../../", import.meta.url);
 const TYPES = /** @type {Record<string, string>} */ ({
   html: "text/html; charset=utf-8",
   js: "text/javascript; charset=utf-8",
