@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use datafusion::arrow::error::ArrowError;
-use datafusion::error::DataFusionError;
-use engine::{Engine, EngineError};
+use engine::Engine;
 use futures::FutureExt;
 use lake::{EVENTS, LakeError, Person, REPORTS, TableFile, TableSpec, VacuumSettings, Vacuumed};
 use parking_lot::Mutex;
@@ -19,111 +17,12 @@ use crate::plan::{MergePolicy, plan_merges};
 use crate::publish::{Published, publish_some};
 use crate::removal::{ErasureDone, Leaving, Removed, complete_erasures, erase, remove};
 use crate::retention::{Expiry, KeptFiles};
+use crate::settings::{CompactorCrons, CompactorSettings};
+use crate::work::{WorkError, with_new_plans};
 
 /// The tables that are merged and vacuumed.
 fn tables() -> [&'static TableSpec; 2] {
     [&EVENTS, &REPORTS]
-}
-
-/// Tries of one piece of work against other compactors before it is left to the next run.
-const CONFLICT_TRIES: u32 = 5;
-
-/// When the compactor works: crons of six fields, seconds first, in UTC.
-#[derive(clap::Args, Clone, Debug)]
-pub struct CompactorCrons {
-    /// When to publish raw files into the table: a cron of six fields, seconds first, in UTC.
-    #[arg(long, env = "DEWPOND_PUBLISH_CRON", default_value = "*/10 * * * * *", value_name = "CRON")]
-    pub publish_cron: String,
-
-    /// When to merge small files.
-    #[arg(long, env = "DEWPOND_MERGE_CRON", default_value = "0 */5 * * * *", value_name = "CRON")]
-    pub merge_cron: String,
-
-    /// When to remove events that are older than their sites keep them, and to delete what nobody needs any more.
-    #[arg(long, env = "DEWPOND_VACUUM_CRON", default_value = "0 7 * * * *", value_name = "CRON")]
-    pub vacuum_cron: String,
-}
-
-/// How the compactor works.
-#[derive(clap::Args, Clone, Debug)]
-pub struct CompactorSettings {
-    /// The size that merged files come close to, in bytes.
-    #[arg(long, env = "DEWPOND_MERGE_TARGET_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
-    pub merge_target_bytes: u64,
-
-    /// Raw files that one commit publishes, in bytes; what is pending beyond it goes into the next commit.
-    #[arg(long, env = "DEWPOND_PUBLISH_BYTES_MAX", default_value_t = 128 << 20, value_name = "BYTES")]
-    pub publish_bytes_max: u64,
-
-    /// How long a published raw file is kept: longer than the longest query.
-    #[arg(long, env = "DEWPOND_RAW_GRACE", default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
-    pub raw_grace: Duration,
-
-    /// How long a file that a merge has replaced is kept: longer than the longest query.
-    #[arg(long, env = "DEWPOND_REPLACED_GRACE", default_value = "1d", value_parser = humantime::parse_duration, value_name = "TIME")]
-    pub replaced_grace: Duration,
-}
-
-/// Why a piece of work was not done.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WorkError {
-    /// The lake failed, or somebody else's commit came first.
-    #[error(transparent)]
-    Lake(#[from] LakeError),
-
-    /// The rows could not be read or sorted.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-
-    /// An event's time is none that a date can be told of.
-    #[error("an event lies outside the calendar")]
-    OutsideTheCalendar,
-
-    /// Work on another thread ended before its time.
-    #[error("the work was stopped")]
-    Stopped,
-
-    /// The plan's erased events were put on the list of erasures, which made the plan void.
-    #[error("erased events that were not on the list are on it now: plan again")]
-    ErasuresListed,
-
-    /// A merge or a removal read another number of rows than the log says its files hold. Nothing was committed.
-    #[error("{expected} rows by the log were read as {found}; `dewpond lake check` says more")]
-    Changed {
-        /// Rows by the log.
-        expected: u64,
-        /// Rows read.
-        found: u64,
-    },
-}
-
-impl From<DataFusionError> for WorkError {
-    fn from(error: DataFusionError) -> Self {
-        Self::Engine(error.into())
-    }
-}
-
-impl From<ArrowError> for WorkError {
-    fn from(error: ArrowError) -> Self {
-        DataFusionError::from(error).into()
-    }
-}
-
-impl WorkError {
-    /// The error of a file that is live: if it is not there, it is lost, and a new plan does not help.
-    pub(crate) fn of_a_live_file(self) -> Self {
-        match self {
-            Self::Lake(LakeError::Gone { object }) => {
-                Self::Lake(LakeError::Corrupt { object, source: "it is not in the store".into() })
-            }
-            error => error,
-        }
-    }
-
-    /// Whether a plan from a new snapshot may succeed at once.
-    pub(crate) fn wants_new_plan(&self) -> bool {
-        matches!(self, Self::ErasuresListed | Self::Lake(LakeError::Conflict { .. } | LakeError::Gone { .. }))
-    }
 }
 
 /// Publishes, merges and vacuums one lake.
@@ -343,23 +242,5 @@ impl Compactor {
             );
         }
         Ok(done)
-    }
-}
-
-/// Does a piece of work, and again from a new plan while others' commits make it void.
-pub(crate) async fn with_new_plans<T, F>(work: impl Fn() -> F) -> Result<T, WorkError>
-where
-    F: Future<Output = Result<T, WorkError>>,
-{
-    let mut tries = 1;
-    loop {
-        match work().await {
-            Err(error) if error.wants_new_plan() && tries < CONFLICT_TRIES => {
-                metrics::counter!("dewpond_compactor_conflicts_total").increment(1);
-                tracing::debug!(%error, "planning again");
-                tries += 1;
-            }
-            other => return other,
-        }
     }
 }

@@ -11,10 +11,13 @@ mod plan;
 mod publish;
 mod removal;
 mod retention;
+mod settings;
 mod sort;
+mod work;
 
-pub use compactor::{Compactor, CompactorCrons, CompactorSettings};
+pub use compactor::Compactor;
 pub use merge::Merged;
 pub use plan::{Merge, MergePolicy, PublishPlan, plan_merges, plan_publish};
 pub use publish::Published;
 pub use removal::{ErasureDone, Removed};
+pub use settings::{CompactorCrons, CompactorSettings};

@@ -6,8 +6,8 @@ use engine::Engine;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use lake::{Change, Lake, TableFile, TableSnapshot, TableSpec, TableWriter, decoded_row_bytes};
 
-use crate::compactor::WorkError;
 use crate::plan::Merge;
+use crate::work::WorkError;
 
 /// What merges did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

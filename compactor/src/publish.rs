@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use lake::{Change, DamagedFile, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter, on_own_task};
 
-use crate::compactor::WorkError;
 use crate::plan::{PublishPlan, plan_publish};
 use crate::removal::require_listed;
 use crate::sort::{FileRows, sort};
+use crate::work::WorkError;
 
 /// What a publish brought into the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

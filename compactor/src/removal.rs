@@ -17,8 +17,8 @@ use lake::{
 };
 use parking_lot::Mutex;
 
-use crate::compactor::{WorkError, with_new_plans};
 use crate::retention::Expiry;
+use crate::work::{WorkError, with_new_plans};
 
 /// Rows that leave the table.
 #[derive(Clone, Debug)]

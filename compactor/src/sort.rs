@@ -14,7 +14,7 @@ use datafusion::arrow::compute::{concat, take_record_batch};
 use datafusion::arrow::datatypes::{Field, Int64Type, Schema, TimestampMicrosecondType};
 use lake::{CLIENT_TIMED_SLACK, Duplicates, EVENTS, RawFile};
 
-use crate::compactor::WorkError;
+use crate::work::WorkError;
 
 /// The rows of one raw file.
 pub(crate) struct FileRows {
