@@ -8,9 +8,9 @@ use std::collections::HashSet;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::{filter_record_batch, not};
 use chrono::{DateTime, Utc};
-use datafusion::arrow::array::{BooleanArray, RecordBatch};
-use datafusion::arrow::compute::{filter_record_batch, not};
 use futures::TryStreamExt;
 use lake::{
     Change, ERASURE_COLUMNS, EVENTS, Erasures, EventKey, Lake, LakeError, Person, TableFile, TableWriter, read_batches,

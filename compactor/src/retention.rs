@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound::Included;
 use std::sync::Arc;
 
+use arrow::array::{AsArray, BooleanArray, RecordBatch, StringArray};
 use chrono::{Days, NaiveDate};
-use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch, StringArray};
 use lake::{Site, TableFile, Value};
 use parking_lot::Mutex;
 
@@ -134,8 +134,8 @@ fn site_range(file: &TableFile) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::{DataType, Field, Schema};
     use chrono::DateTime;
-    use datafusion::arrow::datatypes::{DataType, Field, Schema};
     use lake::{FileRange, SiteSettings};
 
     use super::*;

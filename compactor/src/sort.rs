@@ -8,10 +8,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::iter::Peekable;
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{concat, take_record_batch};
+use arrow::datatypes::{Field, Int64Type, Schema, TimestampMicrosecondType};
 use chrono::NaiveDate;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
-use datafusion::arrow::compute::{concat, take_record_batch};
-use datafusion::arrow::datatypes::{Field, Int64Type, Schema, TimestampMicrosecondType};
 use lake::{CLIENT_TIMED_SLACK, Duplicates, EVENTS, RawFile};
 
 use crate::work::WorkError;
