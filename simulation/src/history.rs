@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use chrono::{DateTime, Utc};
+
 /// An event as clients and readers name it: its site and the number it was made with.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
@@ -143,6 +145,40 @@ impl History {
     /// Checks that a read has nothing that is too old.
     pub fn check_expired(&self, rows: &[Id]) -> Result<(), Violation> {
         rows.iter().find(|id| self.is_expired(id)).map_or(Ok(()), |id| Err(Violation::Kept(id.clone())))
+    }
+}
+
+/// Which person caused an event: the same of two clients for some of their events.
+pub(crate) fn user_of(id: &Id) -> &'static str {
+    match id.name.len() % 2 {
+        0 => "ada",
+        _ => "bob",
+    }
+}
+
+/// Whose events are being or were erased.
+pub(crate) struct Erasure {
+    pub(crate) site: &'static str,
+    pub(crate) user: &'static str,
+    /// Acknowledged before it began.
+    pub(crate) theirs: Vec<Id>,
+    /// An event made after it is not taken for an earlier one by any clock; `None` while the erasure is under way.
+    pub(crate) until: Option<DateTime<Utc>>,
+}
+
+impl Erasure {
+    pub(crate) fn is_of(&self, id: &Id) -> bool {
+        id.site == self.site && user_of(id) == self.user
+    }
+
+    /// The first erasure of a person was completed, perhaps by a later one, or never was.
+    pub(crate) fn check_whole(&self, rows: &[Id], history: &History) -> Result<(), Violation> {
+        let theirs = self.theirs.iter().filter(|id| !history.is_expired(id));
+        let (left, gone): (Vec<_>, Vec<_>) = theirs.partition(|id| rows.contains(id));
+        match (left.first(), gone.first()) {
+            (Some(left), Some(_)) => Err(Violation::Returned((*left).clone())),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -14,8 +14,10 @@ mod fault_store;
 mod history;
 mod run;
 mod seeds;
+mod setup;
 
 pub use fault_store::{FaultStore, Process, World};
 pub use history::{Expectation, History, Id, Violation};
-pub use run::{Failure, Sabotage, Summary, run};
+pub use run::run;
 pub use seeds::{Runs, run_all};
+pub use setup::{Failure, Sabotage, Summary};

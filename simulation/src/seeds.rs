@@ -6,7 +6,8 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use crate::run::{Failure, Sabotage, Summary, run};
+use crate::run::run;
+use crate::setup::{Failure, Sabotage, Summary};
 
 /// What many runs did.
 #[derive(Debug, Default)]

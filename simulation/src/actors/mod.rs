@@ -1,0 +1,43 @@
+//! The actors of a run: each is the code that ships, in a simulated process, with somebody who makes it work.
+
+mod clients;
+mod collectors;
+mod compactors;
+mod operators;
+mod readers;
+mod settle;
+
+use std::time::Duration;
+
+use engine::{Engine, EngineSettings};
+use lake::Lake;
+use rand::Rng;
+use rand::rngs::StdRng;
+
+pub(crate) use clients::client;
+pub(crate) use collectors::Collectors;
+pub(crate) use compactors::{compactor, eager_vacuum, janitor, log_cleanup, vacuum};
+pub(crate) use operators::{add_site, eraser, set_retention};
+pub(crate) use readers::{auditor, checker, reader};
+pub(crate) use settle::settle;
+
+fn dies_after(rng: &mut StdRng, crashes: Option<u64>) -> Option<u64> {
+    crashes.map(|mean| rng.random_range(1..2 * mean))
+}
+
+/// Mostly short, sometimes long: what is usually far apart must sometimes meet.
+fn pause(rng: &mut StdRng) -> Duration {
+    let longest_ms = [20, 300, 300, 2_000, 2_000, 15_000][rng.random_range(0..6)];
+    Duration::from_millis(rng.random_range(1..longest_ms))
+}
+
+/// For those who run all the time.
+fn short_pause(rng: &mut StdRng) -> Duration {
+    let longest_ms = [20, 200, 500, 1_500][rng.random_range(0..4)];
+    Duration::from_millis(rng.random_range(1..longest_ms))
+}
+
+fn engine_of(lake: Lake) -> Engine {
+    let settings = EngineSettings { query_threads: Some(1), ..EngineSettings::default() };
+    Engine::new(lake, &settings).expect("an engine without a spill directory needs nothing")
+}

@@ -1,0 +1,124 @@
+//! Readers: a query, an audit of the whole store in one instant, and the check that an operator runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::DataType;
+use engine::{Engine, Scope};
+use futures::TryStreamExt;
+use lake::{CheckSettings, EVENTS, LakeError, Severity, read_batches};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use tokio::time::sleep;
+
+use super::{engine_of, pause};
+use crate::fault_store::atomically;
+use crate::history::{Expectation, Id, Violation, check_chain};
+use crate::setup::Setup;
+
+/// Reads as a query does, and checks what it sees.
+pub(crate) async fn reader(setup: Arc<Setup>) {
+    let mut rng = setup.rng();
+    let (_, lake) = setup.start_process(None);
+    let engine = engine_of(lake);
+    loop {
+        sleep(pause(&mut rng)).await;
+        let expected = setup.history.lock().expectation();
+        setup.world.note(|| "a read begins".to_owned());
+        // A store that fails may fail a read; a read that answers must be right.
+        match read(&engine).await {
+            Ok(rows) => {
+                setup.world.note(|| format!("a read has {}", rows.len()));
+                setup.summary.lock().reads += 1;
+                if let Err(violation) = setup.history.lock().check(&rows, &expected) {
+                    setup.report(violation);
+                    return;
+                }
+            }
+            Err(error) => setup.world.note(|| format!("a read failed: {error:#}")),
+        }
+    }
+}
+
+pub(super) async fn read(engine: &Engine) -> anyhow::Result<Vec<Id>> {
+    let session = engine.view().await?.session(&Scope::Lake)?;
+    let answer = session.query("SELECT site_id, name FROM events", &[]).await?;
+    let mut rows = Vec::new();
+    for batch in &answer.batches {
+        let column = |index: usize| arrow::compute::cast(batch.column(index), &DataType::Utf8);
+        let (sites, names) = (column(0)?, column(1)?);
+        let (sites, names) = (sites.as_string::<i32>(), names.as_string::<i32>());
+        rows.extend((0..sites.len()).map(|row| Id { site: sites.value(row).into(), name: names.value(row).into() }));
+    }
+    Ok(rows)
+}
+
+/// Looks at the whole store in one instant: the log is a chain, its files are there, the published table alone
+/// has no event twice.
+pub(crate) async fn auditor(setup: Arc<Setup>) {
+    let mut rng = setup.rng();
+    loop {
+        sleep(pause(&mut rng) * 4).await;
+        if let Err(violation) = atomically(|| futures::executor::block_on(audit(&setup))) {
+            setup.report(violation);
+            return;
+        }
+    }
+}
+
+pub(super) async fn audit(setup: &Setup) -> Result<(), Violation> {
+    let (_, lake) = setup.start_process(None);
+    let stuck = |error: LakeError| Violation::Stuck(format!("an audit failed: {error:?}"));
+    let log: Vec<_> = lake
+        .store()
+        .list(Some(&Path::from("lake/events/_delta_log")))
+        .try_collect()
+        .await
+        .map_err(|error| Violation::Stuck(error.to_string()))?;
+    let version = |path: &Path| path.filename()?.strip_suffix(".json")?.parse().ok();
+    let versions: BTreeSet<u64> = log.iter().filter_map(|object| version(&object.location)).collect();
+    check_chain(&versions)?;
+    let table = lake.table(&EVENTS).load().await.map_err(stuck)?;
+    let mut rows = Vec::new();
+    for file in &table.files {
+        if lake.store().head(&file.path).await.is_err() {
+            return Err(Violation::MissingFile(file.path.to_string()));
+        }
+        let columns = ["site_id", "name"];
+        let batches = read_batches(lake.store(), &file.path, file.size_bytes, &columns).await.map_err(stuck)?;
+        for batch in batches.try_collect::<Vec<_>>().await.map_err(stuck)? {
+            let (sites, names) = (batch["site_id"].as_string::<i32>(), batch["name"].as_string::<i32>());
+            rows.extend(
+                (0..sites.len()).map(|row| Id { site: sites.value(row).into(), name: names.value(row).into() }),
+            );
+        }
+    }
+    setup.summary.lock().version = table.version.unwrap_or(0);
+    setup.history.lock().check(&rows, &Expectation::default())
+}
+
+/// Checks the lake as an operator does, beside everything else: whatever is under way, nothing is wrong.
+pub(crate) async fn checker(setup: Arc<Setup>) {
+    let mut rng = setup.rng();
+    loop {
+        sleep(pause(&mut rng) * 4).await;
+        match check(&setup).await {
+            Ok(None) => setup.summary.lock().checks += 1,
+            Ok(Some(violation)) => {
+                setup.report(violation);
+                return;
+            }
+            // A store that fails may fail a check.
+            Err(error) => setup.world.note(|| format!("a check failed: {error:?}")),
+        }
+    }
+}
+
+pub(super) async fn check(setup: &Setup) -> Result<Option<Violation>, LakeError> {
+    let (_, lake) = setup.start_process(None);
+    let settings = CheckSettings { now: setup.world.now(), spill_dir: std::env::temp_dir(), repair: false };
+    let checked = lake.check(&[&EVENTS], &settings).await?;
+    let error = checked.findings.into_iter().find(|finding| finding.severity == Severity::Error);
+    Ok(error.map(|finding| Violation::Wrong(format!("{}: {}", finding.object, finding.message))))
+}

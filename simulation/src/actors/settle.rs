@@ -1,0 +1,40 @@
+//! The end of a run: all faults are over, and everything must be there once.
+
+use std::collections::BTreeSet;
+
+use super::compactors::compactor_of;
+use super::engine_of;
+use super::readers::{audit, check, read};
+use crate::fault_store::atomically;
+use crate::history::Violation;
+use crate::setup::Setup;
+
+/// When all faults are over: what is pending can be published, and everything is there once.
+pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
+    let (process, lake) = setup.start_process(None);
+    let compactor = compactor_of(setup, &process, lake.clone());
+    let stuck = |what: &str, error: &dyn std::fmt::Debug| Violation::Stuck(format!("{what}: {error:?}"));
+    compactor.publish().await.map_err(|error| stuck("a publish failed", &error))?;
+    compactor.merge().await.map_err(|error| stuck("a merge failed", &error))?;
+    // By whoever remembers most.
+    let remover = setup.janitor.get().unwrap_or(&compactor);
+    let removed = remover.remove().await.map_err(|error| stuck("a removal failed", &error))?;
+    setup.summary.lock().removed += removed.rows;
+    compactor.vacuum().await.map_err(|error| stuck("a vacuum failed", &error))?;
+    let snapshot = lake.snapshot().await.map_err(|error| stuck("a snapshot failed", &error))?;
+    if !snapshot.pending.is_empty() {
+        return Err(Violation::Stuck(format!("{} files stay pending", snapshot.pending.len())));
+    }
+    let rows = read(&engine_of(lake)).await.map_err(|error| stuck("a read failed", &error))?;
+    let history = setup.history.lock().clone();
+    history.check(&rows, &history.expectation())?;
+    history.check_expired(&rows)?;
+    let mut persons = BTreeSet::new();
+    for erasure in setup.erasures.lock().iter().filter(|erasure| persons.insert((erasure.site, erasure.user))) {
+        erasure.check_whole(&rows, &history)?;
+    }
+    if let Some(violation) = check(setup).await.map_err(|error| stuck("a check failed", &error))? {
+        return Err(violation);
+    }
+    atomically(|| futures::executor::block_on(audit(setup)))
+}
