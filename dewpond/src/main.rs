@@ -1,23 +1,14 @@
 //! Dewpond: one binary, one subcommand per role, and `up` for all roles in one process.
 
 mod admin;
-mod analytics_role;
-mod collector_role;
-mod compactor_role;
+mod commands;
 mod demo;
-mod erase;
-mod health;
-mod import;
-mod lake_command;
 mod lake_flags;
 mod loadgen;
-mod query;
-mod report;
+mod roles;
 mod shutdown;
-mod site;
 mod stdout;
 mod table;
-mod up;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -25,6 +16,9 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use crate::commands::{health, import, query, report, site};
+use crate::roles::up;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -44,11 +38,11 @@ enum Role {
     /// Run all roles in one process.
     Up(Box<up::Flags>),
     /// Take events over HTTP and make them durable.
-    Collector(collector_role::Flags),
+    Collector(roles::collector::Flags),
     /// Publish, merge and vacuum the lake on a schedule.
-    Compactor(compactor_role::Flags),
+    Compactor(roles::compactor::Flags),
     /// Run the metrics on a schedule and serve the latest report.
-    Analytics(analytics_role::Flags),
+    Analytics(roles::analytics::Flags),
     /// Answer one SQL query over the lake, as it is now or was.
     Query(query::Flags),
     /// Print the latest report.
@@ -58,7 +52,7 @@ enum Role {
     /// Add sites, list them, change their settings, issue and revoke their write keys.
     Site(site::Flags),
     /// Look at the lake itself, check and repair it, erase a person.
-    Lake(lake_command::Flags),
+    Lake(commands::lake::Flags),
     /// Send realistic visitors' traffic to a collector.
     Demo(demo::Flags),
     /// Send traffic of many sites to a collector at a given rate, and measure its answers.
@@ -97,14 +91,14 @@ fn start(role: Role) -> anyhow::Result<()> {
 async fn run(role: Role) -> anyhow::Result<()> {
     match role {
         Role::Up(flags) => up::run(*flags).await,
-        Role::Collector(flags) => collector_role::run(flags).await,
-        Role::Compactor(flags) => compactor_role::run(flags).await,
-        Role::Analytics(flags) => analytics_role::run(flags).await,
+        Role::Collector(flags) => roles::collector::run(flags).await,
+        Role::Compactor(flags) => roles::compactor::run(flags).await,
+        Role::Analytics(flags) => roles::analytics::run(flags).await,
         Role::Query(flags) => query::run(flags).await,
         Role::Report(flags) => report::run(flags).await,
         Role::Import(flags) => import::run(flags).await,
         Role::Site(flags) => site::run(flags).await,
-        Role::Lake(flags) => lake_command::run(flags).await,
+        Role::Lake(flags) => commands::lake::run(flags).await,
         Role::Demo(flags) => demo::run(flags).await,
         Role::Loadgen(flags) => loadgen::run(flags).await,
         Role::Health(flags) => health::run(flags).await,

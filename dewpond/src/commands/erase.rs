@@ -8,8 +8,8 @@ use engine::{Engine, EngineSettings};
 use lake::{Person, PersonId};
 use serde_json::json;
 
+use super::site;
 use crate::lake_flags::{LakeFlags, clock};
-use crate::site;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {

@@ -8,8 +8,9 @@ use engine::{Engine, EngineSettings};
 use schedule::Schedule;
 
 use crate::admin::{self, AdminFlags};
+use crate::commands::report;
 use crate::lake_flags::{LakeFlags, clock};
-use crate::{report, shutdown};
+use crate::shutdown;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {

@@ -9,8 +9,9 @@ use clap::Subcommand;
 use lake::{Amount, CheckSettings, Checked, EVENTS, Finding, Lake, REPORTS, Severity, TableSpec};
 use serde_json::json;
 
+use super::erase;
 use crate::lake_flags::LakeFlags;
-use crate::{erase, table};
+use crate::table;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {

@@ -14,9 +14,9 @@ use lake::Lake;
 use schedule::Schedule;
 
 use crate::admin::{self, AdminFlags};
-use crate::demo;
+use crate::commands::report;
 use crate::lake_flags::{LakeFlags, clock};
-use crate::{report, shutdown};
+use crate::{demo, shutdown};
 
 /// The site that is there from the start.
 const DEFAULT_SITE: &str = "default";

@@ -18,8 +18,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
+use super::site;
 use crate::lake_flags::LakeFlags;
-use crate::site;
 use crate::stdout::Stdout;
 
 #[derive(clap::Args, Debug)]

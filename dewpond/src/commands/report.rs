@@ -4,8 +4,9 @@ use analytics::{Metric, Report, latest_report};
 use anyhow::bail;
 use serde_json::Value as Json;
 
+use super::site;
 use crate::lake_flags::LakeFlags;
-use crate::{site, table};
+use crate::table;
 
 /// Rows of a metric that are shown unless asked otherwise.
 pub(crate) const ROWS_SHOWN: usize = 10;

@@ -1,0 +1,6 @@
+//! The roles: what an installation runs as processes, and `up`, which runs all of them in one.
+
+pub(crate) mod analytics;
+pub(crate) mod collector;
+pub(crate) mod compactor;
+pub(crate) mod up;
