@@ -1,6 +1,8 @@
 //! What is acknowledged on a local disk survives a power loss: shown from the system calls of real processes, since
 //! nothing else can tell a file that was synced from one that lies in the page cache.
 
+mod trace;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Stdio;
@@ -17,8 +19,8 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::role::{Role, run_under, run_well};
-use crate::trace::{CALLS, Trace};
+use self::trace::{CALLS, Trace};
+use crate::harness::role::{Role, run_under, run_well};
 
 const CONNECTIONS: usize = 6;
 const REQUESTS: usize = 8;

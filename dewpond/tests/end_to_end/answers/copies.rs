@@ -7,7 +7,7 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
-use crate::world::World;
+use crate::harness::world::World;
 
 /// Events with some numbers, received when they happened or `earlier` than that.
 pub(crate) fn batch(

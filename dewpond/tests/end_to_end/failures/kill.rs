@@ -16,9 +16,9 @@ use serde_json::Value as Json;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::clients::{client, events, post};
-use crate::role::{Role, run_well};
-use crate::s3_server;
+use crate::harness::clients::{client, events, post};
+use crate::harness::role::{Role, run_well};
+use crate::harness::s3_server;
 
 /// Rounds of a test run; a campaign asks for more with `DEWPOND_KILL_ROUNDS`.
 fn rounds() -> u64 {

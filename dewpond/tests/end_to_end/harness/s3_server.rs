@@ -9,7 +9,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
 
-use crate::bucket_policy::Policies;
+use super::bucket_policy::Policies;
 
 /// Everybody's.
 const SECRET: &str = "secret";

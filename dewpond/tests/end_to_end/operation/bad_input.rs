@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::role::{Role, add_site, queries_dir, run, run_under, run_well};
+use crate::harness::role::{Role, add_site, queries_dir, run, run_under, run_well};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_on_the_command_line_is_one_clear_line() {
@@ -161,16 +161,17 @@ async fn sigterm_loses_nothing_and_ends_well() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let up = Role::start(&args, &[], "analytics").await;
     let key = std::fs::read_to_string(dir.path().join("lake.key")).unwrap();
-    let client = crate::clients::client();
+    let client = crate::harness::clients::client();
     let url = up.url("collector");
-    let posts =
-        (0..50).map(|n| {
-            let body = json!({"event_id": format!("event-{n}"), "name": "page_view"});
-            let (client, url, key) = (client.clone(), url.clone(), key.trim().to_owned());
-            async move {
-                crate::clients::post(&client, &url, &key, &body).await.is_ok_and(|response| response.status() == 202)
-            }
-        });
+    let posts = (0..50).map(|n| {
+        let body = json!({"event_id": format!("event-{n}"), "name": "page_view"});
+        let (client, url, key) = (client.clone(), url.clone(), key.trim().to_owned());
+        async move {
+            crate::harness::clients::post(&client, &url, &key, &body)
+                .await
+                .is_ok_and(|response| response.status() == 202)
+        }
+    });
     let acknowledged = futures::future::join_all(posts).await.into_iter().filter(|&taken| taken).count();
     assert_eq!(acknowledged, 50);
     let metrics = client.get(format!("{}/metrics", up.url("admin"))).send().await.unwrap().text().await.unwrap();

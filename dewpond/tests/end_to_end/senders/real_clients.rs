@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::role::{Role, add_site, run_well};
+use crate::harness::role::{Role, add_site, run_well};
 
 /// Events of each SDK: enough for every kind of call several times.
 const EVENTS_PER_SDK: usize = 42;

@@ -4,9 +4,9 @@ use chrono::{TimeDelta, Utc};
 use lake::{EVENTS, Lane};
 use serde_json::{Value as Json, json};
 
-use crate::clients::{client, post_accepted};
-use crate::copies::{batch, lane};
-use crate::world::World;
+use super::copies::{batch, lane};
+use crate::harness::clients::{client, post_accepted};
+use crate::harness::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publish_ends_although_events_keep_coming() {

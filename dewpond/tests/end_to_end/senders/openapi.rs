@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::role::{Role, add_site};
+use crate::harness::role::{Role, add_site};
 
 /// Requests for each operation and phase.
 const EXAMPLES: &str = "100";

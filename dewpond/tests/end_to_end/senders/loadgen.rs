@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value as Json;
 
-use crate::role::{Role, add_site, run_well};
+use crate::harness::role::{Role, add_site, run_well};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_that_the_load_generator_calls_acknowledged_is_counted_once() {

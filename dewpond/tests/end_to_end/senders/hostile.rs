@@ -10,8 +10,8 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::clients::{client, post_accepted};
-use crate::role::{Role, run_well};
+use crate::harness::clients::{client, post_accepted};
+use crate::harness::role::{Role, run_well};
 
 /// What a collector may take at most, whatever is sent to it.
 const MEMORY_MIB_MAX: u64 = 512;

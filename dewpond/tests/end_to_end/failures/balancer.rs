@@ -17,8 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use crate::clients::{client, events, post};
-use crate::role::Role;
+use crate::harness::clients::{client, events, post};
+use crate::harness::role::Role;
 
 const SENDERS: u64 = 16;
 

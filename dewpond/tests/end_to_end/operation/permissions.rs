@@ -7,10 +7,10 @@ use lake::{Lake, Lane, LaneSettings};
 use reqwest::StatusCode;
 use serde_json::{Value as Json, json};
 
-use crate::bucket_policy::Policies;
-use crate::clients::{client, events, post, post_accepted};
-use crate::role::{Role, queries_dir, run, run_well};
-use crate::s3_server;
+use crate::harness::bucket_policy::Policies;
+use crate::harness::clients::{client, events, post, post_accepted};
+use crate::harness::role::{Role, queries_dir, run, run_well};
+use crate::harness::s3_server;
 
 const USERS: [&str; 5] = ["collector", "compactor", "analytics", "reader", "operator"];
 

@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
-use crate::clients::{client, events, post_accepted};
-use crate::world::World;
+use crate::harness::clients::{client, events, post_accepted};
+use crate::harness::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_events_sent_three_times_by_four_clients_through_two_collectors_count_once() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
-use crate::role::{queries_dir, run, run_well};
+use crate::harness::role::{queries_dir, run, run_well};
 
 /// Two imports of 10 events, each published; a third of 5 is pending. Merged in between.
 async fn start(dir: &std::path::Path) -> String {

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::role::run_well;
+use crate::harness::role::run_well;
 
 /// The columns that are compared, as each engine prints them.
 const SQL: &str = "SELECT encode(event_id, 'hex'), CAST(occurred_at AS BIGINT), site_id, name, visitor_id,

@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use crate::clients::{client, post_accepted};
-use crate::role::{Role, queries_dir, run_well};
+use crate::harness::clients::{client, post_accepted};
+use crate::harness::role::{Role, queries_dir, run_well};
 
 struct Memcached {
     child: Child,

@@ -1,0 +1,7 @@
+//! What the tests run on: the installation in one process or in many, its clients, and an S3 API.
+
+pub mod bucket_policy;
+pub mod clients;
+pub mod role;
+pub mod s3_server;
+pub mod world;
