@@ -1,4 +1,4 @@
-//! The compactor's three jobs, and when each tries again.
+//! The compactor's three jobs (publish, merge, vacuum) and how each handles failure.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -14,13 +14,13 @@ use schedule::Schedule;
 
 use crate::merge::{Merged, merge};
 use crate::plan::{MergePolicy, plan_merges};
-use crate::publish::{Published, publish_some};
-use crate::removal::{ErasureDone, Leaving, Removed, complete_erasures, erase, remove};
-use crate::retention::{Expiry, KeptFiles};
+use crate::publish::{PublishCommit, Published, publish_next};
+use crate::removal::{ErasureDone, Removal, Removed, complete_erasures, erase, remove};
+use crate::retention::{Expiry, UnexpiredFiles};
 use crate::settings::{CompactorCrons, CompactorSettings};
 use crate::work::{WorkError, with_new_plans};
 
-/// The tables that are merged and vacuumed.
+/// The tables that the compactor merges and vacuums.
 fn tables() -> [&'static TableSpec; 2] {
     [&EVENTS, &REPORTS]
 }
@@ -31,18 +31,18 @@ pub struct Compactor {
     engine: Engine,
     settings: CompactorSettings,
     clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
-    kept_files: Arc<KeptFiles>,
+    unexpired_files: Arc<UnexpiredFiles>,
 }
 
 impl Compactor {
-    /// A compactor of the engine's lake. `clock` tells which dates are sealed, what has expired, and when somebody was
-    /// erased.
+    /// A compactor for the engine's lake. `clock` decides which dates are sealed and which events have expired, and dates
+    /// erasures.
     pub fn new(
         engine: Engine,
         settings: CompactorSettings,
         clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     ) -> Self {
-        Self { engine, settings, clock, kept_files: Arc::default() }
+        Self { engine, settings, clock, unexpired_files: Arc::default() }
     }
 
     /// Schedules the three jobs.
@@ -70,23 +70,22 @@ impl Compactor {
             .await
     }
 
-    /// Publishes all that is pending when it begins, in as many commits as it takes.
+    /// Publishes everything that is pending when it begins, in as many commits as that takes.
     pub async fn publish(&self) -> anyhow::Result<Published> {
         let started = Instant::now();
         let mut total = Published::default();
         let (raw_bytes_max, file_bytes_max) = (self.settings.publish_bytes_max, self.settings.merge_target_bytes);
         let mut more = true;
         while more {
-            let publish_some = || publish_some(self.engine.lake(), raw_bytes_max, file_bytes_max, (self.clock)());
-            let done = with_new_plans(publish_some).await?;
-            let Some((published, leaves_some)) = done else { break };
-            // What came meanwhile waits for the next run: beside a busy collector, one tiny commit would follow another for ever.
-            more = leaves_some;
+            let publish_next = || publish_next(self.engine.lake(), raw_bytes_max, file_bytes_max, (self.clock)());
+            let Some(PublishCommit { published, more_ready }) = with_new_plans(publish_next).await? else { break };
+            // Files that arrive meanwhile wait for the next run. Otherwise, beside a busy collector, this would make one
+            // tiny commit after the other and never end.
+            more = more_ready;
             metrics::counter!("dewpond_compactor_rows_consumed_total").increment(published.rows_consumed);
             metrics::counter!("dewpond_compactor_rows_published_total").increment(published.rows_published);
             metrics::counter!("dewpond_compactor_rows_duplicate_total").increment(published.duplicates());
-            metrics::counter!("dewpond_compactor_bytes_written_total", "job" => "publish")
-                .increment(published.bytes_added);
+            metrics::counter!("dewpond_compactor_bytes_written_total", "job" => "publish").increment(published.bytes_added);
             total.raw_files += published.raw_files;
             total.rows_consumed += published.rows_consumed;
             total.rows_published += published.rows_published;
@@ -106,8 +105,10 @@ impl Compactor {
         Ok(total)
     }
 
-    /// Merges small files of all tables, until nothing is worth merging. Files that cannot be merged, perhaps since one
-    /// of them is damaged, do not keep others from it; the first error is returned in the end.
+    /// Merges small files in all tables until nothing is worth merging.
+    ///
+    /// Files that cannot be merged, for example because one is damaged, are skipped and the others are merged. Returns the
+    /// first error after all the work.
     pub async fn merge(&self) -> anyhow::Result<Merged> {
         let started = Instant::now();
         let policy = MergePolicy { target_bytes: self.settings.merge_target_bytes, ..MergePolicy::default() };
@@ -125,8 +126,8 @@ impl Compactor {
                 let candidates = snapshot.files.iter().filter(|file| !left_alone.contains(&file.log_path));
                 let plan = plan_merges(candidates, policy, (self.clock)());
                 let Some(first) = plan.first() else { break };
-                // Only the first: what it becomes may belong to another merge of the next plan.
-                // The Parquet decoder may panic over damage.
+                // Only the first merge: its result may be part of another merge in the next plan.
+                // The Parquet decoder may panic on a damaged file.
                 let merged = AssertUnwindSafe(merge(&self.engine, spec, snapshot, first)).catch_unwind().await;
                 match merged.unwrap_or(Err(WorkError::Stopped)) {
                     Ok(merged) => {
@@ -135,8 +136,8 @@ impl Compactor {
                         total.rows += merged.rows;
                         total.bytes_written += merged.bytes_written;
                     }
-                    // Another compactor works on the same files: leave them to it.
-                    Err(error) if error.wants_new_plan() && !self.is_a_loss(spec, &error, &first.files).await => {
+                    // Another compactor is working on the same files: leave them to it.
+                    Err(error) if error.wants_new_plan() && !self.is_file_lost(spec, &error, &first.files).await => {
                         metrics::counter!("dewpond_compactor_conflicts_total").increment(1);
                         break;
                     }
@@ -167,8 +168,8 @@ impl Compactor {
         }
     }
 
-    /// Whether an error says that a file is not there, and all are still in the table.
-    async fn is_a_loss(&self, spec: &'static TableSpec, error: &WorkError, files: &[TableFile]) -> bool {
+    /// Whether the error says that a file is missing from the store although the table still has all `files`.
+    async fn is_file_lost(&self, spec: &'static TableSpec, error: &WorkError, files: &[TableFile]) -> bool {
         if !matches!(error, WorkError::Lake(LakeError::Gone { .. })) {
             return false;
         }
@@ -176,22 +177,21 @@ impl Compactor {
         newest.is_ok_and(|newest| newest.has_all(files))
     }
 
-    /// Erases a person: their events leave the table and do not come back. Their bytes leave the store with the
-    /// vacuums after that.
+    /// Erases a person: their events leave the table and do not come back. Later vacuums delete the bytes from the store.
     pub async fn erase(&self, person: &Person) -> anyhow::Result<ErasureDone> {
         let done = erase(self.engine.lake(), person, self.settings.merge_target_bytes, (self.clock)()).await?;
         tracing::info!(rows = done.published.rows, pending = done.pending_rows, "erased a person");
         Ok(done)
     }
 
-    /// Removes events that are older than their sites keep them, and completes erasures that were interrupted. What fails
-    /// of one does not keep the other; the first error is returned in the end.
+    /// Removes expired events, and completes erasures that were interrupted. A failure in one does not stop the other.
+    /// Returns the first error after both.
     pub async fn remove(&self) -> anyhow::Result<Removed> {
         let (lake, now, commit_bytes) = (self.engine.lake(), (self.clock)(), self.settings.merge_target_bytes);
         let removed = Mutex::default();
         let erased = complete_erasures(lake, commit_bytes, &removed, now).await;
         let expired = match self.plan_expiry(now).await {
-            Ok(Some(expiry)) => remove(lake, &Leaving::Expired(expiry), commit_bytes, &removed).await,
+            Ok(Some(expiry)) => remove(lake, &Removal::Expired(expiry), commit_bytes, &removed).await,
             Ok(None) => Ok(()),
             Err(error) => Err(error.into()),
         };
@@ -209,20 +209,20 @@ impl Compactor {
 
     async fn plan_expiry(&self, now: DateTime<Utc>) -> Result<Option<Expiry>, LakeError> {
         let lake = self.engine.lake();
-        // What a clock that is ahead takes for old cannot be had back.
+        // A clock that runs ahead would remove events too early, and they cannot be brought back.
         let today = now.min(lake.store_now().await?).date_naive();
-        Ok(self.kept_files.plan(lake.sites().await?.sites(), today))
+        Ok(self.unexpired_files.plan(lake.sites().await?.sites(), today))
     }
 
-    /// Removes and vacuums. Vacuums even if a removal fails, so that nothing else stays longer than it may.
+    /// Removes rows, then vacuums. It vacuums even if the removal fails, so that other files are deleted on time.
     pub async fn remove_and_vacuum(&self) -> anyhow::Result<(Removed, Vacuumed)> {
         let removed = self.remove().await;
-        // What of a vacuum fails has been logged.
+        // If both fail, the removal's error is returned: the vacuum has logged its own.
         let vacuumed = self.vacuum().await;
         Ok((removed?, vacuumed?))
     }
 
-    /// Deletes consumed raw files, replaced table files and orphans that are old enough.
+    /// Deletes consumed raw files, replaced table files and orphans once their grace is over.
     pub async fn vacuum(&self) -> anyhow::Result<Vacuumed> {
         let settings = VacuumSettings {
             raw_grace: self.settings.raw_grace,

@@ -1,9 +1,11 @@
-//! The compactor: publishes raw files into the table `events`, merges small files into large sorted ones,
-//! and deletes what nobody needs. It improves speed and changes no answer: with the compactor switched off,
-//! or dead at any step, every query returns the same.
+//! The compactor publishes raw files into the table `events`, merges small files into large sorted ones, removes
+//! expired and erased rows, and deletes files that no version needs.
 //!
-//! Any number of compactors may run on one lake. Each plans on a snapshot, works aside, and commits; whoever
-//! finds that another commit made its plan void throws the work away and plans again.
+//! Publishing and merging improve speed and change no answer: every query returns the same with the compactor switched
+//! off or killed at any step.
+//!
+//! Any number of compactors may run on one lake. Each one plans from a snapshot, writes new files, and commits. If another
+//! commit has made its plan void, it throws the new files away and plans again.
 
 mod compactor;
 mod merge;

@@ -22,10 +22,10 @@ pub struct Merged {
     pub bytes_written: u64,
 }
 
-/// Carries one merge out. The files are sorted already, so their rows stream through a merge sort: memory
-/// does not grow with their size.
+/// Carries out one merge. The files are already sorted, so their rows stream through a merge sort and memory does not
+/// grow with the size of the files.
 ///
-/// - `base`: what the merge was planned on.
+/// - `base`: the snapshot that the merge was planned from.
 pub(crate) async fn merge(
     engine: &Engine,
     spec: &'static TableSpec,
@@ -53,7 +53,7 @@ pub(crate) async fn merge(
     Ok(done)
 }
 
-/// Files whose footers are read at the same time.
+/// How many footers are read at the same time.
 const CONCURRENT_FOOTERS: usize = 8;
 
 async fn widest_row_bytes(lake: &Lake, files: &[TableFile]) -> Result<u64, WorkError> {
@@ -65,13 +65,13 @@ async fn widest_row_bytes(lake: &Lake, files: &[TableFile]) -> Result<u64, WorkE
     Ok(widths.into_iter().max().unwrap_or(0))
 }
 
-/// Bytes of one batch of each file together. About three of each are in memory at the same time.
+/// Decoded bytes of one batch per file, summed over all files. About three batches per file are in memory at once.
 const DECODED_BYTES_MAX: u64 = 192 << 20;
 
-/// What is quick to merge as long as rows are small.
+/// Merging is fast with batches of this size as long as rows are small.
 const BATCH_ROWS_MAX: u64 = 8_192;
 
-/// How many rows of each file to decode at a time.
+/// How many rows to decode from each file at a time.
 fn batch_rows(files: usize, row_bytes: u64) -> usize {
     let of_file = DECODED_BYTES_MAX / files.max(1) as u64;
     (of_file / row_bytes.max(1)).clamp(1, BATCH_ROWS_MAX) as usize

@@ -1,5 +1,5 @@
-//! Decides what to publish and what to merge. Touches nothing: each function reads a listing and returns a
-//! list, so the same listing always gives the same plan, and a run that dies half-way can be started again.
+//! Decides what to publish and what to merge. Pure: each function takes a listing and returns a plan. The same listing
+//! always gives the same plan, so a run that dies half-way can simply be started again.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,24 +9,24 @@ use lake::{CLIENT_TIMED_SLACK, LaneId, RawFile, TableFile, in_order_of_arrival};
 /// Raw files to publish together.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct PublishPlan {
-    /// The files, in the order in which they came.
+    /// The files, in order of arrival.
     pub files: Vec<RawFile>,
-    /// For each lane, the last sequence number among them.
+    /// For each lane, the last sequence number among the files.
     pub lanes: Vec<(LaneId, u64)>,
-    /// Whether others could be published too and did not fit.
-    pub leaves_some: bool,
+    /// Whether more files were ready than fit.
+    pub more_ready: bool,
 }
 
 /// Chooses raw files to publish.
 ///
-/// - `pending`: what the table does not have.
-/// - `watermarks`: for each lane, the last sequence number that the table has.
-/// - `bytes_max`: the plan ends before the file that would pass this; one file is always taken.
+/// - `pending`: the raw files that the table has not consumed.
+/// - `watermarks`: for each lane, the last sequence number that the table has consumed.
+/// - `bytes_max`: the plan stops before the file that would exceed this; it always takes one file.
 ///
-/// Of each lane a run without gaps that starts right after the watermark. A lane's files land in order, so a
-/// gap means that the listing is not of one instant; what lies behind it comes with the next listing. (It
-/// would be lost otherwise: the watermark would pass the file that was not there.) If not all fits, what
-/// [came first](in_order_of_arrival) goes first.
+/// Takes a run without gaps from each lane, starting right after the lane's watermark. A lane's files are written in
+/// order, so a gap means that the listing missed a file. The files behind the gap wait for the next listing: publishing
+/// them would move the watermark past the missing file, and its events would be lost. If not everything fits, files are
+/// taken in [order of arrival](in_order_of_arrival).
 pub fn plan_publish(pending: &[RawFile], watermarks: &BTreeMap<LaneId, u64>, bytes_max: u64) -> PublishPlan {
     let mut next: HashMap<LaneId, u64> = HashMap::new();
     let mut ready = in_order_of_arrival(pending.iter().cloned());
@@ -47,13 +47,13 @@ pub fn plan_publish(pending: &[RawFile], watermarks: &BTreeMap<LaneId, u64>, byt
         }
         files.push(file);
     }
-    // Of each lane the last one.
+    // The last file of a lane wins, because sequence numbers ascend.
     let lanes: BTreeMap<LaneId, u64> = files.iter().map(|file| (file.lane, file.seq)).collect();
-    let leaves_some = files.len() < ready_files;
-    PublishPlan { files, lanes: lanes.into_iter().collect(), leaves_some }
+    let more_ready = files.len() < ready_files;
+    PublishPlan { files, lanes: lanes.into_iter().collect(), more_ready }
 }
 
-/// Files of one date to rewrite as few.
+/// Files of one date to merge into one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merge {
     /// The partition.
@@ -65,26 +65,25 @@ pub struct Merge {
 /// When merging is worth its writing.
 #[derive(Clone, Copy, Debug)]
 pub struct MergePolicy {
-    /// The size a merged file comes close to. A file of half of it is left alone.
+    /// Merged files come close to this size. Files of half this size or more are left alone.
     pub target_bytes: u64,
-    /// So many files of about one size are merged; so many times larger is the next size. A row is thus
-    /// rewritten once for each size, log(target / smallest) / log(fan_in) times.
+    /// How many files of similar size one merge takes, and the ratio between size classes. A row is rewritten once per
+    /// size class: log(target / smallest) / log(fan_in) times.
     pub fan_in: usize,
-    /// The smallest size that is told from others: files below are all alike.
+    /// Files up to this size are all in the smallest class.
     pub smallest_bytes: u64,
-    /// A date so many days back receives no more events; whatever is small there is merged.
+    /// Dates this many days back receive no more events, so all small files there are merged.
     pub sealed_after_days: u64,
-    /// Files with events of the last so long are hot: copies of new events may be in them. They are merged only
-    /// into files that span [`hot_span`](Self::hot_span) at the most, so that a publish never has to look for
-    /// duplicates in a file that spans the day.
+    /// Files with events younger than this are hot: they may hold copies of new events. Merges of hot files span at most
+    /// [`hot_span`](Self::hot_span), so that a publish never searches a file that spans the day for duplicates.
     pub hot_for: TimeDelta,
-    /// The time that a merged file of hot ones may span.
+    /// The longest time that a merge of hot files may span.
     pub hot_span: TimeDelta,
 }
 
 impl Default for MergePolicy {
     fn default() -> Self {
-        // Events are accepted 72 hours back; the fifth day gets none but imports.
+        // Events are accepted up to 72 hours late. Older dates receive only imports.
         Self {
             target_bytes: 256 << 20,
             fan_in: 16,
@@ -99,10 +98,10 @@ impl Default for MergePolicy {
 /// Chooses files to merge.
 ///
 /// - `files`: live files of a table, in any order.
-/// - `now`: the time, which tells what is hot and what is sealed.
+/// - `now`: decides which files are hot and which dates are sealed.
 ///
-/// Returns merges of files that are in no other merge of the plan, newest date first: recent days are asked
-/// for most. Files are merged with their neighbours in time, so that files come to span little of it.
+/// Returns merges that share no file. The newest date comes first, because recent days are queried most. Files are merged
+/// with their neighbours in time, so that merged files span little time.
 pub fn plan_merges<'a>(
     files: impl IntoIterator<Item = &'a TableFile>,
     policy: MergePolicy,
@@ -138,16 +137,16 @@ pub fn plan_merges<'a>(
     merges
 }
 
-/// Which size a file is of: 0 up to the smallest, then one more for each factor of `fan_in`.
+/// A file's size class: 0 up to the smallest size, then one more for each factor of `fan_in`.
 fn size_class(size_bytes: u64, policy: MergePolicy) -> u32 {
     (size_bytes / policy.smallest_bytes.max(1)).max(1).ilog(policy.fan_in.max(2) as u64)
 }
 
-/// Files that one merge opens at the same time, at the most.
+/// The most files that one merge opens.
 const OPEN_FILES_MAX: usize = 64;
 
-/// Groups files in order, each group close to the target and not above, spanning `span_max` at the most, of
-/// `files_min` files or more.
+/// Groups files in order. Each group comes close to the target size without exceeding it, spans at most `span_max`, and has
+/// at least `files_min` files.
 fn pack(
     date: NaiveDate,
     files: Vec<&TableFile>,
@@ -171,7 +170,7 @@ fn pack(
     merges
 }
 
-/// The time from the first event of files to the last.
+/// The time from the first event in the files to the last.
 fn span<'a>(files: impl Iterator<Item = &'a TableFile>) -> TimeDelta {
     let times = files.filter_map(|file| file.times_us("occurred_at"));
     let whole = times.reduce(|whole, times| (whole.0.min(times.0), whole.1.max(times.1)));
@@ -215,13 +214,13 @@ mod tests {
 
         #[test]
         fn what_does_not_fit_is_left_and_what_is_behind_a_gap_is_not() {
-            let leaves_some = |names: &str, bytes_max| {
+            let more_ready = |names: &str, bytes_max| {
                 let pending: Vec<RawFile> = names.split_whitespace().map(file).collect();
-                plan_publish(&pending, &BTreeMap::new(), bytes_max).leaves_some
+                plan_publish(&pending, &BTreeMap::new(), bytes_max).more_ready
             };
-            assert!(leaves_some("a1 a2", 10));
-            assert!(!leaves_some("a1 a2", 20));
-            assert!(!leaves_some("a1 a3", 20));
+            assert!(more_ready("a1 a2", 10));
+            assert!(!more_ready("a1 a2", 20));
+            assert!(!more_ready("a1 a3", 20));
         }
 
         /// Plans over files written as lane letter, sequence and perhaps when they came, each of 10 bytes.

@@ -1,4 +1,4 @@
-//! Publishing: raw files in, deduplicated, sorted files of the table `events` out.
+//! Publishing: turns raw files into sorted files of the table `events`, each event once.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::removal::require_listed;
 use crate::sort::{FileRows, sort};
 use crate::work::WorkError;
 
-/// What a publish brought into the table.
+/// What a publish added to the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// Raw files consumed.
     pub raw_files: usize,
     /// Rows in them.
     pub rows_consumed: u64,
-    /// Rows that are now in the table.
+    /// Rows added to the table.
     pub rows_published: u64,
     /// Files added.
     pub files_added: usize,
@@ -28,24 +28,31 @@ pub struct Published {
 }
 
 impl Published {
-    /// Rows that were copies of others.
+    /// Rows left out because they were copies.
     pub fn duplicates(&self) -> u64 {
         self.rows_consumed - self.rows_published
     }
 }
 
-/// Publishes some of what is pending, and says whether more was when it began; `None` if nothing was.
+/// What one commit of a publish did.
+pub(crate) struct PublishCommit {
+    pub(crate) published: Published,
+    /// Whether more raw files were ready when it was planned than one commit takes.
+    pub(crate) more_ready: bool,
+}
+
+/// Publishes pending raw files in one commit; `None` if none is ready.
 ///
-/// Files are written aside; only the commit makes them part of the table, together with the lanes they came from.
-pub(crate) async fn publish_some(
+/// The rows are written to new files first. Only the commit makes those part of the table, and it also moves the
+/// watermarks of their lanes.
+pub(crate) async fn publish_next(
     lake: &Lake,
     raw_bytes_max: u64,
     file_bytes_max: u64,
     now: DateTime<Utc>,
-) -> Result<Option<(Published, bool)>, WorkError> {
+) -> Result<Option<PublishCommit>, WorkError> {
     let snapshot = lake.snapshot().await?;
-    let PublishPlan { files, lanes, leaves_some } =
-        plan_publish(&snapshot.pending, &snapshot.watermarks, raw_bytes_max);
+    let PublishPlan { files, lanes, more_ready } = plan_publish(&snapshot.pending, &snapshot.watermarks, raw_bytes_max);
     if files.is_empty() {
         return Ok(None);
     }
@@ -56,8 +63,8 @@ pub(crate) async fn publish_some(
     let mut duplicates = find_duplicates(&files).await?;
     if let Some(column) = &duplicates.unknown_column {
         let reason = format!(
-            "a collector of a later release writes a column {column}, which this compactor would lose: update the \
-             compactor; nothing is lost meanwhile"
+            "a collector of a later release writes the column {column}, which this compactor does not know: update the \
+             compactor; the events wait until then"
         );
         return Err(LakeError::Refused { reason }.into());
     }
@@ -67,7 +74,7 @@ pub(crate) async fn publish_some(
     }
     let run_bytes = raw_bytes_max / RUNS_PER_COMMIT;
     let mut damaged = duplicates.damaged.clone();
-    // The Parquet decoder may panic over damage that the keys do not show.
+    // Damage outside the key columns shows only here, and the Parquet decoder may panic on it.
     let written =
         AssertUnwindSafe(write_sorted(lake, &files, &duplicates, run_bytes, file_bytes_max)).catch_unwind().await;
     let adds = match written {
@@ -80,7 +87,7 @@ pub(crate) async fn publish_some(
             }
             let readable = DamagedFile::leave_out(&damaged, &files);
             duplicates = find_duplicates(&readable).await?;
-            // What only the search for duplicates could not read is left out, too: its bytes must be kept.
+            // The search for duplicates may find further damage and leave those files out: keep their bytes as well.
             for found in &duplicates.damaged {
                 if !damaged.contains(found) {
                     damaged.push(found.clone());
@@ -106,26 +113,27 @@ pub(crate) async fn publish_some(
     let read_dates = duplicates.read_dates.clone();
     let change = Change::publish(adds, lanes, read_dates);
     table.commit(change, snapshot.events).await?;
-    Ok(Some((published, leaves_some)))
+    Ok(Some(PublishCommit { published, more_ready }))
 }
 
-/// A commit's files are sorted in about so many runs: decoded, raw files are several times as large.
+/// About how many runs a commit's files are sorted in. Raw files are several times larger once decoded, so a run must be
+/// much smaller than a commit.
 const RUNS_PER_COMMIT: u64 = 8;
 
-/// So many times as large as on the store are usual rows in memory. Files that grow by more, since what they hold compresses
-/// well, count for more: a run of them would take more memory than there is.
+/// Decoded rows usually take about this many times their stored size. A file that compresses better than this counts as
+/// larger than it is, because a run of such files would not fit into memory.
 const DECODED_PER_RAW_BYTE: u64 = 8;
 
-/// Runs that are sorted and written at the same time.
+/// How many runs are sorted and written at the same time.
 const CONCURRENT_RUNS: usize = 2;
 
-/// Files of a run that are opened at the same time.
+/// How many files of a run are open at the same time.
 const OPEN_FILES_MAX: usize = 8;
 
-/// Rows that are encoded at a time.
+/// How many rows are encoded at a time.
 const CHUNK_ROWS: usize = 16 * 1_024;
 
-/// Writes the rows of raw files, each event once and none that the table has, in the table's order.
+/// Writes the rows of raw files in the table's order, without copies.
 async fn write_sorted(
     lake: &Lake,
     files: &[RawFile],
@@ -139,7 +147,7 @@ async fn write_sorted(
     };
     let mut runs = split(DamagedFile::leave_out(&duplicates.damaged, files), weight, run_bytes);
     if runs.len() < 2 {
-        // On this task: it is what nearly all publishes do.
+        // Nearly all publishes have one run, which needs no task of its own.
         return write_run(lake.clone(), runs.pop().unwrap_or_default(), duplicates.clone(), file_bytes_max).await;
     }
     let writes =
@@ -161,13 +169,12 @@ async fn write_sorted(
     }
 }
 
-/// Divides files, in the order in which they came, into runs of about one weight, so that the files that runs become span
-/// little time.
+/// Splits files into runs of about equal weight. The files stay in order of arrival, so that each run spans little time.
 fn split(files: Vec<RawFile>, weight: impl Fn(&RawFile) -> u64, run_bytes: u64) -> Vec<Vec<RawFile>> {
     let total = files.iter().map(&weight).fold(0, u64::saturating_add);
     let mut count = total.div_ceil(run_bytes.max(1)).min(files.len() as u64).max(1);
     if count > 1 {
-        // So that none is left to be written alone.
+        // An even number of runs, so that none is written alone.
         count = count.next_multiple_of(CONCURRENT_RUNS as u64);
     }
     let mut runs: Vec<Vec<RawFile>> = Vec::new();

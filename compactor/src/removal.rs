@@ -1,7 +1,7 @@
-//! Removing rows from the table: those of people who were erased, and those older than their site keeps.
+//! Removes rows from the table: those of erased people, and those that have expired.
 //!
-//! Rewrites only files that have such rows. A publish beside it is no conflict: it touches no file that was there. A merge
-//! of the same files is; then what it became is planned again.
+//! Only files with such rows are rewritten. A concurrent publish is no conflict, because it touches no existing file. A
+//! concurrent merge of the same files is one: the removal is then planned again on the merged files.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -20,12 +20,12 @@ use parking_lot::Mutex;
 use crate::retention::Expiry;
 use crate::work::{WorkError, with_new_plans};
 
-/// Rows that leave the table.
+/// Which rows to remove.
 #[derive(Clone, Debug)]
-pub(crate) enum Leaving {
-    /// Those older than their sites keep them.
+pub(crate) enum Removal {
+    /// Rows older than their site's retention.
     Expired(Expiry),
-    /// Those of people who were erased.
+    /// Rows of erased people.
     Erased(Arc<Erasures>),
 }
 
@@ -34,7 +34,7 @@ pub(crate) enum Leaving {
 pub struct Removed {
     /// Rows.
     pub rows: u64,
-    /// Files that had some of them, and are replaced.
+    /// Files replaced, because they had some of these rows.
     pub files: usize,
 }
 
@@ -48,15 +48,15 @@ impl AddAssign for Removed {
 /// What an erasure did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErasureDone {
-    /// What it removed from the table, and what interrupted erasures had left there.
+    /// Rows removed from the table, including those that interrupted erasures had left there.
     pub published: Removed,
-    /// Pending rows that no query sees any more and no publish takes in.
+    /// Pending rows, which queries and publishes now leave out.
     pub pending_rows: usize,
-    /// Refused events that mentioned the person.
+    /// Events removed from the quarantine because they mentioned the person.
     pub quarantined_rows: usize,
 }
 
-impl Leaving {
+impl Removal {
     fn columns(&self) -> &'static [&'static str] {
         match self {
             Self::Expired(_) => &["site_id"],
@@ -64,61 +64,61 @@ impl Leaving {
         }
     }
 
-    /// Whether a file may have such rows, by what the log says of it.
-    fn may_be_in(&self, file: &TableFile) -> bool {
+    /// Whether a file may have such rows, judging by the log.
+    fn may_match(&self, file: &TableFile) -> bool {
         match self {
-            Self::Expired(expiry) => expiry.may_be_in(file),
+            Self::Expired(expiry) => expiry.may_match(file),
             Self::Erased(erasures) => erasures.may_be_left_in(file),
         }
     }
 
-    /// Whether all rows of a file are such, by what the log says of it.
-    fn is_all_of(&self, file: &TableFile) -> bool {
+    /// Whether every row of a file is such a row, judging by the log.
+    fn matches_whole(&self, file: &TableFile) -> bool {
         match self {
-            Self::Expired(expiry) => expiry.is_all_of(file),
+            Self::Expired(expiry) => expiry.matches_whole(file),
             Self::Erased(_) => false,
         }
     }
 
-    /// Which rows of a file that [`may_be_in`](Self::may_be_in) are such.
-    fn rows(&self, file: &TableFile, batch: &RecordBatch) -> BooleanArray {
+    /// Which rows of a batch to remove, from a file that [may have some](Self::may_match).
+    fn matching_rows(&self, file: &TableFile, batch: &RecordBatch) -> BooleanArray {
         match self {
-            Self::Expired(expiry) => expiry.rows(file, batch),
+            Self::Expired(expiry) => expiry.matching_rows(file, batch),
             Self::Erased(erasures) => erasures.covered_rows(batch),
         }
     }
 }
 
-/// Removes rows from the table. They stay in the store until vacuum deletes the files that had them.
+/// Removes rows from the table. They stay in the store until a vacuum deletes the files that had them.
 ///
-/// A file that fails, perhaps since it is damaged, does not keep the others from being done.
+/// A file that fails, for example because it is damaged, does not stop the others.
 ///
-/// - `commit_bytes`: a commit rewrites about so many bytes of files, or one file.
-/// - `removed`: counts what was removed, also if the rest fails.
+/// - `commit_bytes`: one commit rewrites about this many bytes, or one file.
+/// - `removed`: counts the removed rows and replaced files, even if the rest fails.
 pub(crate) async fn remove(
     lake: &Lake,
-    leaving: &Leaving,
+    removal: &Removal,
     commit_bytes: u64,
     removed: &Mutex<Removed>,
 ) -> Result<(), WorkError> {
-    if let Leaving::Expired(expiry) = leaving {
+    if let Removal::Expired(expiry) = removal {
         expiry.forget_all_but(&lake.table(&EVENTS).load().await?.files);
     }
     let done_with = Mutex::default();
     loop {
         let files_before = removed.lock().files;
-        match with_new_plans(|| remove_from_files(lake, leaving, commit_bytes, removed, &done_with)).await {
-            // Another compactor is at the same files, perhaps with the same work: there is less of it each time.
+        match with_new_plans(|| remove_from_files(lake, removal, commit_bytes, removed, &done_with)).await {
+            // Another compactor rewrites the same files. Every round makes progress, so this ends.
             Err(error) if error.wants_new_plan() && removed.lock().files > files_before => {}
             done => return done,
         }
     }
 }
 
-/// - `done_with`: log paths of files that have nothing to remove, so that a new plan does not read them again.
+/// - `done_with`: log paths of files without rows to remove, so that a new plan does not read them again.
 async fn remove_from_files(
     lake: &Lake,
-    leaving: &Leaving,
+    removal: &Removal,
     commit_bytes: u64,
     removed: &Mutex<Removed>,
     done_with: &Mutex<HashSet<String>>,
@@ -126,87 +126,87 @@ async fn remove_from_files(
     let table = lake.table(&EVENTS);
     let base = table.load().await?;
     table.require_known_columns(&base)?;
-    let is_left = |file: &&TableFile| leaving.may_be_in(file) && !done_with.lock().contains(&file.log_path);
+    let is_left = |file: &&TableFile| removal.may_match(file) && !done_with.lock().contains(&file.log_path);
     let mut files: Vec<&TableFile> = base.files.iter().filter(is_left).collect();
-    // Large ones first: merges leave those alone, so that no work on them is in vain. What is left for the last commit is
-    // small, and done before the next merge.
+    // Large files first: merges leave them alone, so work on them is never wasted. The last commit is small, and usually
+    // done before the next merge.
     files.sort_by_key(|file| Reverse(file.size_bytes));
-    let (mut work, mut replaced, mut failed) = (Work::default(), None, None);
+    let (mut replacements, mut void, mut failed) = (Replacements::default(), None, None);
     for file in files {
-        match remove_from_file(lake, leaving, file).await {
+        match remove_from_file(lake, removal, file).await {
             Ok(None) => drop(done_with.lock().insert(file.log_path.clone())),
             Ok(Some(replacement)) => {
-                done_with.lock().extend(replacement.rest.as_ref().map(|rest| rest.log_path.clone()));
-                work.push(replacement);
+                done_with.lock().extend(replacement.remainder.as_ref().map(|remainder| remainder.log_path.clone()));
+                replacements.push(replacement);
             }
             Err(error) => {
-                // Only what looks replaced may be so.
+                // Only these errors can mean that the file was replaced.
                 let is_live = if error.wants_new_plan() { table.has(file).await } else { Ok(true) };
                 match is_live {
-                    Ok(false) => replaced = replaced.or(Some(error)),
+                    Ok(false) => void = void.or(Some(error)),
                     Ok(true) => {
                         tracing::warn!(path = %file.path, %error, "could not remove rows of a file; the others go on");
-                        failed = failed.or(Some(error.of_a_live_file()));
+                        failed = failed.or(Some(error.with_gone_as_lost()));
                     }
                     Err(error) => failed = failed.or(Some(error.into())),
                 }
             }
         }
-        if work.rewritten_bytes >= commit_bytes {
-            match std::mem::take(&mut work).commit(lake, removed).await {
-                Err(error) if error.wants_new_plan() => replaced = replaced.or(Some(error)),
+        if replacements.rewritten_bytes >= commit_bytes {
+            match std::mem::take(&mut replacements).commit(lake, removed).await {
+                Err(error) if error.wants_new_plan() => void = void.or(Some(error)),
                 done => failed = failed.or(done.err()),
             }
         }
     }
-    work.commit(lake, removed).await?;
-    // A new plan first: what failed fails there again.
-    replaced.or(failed).map_or(Ok(()), Err)
+    replacements.commit(lake, removed).await?;
+    // A new plan takes precedence: other failures show up in it again.
+    void.or(failed).map_or(Ok(()), Err)
 }
 
-/// Files that one commit replaces.
+/// The files that one commit replaces.
 #[derive(Default)]
-struct Work {
-    replacements: Vec<Replacement>,
+struct Replacements {
+    list: Vec<Replacement>,
     rewritten_bytes: u64,
 }
 
-/// A file without the rows that leave it.
+/// A file and what takes its place.
 struct Replacement {
     file: TableFile,
     rows_removed: u64,
-    /// A new file with the others, if there are any.
-    rest: Option<TableFile>,
+    /// A new file with the remaining rows, if there are any.
+    remainder: Option<TableFile>,
 }
 
-impl Work {
+impl Replacements {
     fn push(&mut self, replacement: Replacement) {
-        if replacement.rest.is_some() {
+        if replacement.remainder.is_some() {
             self.rewritten_bytes += replacement.file.size_bytes;
         }
-        self.replacements.push(replacement);
+        self.list.push(replacement);
     }
 
-    /// Commits it on the newest version: files do not change, so that only what others have replaced meanwhile is void.
-    /// Fails with [`LakeError::Conflict`] for that, once the rest is committed.
+    /// Commits on the newest version. Files never change, so a replacement is void only if another commit has replaced the
+    /// same file. Commits the others, and then fails with [`LakeError::Conflict`] if any was void.
     async fn commit(self, lake: &Lake, removed: &Mutex<Removed>) -> Result<(), WorkError> {
-        if self.replacements.is_empty() {
+        if self.list.is_empty() {
             return Ok(());
         }
         let table = lake.table(&EVENTS);
         let newest = match table.load().await {
             Ok(newest) => newest,
             Err(error) => {
-                table.discard(&rests(&self.replacements)).await;
+                table.discard(&remainders(&self.list)).await;
                 return Err(error.into());
             }
         };
         let is_live = |replacement: &Replacement| newest.has_all(std::slice::from_ref(&replacement.file));
-        let (live, void): (Vec<_>, Vec<_>) = self.replacements.into_iter().partition(is_live);
-        table.discard(&rests(&void)).await;
+        let (live, void): (Vec<_>, Vec<_>) = self.list.into_iter().partition(is_live);
+        table.discard(&remainders(&void)).await;
         if !live.is_empty() {
             let files: Vec<TableFile> = live.iter().map(|replacement| replacement.file.clone()).collect();
-            table.commit(Change::delete(rests(&live), &files), newest.clone()).await?;
+            table.commit(Change::delete(remainders(&live), &files), newest.clone()).await?;
             let rows = live.iter().map(|replacement| replacement.rows_removed).sum();
             *removed.lock() += Removed { rows, files: live.len() };
         }
@@ -220,51 +220,51 @@ impl Work {
     }
 }
 
-fn rests(replacements: &[Replacement]) -> Vec<TableFile> {
-    replacements.iter().filter_map(|replacement| replacement.rest.clone()).collect()
+fn remainders(replacements: &[Replacement]) -> Vec<TableFile> {
+    replacements.iter().filter_map(|replacement| replacement.remainder.clone()).collect()
 }
 
-/// `None` if nothing leaves it.
-async fn remove_from_file(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<Option<Replacement>, WorkError> {
-    if leaving.is_all_of(file) {
-        return Ok(Some(Replacement { file: file.clone(), rows_removed: file.rows, rest: None }));
+/// Rewrites a file without the rows to remove; `None` if it has none.
+async fn remove_from_file(lake: &Lake, removal: &Removal, file: &TableFile) -> Result<Option<Replacement>, WorkError> {
+    if removal.matches_whole(file) {
+        return Ok(Some(Replacement { file: file.clone(), rows_removed: file.rows, remainder: None }));
     }
-    let rows = count_rows(lake, leaving, file).await?;
+    let rows = count_rows(lake, removal, file).await?;
     if rows == 0 {
         return Ok(None);
     }
-    let rest = write_rest(lake, leaving, file).await?;
-    let found = rows + rest.as_ref().map_or(0, |rest| rest.rows);
+    let remainder = write_remainder(lake, removal, file).await?;
+    let found = rows + remainder.as_ref().map_or(0, |remainder| remainder.rows);
     // A file that another engine added may come without a count.
     if found != file.rows && file.rows > 0 {
-        lake.table(&EVENTS).discard(rest.as_slice()).await;
+        lake.table(&EVENTS).discard(remainder.as_slice()).await;
         return Err(WorkError::Changed { expected: file.rows, found });
     }
-    Ok(Some(Replacement { file: file.clone(), rows_removed: rows, rest }))
+    Ok(Some(Replacement { file: file.clone(), rows_removed: rows, remainder }))
 }
 
-async fn count_rows(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<u64, WorkError> {
-    let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, leaving.columns()).await?;
+async fn count_rows(lake: &Lake, removal: &Removal, file: &TableFile) -> Result<u64, WorkError> {
+    let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, removal.columns()).await?;
     let (mut count, mut next) = (0, None);
     while let Some(batch) = batches.try_next().await? {
-        count += leaving.rows(file, &batch).true_count() as u64;
-        if let Leaving::Expired(expiry) = leaving {
-            next = next.into_iter().chain(expiry.next(file, &batch)).min();
+        count += removal.matching_rows(file, &batch).true_count() as u64;
+        if let Removal::Expired(expiry) = removal {
+            next = next.into_iter().chain(expiry.next_expiry(file, &batch)).min();
         }
     }
-    if let (0, Leaving::Expired(expiry)) = (count, leaving) {
-        expiry.keep(file, next);
+    if let (0, Removal::Expired(expiry)) = (count, removal) {
+        expiry.remember(file, next);
     }
     Ok(count)
 }
 
-/// Writes the rows of a file that stay, in their order; `None` if none does.
-async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<Option<TableFile>, WorkError> {
+/// Writes the remaining rows of a file in their order; `None` if there are none.
+async fn write_remainder(lake: &Lake, removal: &Removal, file: &TableFile) -> Result<Option<TableFile>, WorkError> {
     let columns: Vec<&str> = EVENTS.file_schema.fields().iter().map(|field| field.name().as_str()).collect();
     let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, &columns).await?;
     let mut writer = None;
     while let Some(batch) = batches.try_next().await? {
-        let staying = filter_record_batch(&batch, &not(&leaving.rows(file, &batch))?)?;
+        let staying = filter_record_batch(&batch, &not(&removal.matching_rows(file, &batch))?)?;
         if staying.num_rows() == 0 {
             continue;
         }
@@ -280,8 +280,10 @@ async fn write_rest(lake: &Lake, leaving: &Leaving, file: &TableFile) -> Result<
     }
 }
 
-/// Erases a person. Safe to repeat. After a crash once the person is on the list, the compactor completes it; after one
-/// before that, only the same call does.
+/// Erases a person. Safe to repeat.
+///
+/// After a crash the compactor completes the erasure if the person is already on the list. If not, the call must be
+/// repeated.
 ///
 /// - `commit_bytes`: as for [`remove`].
 pub(crate) async fn erase(
@@ -292,20 +294,20 @@ pub(crate) async fn erase(
 ) -> Result<ErasureDone, WorkError> {
     let mut quarantined = lake.erase_quarantined(person).await;
     let theirs = with_new_plans(|| async { Ok(lake.find_events_of(person, now).await?) }).await?;
-    // From here on nothing of the person comes in, and what cannot be done now is known to be left.
+    // From here on no earlier event of the person comes in, and whatever fails below is known to be unfinished.
     lake.forget(person, theirs.pending.iter().chain(&theirs.recent), now).await?;
     let removed = Mutex::default();
     complete_erasures(lake, commit_bytes, &removed, now).await?;
     let published = *removed.lock();
-    // What a collector had refused and not yet put when the first look was taken.
+    // Once more, for events that a collector had refused but not yet written at the first pass.
     if let Ok(rows) = &mut quarantined {
         *rows += lake.erase_quarantined(person).await?;
     }
-    // A damaged file of refused events keeps nobody's events in the lake.
+    // Only now, so that a damaged quarantine file does not keep the person's events in the lake.
     Ok(ErasureDone { published, pending_rows: theirs.pending.len(), quarantined_rows: quarantined? })
 }
 
-/// Removes what the table still has of anybody who was erased.
+/// Removes the rows that the table still has of erased people.
 ///
 /// - `commit_bytes`, `removed`: as for [`remove`].
 pub(crate) async fn complete_erasures(
@@ -319,11 +321,11 @@ pub(crate) async fn complete_erasures(
     if !erasures.are_unfinished() {
         return Ok(());
     }
-    remove(lake, &Leaving::Erased(erasures.clone()), commit_bytes, removed).await?;
+    remove(lake, &Removal::Erased(erasures.clone()), commit_bytes, removed).await?;
     Ok(lake.finish_erasures(&erasures, now).await?)
 }
 
-/// The newest list, once it has the ids of all events that it asks to remove and that clients may send again.
+/// The newest list of erasures, once it names every erased event that a client may still send again.
 async fn list_recent(lake: &Lake, now: DateTime<Utc>) -> Result<Arc<Erasures>, WorkError> {
     let table = lake.table(&EVENTS).load().await?;
     let erasures = lake.erasures_of(&table).await?;
@@ -334,10 +336,10 @@ async fn list_recent(lake: &Lake, now: DateTime<Utc>) -> Result<Arc<Erasures>, W
     Ok(erasures)
 }
 
-/// Makes sure that erased events are on the list before their rows go. Fails with [`WorkError::ErasuresListed`] if some
-/// were not: plans that were made before are void.
+/// Makes sure that erased events are on the list before their rows are removed.
 ///
-/// A late copy of one of them without a time of its own looks like something new, and only its id tells otherwise.
+/// A late copy without a time of its own looks like a new event, and only its id on the list shows that it was erased. Fails
+/// with [`WorkError::ErasuresListed`] if events had to be added, because earlier plans are void then.
 pub(crate) async fn require_listed(
     lake: &Lake,
     keys: impl IntoIterator<Item = EventKey>,

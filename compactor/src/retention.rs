@@ -1,4 +1,4 @@
-//! Which events are older than their sites keep them.
+//! Decides which events have expired: those older than their site's retention. Pure, but for remembering files.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound::Included;
@@ -9,108 +9,111 @@ use chrono::{Days, NaiveDate};
 use lake::{Site, TableFile, Value};
 use parking_lot::Mutex;
 
-/// For how many days each site keeps its events; those that keep them for ever are not among them.
-type KeepDays = BTreeMap<Arc<str>, u32>;
+/// For how many days each site keeps its events. Sites that keep everything are absent.
+type RetentionDays = BTreeMap<Arc<str>, u32>;
 
-/// What all sites ask to be removed on one day.
+/// What has expired on one day, by the retention of all sites.
 #[derive(Clone, Debug)]
 pub(crate) struct Expiry {
     today: NaiveDate,
-    keep_days: KeepDays,
-    kept: Arc<KeptFiles>,
+    retention_days: RetentionDays,
+    unexpired: Arc<UnexpiredFiles>,
 }
 
-/// Files that were read and have nothing that is too old before some date. Remembered from run to run: a file of many sites
-/// spans nearly all of them by what the log says, and would be read again for ever.
+/// Remembers, from run to run, on which day each file first has an expired row.
+///
+/// The log tells only the first and last site in a file. A file of many sites therefore nearly always may have expired rows,
+/// and every run would read it again.
 #[derive(Debug, Default)]
-pub(crate) struct KeptFiles(Mutex<Kept>);
+pub(crate) struct UnexpiredFiles(Mutex<Unexpired>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    /// What this was found by.
-    keep_days: KeepDays,
-    /// By log path, the first day on which something of the file is too old.
+struct Unexpired {
+    /// The retention by which the days were found.
+    retention_days: RetentionDays,
+    /// By log path, the first day on which a row of the file has expired.
     until: HashMap<String, NaiveDate>,
 }
 
-impl KeptFiles {
-    /// What is to be removed today; `None` if every site keeps everything.
+impl UnexpiredFiles {
+    /// What has expired today; `None` if every site keeps everything.
     pub(crate) fn plan(self: &Arc<Self>, sites: &[Arc<Site>], today: NaiveDate) -> Option<Expiry> {
-        let keep_days: KeepDays =
+        let retention_days: RetentionDays =
             sites.iter().filter_map(|site| Some((site.site_id.clone(), site.retention_days?))).collect();
-        let mut kept = self.0.lock();
-        if kept.keep_days != keep_days {
-            *kept = Kept { keep_days: keep_days.clone(), until: HashMap::new() };
+        let mut unexpired = self.0.lock();
+        if unexpired.retention_days != retention_days {
+            *unexpired = Unexpired { retention_days: retention_days.clone(), until: HashMap::new() };
         }
-        (!keep_days.is_empty()).then(|| Expiry { today, keep_days, kept: self.clone() })
+        (!retention_days.is_empty()).then(|| Expiry { today, retention_days, unexpired: self.clone() })
     }
 }
 
 impl Expiry {
-    /// Whether a file may have such rows, by what the log says of it and what is remembered.
-    pub(crate) fn may_be_in(&self, file: &TableFile) -> bool {
+    /// Whether a file may have expired rows, judging by the log and by what is remembered.
+    pub(crate) fn may_match(&self, file: &TableFile) -> bool {
         let Some(date) = file.date else { return false };
-        let some_are_over = match site_range(file) {
-            Some((min, max)) if min <= max => {
-                self.keep_days.range::<str, _>((Included(min), Included(max))).any(|(site, _)| self.is_over(site, date))
-            }
+        let has_expired_site = match site_range(file) {
+            Some((min, max)) if min <= max => self
+                .retention_days
+                .range::<str, _>((Included(min), Included(max)))
+                .any(|(site, _)| self.is_expired(site, date)),
             Some(_) => false,
-            None => self.keep_days.keys().any(|site| self.is_over(site, date)),
+            None => self.retention_days.keys().any(|site| self.is_expired(site, date)),
         };
-        some_are_over && self.kept_until(file).is_none_or(|until| self.today >= until)
+        has_expired_site && self.unexpired_until(file).is_none_or(|until| self.today >= until)
     }
 
-    /// Whether all rows of a file are such, by what the log says of it.
-    pub(crate) fn is_all_of(&self, file: &TableFile) -> bool {
+    /// Whether every row of a file has expired, judging by the log.
+    pub(crate) fn matches_whole(&self, file: &TableFile) -> bool {
         match (file.date, site_range(file)) {
-            (Some(date), Some((min, max))) => min == max && self.is_over(min, date),
+            (Some(date), Some((min, max))) => min == max && self.is_expired(min, date),
             _ => false,
         }
     }
 
-    /// Which rows of a file are such.
-    pub(crate) fn rows(&self, file: &TableFile, batch: &RecordBatch) -> BooleanArray {
+    /// Which rows of a batch have expired.
+    pub(crate) fn matching_rows(&self, file: &TableFile, batch: &RecordBatch) -> BooleanArray {
         let sites = sites_of(batch);
-        let over: HashSet<&str> = match file.date {
-            Some(date) => distinct(sites).into_iter().filter(|site| self.is_over(site, date)).collect(),
+        let expired: HashSet<&str> = match file.date {
+            Some(date) => distinct(sites).into_iter().filter(|site| self.is_expired(site, date)).collect(),
             None => HashSet::new(),
         };
-        sites.iter().map(|site| Some(site.is_some_and(|site| over.contains(site)))).collect()
+        sites.iter().map(|site| Some(site.is_some_and(|site| expired.contains(site)))).collect()
     }
 
-    /// When the first of some rows of a file that are kept today are too old; `None` if none ever is.
-    pub(crate) fn next(&self, file: &TableFile, batch: &RecordBatch) -> Option<NaiveDate> {
+    /// The next day on which one of these rows expires; `None` if none does.
+    pub(crate) fn next_expiry(&self, file: &TableFile, batch: &RecordBatch) -> Option<NaiveDate> {
         let date = file.date?;
-        let ends = distinct(sites_of(batch)).into_iter().filter_map(|site| self.ends_on(site, date));
+        let ends = distinct(sites_of(batch)).into_iter().filter_map(|site| self.expires_on(site, date));
         ends.filter(|end| *end > self.today).min()
     }
 
-    /// Remembers that nothing of a file is too old before `until`, or ever.
-    pub(crate) fn keep(&self, file: &TableFile, until: Option<NaiveDate>) {
-        let mut kept = self.kept.0.lock();
-        if kept.keep_days == self.keep_days {
-            kept.until.insert(file.log_path.clone(), until.unwrap_or(NaiveDate::MAX));
+    /// Remembers that no row of a file expires before `until`, or ever.
+    pub(crate) fn remember(&self, file: &TableFile, until: Option<NaiveDate>) {
+        let mut unexpired = self.unexpired.0.lock();
+        if unexpired.retention_days == self.retention_days {
+            unexpired.until.insert(file.log_path.clone(), until.unwrap_or(NaiveDate::MAX));
         }
     }
 
-    /// Forgets files that are no more.
+    /// Forgets all files but the live ones.
     pub(crate) fn forget_all_but(&self, live: &[TableFile]) {
         let live: HashSet<&str> = live.iter().map(|file| file.log_path.as_str()).collect();
-        let mut kept = self.kept.0.lock();
-        kept.until.retain(|path, _| live.contains(path.as_str()));
+        let mut unexpired = self.unexpired.0.lock();
+        unexpired.until.retain(|path, _| live.contains(path.as_str()));
     }
 
-    fn kept_until(&self, file: &TableFile) -> Option<NaiveDate> {
-        self.kept.0.lock().until.get(&file.log_path).copied()
+    fn unexpired_until(&self, file: &TableFile) -> Option<NaiveDate> {
+        self.unexpired.0.lock().until.get(&file.log_path).copied()
     }
 
-    fn is_over(&self, site: &str, date: NaiveDate) -> bool {
-        self.ends_on(site, date).is_some_and(|end| self.today >= end)
+    fn is_expired(&self, site: &str, date: NaiveDate) -> bool {
+        self.expires_on(site, date).is_some_and(|end| self.today >= end)
     }
 
-    /// The first day on which a site's events of a date are too old.
-    fn ends_on(&self, site: &str, date: NaiveDate) -> Option<NaiveDate> {
-        date.checked_add_days(Days::new(u64::from(*self.keep_days.get(site)?) + 1))
+    /// The first day on which a site's events of this date have expired.
+    fn expires_on(&self, site: &str, date: NaiveDate) -> Option<NaiveDate> {
+        date.checked_add_days(Days::new(u64::from(*self.retention_days.get(site)?) + 1))
     }
 }
 
@@ -118,7 +121,7 @@ fn sites_of(batch: &RecordBatch) -> &StringArray {
     batch["site_id"].as_string::<i32>()
 }
 
-/// The different sites of rows that lie together by site.
+/// The distinct sites of rows that are sorted by site.
 fn distinct(sites: &StringArray) -> HashSet<&str> {
     let mut last = None;
     sites.iter().flatten().filter(|site| last.replace(*site) != Some(*site)).collect()
@@ -143,25 +146,25 @@ mod tests {
     #[test]
     fn a_site_keeps_its_events_for_so_many_days() {
         let expiry = plan(&Arc::default(), "a=2", 10);
-        let is_over = |date| expiry.is_over("a", day(date));
-        assert_eq!([is_over(7), is_over(8), is_over(9)], [true, false, false]);
-        assert!(!expiry.is_over("b", day(1)));
+        let is_expired = |date| expiry.is_expired("a", day(date));
+        assert_eq!([is_expired(7), is_expired(8), is_expired(9)], [true, false, false]);
+        assert!(!expiry.is_expired("b", day(1)));
     }
 
     #[test]
     fn nothing_is_planned_if_all_keep_everything() {
-        assert!(Arc::<KeptFiles>::default().plan(&[], day(10)).is_none());
+        assert!(Arc::<UnexpiredFiles>::default().plan(&[], day(10)).is_none());
     }
 
     #[test]
     fn only_files_that_may_have_such_a_sites_rows_are_read() {
         let expiry = plan(&Arc::default(), "b=2 d=20", 10);
-        let may_be_in = |sites, date| expiry.may_be_in(&file(sites, date));
-        assert!(may_be_in("a-c", 7) && may_be_in("b-b", 7));
-        assert!(!may_be_in("a-c", 8), "too young");
-        assert!(!may_be_in("c-e", 7), "d keeps them longer");
-        assert!(!may_be_in("a-a", 7), "a keeps all");
-        assert!(expiry.is_all_of(&file("b-b", 7)) && !expiry.is_all_of(&file("b-c", 7)));
+        let may_match = |sites, date| expiry.may_match(&file(sites, date));
+        assert!(may_match("a-c", 7) && may_match("b-b", 7));
+        assert!(!may_match("a-c", 8), "too young");
+        assert!(!may_match("c-e", 7), "d keeps them longer");
+        assert!(!may_match("a-a", 7), "a keeps all");
+        assert!(expiry.matches_whole(&file("b-b", 7)) && !expiry.matches_whole(&file("b-c", 7)));
     }
 
     #[test]
@@ -169,9 +172,9 @@ mod tests {
         let kept = Arc::default();
         let expiry = plan(&kept, "a=2 b=4", 10);
         let (file, rows) = (file("a-c", 7), rows("a a b c"));
-        assert_eq!(expiry.rows(&file, &rows), BooleanArray::from(vec![true, true, false, false]));
-        assert_eq!(expiry.next(&file, &rows), Some(day(12)));
-        assert_eq!(expiry.next(&file, &self::rows("c")), None);
+        assert_eq!(expiry.matching_rows(&file, &rows), BooleanArray::from(vec![true, true, false, false]));
+        assert_eq!(expiry.next_expiry(&file, &rows), Some(day(12)));
+        assert_eq!(expiry.next_expiry(&file, &self::rows("c")), None);
     }
 
     #[test]
@@ -179,25 +182,25 @@ mod tests {
         let kept = Arc::default();
         let file = file("a-c", 3);
         let today = plan(&kept, "b=2 c=8", 10);
-        assert!(today.may_be_in(&file));
+        assert!(today.may_match(&file));
         // It has c alone, as it turns out.
-        today.keep(&file, today.next(&file, &rows("c")));
-        assert!(!plan(&kept, "b=2 c=8", 11).may_be_in(&file));
-        assert!(plan(&kept, "b=2 c=8", 12).may_be_in(&file));
-        assert!(plan(&kept, "b=2 c=9", 11).may_be_in(&file));
+        today.remember(&file, today.next_expiry(&file, &rows("c")));
+        assert!(!plan(&kept, "b=2 c=8", 11).may_match(&file));
+        assert!(plan(&kept, "b=2 c=8", 12).may_match(&file));
+        assert!(plan(&kept, "b=2 c=9", 11).may_match(&file));
         // What was found by another time is no help.
-        today.keep(&file, None);
+        today.remember(&file, None);
         let tomorrow = plan(&kept, "b=2 c=9", 11);
-        assert!(tomorrow.may_be_in(&file));
-        tomorrow.keep(&file, None);
+        assert!(tomorrow.may_match(&file));
+        tomorrow.remember(&file, None);
         tomorrow.forget_all_but(std::slice::from_ref(&file));
-        assert!(!tomorrow.may_be_in(&file));
+        assert!(!tomorrow.may_match(&file));
         tomorrow.forget_all_but(&[]);
-        assert!(tomorrow.may_be_in(&file));
+        assert!(tomorrow.may_match(&file));
     }
 
     /// For sites written as `name=days`, on a day of March.
-    fn plan(kept: &Arc<KeptFiles>, sites: &str, today: u32) -> Expiry {
+    fn plan(kept: &Arc<UnexpiredFiles>, sites: &str, today: u32) -> Expiry {
         let site = |text: &str| {
             let (name, days) = text.split_once('=').unwrap();
             Arc::new(Site {

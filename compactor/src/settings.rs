@@ -1,11 +1,11 @@
-//! What an operator may set.
+//! The compactor's settings: schedules, sizes and graces.
 
 use std::time::Duration;
 
-/// When the compactor works: crons of six fields, seconds first, in UTC.
+/// When each job runs.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CompactorCrons {
-    /// When to publish raw files into the table: a cron of six fields, seconds first, in UTC.
+    /// When to publish raw files into the table: a cron expression in UTC with six fields, seconds first.
     #[arg(long, env = "DEWPOND_PUBLISH_CRON", default_value = "*/10 * * * * *", value_name = "CRON")]
     pub publish_cron: String,
 
@@ -13,27 +13,27 @@ pub struct CompactorCrons {
     #[arg(long, env = "DEWPOND_MERGE_CRON", default_value = "0 */5 * * * *", value_name = "CRON")]
     pub merge_cron: String,
 
-    /// When to remove events that are older than their sites keep them, and to delete what nobody needs any more.
+    /// When to remove expired events and delete files that are no longer needed.
     #[arg(long, env = "DEWPOND_VACUUM_CRON", default_value = "0 7 * * * *", value_name = "CRON")]
     pub vacuum_cron: String,
 }
 
-/// How the compactor works.
+/// Sizes of commits and files, and how long files are kept that are no longer needed.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CompactorSettings {
-    /// The size that merged files come close to, in bytes.
+    /// Target size of merged files, in bytes.
     #[arg(long, env = "DEWPOND_MERGE_TARGET_BYTES", default_value_t = 256 << 20, value_name = "BYTES")]
     pub merge_target_bytes: u64,
 
-    /// Raw files that one commit publishes, in bytes; what is pending beyond it goes into the next commit.
+    /// The most bytes of raw files that one commit publishes; the rest goes into the next commit.
     #[arg(long, env = "DEWPOND_PUBLISH_BYTES_MAX", default_value_t = 128 << 20, value_name = "BYTES")]
     pub publish_bytes_max: u64,
 
-    /// How long a published raw file is kept: longer than the longest query.
+    /// How long to keep a raw file after it is published. Must be longer than the longest query.
     #[arg(long, env = "DEWPOND_RAW_GRACE", default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub raw_grace: Duration,
 
-    /// How long a file that a merge has replaced is kept: longer than the longest query.
+    /// How long to keep a table file after a merge or removal has replaced it. Must be longer than the longest query.
     #[arg(long, env = "DEWPOND_REPLACED_GRACE", default_value = "1d", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub replaced_grace: Duration,
 }

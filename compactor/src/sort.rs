@@ -1,8 +1,8 @@
-//! The sort of a publish: rows of raw files, each event once and none that the table has, in the table's order.
+//! The sort of a publish: puts the rows of raw files in the table's order, without copies. Pure.
 //!
-//! The files are sorted in runs that fit into memory, and each run becomes files of its own: a merge of runs would read
-//! and write everything once more, and [`merge`](crate::merge) does that anyway when it is worth it. Texts stay
-//! dictionaries from one file to the next, so that moving a row moves a few numbers.
+//! Files are sorted in runs that fit into memory, and each run is written to files of its own. Merging the runs here would
+//! read and write every row once more; [`merge`](crate::merge) does that later, when it is worth it. Text columns stay
+//! dictionary-encoded throughout, so moving a row moves only a few integers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::iter::Peekable;
@@ -22,38 +22,37 @@ pub(crate) struct FileRows {
     pub(crate) batches: Vec<RecordBatch>,
 }
 
-/// Rows that belong into files of one date.
+/// Rows that are written to the same files: one date, and either on time or late.
 ///
-/// Events that happened just before they came are apart from those that came late: a single late one would make a file
-/// span the day, and every publish after it would have to look for duplicates there.
+/// Late events get files of their own. Otherwise a single late event would make a file span the day, and every later publish
+/// would have to search that file for duplicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Group {
     pub(crate) date: NaiveDate,
     pub(crate) late: bool,
 }
 
-/// Rows, and the order in which they go into the table.
+/// Rows and their order in the table.
 pub(crate) struct SortedRows {
     rows: RecordBatch,
-    /// The numbers of rows, by group.
+    /// For each group, the numbers of its rows in the table's order.
     pub(crate) groups: Vec<(Group, Vec<u32>)>,
 }
 
 impl SortedRows {
-    /// The rows of some numbers, in their order.
+    /// The rows with these numbers, in the given order.
     pub(crate) fn take(&self, numbers: &[u32]) -> Result<RecordBatch, WorkError> {
         Ok(take_record_batch(&self.rows, &UInt32Array::from(numbers.to_vec()))?)
     }
 }
 
-/// Where a row goes: group, number of the site, visitor, time in microseconds and the row's own number; ascending, nulls
-/// first.
+/// The sort key of a row: group, site number, visitor, time in microseconds, row number. Ascending, nulls first.
 type Order = (Group, u32, Option<i64>, i64, u32);
 
-/// Sorts the rows of some raw files.
+/// Sorts the rows of raw files.
 pub(crate) fn sort(files: Vec<FileRows>, duplicates: &Duplicates) -> Result<SortedRows, WorkError> {
     let batches = files.iter().flat_map(|file| &file.batches);
-    // At once: a list that grows is copied, and each copy is on pages that the kernel has to clear.
+    // With its full capacity at once: a growing list is copied to new pages, which the operating system has to clear.
     let mut order: Vec<Order> = Vec::with_capacity(batches.clone().map(RecordBatch::num_rows).sum());
     let sites = number_sites(batches);
     let mut first = 0;
@@ -78,7 +77,7 @@ pub(crate) fn sort(files: Vec<FileRows>, duplicates: &Duplicates) -> Result<Sort
     Ok(SortedRows { rows: join(batches)?, groups })
 }
 
-/// The sites of all rows, numbered in the order of their names.
+/// Numbers the sites of all rows in the order of their names.
 fn number_sites<'a>(batches: impl Iterator<Item = &'a RecordBatch>) -> HashMap<&'a str, u32> {
     let mut names = BTreeSet::new();
     for batch in batches {
@@ -92,10 +91,10 @@ fn number_sites<'a>(batches: impl Iterator<Item = &'a RecordBatch>) -> HashMap<&
     names.into_iter().zip(0..).collect()
 }
 
-/// Adds the rows of a batch that stay.
+/// Appends the sort keys of a batch's rows, except those left out.
 ///
 /// - `first`: the number of the batch's first row.
-/// - `left_out`: the numbers of rows that do not stay, from this batch on.
+/// - `left_out`: the numbers of rows to leave out, from this batch on.
 fn push_order(
     order: &mut Vec<Order>,
     batch: &RecordBatch,
@@ -106,7 +105,7 @@ fn push_order(
     let time = |name: &str| batch[name].as_primitive::<TimestampMicrosecondType>();
     let (occurred, received) = (time("occurred_at"), time("received_at"));
     let names = batch["site_id"].as_string::<i32>();
-    // Of the row before, which most often is of the same site.
+    // The previous row's site: usually the same one.
     let mut last_site = None;
     let visitors = batch.column_by_name("visitor_id").map(|column| column.as_primitive::<Int64Type>());
     let slack_us = CLIENT_TIMED_SLACK.as_micros() as i64;
@@ -129,12 +128,12 @@ fn push_order(
     Ok(())
 }
 
-/// One batch of many, with all columns of the table; those that a file lacks, since it is older, are null in its rows.
+/// Concatenates batches. The result has all columns of the table: a column that an older file lacks is null in its rows.
 fn join(mut batches: Vec<RecordBatch>) -> Result<RecordBatch, WorkError> {
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     for field in EVENTS.file_schema.fields() {
-        // The column leaves its batches, so that rows are not held twice for long.
+        // The column is removed from its batches, so that rows are not in memory twice for long.
         let parts: Vec<Option<ArrayRef>> = batches
             .iter_mut()
             .map(|batch| batch.schema().index_of(field.name()).ok().map(|index| batch.remove_column(index)))

@@ -1,17 +1,17 @@
-//! A piece of work: why it fails, and when a new plan may help.
+//! Why a piece of work fails, and when to retry it with a new plan.
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use engine::EngineError;
 use lake::LakeError;
 
-/// Tries of one piece of work against other compactors before it is left to the next run.
+/// How often a piece of work is tried against competing commits before it is left to the next run.
 const CONFLICT_TRIES: u32 = 5;
 
 /// Why a piece of work was not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WorkError {
-    /// The lake failed, or somebody else's commit came first.
+    /// The lake failed, or another commit came first.
     #[error(transparent)]
     Lake(#[from] LakeError),
 
@@ -19,22 +19,22 @@ pub(crate) enum WorkError {
     #[error(transparent)]
     Engine(#[from] EngineError),
 
-    /// An event's time is none that a date can be told of.
+    /// An event's time has no calendar date.
     #[error("an event lies outside the calendar")]
     OutsideTheCalendar,
 
-    /// Work on another thread ended before its time.
-    #[error("the work was stopped")]
+    /// Work on another thread was aborted.
+    #[error("the work was aborted")]
     Stopped,
 
-    /// The plan's erased events were put on the list of erasures, which made the plan void.
-    #[error("erased events that were not on the list are on it now: plan again")]
+    /// Erased events had to be added to the list of erasures, which made the plan void.
+    #[error("erased events were added to the list of erasures: plan again")]
     ErasuresListed,
 
-    /// A merge or a removal read another number of rows than the log says its files hold. Nothing was committed.
-    #[error("{expected} rows by the log were read as {found}; `dewpond lake check` says more")]
+    /// A merge or removal read a different number of rows than the log records for its files. Nothing was committed.
+    #[error("the log records {expected} rows, but {found} were read; `dewpond lake check` says more")]
     Changed {
-        /// Rows by the log.
+        /// Rows recorded in the log.
         expected: u64,
         /// Rows read.
         found: u64,
@@ -54,8 +54,8 @@ impl From<ArrowError> for WorkError {
 }
 
 impl WorkError {
-    /// The error of a file that is live: if it is not there, it is lost, and a new plan does not help.
-    pub(crate) fn of_a_live_file(self) -> Self {
+    /// The error for a file that the newest version still has: if it is missing, it is lost, and a new plan does not help.
+    pub(crate) fn with_gone_as_lost(self) -> Self {
         match self {
             Self::Lake(LakeError::Gone { object }) => {
                 Self::Lake(LakeError::Corrupt { object, source: "it is not in the store".into() })
@@ -64,13 +64,13 @@ impl WorkError {
         }
     }
 
-    /// Whether a plan from a new snapshot may succeed at once.
+    /// Whether a plan from a new snapshot may succeed right away.
     pub(crate) fn wants_new_plan(&self) -> bool {
         matches!(self, Self::ErasuresListed | Self::Lake(LakeError::Conflict { .. } | LakeError::Gone { .. }))
     }
 }
 
-/// Does a piece of work, and again from a new plan while others' commits make it void.
+/// Does a piece of work, and repeats it with a new plan while competing commits make its plan void.
 pub(crate) async fn with_new_plans<T, F>(work: impl Fn() -> F) -> Result<T, WorkError>
 where
     F: Future<Output = Result<T, WorkError>>,
