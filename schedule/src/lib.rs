@@ -1,4 +1,4 @@
-//! Jobs on a cron: each runs by itself, never twice at once, and ends before its process does.
+//! Runs jobs on cron schedules. A job never overlaps itself, and a stop waits for running jobs to end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,15 +10,15 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 
 type Run = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> + Send + Sync>;
 
-/// Jobs that run on their crons until [`Schedule::stop`].
+/// Jobs that run on their cron schedules until [`Schedule::stop`].
 pub struct Schedule {
     scheduler: JobScheduler,
-    /// Held by a job while it runs.
+    /// One lock per job, held while the job runs.
     running: Vec<Arc<Mutex<()>>>,
 }
 
 impl Schedule {
-    /// A schedule with no jobs, already running.
+    /// A running schedule without jobs.
     pub async fn start() -> anyhow::Result<Self> {
         let scheduler = JobScheduler::new().await.context("could not start the scheduler")?;
         scheduler.start().await.context("could not start the scheduler")?;
@@ -27,12 +27,11 @@ impl Schedule {
 
     /// Runs `run` at every instant of `cron`, in UTC.
     ///
-    /// - `name`: what logs and metrics call the job.
+    /// - `name`: the job's name in logs and metrics.
     /// - `cron`: six fields, seconds first: `*/10 * * * * *` is every ten seconds.
     ///
-    /// A run that is still going when the next is due makes that one be skipped and counted
-    /// (`dewpond_schedule_skipped_total`). A failure is logged and counted (`dewpond_schedule_failures_total`); the next
-    /// instant tries again.
+    /// If a run is still going when the next one is due, the next one is skipped and counted (`dewpond_schedule_skipped_total`).
+    /// A failure is logged and counted (`dewpond_schedule_failures_total`), and the job runs again at the next instant.
     pub async fn every<F>(
         &mut self,
         name: &'static str,
@@ -50,26 +49,26 @@ impl Schedule {
             Box::pin(async move {
                 let Ok(_alone) = running.try_lock() else {
                     metrics::counter!("dewpond_schedule_skipped_total", "job" => name).increment(1);
-                    tracing::warn!(job = name, "skipped a run: the one before is still going");
+                    tracing::warn!(job = name, "skipped a run: the previous one is still going");
                     return;
                 };
                 run_once(name, &run).await;
             })
         });
         let Ok(job) = job else {
-            bail!("{cron:?} is no cron of six fields, seconds first, such as \"*/10 * * * * *\"")
+            bail!("{cron:?} is not a cron expression with six fields, seconds first, such as \"*/10 * * * * *\"")
         };
         self.scheduler.add(job).await.with_context(|| format!("could not schedule {name}"))?;
         Ok(())
     }
 
-    /// Starts nothing more, and waits until what runs has ended.
+    /// Starts no more runs, and waits until the current ones have ended.
     pub async fn stop(mut self) {
         if let Err(error) = self.scheduler.shutdown().await {
             tracing::warn!(%error, "the scheduler did not shut down cleanly");
         }
         for running in self.running {
-            // Never given back: a job that was due in this instant must not begin.
+            // Never released: a job that is due at this very moment must not begin.
             std::mem::forget(running.lock_owned().await);
         }
     }
@@ -77,7 +76,7 @@ impl Schedule {
 
 async fn run_once(name: &'static str, run: &Run) {
     let started = std::time::Instant::now();
-    // In a task of its own, so that a panic is a failed run and not the end of the schedule.
+    // In a task of its own, so that a panic fails the run and does not end the schedule.
     let outcome = match tokio::spawn(run()).await {
         Ok(outcome) => outcome,
         Err(panic) => Err(anyhow::anyhow!(panic)),
@@ -86,7 +85,7 @@ async fn run_once(name: &'static str, run: &Run) {
     metrics::counter!("dewpond_schedule_runs_total", "job" => name).increment(1);
     if let Err(error) = outcome {
         metrics::counter!("dewpond_schedule_failures_total", "job" => name).increment(1);
-        tracing::error!(job = name, "a run failed; the next one tries again: {error:#}");
+        tracing::error!(job = name, "a run failed and will be tried again when it is next due: {error:#}");
     }
 }
 

@@ -1,9 +1,9 @@
-//! Work that blocks, one step at a time.
+//! Runs blocking work as coroutines, one step at a time.
 //!
-//! The Delta kernel's interface blocks its thread while its I/O runs elsewhere. Here each of its calls has a
-//! thread of its own, but only one thread of the whole simulation ever runs: the runtime waits while the call
-//! computes, and the call waits while the runtime does its I/O, among everything else that happens at that
-//! simulated time. So the order of all operations is the runtime's, and that follows from the seed.
+//! The Delta kernel blocks its thread while its I/O runs elsewhere. Here each kernel call has a thread of its own, but only
+//! one thread of the whole simulation runs at any time: the runtime waits while the call computes, and the call waits while
+//! the runtime does the I/O, along with everything else due at that simulated time. The runtime therefore decides the order
+//! of all operations, and it follows from the seed.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,25 +22,25 @@ use crate::fault_store::atomically;
 
 /// What a call asks of the runtime.
 enum Request {
-    /// Run this; it hands its output back itself.
+    /// Run this future, which sends its output back itself.
     Run(BoxFuture<'static, ()>),
     /// The call has returned, or panicked.
     Ended { well: bool },
 }
 
 thread_local! {
-    /// The way to the runtime, on a thread that runs a call.
+    /// The channel to the runtime, on a thread that runs a call.
     static RUNTIME: RefCell<Option<Sender<Request>>> = const { RefCell::new(None) };
 }
 
-/// The kernel's executor and the lake's threads, as coroutines of the runtime they were made in.
+/// The kernel's executor and the lake's threads, as coroutines of the runtime in which this was created.
 #[derive(Clone)]
 pub struct Coroutines {
     runtime: Handle,
 }
 
 impl Coroutines {
-    /// Must be made within the simulation's runtime.
+    /// Must be called within the simulation's runtime.
     pub fn new() -> Self {
         Self { runtime: Handle::current() }
     }
@@ -54,7 +54,7 @@ impl Threads for Coroutines {
                 RUNTIME.set(Some(sender.clone()));
                 let well = catch_unwind(AssertUnwindSafe(work)).is_ok();
                 RUNTIME.set(None);
-                // Nobody listens if the process was killed meanwhile.
+                // Nobody listens if the process has been killed in the meantime.
                 let _ = sender.send(Request::Ended { well });
             }));
             loop {

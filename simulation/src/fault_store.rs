@@ -1,10 +1,16 @@
-//! An object store that does what real ones do on bad days, by a seed.
+//! An object store that fails as real ones do, driven by a seed.
 //!
-//! One [`World`] holds the objects; each simulated process reaches it through a [`FaultStore`] of its own, so
-//! that a killed process sends nothing more. What may go wrong with a put: it fails before it is applied; it is
-//! applied and fails; it is applied and the answer never comes; it is applied much later; a create is answered
-//! with "already exists" though nothing landed (S3's 409), or because it landed itself (a retry inside the
-//! client); it is slow. Reads fail or are slow, deletes fail. A listing comes in pages, each of another moment.
+//! One [`World`] holds the objects. Each simulated process reaches it through its own [`FaultStore`], so that a killed process
+//! sends nothing more. A put may
+//!
+//! - fail before it is applied;
+//! - be applied and still fail;
+//! - be applied without an answer, or much later;
+//! - as a create, report "already exists" although nothing was written (S3's 409), or because the create itself was (a retry
+//!   inside the client);
+//! - be slow.
+//!
+//! Reads fail or are slow, and deletes fail. A listing comes in pages, each taken at a different moment.
 
 use std::cell::Cell;
 use std::fmt;
@@ -28,11 +34,11 @@ use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
 
 thread_local! {
-    /// Set where time must stand still: inside a kernel call that waits for another.
+    /// Set while time must stand still: inside a kernel call that waits for another.
     static ATOMIC: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work` with every store operation done at once and without fault.
+/// Runs `work` with store operations that take no time and do not fail.
 pub(crate) fn atomically<T>(work: impl FnOnce() -> T) -> T {
     let before = ATOMIC.replace(true);
     let done = work();
@@ -43,7 +49,7 @@ pub(crate) fn atomically<T>(work: impl FnOnce() -> T) -> T {
 /// How long a client of a store waits for an answer.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is in the store, what time it is, and what goes wrong.
+/// The objects in the store, the simulated time, and what goes wrong.
 pub struct World {
     objects: InMemory,
     state: Mutex<State>,
@@ -76,9 +82,9 @@ enum Fault {
 }
 
 impl World {
-    /// An empty store. Must be made within a Tokio runtime whose time is paused.
+    /// An empty store. Must be created within a Tokio runtime whose time is paused.
     ///
-    /// - `fault_rate`: the share of operations that go wrong, of 1.
+    /// - `fault_rate`: the share of operations that go wrong, from 0 to 1.
     pub fn new(seed: u64, began_at: DateTime<Utc>, fault_rate: f64) -> Arc<Self> {
         Arc::new(Self {
             objects: InMemory::new(),
@@ -101,22 +107,22 @@ impl World {
         self.began_at + TimeDelta::from_std(self.began.elapsed()).unwrap_or(TimeDelta::MAX)
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all faults.
     pub fn calm_down(&self) {
         self.calm.store(true, Ordering::Relaxed);
     }
 
-    /// Writes every operation down, for [`log`](Self::log).
+    /// Records every operation for [`log`](Self::log).
     pub fn keep_log(&self) {
         self.state.lock().log = Some(vec![]);
     }
 
-    /// The operations so far, one a line, if they are kept.
+    /// The operations so far, one per line, if they are recorded.
     pub fn log(&self) -> Vec<String> {
         self.state.lock().log.clone().unwrap_or_default()
     }
 
-    /// Writes a line among the operations.
+    /// Adds a line to the recorded operations.
     pub fn note(&self, line: impl FnOnce() -> String) {
         let now = self.now();
         let mut state = self.state.lock();
@@ -125,7 +131,7 @@ impl World {
         }
     }
 
-    /// A number that two runs share only if they did the same operations in the same order, and how many.
+    /// A hash of all operations in their order, and how many there were.
     pub fn trace(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.trace.finish(), state.operations)
@@ -141,7 +147,7 @@ impl World {
         self.note(|| format!("process {process} {operation} {path} {outcome:?}"));
     }
 
-    /// How long the next operation is under way before it takes effect.
+    /// How long the next operation takes before it has an effect.
     fn latency(&self) -> Duration {
         Duration::from_micros(self.state.lock().rng.random_range(100..20_000))
     }
@@ -178,7 +184,7 @@ impl World {
 /// A simulated process, as far as the store is concerned.
 pub struct Process {
     number: u64,
-    /// By how much its clock is ahead.
+    /// How far its clock is ahead.
     clock_ahead: TimeDelta,
     dead: AtomicBool,
     operations_left: AtomicU64,
@@ -186,7 +192,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process that dies at its store operation number `dies_after`, if not killed before.
+    /// A process that dies after `dies_after` store operations, unless it is killed earlier.
     pub fn new(number: u64, dies_after: Option<u64>, clock_ahead: TimeDelta) -> Arc<Self> {
         Arc::new(Self {
             number,
@@ -197,12 +203,12 @@ impl Process {
         })
     }
 
-    /// What its clock shows.
+    /// The time by its clock.
     pub fn now(&self, world: &World) -> DateTime<Utc> {
         world.now() + self.clock_ahead
     }
 
-    /// Kills it: nothing it does reaches the store any more, and no operation of it ever ends.
+    /// Kills it: nothing more reaches the store, and none of its operations ever ends.
     pub fn kill(&self) {
         self.dead.store(true, Ordering::Relaxed);
         self.died.notify_waiters();
@@ -230,7 +236,7 @@ impl Process {
         }
     }
 
-    /// A point at which the process may be dead or die; in that case it never goes on.
+    /// A point at which the process may die. If it is dead, this never returns.
     async fn live_on(&self) {
         let left = self.operations_left.load(Ordering::Relaxed);
         if left == 0 {
@@ -251,7 +257,7 @@ pub struct FaultStore {
 }
 
 impl FaultStore {
-    /// The view of `process`.
+    /// The store as `process` sees it.
     pub fn new(world: Arc<World>, process: Arc<Process>) -> Self {
         Self { world, process }
     }
@@ -264,7 +270,7 @@ impl FaultStore {
         }
     }
 
-    /// After it did, before the process hears of it.
+    /// After an operation took effect, before the process gets the answer.
     async fn end(&self) {
         if !self.world.is_atomic() {
             sleep(self.world.latency()).await;
@@ -422,7 +428,7 @@ impl ObjectStore for FaultStore {
 }
 
 impl World {
-    /// Like S3, a delete of what is not there succeeds.
+    /// Like S3, deleting a missing object succeeds.
     async fn apply_delete(&self, path: &Path) -> Result<()> {
         use object_store::ObjectStoreExt;
         match self.objects.delete(path).await {
@@ -433,7 +439,7 @@ impl World {
 }
 
 impl FaultStore {
-    /// A listing in pages, each of another moment.
+    /// A listing in pages, each taken at a different moment.
     fn pages(&self, prefix: Option<&Path>, offset: Option<Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let this = Arc::new(Self { world: self.world.clone(), process: self.process.clone() });
         let prefix = prefix.cloned();
@@ -481,8 +487,7 @@ mod tests {
 
     use super::*;
 
-    /// How an operation ended: what was answered, whether the object was there then, and whether it was there after
-    /// a while.
+    /// How an operation ended: the answer, whether the object was there then, and whether it was there a while later.
     type Seen = (&'static str, bool, bool);
 
     const LONG_AFTER: Duration = Duration::from_secs(600);
@@ -506,7 +511,7 @@ mod tests {
         }
     }
 
-    /// What can be seen of many operations of one kind, each on an object of its own.
+    /// The distinct outcomes of many operations of one kind, each on an object of its own.
     async fn see(world: &World, operation: impl AsyncFn(&Path) -> &'static str) -> HashSet<Seen> {
         let mut seen = HashSet::new();
         for number in 0..300 {

@@ -1,33 +1,33 @@
-//! What clients sent and were told, and what a reader may therefore see. Pure.
+//! What clients sent, what was acknowledged, and therefore what a reader may see. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-/// An event as clients and readers name it: its site and the number it was made with.
+/// An event as clients and readers name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
     /// The tenant.
     pub site: String,
-    /// The event's name, which says its number.
+    /// The event's name, which contains its number.
     pub name: String,
 }
 
-/// What happened so far, as the clients know it.
+/// What has happened so far, as the clients know it.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     sent: BTreeSet<Id>,
     acknowledged: BTreeSet<Id>,
-    /// Of somebody whose erasure has begun.
+    /// Events of people whose erasure has begun: they may be missing.
     fading: BTreeSet<Id>,
-    /// Acknowledged before the erasure of their person began, and it has ended.
+    /// Acknowledged before the erasure of their person began, which has ended: they must be missing.
     erased: BTreeSet<Id>,
-    /// Older than their site keeps events.
+    /// Older than their site's retention.
     expired: BTreeSet<Id>,
 }
 
-/// What a read must and must not have.
+/// What a read must and must not contain.
 #[derive(Clone, Debug, Default)]
 pub struct Expectation {
     must_have: BTreeSet<Id>,
@@ -37,23 +37,23 @@ pub struct Expectation {
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// An event was acknowledged before the read began, and the read does not have it.
+    /// An event was acknowledged before the read began, and is missing.
     Lost(Id),
     /// The read has an event more than once.
     Doubled(Id, usize),
     /// The read has an event of a person who was erased before it began.
     Returned(Id),
-    /// An event that is older than its site keeps is there after a removal that nothing disturbed.
+    /// An expired event is still there after an undisturbed removal.
     Kept(Id),
-    /// The read has an event that nobody sent.
+    /// The read has an event that was never sent.
     Invented(Id),
-    /// The log has no entry of this version, and a later one.
+    /// The log lacks this version but has a later one.
     BrokenChain(u64),
-    /// A file that the newest version names is not there.
+    /// A file of the newest version is not in the store.
     MissingFile(String),
-    /// A check found an error.
+    /// `Lake::check` found an error.
     Wrong(String),
-    /// Something that must work once all faults are over does not.
+    /// Something fails although all faults are over.
     Stuck(String),
 }
 
@@ -74,34 +74,34 @@ impl fmt::Display for Violation {
 }
 
 impl History {
-    /// Clients are about to send these.
+    /// Clients are about to send these events.
     pub fn send(&mut self, ids: impl IntoIterator<Item = Id>) {
         self.sent.extend(ids);
     }
 
-    /// Clients were told that these are durable.
+    /// Clients were told that these events are durable.
     pub fn acknowledge(&mut self, ids: impl IntoIterator<Item = Id>) {
         self.acknowledged.extend(ids);
     }
 
-    /// An erasure of a person begins: events of theirs so far may or may not be there. Returns those that must
-    /// not be there once it has ended.
+    /// The erasure of a person begins: from now on their events so far may be missing. Returns the events that must be
+    /// missing once it has ended.
     pub fn begin_erasure(&mut self, is_theirs: impl Fn(&Id) -> bool) -> Vec<Id> {
         self.fading.extend(self.sent.iter().filter(|id| is_theirs(id)).cloned());
         self.acknowledged.iter().filter(|id| is_theirs(id)).cloned().collect()
     }
 
-    /// These happened before their person was erased, and are sent only now: they are left out.
+    /// These events happened before their person was erased, but are sent only now: they may be missing.
     pub fn fade(&mut self, ids: impl IntoIterator<Item = Id>) {
         self.fading.extend(ids);
     }
 
-    /// These are older than their site keeps events: they are there until they are removed.
+    /// These events have expired: they are there until they are removed.
     pub fn expire(&mut self, ids: impl IntoIterator<Item = Id>) {
         self.expired.extend(ids);
     }
 
-    /// Whether an event is older than its site keeps events.
+    /// Whether an event has expired.
     pub fn is_expired(&self, id: &Id) -> bool {
         self.expired.contains(id)
     }
@@ -111,7 +111,7 @@ impl History {
         self.erased.extend(ids);
     }
 
-    /// What every read that begins now must have, and must not have.
+    /// What every read that begins now must and must not contain.
     pub fn expectation(&self) -> Expectation {
         Expectation { must_have: self.acknowledged.clone(), must_not_have: self.erased.clone() }
     }
@@ -142,13 +142,13 @@ impl History {
         }
     }
 
-    /// Checks that a read has nothing that is too old.
+    /// Checks that a read has no expired event.
     pub fn check_expired(&self, rows: &[Id]) -> Result<(), Violation> {
         rows.iter().find(|id| self.is_expired(id)).map_or(Ok(()), |id| Err(Violation::Kept(id.clone())))
     }
 }
 
-/// Which person caused an event: the same of two clients for some of their events.
+/// The person who caused an event. Both clients send events of the same people.
 pub(crate) fn user_of(id: &Id) -> &'static str {
     match id.name.len() % 2 {
         0 => "ada",
@@ -156,13 +156,13 @@ pub(crate) fn user_of(id: &Id) -> &'static str {
     }
 }
 
-/// Whose events are being or were erased.
+/// The erasure of a person, under way or ended.
 pub(crate) struct Erasure {
     pub(crate) site: &'static str,
     pub(crate) user: &'static str,
-    /// Acknowledged before it began.
+    /// Events of the person that were acknowledged before the erasure began.
     pub(crate) theirs: Vec<Id>,
-    /// An event made after it is not taken for an earlier one by any clock; `None` while the erasure is under way.
+    /// By every clock, an event made after this is later than the erasure. `None` while the erasure is under way.
     pub(crate) until: Option<DateTime<Utc>>,
 }
 
@@ -171,7 +171,8 @@ impl Erasure {
         id.site == self.site && user_of(id) == self.user
     }
 
-    /// The first erasure of a person was completed, perhaps by a later one, or never was.
+    /// Checks that either all or none of the person's events are gone. Meant for the first erasure of a person, which a later
+    /// one may have completed.
     pub(crate) fn check_whole(&self, rows: &[Id], history: &History) -> Result<(), Violation> {
         let theirs = self.theirs.iter().filter(|id| !history.is_expired(id));
         let (left, gone): (Vec<_>, Vec<_>) = theirs.partition(|id| rows.contains(id));
@@ -182,7 +183,7 @@ impl Erasure {
     }
 }
 
-/// Checks that versions `0..` of a log are all there.
+/// Checks that a log has every version from 0 to the newest.
 pub fn check_chain(versions: &BTreeSet<u64>) -> Result<(), Violation> {
     let newest = versions.last().map_or(0, |newest| newest + 1);
     match (0..newest).find(|version| !versions.contains(version)) {

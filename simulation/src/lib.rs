@@ -1,12 +1,12 @@
-//! Deterministic simulation: the code that ships, on a store that fails, with processes that die, in simulated
-//! time. One seed is one run, always the same.
+//! Deterministic simulation: runs the code that ships on a store that fails, with processes that die, in simulated time.
+//! The same seed always gives the same run.
 //!
-//! The collector's batcher, the compactor, the vacuum and the readers run as they are, each process with a view
-//! of its own of one faulty store ([`FaultStore`]). Clients retry until they are acknowledged. Every read is
-//! checked against what was acknowledged before it began.
+//! The collector's batcher, the compactor, the vacuum and the readers run unchanged. Each process has its own view of one
+//! faulty store ([`FaultStore`]). Clients retry until they are acknowledged. Every read is checked against what was
+//! acknowledged before it began.
 //!
-//! What makes it deterministic: one thread runs at a time (the kernel's blocking calls are coroutines), Tokio's
-//! time is paused, DataFusion has one partition, and latencies, faults and deaths come from the seed.
+//! A run is deterministic because one thread runs at a time (the kernel's blocking calls are coroutines), Tokio's time is
+//! paused, DataFusion has one partition, and latencies, faults and deaths come from the seed.
 
 mod actors;
 mod coroutine;

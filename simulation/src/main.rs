@@ -1,4 +1,4 @@
-//! Runs many seeds: `simulation --seeds 100000`.
+//! Runs many seeds of the simulation: `simulation --seeds 100000`.
 
 use std::time::Instant;
 
@@ -9,10 +9,10 @@ use simulation::{Sabotage, run, run_all};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Simulates small installations under faults, one a seed, and checks the lake's promises at every read.
+/// Simulates small installations under faults, one for each seed, and checks the lake's promises at every read.
 #[derive(Parser)]
 struct Flags {
-    /// How many seeds.
+    /// How many seeds to run.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     seeds: u64,
 
@@ -20,11 +20,11 @@ struct Flags {
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     from: u64,
 
-    /// Seeds run at the same time; the number of cores if not given.
+    /// How many seeds to run at the same time [default: the number of cores].
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 
-    /// Breaks the protocol on purpose, and succeeds if that is noticed.
+    /// Break the protocol on purpose; the command succeeds if the simulation notices.
     #[arg(long, value_enum)]
     sabotage: Option<Sabotage>,
 }
@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
     });
     let total = runs.total;
     println!(
-        "{} reads and {} checks, {} events acknowledged, {} publishes, {} merges, {} files deleted, {} persons erased, \
+        "{} reads and {} checks, {} events acknowledged, {} publishes, {} merges, {} files deleted, {} people erased, \
          {} rows removed, {} processes killed, {} store operations in {:.0} s",
         total.reads,
         total.checks,
@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<()> {
         (None, None) => println!("seeds {}..{end}: no promise was broken", flags.from),
         (None, Some(sabotage)) => bail!("{sabotage:?} was not noticed in seeds {}..{end}", flags.from),
         (Some((seed, failure)), sabotage) => {
-            // The same run again, since a seed is one run, with every operation told.
+            // The same run again, because a seed is one run, this time with every operation listed.
             if let Err(again) = run(seed, sabotage, true) {
                 again.log.iter().for_each(|line| println!("{line}"));
             }

@@ -1,4 +1,4 @@
-//! One run: a small installation under faults, from a seed.
+//! One run: simulates a small installation under faults, from a seed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::actors;
 use crate::fault_store::World;
 use crate::setup::{Failure, Sabotage, Setup, Summary};
 
-/// Runs one seed to its end. The same seed does the same, always.
+/// Runs one seed to its end. The same seed always gives the same run.
 ///
-/// - `keep_log`: whether a failure tells every operation.
+/// - `keep_log`: whether a failure lists every operation.
 pub fn run(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Result<Summary, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -29,11 +29,11 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     let fault_rate = [0.0, 0.05, 0.2][rng.random_range(0..3)];
     let crashes = [None, Some(200), Some(60)][rng.random_range(0..3)];
     let erasers = [0, 0, 0, 1, 2][rng.random_range(0..5)];
-    // A publish must be under way just when a person is erased.
+    // More erasers, because a publish must be under way at the moment a person is erased.
     let erasers = if sabotage == Some(Sabotage::ErasuresUnseen) { 4 } else { erasers };
     let with_retention = rng.random_bool(0.3);
     let clock_error_max = Duration::from_secs([0, 2, 60][rng.random_range(0..3)]);
-    // Just before midnight, so that events of one batch lie on two dates.
+    // Just before midnight, so that the events of one batch fall on two dates.
     let began_at = "2026-03-01T23:59:50Z".parse().expect("it is a time");
     let world = World::new(rng.random(), began_at, fault_rate);
     if keep_log {
@@ -54,7 +54,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     }
     others.push(tokio::spawn(actors::vacuum(setup.clone(), crashes)));
     if sabotage == Some(Sabotage::LogBeforeListing) {
-        // It shows if a file is published and deleted between the two: with one vacuum, in one seed of a thousand.
+        // It shows only if a file is published and deleted between the two steps: with one vacuum, in one seed of a thousand.
         others.extend((0..3).map(|_| tokio::spawn(actors::eager_vacuum(setup.clone()))));
     }
     others.push(tokio::spawn(actors::auditor(setup.clone())));
@@ -71,7 +71,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
         for client in clients {
             client.await.expect("a client does not panic");
         }
-        // Late puts and deletes land, and the others meet them.
+        // Time for late puts and deletes to be applied while the other actors still run.
         sleep(Duration::from_secs(5)).await;
     };
     tokio::select! {
@@ -100,7 +100,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     }
 }
 
-/// Ends when a promise is broken; looks now and then, since everything is paused in between.
+/// Ends when a promise is broken. Polls, because simulated time costs nothing.
 async fn broken(setup: &Setup) {
     while setup.violation.lock().is_none() {
         sleep(Duration::from_millis(500)).await;

@@ -1,4 +1,4 @@
-//! Many runs at the same time, until one fails.
+//! Runs many seeds in parallel until one fails.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,21 +9,21 @@ use parking_lot::Mutex;
 use crate::run::run;
 use crate::setup::{Failure, Sabotage, Summary};
 
-/// What many runs did.
+/// The outcome of many runs.
 #[derive(Debug, Default)]
 pub struct Runs {
-    /// All of them together, without their traces.
+    /// The sums over all runs, without their traces.
     pub total: Summary,
-    /// The first that failed, with its seed. Others were not begun after it.
+    /// The first run that failed, with its seed. No further run was started after it.
     pub failure: Option<(u64, Failure)>,
 }
 
-/// Runs each of `seeds`, `jobs` at the same time.
+/// Runs `seeds` on `jobs` threads.
 ///
 /// Each job stays on one core, where the platform allows it. Only one thread of a simulation runs at a time, and handing
 /// over to a thread on another core takes longer than most steps.
 ///
-/// - `progress`: hears after each run how many are done.
+/// - `progress`: called after each run with the number of finished runs.
 pub fn run_all(seeds: Range<u64>, jobs: usize, sabotage: Option<Sabotage>, progress: impl Fn(u64) + Sync) -> Runs {
     let (next, done) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
     let runs = Mutex::new(Runs::default());

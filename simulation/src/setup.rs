@@ -1,4 +1,4 @@
-//! The installation that a run's actors share, and what is told of the run.
+//! The simulated installation that all actors of a run share, and the outcome of a run.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::coroutine::Coroutines;
 use crate::fault_store::{FaultStore, Process, World};
 use crate::history::{Erasure, History, Violation};
 
-/// A way to break the protocol, to see that the simulation notices.
+/// A way to break the protocol, to show that the simulation notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Sabotage {
-    /// Snapshots load the log before they list the raw tier.
+    /// Snapshots load the log before they list the raw tier, instead of after.
     LogBeforeListing,
-    /// A commit whose put failed is made again as the next version, without a look at what is there.
+    /// A commit whose put failed is tried again as the next version, without reading back what is there.
     CommitWithoutReadingBack,
-    /// A commit ignores what others committed since its plan.
+    /// A commit ignores what others have committed since its plan.
     NoConflictRule,
-    /// A commit is not void by a list of erasures that was named since its plan.
+    /// A commit stays valid although a new list of erasures was published since its plan.
     ErasuresUnseen,
     /// Log entries before the last checkpoint are deleted, as other engines do.
     LogCleanup,
@@ -47,7 +47,7 @@ impl Sabotage {
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Two runs share it only if they did the same operations in the same order.
+    /// A hash of all operations in their order: the same only for the same run.
     pub trace: u64,
     /// Store operations.
     pub operations: u64,
@@ -63,7 +63,7 @@ pub struct Summary {
     pub deleted: u64,
     /// Persons erased.
     pub erasures: u64,
-    /// Rows that were erased or too old, and that the compactors removed.
+    /// Erased and expired rows that compactors removed.
     pub removed: u64,
     /// Processes that were killed.
     pub kills: u64,
@@ -76,25 +76,25 @@ pub struct Summary {
 /// A promise was broken.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// How.
+    /// Which promise, and how.
     pub violation: Violation,
-    /// The store's operations and other happenings, one a line.
+    /// The store's operations and other events of the run, one per line.
     pub log: Vec<String>,
 }
 
-/// The installation: what all actors share.
+/// The installation: what all actors of a run share.
 pub(crate) struct Setup {
     pub(crate) world: Arc<World>,
     pub(crate) history: Mutex<History>,
     pub(crate) summary: Mutex<Summary>,
     pub(crate) violation: Mutex<Option<Violation>>,
-    /// All that have begun.
+    /// All erasures that have begun.
     pub(crate) erasures: Mutex<Vec<Erasure>>,
-    /// Whether sites keep their events for some days.
+    /// Whether some sites keep their events only for some days.
     pub(crate) with_retention: bool,
-    /// The compactor that removes what is too old, from the first moment to the last.
+    /// The compactor that removes expired events, alive from the beginning to the end.
     pub(crate) janitor: OnceLock<Compactor>,
-    /// How far a process' clock may be off.
+    /// The largest error of a process's clock.
     pub(crate) clock_error_max: Duration,
     rng: Mutex<StdRng>,
     sabotage: Option<Sabotage>,
@@ -106,7 +106,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// An installation in which nothing has happened yet.
     ///
-    /// - `rng`: where all choices of the run come from.
+    /// - `rng`: the source of all random choices in the run.
     pub(crate) fn new(
         world: Arc<World>,
         mut rng: StdRng,
@@ -131,7 +131,7 @@ impl Setup {
         }
     }
 
-    /// A random number source of an actor's own, so that actors do not disturb each other's choices.
+    /// A new random number generator for one actor, so that actors do not disturb each other's choices.
     pub(crate) fn rng(&self) -> StdRng {
         StdRng::seed_from_u64(self.rng.lock().random())
     }
@@ -156,7 +156,7 @@ impl Setup {
         let kernel = DefaultEngineBuilder::new(store.clone()).with_task_executor(Arc::new(self.coroutines.clone()));
         let mut runtime = LakeRuntime::new(Arc::new(kernel.build()), Arc::new(self.coroutines.clone()));
         runtime.checkpoint_every = self.checkpoint_every;
-        // To set up forty compressors for a dozen rows would take a third of all the time.
+        // Setting up forty compressors for a dozen rows would take a third of the whole time.
         runtime.table_compression = Compression::UNCOMPRESSED;
         if let Some(sabotage) = self.sabotage.and_then(Sabotage::of_lake) {
             runtime = runtime.sabotaged(sabotage);

@@ -1,4 +1,4 @@
-//! Clients: they send until they are acknowledged.
+//! Clients, which send each event until it is acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use super::pause;
 use crate::history::{Id, user_of};
 use crate::setup::Setup;
 
-/// How an event's time comes about; copies of one event differ in it.
+/// Where an event's time comes from. It makes copies of one event differ in time.
 #[derive(Clone, Copy)]
 enum Timing {
     /// The client's own time.
     Client,
-    /// No time: that of arrival.
+    /// The time of arrival, because the event has none.
     Arrival,
-    /// A body with its time of sending, sent again as it is: corrected by how long the client has tried.
+    /// The client's time, corrected by its `sent_at`. A body that is sent again unchanged is corrected by the time since.
     SentAgain,
 }
 
-/// What a client has to send.
+/// An event that a client sends.
 #[derive(Clone)]
 struct Draft {
     id: Id,
@@ -37,9 +37,9 @@ struct Draft {
 }
 
 impl Draft {
-    /// The event as a collector would make it of this try.
+    /// The event as a collector would store it from this attempt.
     ///
-    /// - `by_us`: by how much the collector corrects the client's clock.
+    /// - `by_us`: the collector's correction of the client's clock.
     fn event(&self, now_us: i64, by_us: i64) -> Event {
         let (occurred_at_us, corrected_by_us) = match self.timing {
             Timing::Client => (self.made_at_us + by_us, Some(by_us)),
@@ -61,8 +61,8 @@ impl Draft {
     }
 }
 
-/// A client: sends each of its batches until it is acknowledged, perhaps through another collector, perhaps
-/// while its first try is still under way, and sometimes once more.
+/// A client: sends each batch until it is acknowledged, and sometimes once more. A retry may go to another collector, and
+/// may overtake the first attempt.
 pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: usize) {
     let mut rng = setup.rng();
     let mut left = rng.random_range(4..24);
@@ -74,7 +74,7 @@ pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: us
             .map(|_| {
                 made += 1;
                 let now_us = setup.world.now().timestamp_micros();
-                // Some were made a week ago: a date in which any two files are merged. Some are too old from midnight on.
+                // Some events are a week old: on such dates any two files are merged. Some expire at midnight.
                 let [now, lately, long_ago] = [TimeDelta::zero(), TimeDelta::hours(3 * 24 + 1), TimeDelta::days(7)];
                 let age = [now, now, now, lately, long_ago, long_ago][rng.random_range(0..6)];
                 let timing = [Timing::Client, Timing::Client, Timing::Arrival, Timing::SentAgain];
@@ -95,7 +95,7 @@ pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: us
         setup.history.lock().send(ids());
         let is_expired = |draft: &&Draft| setup.with_retention && draft.is_old && draft.id.site == RETENTION_SITE;
         setup.history.lock().expire(drafts.iter().filter(is_expired).map(|draft| draft.id.clone()));
-        // What happened before the end of an erasure and is sent after its beginning may be left out.
+        // An event from before the end of an erasure that is sent after its beginning may be left out.
         for erasure in &*setup.erasures.lock() {
             let until_us = erasure.until.map_or(i64::MAX, |until| until.timestamp_micros());
             let is_erased = |draft: &&Draft| erasure.is_of(&draft.id) && draft.made_at_us <= until_us;
@@ -105,7 +105,7 @@ pub(crate) async fn client(setup: Arc<Setup>, collectors: Collectors, number: us
         loop {
             if let Some((process, batcher)) = collectors.choose(&mut rng) {
                 let now_us = process.now(&setup.world).timestamp_micros();
-                // The network's delay and the collector's own clock move the correction of a clock.
+                // Network delay and the collector's own clock change the correction.
                 let by_us = rng.random_range(0..300_000_000) + now_us - setup.world.now().timestamp_micros();
                 let events = drafts.iter().map(|draft| draft.event(now_us, by_us)).collect();
                 let answer = process.while_alive(batcher.append(events));

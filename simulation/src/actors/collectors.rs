@@ -1,4 +1,4 @@
-//! Collectors that die and are started again, behind what a load balancer would be.
+//! Collectors that die and are restarted, behind a stand-in for a load balancer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::setup::Setup;
 
 type Live = (Arc<Process>, Batcher);
 
-/// The live collectors, behind what a load balancer would be.
+/// The live collectors, from which a client picks one at random.
 #[derive(Clone, Default)]
 pub(crate) struct Collectors {
     live: Arc<Mutex<Vec<Live>>>,
 }
 
 impl Collectors {
-    /// Two collectors, each of which dies at a random operation and is started again.
+    /// Starts two collectors. Each dies at a random operation and is restarted.
     pub(crate) fn start(setup: &Arc<Setup>, crashes: Option<u64>, tasks: &mut Vec<JoinHandle<()>>) -> Self {
         let collectors = Self::default();
         for _ in 0..2 {

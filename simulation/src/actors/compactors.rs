@@ -1,4 +1,4 @@
-//! Compactors that die and are started again, and what they do by themselves: publish, merge, remove, vacuum.
+//! Compactors that publish, merge, remove and vacuum, and that die and are restarted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(super) fn compactor_of(setup: &Setup, process: &Arc<Process>, lake: Lake) ->
 fn compactor_with(setup: &Setup, process: &Arc<Process>, lake: Lake, merge_target_bytes: u64) -> Compactor {
     let settings = CompactorSettings {
         merge_target_bytes,
-        // Small, so that one publish takes several commits.
+        // Small, so that one publish needs several commits.
         publish_bytes_max: 60_000,
         raw_grace: Duration::ZERO,
         replaced_grace: Duration::ZERO,
@@ -32,7 +32,7 @@ fn compactor_with(setup: &Setup, process: &Arc<Process>, lake: Lake, merge_targe
     Compactor::new(engine_of(lake), settings, setup.clock_of(process))
 }
 
-/// Removes what is too old, again and again, and remembers which files have nothing of it.
+/// Removes expired events over and over. It never dies, so it remembers which files have none.
 pub(crate) async fn janitor(setup: Arc<Setup>) {
     let mut rng = setup.rng();
     let (process, lake) = setup.start_process(None);
@@ -45,12 +45,12 @@ pub(crate) async fn janitor(setup: Arc<Setup>) {
     }
 }
 
-/// Publishes and merges; dies at a random operation and is started again.
+/// Publishes, merges and removes. Dies at a random operation and is restarted.
 pub(crate) async fn compactor(setup: Arc<Setup>, crashes: Option<u64>) {
     let mut rng = setup.rng();
     loop {
         let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
-        // Mostly all of a date's removals go into one commit, sometimes each into one of its own.
+        // Usually one commit takes all removals, sometimes each has a commit of its own.
         let target_bytes = [MERGE_TARGET_BYTES, MERGE_TARGET_BYTES, 20_000][rng.random_range(0..3)];
         let compactor = compactor_with(&setup, &process, lake, target_bytes);
         let work = async {
@@ -77,7 +77,7 @@ pub(crate) async fn compactor(setup: Arc<Setup>, crashes: Option<u64>) {
     }
 }
 
-/// Vacuums with no grace at all or a short one.
+/// Vacuums with a short grace or none.
 pub(crate) async fn vacuum(setup: Arc<Setup>, crashes: Option<u64>) {
     let mut rng = setup.rng();
     loop {
@@ -99,12 +99,12 @@ pub(crate) async fn vacuum(setup: Arc<Setup>, crashes: Option<u64>) {
     }
 }
 
-/// Vacuums all the time, with no grace.
+/// Vacuums all the time, without grace.
 pub(crate) async fn eager_vacuum(setup: Arc<Setup>) {
     let (_, lake) = setup.start_process(None);
     loop {
         sleep(Duration::from_millis(1)).await;
-        // What the store fails to do it is asked to do again.
+        // A failed vacuum is simply tried again.
         let _ = lake.vacuum(&[&EVENTS], vacuum_settings(Duration::ZERO)).await;
     }
 }
@@ -113,13 +113,13 @@ fn vacuum_settings(grace: Duration) -> VacuumSettings {
     VacuumSettings {
         raw_grace: grace,
         replaced_grace: grace,
-        // Longer than any commit takes here, with all its tries.
+        // Longer than any commit takes here, retries included.
         orphan_grace: Duration::from_secs(1_000),
         ..VacuumSettings::default()
     }
 }
 
-/// Deletes log entries before the last checkpoint: what must never be done.
+/// Deletes log entries before the last checkpoint, which must never be done.
 pub(crate) async fn log_cleanup(setup: Arc<Setup>) {
     let mut rng = setup.rng();
     let (_, lake) = setup.start_process(None);

@@ -1,4 +1,4 @@
-//! The actors of a run: each is the code that ships, in a simulated process, with somebody who makes it work.
+//! The actors of a run. Each one runs code that ships in a simulated process, and decides when it does what.
 
 mod clients;
 mod collectors;
@@ -25,13 +25,13 @@ fn dies_after(rng: &mut StdRng, crashes: Option<u64>) -> Option<u64> {
     crashes.map(|mean| rng.random_range(1..2 * mean))
 }
 
-/// Mostly short, sometimes long: what is usually far apart must sometimes meet.
+/// Mostly short, sometimes long, so that actions that are usually far apart sometimes meet.
 fn pause(rng: &mut StdRng) -> Duration {
     let longest_ms = [20, 300, 300, 2_000, 2_000, 15_000][rng.random_range(0..6)];
     Duration::from_millis(rng.random_range(1..longest_ms))
 }
 
-/// For those who run all the time.
+/// For actors that are busy all the time.
 fn short_pause(rng: &mut StdRng) -> Duration {
     let longest_ms = [20, 200, 500, 1_500][rng.random_range(0..4)];
     Duration::from_millis(rng.random_range(1..longest_ms))

@@ -1,4 +1,4 @@
-//! What operators do: add sites, say how long they keep their events, erase people.
+//! What operators do: add sites, set their retention, erase people.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::{dies_after, pause};
 use crate::history::{Erasure, user_of};
 use crate::setup::Setup;
 
-/// The site that keeps its events for some days.
+/// The site that keeps its events only for some days.
 pub(super) const RETENTION_SITE: &str = "two";
 
-/// Makes a site, without which a lake with events has lost its list, however often the store fails.
+/// Adds a site, however often the store fails. A check takes a lake with events but without sites for damaged.
 pub(crate) async fn add_site(setup: &Setup) {
     let (_, lake) = setup.start_process(None);
     while lake.ensure_site("one", setup.world.now()).await.is_err() {
@@ -23,8 +23,8 @@ pub(crate) async fn add_site(setup: &Setup) {
     }
 }
 
-/// Has sites keep their events for some days, however often the store fails. One of them is between the others and has no
-/// events, so that files must be read to know that.
+/// Sets a retention for two sites, however often the store fails. The name of one of them sorts between the others and it has
+/// no events, which only reading the files can tell.
 pub(crate) async fn set_retention(setup: &Setup) {
     let (_, lake) = setup.start_process(None);
     for (site, days) in [(RETENTION_SITE, 3), ("three", 1)] {
@@ -35,8 +35,7 @@ pub(crate) async fn set_retention(setup: &Setup) {
     }
 }
 
-/// Erases one person, once, until it has worked; dies at a random operation and is started again, or is left to the
-/// compactor.
+/// Erases one person. Dies at a random operation, and then either starts again or leaves the rest to the compactor.
 pub(crate) async fn eraser(setup: Arc<Setup>, crashes: Option<u64>) {
     let mut rng = setup.rng();
     sleep(Duration::from_millis(rng.random_range(1..20_000))).await;
@@ -55,7 +54,7 @@ pub(crate) async fn eraser(setup: Arc<Setup>, crashes: Option<u64>) {
         setup.world.note(|| format!("erasing {user} of {site}: {} events", theirs.len()));
         let done = process.while_alive(compactor.erase(&person)).await;
         setup.world.note(|| format!("erasing: {done:?}"));
-        // By a clock that may be ahead, of what comes by clocks that may be behind.
+        // The eraser's clock may be ahead while the clocks that date the events are behind.
         setup.erasures.lock()[number].until = Some(begun_at + 2 * setup.clock_error_max);
         if let Some(Ok(_)) = done {
             setup.history.lock().end_erasure(theirs);

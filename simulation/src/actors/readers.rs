@@ -1,4 +1,4 @@
-//! Readers: a query, an audit of the whole store in one instant, and the check that an operator runs.
+//! Readers: queries, audits of the whole store in one instant, and the operator's check.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::fault_store::atomically;
 use crate::history::{Expectation, Id, Violation, check_chain};
 use crate::setup::Setup;
 
-/// Reads as a query does, and checks what it sees.
+/// Runs a query over and over and checks its rows.
 pub(crate) async fn reader(setup: Arc<Setup>) {
     let mut rng = setup.rng();
     let (_, lake) = setup.start_process(None);
@@ -26,7 +26,7 @@ pub(crate) async fn reader(setup: Arc<Setup>) {
         sleep(pause(&mut rng)).await;
         let expected = setup.history.lock().expectation();
         setup.world.note(|| "a read begins".to_owned());
-        // A store that fails may fail a read; a read that answers must be right.
+        // A failing store may fail a read, but an answer must be right.
         match read(&engine).await {
             Ok(rows) => {
                 setup.world.note(|| format!("a read has {}", rows.len()));
@@ -54,8 +54,8 @@ pub(super) async fn read(engine: &Engine) -> anyhow::Result<Vec<Id>> {
     Ok(rows)
 }
 
-/// Looks at the whole store in one instant: the log is a chain, its files are there, the published table alone
-/// has no event twice.
+/// Audits the whole store in one instant: the log has no gap, its files exist, and the published table by itself has no event
+/// twice.
 pub(crate) async fn auditor(setup: Arc<Setup>) {
     let mut rng = setup.rng();
     loop {
@@ -98,7 +98,7 @@ pub(super) async fn audit(setup: &Setup) -> Result<(), Violation> {
     setup.history.lock().check(&rows, &Expectation::default())
 }
 
-/// Checks the lake as an operator does, beside everything else: whatever is under way, nothing is wrong.
+/// Checks the lake as an operator does. Whatever else is under way, the check must find no error.
 pub(crate) async fn checker(setup: Arc<Setup>) {
     let mut rng = setup.rng();
     loop {
@@ -109,7 +109,7 @@ pub(crate) async fn checker(setup: Arc<Setup>) {
                 setup.report(violation);
                 return;
             }
-            // A store that fails may fail a check.
+            // A failing store may fail a check.
             Err(error) => setup.world.note(|| format!("a check failed: {error:?}")),
         }
     }

@@ -1,4 +1,4 @@
-//! The end of a run: all faults are over, and everything must be there once.
+//! The end of a run: once all faults are over, everything can be published and every event is there once.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use crate::fault_store::atomically;
 use crate::history::Violation;
 use crate::setup::Setup;
 
-/// When all faults are over: what is pending can be published, and everything is there once.
+/// Publishes, merges, removes and vacuums without faults, and checks that every event is there once.
 pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
     let (process, lake) = setup.start_process(None);
     let compactor = compactor_of(setup, &process, lake.clone());
     let stuck = |what: &str, error: &dyn std::fmt::Debug| Violation::Stuck(format!("{what}: {error:?}"));
     compactor.publish().await.map_err(|error| stuck("a publish failed", &error))?;
     compactor.merge().await.map_err(|error| stuck("a merge failed", &error))?;
-    // By whoever remembers most.
+    // Prefer the compactor that has run from the beginning, because it remembers most.
     let remover = setup.janitor.get().unwrap_or(&compactor);
     let removed = remover.remove().await.map_err(|error| stuck("a removal failed", &error))?;
     setup.summary.lock().removed += removed.rows;
