@@ -1,4 +1,4 @@
-//! All roles in one process, on embedded defaults.
+//! `dewpond up`: all roles in one process, with defaults for trying things out.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -18,31 +18,30 @@ use crate::commands::report;
 use crate::lake_flags::{LakeFlags, clock};
 use crate::{demo, shutdown};
 
-/// The site that is there from the start.
+/// The site that `up` adds to a new lake.
 const DEFAULT_SITE: &str = "default";
 
-/// What the pages of the demo site call their site.
+/// The domain that the pages of the demo site send as their site.
 const DEMO_DOMAIN: &str = "demo";
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
-    /// The lake: a local path, or file://, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix.
-    #[arg(long, env = "DEWPOND_LAKE", default_value = "data/lake", value_name = "URL")]
-    lake: String,
+    #[command(flatten)]
+    lake: LakeFlags,
 
-    /// Where events come in; port 0 picks a free one.
+    /// Address that receives events; port 0 picks a free port.
     #[arg(long, env = "DEWPOND_COLLECTOR_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     collector_listen: SocketAddr,
 
-    /// Where the report is served; port 0 picks a free one.
+    /// Address that serves the reports; port 0 picks a free port.
     #[arg(long, env = "DEWPOND_ANALYTICS_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDR")]
     analytics_listen: SocketAddr,
 
-    /// The token that readers of the report send; needed beyond loopback.
+    /// Token for reading the reports ("Authorization: Bearer TOKEN"); required unless the address is loopback.
     #[arg(long, env = "DEWPOND_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
 
-    /// Send so many events of demo traffic once everything is up, and show the report.
+    /// After startup, send this many demo events and print the report.
     #[arg(long, value_name = "EVENTS")]
     demo: Option<u64>,
 
@@ -68,9 +67,9 @@ pub(crate) struct Flags {
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     admin::require_token(flags.analytics_listen, flags.token.as_deref(), "--analytics-listen", "--token")?;
     analytics::read_queries(&flags.analytics.queries)?;
-    let lake = LakeFlags { location: flags.lake.clone() }.open_for_writing().await?;
+    let lake = flags.lake.open_for_writing().await?;
     let shutdown = shutdown::on_signal()?;
-    // Every port is taken before anything starts, so that a port in use stops all of it.
+    // All ports are bound before anything starts, so that a port in use stops the whole command.
     let events = admin::listen(flags.collector_listen, "--collector-listen").await?;
     let reports = admin::listen(flags.analytics_listen, "--analytics-listen").await?;
     let (events_at, reports_at) = (events.local_addr()?, reports.local_addr()?);
@@ -78,13 +77,13 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
 
     let is_new = !lake.sites().await?.has_site(DEFAULT_SITE);
     let key = default_key(&lake).await?;
-    // Whoever tries things out on this machine looks at pages, too.
+    // On loopback somebody is trying things out, so the demo site is on.
     let demo_site = flags.collector.demo_site || events_at.ip().is_loopback();
     if demo_site && is_new {
         open_demo(&lake).await?;
     }
     let engine = Engine::new(lake.clone(), &flags.engine)?;
-    // Memory of its own, so that no query of a report can keep a publish waiting for it.
+    // A second engine has its own memory limit, so that a report's query cannot keep a publish waiting.
     let compacting = Engine::new(lake.clone(), &flags.engine)?;
     let collecting = collector::Settings { demo_site, ..flags.collector };
     let collector = Collector::start(lake.clone(), &collecting, clock()).await?;
@@ -119,9 +118,9 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The main job, once, on the screen: traffic over HTTP, then the report of it.
+/// Sends demo traffic over HTTP and prints a report of it.
 async fn show(events: u64, collector: SocketAddr, key: String, analytics: &Analytics) -> anyhow::Result<()> {
-    println!("Sending about {events} events of demo traffic to the collector …");
+    println!("Sending about {events} demo events to the collector …");
     let flags = demo::Flags {
         collector: format!("http://{collector}"),
         keys: vec![key],
@@ -134,7 +133,7 @@ async fn show(events: u64, collector: SocketAddr, key: String, analytics: &Analy
     println!("{}.\n", demo::describe(&sent));
     let made = analytics.run().await?;
     print!("{}", report::render(&made, report::ROWS_SHOWN));
-    println!("\nStaying up; Ctrl-C stops. A new report comes every minute.");
+    println!("\nRunning until Ctrl-C, with a new report every minute.");
     Ok(())
 }
 
@@ -153,14 +152,16 @@ fn greet(lake: &Lake, collector: SocketAddr, analytics: SocketAddr, demo_site: b
                 "  curl http://{collector}/v1/events -H 'Authorization: Bearer {key}' -d '{{\"name\":\"page_view\",\"anonymous_id\":\"me\"}}'\n"
             );
         }
-        None => println!("  write key     issued before; `dewpond site key add {DEFAULT_SITE}` issues another\n"),
+        None => println!(
+            "  write key     was shown when it was issued; `dewpond site key add {DEFAULT_SITE}` issues another\n"
+        ),
     }
 }
 
-/// The key of the default site, which is added if there is none.
+/// The write key of the default site, which is added if it does not exist.
 ///
-/// The registry keeps only a key's hash. So that whoever tries things out finds the key again, it is kept in
-/// a file beside a local lake, readable by its owner; beside a remote lake it is shown once.
+/// The registry stores only a key's hash. For a local lake, the key itself is kept in a file beside it that only the owner
+/// can read, so that later starts can show it again. For a remote lake it is shown once: later this returns `None`.
 async fn default_key(lake: &Lake) -> anyhow::Result<Option<String>> {
     let local = (lake.url().scheme() == "file").then(|| lake.url().to_file_path().ok()).flatten();
     let file = local.map(|dir| {
@@ -181,12 +182,13 @@ async fn default_key(lake: &Lake) -> anyhow::Result<Option<String>> {
         (true, None) => return Ok(None),
     };
     if let Some(file) = file {
-        keep(&file, &issued.write_key).with_context(|| format!("could not keep the key in {}", file.display()))?;
+        write_key_file(&file, &issued.write_key)
+            .with_context(|| format!("could not write the key to {}", file.display()))?;
     }
     Ok(Some(issued.write_key))
 }
 
-/// Lets the pages of the demo site send to the default site, which have no key.
+/// Lets the pages of the demo site, which have no key, send to the default site.
 async fn open_demo(lake: &Lake) -> anyhow::Result<()> {
     if lake.sites().await?.site_of_domain(DEMO_DOMAIN).is_none() {
         lake.change_site(DEFAULT_SITE, |settings| settings.domains.push(DEMO_DOMAIN.into())).await?;
@@ -194,7 +196,7 @@ async fn open_demo(lake: &Lake) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn keep(file: &Path, key: &str) -> std::io::Result<()> {
+fn write_key_file(file: &Path, key: &str) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
     writeln!(file, "{key}")
