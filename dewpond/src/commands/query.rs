@@ -1,8 +1,8 @@
-//! One SQL query over the lake as it is now, or over the published table as it was.
+//! `dewpond query`: runs a SQL query over the lake as it is now, or over the published table as it was.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use analytics::report_params;
 use anyhow::{Context, bail};
@@ -30,29 +30,29 @@ pub(crate) struct Flags {
     #[command(flatten)]
     text: Text,
 
-    /// A parameter of the query, $name in the SQL. $now, $until (now), $from (midnight 29 days ago) and $site
-    /// are there already and can be given another value.
+    /// A value for the parameter $NAME in the SQL. $now, $until (now), $from (midnight 29 days ago) and $site are predefined
+    /// and can be overridden.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
 
-    /// Only this site's events.
+    /// Query only this site's events.
     #[arg(long, value_name = "ID")]
     site: Option<String>,
 
-    /// The published table as it was: a version, as `lake history` lists them, or a time such as
-    /// 2026-03-01T12:00:00Z or 2026-03-01 (its midnight, UTC).
+    /// Query the published table as it was: at a version, as `lake history` lists them, or at a time such as
+    /// 2026-03-01T12:00:00Z or 2026-03-01 (midnight UTC).
     ///
-    /// A time means the last version committed at or before it, by the clocks of the compactors. Pending
-    /// events are not part of the answer, and the table reports is read as it is now. Versions whose files were
-    /// replaced longer ago than the compactor's --replaced-grace cannot be read any more.
+    /// A time means the last version committed at or before it, by the compactors' clocks. Pending events are not part of
+    /// the answer, and the table reports is read as it is now. Versions whose files were replaced longer ago than the
+    /// compactor's --replaced-grace can no longer be read.
     #[arg(long, value_name = "TIME|VERSION", value_parser = AsOf::parse)]
     as_of: Option<AsOf>,
 
-    /// How to write the answer.
+    /// Format of the answer.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// Where to write the answer; the standard output if not given.
+    /// Write the answer to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -60,15 +60,15 @@ pub(crate) struct Flags {
     engine: EngineSettings,
 }
 
-/// Where the query is: one of them.
+/// The query: a file or its text.
 #[derive(clap::Args, Debug)]
 #[group(required = true, multiple = false)]
 struct Text {
-    /// A file with the query, such as one of queries/.
+    /// A file with the query, such as one in queries/.
     #[arg(value_name = "FILE.sql")]
     file: Option<PathBuf>,
 
-    /// The query itself.
+    /// The text of the query.
     #[arg(short = 'e', long = "execute", value_name = "SQL")]
     sql: Option<String>,
 }
@@ -108,11 +108,10 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let (sql, source) = match (&flags.text.sql, &flags.text.file) {
         (Some(sql), _) => (sql.clone(), None),
         (None, Some(file)) => {
-            let sql = std::fs::read_to_string(file).with_context(|| {
-                let is_sql = file.to_string_lossy().contains(char::is_whitespace);
-                let hint = if is_sql { "; a query itself goes after -e" } else { "" };
-                format!("could not read {}{hint}", file.display())
-            })?;
+            if is_sql(file) {
+                bail!("{file:?} is not a file; to run SQL given on the command line, use -e");
+            }
+            let sql = std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?;
             (sql, Some(file.clone()))
         }
         (None, None) => bail!("give a query with -e or a file"),
@@ -122,9 +121,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     }
     let mut params = report_params(Utc::now(), flags.site.as_deref());
     for param in &flags.params {
-        let Some((name, value)) = param.split_once('=') else {
-            bail!("write a parameter as name=value, not {param:?}")
-        };
+        let Some((name, value)) = param.split_once('=') else { bail!("--param takes NAME=VALUE, not {param:?}") };
         let name = name.trim_start_matches('$');
         params.retain(|(known, _)| known != name);
         params.push((name.to_owned(), Param::parse(value)));
@@ -155,6 +152,11 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         answer.write(batch)?;
     }
     answer.finish()
+}
+
+/// Whether somebody gave the SQL itself where a file is expected.
+fn is_sql(file: &Path) -> bool {
+    !file.exists() && file.to_string_lossy().contains(|c: char| c.is_whitespace() || c == '(')
 }
 
 type Out = Box<dyn Write + Send>;
