@@ -1,5 +1,6 @@
-//! The admin port of every role: health, readiness, Prometheus metrics. A port of its own, because
-//! `/metrics` on the analytics server means the metrics of the users' events.
+//! The admin port of each role: health, readiness and Prometheus metrics.
+//!
+//! It is a separate port because `/metrics` on the analytics server means metrics about the users' events.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -16,16 +17,16 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Upper bounds of the buckets of every duration, in seconds.
+/// Upper bounds of the histogram buckets of all durations, in seconds.
 const DURATION_BUCKETS_S: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
 
 const READY_WITHIN: Duration = Duration::from_secs(3);
 
-/// Where the admin port is, and who may read it.
+/// The admin port's address and token.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct AdminFlags {
-    /// Where /healthz, /readyz and the Prometheus /metrics listen; port 0 picks a free one.
+    /// Address that serves /healthz, /readyz and the Prometheus /metrics; port 0 picks a free port.
     #[arg(
         id = "admin_listen",
         long = "admin-listen",
@@ -35,7 +36,7 @@ pub(crate) struct AdminFlags {
     )]
     listen: SocketAddr,
 
-    /// The token that reading /metrics takes ("Authorization: Bearer TOKEN"); needed beyond loopback.
+    /// Token for reading /metrics ("Authorization: Bearer TOKEN"); required unless the address is loopback.
     #[arg(
         id = "admin_token",
         long = "admin-token",
@@ -53,7 +54,7 @@ struct Admin {
     token: Option<String>,
 }
 
-/// Starts the admin server of a role; it ends with `shutdown`. Returns the address it got.
+/// Starts the admin server of a role, which runs until `shutdown`. Returns the address it listens on.
 pub(crate) async fn start(flags: &AdminFlags, lake: &Lake, shutdown: CancellationToken) -> anyhow::Result<SocketAddr> {
     require_token(flags.listen, flags.token.as_deref(), "--admin-listen", "--admin-token")?;
     let listener = listen(flags.listen, "--admin-listen").await?;
@@ -93,7 +94,7 @@ async fn prometheus(State(admin): State<Admin>, headers: HeaderMap) -> Response 
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.render()).into_response()
 }
 
-/// The process's recorder of metrics: one, whatever roles it runs.
+/// The recorder of metrics: one per process, whichever roles it runs.
 fn recorder() -> anyhow::Result<PrometheusHandle> {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     if let Some(handle) = RECORDER.get() {
@@ -113,14 +114,14 @@ fn recorder() -> anyhow::Result<PrometheusHandle> {
     Ok(RECORDER.get_or_init(|| handle).clone())
 }
 
-/// Binds an address, or says which flag to change.
+/// Binds an address; an error names the flag to change.
 pub(crate) async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("could not listen on {address}; choose another address with {flag}"))
 }
 
-/// Whoever listens beyond this machine asks for a token.
+/// Fails if other machines can reach an address that needs no token.
 pub(crate) fn require_token(
     listen: SocketAddr,
     token: Option<&str>,

@@ -1,6 +1,6 @@
-//! Load as many websites and their visitors make it: at a rate of its own, whatever the collector's answers take.
+//! `dewpond loadgen`: sends the load of many sites at a fixed rate, however long the collector takes to answer.
 //!
-//! Times are counted from when a request was due, not from when it was sent: a collector that falls behind shows it.
+//! Response times count from when a request was due, not from when it was sent, so a collector that falls behind shows.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -23,17 +23,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::demo::traffic;
 use crate::table;
 
-/// The pause after a first refusal; it doubles up to the longest one, and is anything up to that.
+/// The longest pause after the first refusal. It doubles with each further one, up to `PAUSE_MAX`.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Flags {
-    /// The collector, or what balances the load of several.
+    /// URL of the collector, or of a load balancer before several.
     #[arg(long, env = "DEWPOND_COLLECTOR_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     collector: String,
 
-    /// The write keys of the sites: one each. The first ones get most of the visitors.
+    /// Write keys of the sites, one per site. The first ones get most of the visitors.
     #[arg(
         long = "key",
         env = "DEWPOND_KEY",
@@ -44,35 +44,35 @@ pub(crate) struct Flags {
     )]
     keys: Vec<String>,
 
-    /// Events a second, of all sites together, without copies.
+    /// Events per second for all sites together, not counting copies.
     #[arg(long, default_value_t = 1_000.0, value_name = "EVENTS")]
     rate: f64,
 
-    /// How long.
+    /// How long to send.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
     duration: Duration,
 
-    /// Events of a request: 1 as pages send them, more as servers do. A request holds events of one visit.
+    /// Events per request: 1 as pages send them, more as servers do. A request holds events of one visit.
     #[arg(long, default_value = "1", value_name = "EVENTS")]
     batch: NonZeroUsize,
 
-    /// The share of requests that are sent again although they were acknowledged.
+    /// Share of acknowledged requests that are sent again.
     #[arg(long, default_value_t = 0.02, value_name = "SHARE")]
     duplicates: f64,
 
-    /// Requests under way at most; further ones wait, and their time runs.
+    /// The most requests in flight. Further ones wait, which counts as response time.
     #[arg(long, default_value = "4096", value_name = "REQUESTS")]
     in_flight: NonZeroUsize,
 
-    /// Try a request for so long. One that is not acknowledged then counts as lost.
+    /// How long to retry a request. If it is not acknowledged by then, its events count as lost.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
     give_up_after: Duration,
 
-    /// Write the ids of acknowledged events to this file, one a line.
+    /// Write the ids of acknowledged events to this file, one per line.
     #[arg(long, value_name = "FILE")]
     acknowledged: Option<PathBuf>,
 
-    /// The same seed sends the same visits; random if not given.
+    /// Seed for the random traffic: the same seed sends the same visits [default: random].
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
 
@@ -81,10 +81,10 @@ pub(crate) struct Flags {
     json: bool,
 }
 
-/// What became of the load.
+/// The outcome of the load.
 #[derive(Default)]
 struct Outcome {
-    /// From when each request was due to its acknowledgement, in µs.
+    /// For each request, the time from when it was due to its acknowledgement, in µs.
     times_us: Vec<u32>,
     acknowledged: u64,
     resent: u64,
@@ -107,13 +107,13 @@ struct Batch {
     user_agent: &'static str,
     ids: Vec<String>,
     body: Vec<u8>,
-    /// Sent a second time once it is acknowledged.
+    /// Whether to send it a second time once it is acknowledged.
     is_repeated: bool,
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    ensure!(flags.rate > 0.0 && flags.rate.is_finite(), "--rate is a number of events a second");
-    ensure!((0.0..=1.0).contains(&flags.duplicates), "--duplicates is a share between 0 and 1");
+    ensure!(flags.rate > 0.0 && flags.rate.is_finite(), "--rate must be a positive number of events per second");
+    ensure!((0.0..=1.0).contains(&flags.duplicates), "--duplicates must be a share between 0 and 1");
     let ids = match &flags.acknowledged {
         Some(path) => {
             let file = File::create(path).with_context(|| format!("could not write {}", path.display()))?;
@@ -141,7 +141,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends at the rate until the time is over, and waits for every answer. Returns the events sent.
+/// Sends at the given rate until the time is over, and waits for every answer. Returns how many events were sent.
 async fn send_all(flags: &Flags, sender: &Arc<Sender>) -> anyhow::Result<u64> {
     let mut rng = StdRng::seed_from_u64(flags.seed.unwrap_or_else(|| rand::rng().random()));
     let slots = Arc::new(Semaphore::new(flags.in_flight.get()));
@@ -179,9 +179,9 @@ async fn send_all(flags: &Flags, sender: &Arc<Sender>) -> anyhow::Result<u64> {
     Ok(events)
 }
 
-/// One visit of one of the sites, in requests; the last one first.
+/// A visit to one of the sites as requests, the last one first.
 fn visit(flags: &Flags, rng: &mut StdRng) -> Vec<Batch> {
-    // The cube of a uniform number: a few sites have most of the visitors, as it is.
+    // Cubing a uniform number gives a few sites most of the visitors, as in reality.
     let site = (rng.random::<f64>().powi(3) * flags.keys.len() as f64) as usize;
     let visit = traffic::visit(rng, Utc::now(), site);
     let mut batches: Vec<Batch> = visit
@@ -223,7 +223,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Posts until it is acknowledged or given up. Returns whether it was acknowledged.
+    /// Posts a batch until it is acknowledged or given up. Returns whether it was acknowledged.
     async fn post(&self, batch: &Batch, due: Instant, rng: &mut StdRng) -> anyhow::Result<bool> {
         let mut pause = PAUSE;
         loop {
@@ -250,7 +250,7 @@ impl Sender {
                 return Ok(false);
             }
             self.outcome.lock().retries += 1;
-            // Full jitter, so that those who were refused together do not come back together.
+            // Full jitter, so that requests refused together do not return together.
             sleep(asked_for.unwrap_or_default() + pause.mul_f64(rng.random())).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
@@ -258,7 +258,7 @@ impl Sender {
 }
 
 impl Outcome {
-    /// The time, in ms, that a share of the requests kept within.
+    /// The time in ms within which this share of the requests was acknowledged.
     fn time_ms(&self, share: f64) -> f64 {
         let last = self.times_us.len().saturating_sub(1);
         let at = ((self.times_us.len() as f64 * share) as usize).min(last);
@@ -281,7 +281,7 @@ fn report(flags: &Flags, events: u64, outcome: &Outcome, took: Duration) -> anyh
         return Ok(());
     }
     println!(
-        "{} events acknowledged in {:.1} s, {rate:.0} a second; {} of them sent a second time; {} requests put off and sent again",
+        "{} events acknowledged in {:.1} s ({rate:.0} per second); {} events sent a second time; {} retries",
         outcome.acknowledged,
         took.as_secs_f64(),
         outcome.resent,

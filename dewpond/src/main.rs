@@ -1,4 +1,4 @@
-//! Dewpond: one binary, one subcommand per role, and `up` for all roles in one process.
+//! The binary `dewpond`: a subcommand for each role and each command, and `up` for all roles in one process.
 
 mod admin;
 mod commands;
@@ -23,9 +23,9 @@ use crate::roles::up;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Events as open Parquet files in your own bucket, and SQL on top.
+/// Product and web analytics: events as open Parquet files in your own bucket, with SQL on top.
 ///
-/// Settings have a twin in the environment, shown in brackets; a flag wins over the environment.
+/// Settings can also come from the environment variables shown in brackets; a flag takes precedence.
 #[derive(Parser)]
 #[command(version, about, propagate_version = true)]
 struct Cli {
@@ -37,32 +37,32 @@ struct Cli {
 enum Role {
     /// Run all roles in one process.
     Up(Box<up::Flags>),
-    /// Take events over HTTP and make them durable.
+    /// Receive events over HTTP and store them in the lake.
     Collector(roles::collector::Flags),
     /// Publish, merge and vacuum the lake on a schedule.
     Compactor(roles::compactor::Flags),
     /// Run the metrics on a schedule and serve the latest report.
     Analytics(roles::analytics::Flags),
-    /// Answer one SQL query over the lake, as it is now or was.
+    /// Run a SQL query over the lake, as it is now or as it was.
     Query(query::Flags),
     /// Print the latest report.
     Report(report::Flags),
-    /// Bring events from files into the lake.
+    /// Import events from files.
     Import(import::Flags),
-    /// Add sites, list them, change their settings, issue and revoke their write keys.
+    /// Add and list sites, change their settings, issue and revoke their write keys.
     Site(site::Flags),
-    /// Look at the lake itself, check and repair it, erase a person.
+    /// Inspect, check and repair the lake, or erase a person.
     Lake(commands::lake::Flags),
-    /// Send realistic visitors' traffic to a collector.
+    /// Send realistic demo traffic to a collector.
     Demo(demo::Flags),
-    /// Send traffic of many sites to a collector at a given rate, and measure its answers.
+    /// Load-test a collector: send traffic of many sites at a given rate and measure the response times.
     Loadgen(loadgen::Flags),
     /// Ask a role on this machine whether it is ready.
     Health(health::Flags),
 }
 
 impl Role {
-    /// Whether it is a command that prints an answer, not a service.
+    /// Whether it prints an answer and ends, unlike a service.
     fn ends_by_itself(&self) -> bool {
         use Role::{Health, Import, Lake, Query, Report, Site};
         matches!(self, Query(_) | Report(_) | Import(_) | Site(_) | Lake(_) | Health(_))
@@ -105,8 +105,8 @@ async fn run(role: Role) -> anyhow::Result<()> {
     }
 }
 
-/// Logs go to the standard error, so that answers on the standard output can be piped. `DEWPOND_LOG` takes
-/// the filters of `tracing_subscriber`.
+/// Logs go to standard error, so that answers on standard output can be piped. `DEWPOND_LOG` takes filters of
+/// `tracing_subscriber`.
 fn init_logs() -> anyhow::Result<()> {
     const VARIABLE: &str = "DEWPOND_LOG";
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
@@ -115,7 +115,7 @@ fn init_logs() -> anyhow::Result<()> {
         false => &wanted,
     };
     let filter = EnvFilter::try_new(filters).map_err(|error| {
-        anyhow!("{VARIABLE} is {wanted:?}, give filters such as `warn` or `info,lake=debug`: {error}")
+        anyhow!("{VARIABLE} is {wanted:?}; use filters such as `warn` or `info,lake=debug`: {error}")
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

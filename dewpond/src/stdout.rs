@@ -1,16 +1,16 @@
 //! The standard output of a command, whose reader may go away: `dewpond query … | head`.
 //!
-//! The process ends then, without a word. The signal SIGPIPE would do it, too, but would also end a command
-//! whose connection to the store breaks, and that tries again otherwise.
+//! The process then ends quietly. The signal SIGPIPE would do the same, but it would also end a command whose connection to
+//! the store breaks, instead of letting it retry.
 
 use std::io::{self, Write};
 use std::panic;
 use std::process::exit;
 
-/// As if by the signal, for shells that ask.
+/// The exit status that shells report for a process ended by SIGPIPE.
 const ENDED_BY_SIGPIPE: i32 = 128 + 13;
 
-/// The standard output for writers that take one.
+/// The standard output as a writer.
 pub(crate) struct Stdout(io::Stdout);
 
 impl Stdout {
@@ -36,7 +36,7 @@ fn end_if_nobody_reads(error: io::Error) -> io::Error {
     error
 }
 
-/// Ends the process where `println!` would panic for want of a reader.
+/// Ends the process where `println!` would panic because nobody reads.
 pub(crate) fn end_when_nobody_reads() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {

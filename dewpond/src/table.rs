@@ -1,11 +1,11 @@
-//! Plain text tables for people.
+//! Plain text tables: the one style of all commands.
 
 use unicode_width::UnicodeWidthStr;
 
-/// Columns wider than this are cut.
+/// Longer cells are cut.
 const CELL_WIDTH_MAX: usize = 60;
 
-/// A table with a header and a rule. Columns of numbers are aligned to the right.
+/// A table with a header and a rule. Columns of numbers are right-aligned.
 pub(crate) fn render(columns: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| cut(cell)).collect()).collect();
     let width = |column: usize| {
@@ -35,7 +35,7 @@ fn pad(cell: &str, width: usize, right: bool) -> String {
     if right { blank + cell } else { cell.to_owned() + &blank }
 }
 
-/// The text with control characters, which may be somebody's data and must not reach a terminal, as dots.
+/// The text with control characters replaced by dots: they may come from events and must not reach a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
 }

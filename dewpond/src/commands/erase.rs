@@ -1,4 +1,4 @@
-//! Erasing a person.
+//! `dewpond lake erase`: erases a person.
 
 use std::time::Duration;
 
@@ -16,15 +16,17 @@ pub(crate) struct Flags {
     #[command(flatten)]
     lake: LakeFlags,
 
-    /// The site whose events are meant.
+    /// The site whose events to erase.
     #[arg(long, value_name = "ID")]
     site: String,
 
     #[command(flatten)]
     who: Who,
 
-    /// Delete the bytes now, and not when the compactor's graces are over. Also deletes whatever else waits for
-    /// them: queries that run meanwhile plan again, and answers as of an earlier version can no longer be had.
+    /// Delete the bytes from the store now, instead of after the compactor's grace periods.
+    ///
+    /// This also deletes all other files that wait for the end of their grace period. Running queries may have to start
+    /// again, and `query --as-of` can no longer read earlier versions.
     #[arg(long)]
     purge: bool,
 
@@ -39,15 +41,15 @@ pub(crate) struct Flags {
     engine: EngineSettings,
 }
 
-/// One of them.
+/// The person, by one of two ids.
 #[derive(clap::Args, Debug)]
 #[group(required = true, multiple = false)]
 struct Who {
-    /// Erase the events that carry this user_id.
+    /// Erase the events with this user_id.
     #[arg(long, value_name = "ID")]
     user: Option<String>,
 
-    /// Erase the events that carry this anonymous_id.
+    /// Erase the events with this anonymous_id.
     #[arg(long, value_name = "ID")]
     anonymous: Option<String>,
 }
@@ -59,7 +61,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         (None, Some(anonymous)) => PersonId::Anonymous(anonymous),
         (None, None) => bail!("name a person with --user or --anonymous"),
     };
-    // A mistyped site or a variable that is empty must not read as done.
+    // A mistyped site or an empty shell variable must not look like a success.
     site::find(&lake, &flags.site).await?;
     if id.value().is_empty() {
         bail!("the id is empty; name a person with --user or --anonymous");
@@ -74,7 +76,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let done = compactor.erase(&person).await?;
     let mut deleted = 0;
     if flags.purge {
-        // Only what a publish has consumed can be deleted.
+        // A raw file can be deleted only once a publish has consumed it.
         compactor.publish().await?;
         deleted = compactor.vacuum().await?.files();
     }
@@ -90,14 +92,14 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         return Ok(());
     }
     println!(
-        "erased from {}: {} published events (in {} files), {} pending ones and {} refused ones",
+        "erased from {}: {} published events (in {} files), {} pending and {} refused events",
         person.site_id, done.published.rows, done.published.files, done.pending_rows, done.quarantined_rows
     );
     match flags.purge {
         true => println!("deleted {deleted} files from the store"),
         false => println!(
-            "no query sees them any more; their bytes leave the store with the compactor's vacuum, {} (raw) and {} \
-             (table) from now, or now with --purge",
+            "no query sees these events any more; the compactor deletes their bytes {} (raw files) and {} (table files) \
+             from now; --purge deletes them at once",
             humantime::format_duration(raw_grace),
             humantime::format_duration(replaced_grace)
         ),

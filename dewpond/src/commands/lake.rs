@@ -1,4 +1,4 @@
-//! The lake itself: how much is where, what was committed when, and whether all of it is sound.
+//! `dewpond lake`: what the lake holds, the history of its tables, and whether it is sound.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub(crate) struct Flags {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Files, rows and bytes of every table, and what is pending.
+    /// Show files, rows and bytes of every table, and what is pending.
     Stats {
         #[command(flatten)]
         lake: LakeFlags,
@@ -29,40 +29,40 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Erase a person: their events leave the lake, and late copies do not come back.
+    /// Erase a person: remove their events from the lake, and leave out copies that arrive later.
     Erase(Box<erase::Flags>),
-    /// The newest versions of a table: what each changed, and the numbers and times that `query --as-of` takes.
+    /// List the newest versions of a table, with the numbers and times that `query --as-of` takes.
     History {
         #[command(flatten)]
         lake: LakeFlags,
         /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
-        /// The table.
+        /// The table whose versions to list.
         #[arg(long, value_parser = ["events", "reports"], default_value = "events")]
         table: String,
-        /// How many versions.
+        /// How many versions to list.
         #[arg(long, default_value_t = 20, value_name = "N")]
         limit: usize,
     },
-    /// Read everything in the lake and say what is wrong with it.
+    /// Read everything in the lake and report what is wrong.
     ///
-    /// Every log entry, checkpoint, checksum, live file and pending raw file is read whole. An error is a row that
-    /// is lost, doubled, unreadable or answered wrongly; a warning costs speed or space. Exits with 1 if there is
-    /// an error. May run beside everything else.
+    /// Reads every log entry, checkpoint, checksum, live file and pending raw file completely. An error means that a row is
+    /// lost, duplicated, unreadable or answered wrongly; a warning only costs speed or space. Exits with status 1 if there
+    /// is an error. Can run while the lake is in use.
     Check {
         #[command(flatten)]
         lake: LakeFlags,
         /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
-        /// Mend what needs no row: replace checkpoints and checksums that are missing or disagree with the log's
-        /// entries, and remove orphans older than 7 days.
+        /// Repair what can be derived from the log: replace checkpoints and checksums that are missing or disagree with the
+        /// log's entries, and delete orphaned files older than 7 days.
         ///
-        /// Entries, live files, raw files and the registry are never touched.
+        /// Never touches log entries, live files, raw files or the registry.
         #[arg(long)]
         repair: bool,
-        /// Where ids are sorted, 16 bytes an event; the system's directory for temporary files if not given.
+        /// Directory for sorting ids, 16 bytes per event [default: the system's temporary directory].
         #[arg(long, env = "DEWPOND_SPILL_DIR", value_name = "DIR")]
         spill_dir: Option<PathBuf>,
     },
@@ -225,7 +225,7 @@ fn checked_json(lake: &Lake, checked: &Checked) -> serde_json::Value {
     })
 }
 
-/// Where the object is that a finding is about: a path on a local disk, a key in a bucket.
+/// The object of a finding: a path on a local disk, a key in a bucket.
 fn place(lake: &Lake, finding: &Finding) -> String {
     match lake.url().scheme() {
         "file" => format!("/{}", finding.object),

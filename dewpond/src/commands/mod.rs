@@ -1,4 +1,4 @@
-//! The commands: each does one thing and ends.
+//! The commands, which do one thing and end.
 
 pub(crate) mod erase;
 pub(crate) mod health;

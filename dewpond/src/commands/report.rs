@@ -1,4 +1,4 @@
-//! The latest report, for people.
+//! `dewpond report`: prints the latest report.
 
 use analytics::{Metric, Report, latest_report};
 use anyhow::bail;
@@ -8,7 +8,7 @@ use super::site;
 use crate::lake_flags::LakeFlags;
 use crate::table;
 
-/// Rows of a metric that are shown unless asked otherwise.
+/// How many rows of a metric are shown by default.
 pub(crate) const ROWS_SHOWN: usize = 10;
 
 #[derive(clap::Args, Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     lake: LakeFlags,
 
-    /// The report of one site; of the whole lake if not given.
+    /// Print the report of this site instead of the whole lake.
     #[arg(long, value_name = "ID")]
     site: Option<String>,
 
@@ -24,7 +24,7 @@ pub(crate) struct Flags {
     #[arg(long)]
     json: bool,
 
-    /// Rows to show of each metric.
+    /// How many rows of each metric to show.
     #[arg(long, default_value_t = ROWS_SHOWN, value_name = "N")]
     rows: usize,
 }
@@ -35,7 +35,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         site::find(&lake, site).await?;
     }
     let Some(report) = latest_report(&lake, flags.site.as_deref()).await? else {
-        bail!("there is no report yet: `dewpond analytics --once` makes one");
+        bail!("there is no report yet; `dewpond analytics --once` makes one");
     };
     match flags.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
@@ -44,7 +44,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A report as text: first the single numbers, then a table for each other metric, then what failed.
+/// A report as text: the single numbers first, then a table for each other metric, then the failures.
 pub(crate) fn render(report: &Report, rows_shown: usize) -> String {
     let of = report.site.as_deref().map_or("all sites".to_owned(), |site| format!("site {site}"));
     let mut text = format!("Report of {of}, {}\n\n", report.generated_at.format("%Y-%m-%d %H:%M:%S UTC"));
@@ -75,7 +75,7 @@ pub(crate) fn render(report: &Report, rows_shown: usize) -> String {
 fn render_rows(metric: &Metric, rows_shown: usize) -> String {
     let (Some(columns), Some(rows)) = (&metric.columns, &metric.rows) else { return String::new() };
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    // Of a series the end is news; of a ranking the beginning. A series is what begins with a date.
+    // Show the end of a series and the beginning of a ranking. A series has a day in its first column.
     let is_series = columns.first().is_some_and(|column| *column == "day");
     let hidden = rows.len().saturating_sub(rows_shown);
     let shown = if is_series { &rows[hidden..] } else { &rows[..rows.len() - hidden] };

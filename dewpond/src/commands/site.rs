@@ -1,4 +1,4 @@
-//! Sites and their write keys.
+//! `dewpond site`: adds and lists sites, changes their settings, issues and revokes their write keys.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,24 +20,24 @@ pub(crate) struct Flags {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Add a site and print its write key, which cannot be shown again.
+    /// Add a site and print its write key, which is shown only once.
     Add {
-        /// Letters, digits, '.', '_' and '-', for example shop.example.com.
+        /// The site's name: letters, digits, '.', '_' and '-', for example shop.example.com.
         name: String,
         #[command(flatten)]
         output: Output,
     },
-    /// List the sites and the beginnings of their keys.
+    /// List the sites and the prefixes of their write keys.
     List {
         #[command(flatten)]
         output: Output,
     },
-    /// Change a site's settings, and show them all.
+    /// Change a site's settings, and print all of them.
     Set {
         /// The site.
         name: String,
-        /// For how long events are kept by the date they happened, in whole days such as `400d`; `forever` keeps
-        /// all. The compactor removes what is older; reports stay in their history.
+        /// How long to keep events, counted from the date they happened: whole days such as `400d`, or `forever`. The
+        /// compactor removes older events; past reports are kept.
         #[arg(long, value_name = "TIME", value_parser = parse_retention)]
         retention: Option<Retention>,
         #[command(flatten)]
@@ -65,50 +65,52 @@ enum KeyCommand {
     Revoke {
         /// The site.
         name: String,
-        /// The key, or its beginning as `site list` shows it.
+        /// The key, or its prefix as `site list` shows it.
         key: String,
         #[command(flatten)]
         output: Output,
     },
 }
 
-/// How collectors treat what is sent to a site. They follow within seconds.
+/// How collectors treat events sent to a site. A change takes effect within seconds.
 #[derive(clap::Args, Debug)]
 struct SettingsFlags {
-    /// Take events without a write key from senders that name one of these: a domain such as shop.example, or what
-    /// other protocols call a website id or an app id. Replaces the list; `none` empties it.
+    /// Accept events without a write key from senders that name one of these: a domain such as shop.example, or a website
+    /// id or app id in other protocols. Replaces the list; `none` empties it.
     #[arg(long = "domain", value_name = "NAME", value_delimiter = ',')]
     domains: Option<Vec<String>>,
 
-    /// Take events from pages of these origins alone, such as https://shop.example. Replaces the list; `any` empties it.
+    /// Accept events only from pages of these origins, such as https://shop.example. Replaces the list; `any` empties it.
     #[arg(long = "origin", value_name = "ORIGIN", value_delimiter = ',')]
     origins: Option<Vec<String>>,
 
-    /// Give visitors without an id one in a first-party cookie that lasts 395 days. Needs --origin.
+    /// Identify visitors without an id by a first-party cookie that lasts 395 days. Needs --origin.
     #[arg(long, value_name = "on|off", value_parser = parse_switch)]
     cookie: Option<bool>,
 
-    /// Tell visitors without any id apart for a day, by a salted hash of address and user agent. On from the start.
+    /// Tell visitors without an id apart for a day, by a salted hash of address and user agent. On by default.
     #[arg(long, value_name = "on|off", value_parser = parse_switch)]
     cookieless: Option<bool>,
 
-    /// Keep no id of visitors whose browsers ask not to be tracked (Global Privacy Control, Do Not Track).
+    /// Store no id of visitors whose browser asks not to be tracked (Global Privacy Control, Do Not Track).
     #[arg(long, value_name = "on|off", value_parser = parse_switch)]
     honor_opt_out: Option<bool>,
 
-    /// The most events a second that each key may send to each collector; `none` leaves it to the collector's flag.
+    /// The most events per second that each key may send to each collector; `none` uses the collector's setting.
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     events_per_second_max: Option<Rate>,
 }
 
-/// Events a second; none for what the collector says.
+/// Events per second; `None` for the collector's setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rate(Option<NonZeroU32>);
 
 fn parse_rate(text: &str) -> Result<Rate, String> {
     match text {
         "none" => Ok(Rate(None)),
-        _ => text.parse().map(|rate| Rate(Some(rate))).map_err(|_| "a number of events a second, or none".into()),
+        _ => {
+            text.parse().map(|rate| Rate(Some(rate))).map_err(|_| "give a number of events per second, or none".into())
+        }
     }
 }
 
@@ -116,7 +118,7 @@ fn parse_switch(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => Err("on or off".into()),
+        _ => Err("give on or off".into()),
     }
 }
 
@@ -157,7 +159,7 @@ struct Output {
     json: bool,
 }
 
-/// For how many days; none for ever.
+/// How many days to keep events; `None` for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Retention(Option<u32>);
 
@@ -172,14 +174,14 @@ fn parse_retention(text: &str) -> Result<Retention, String> {
     }
     let days = humantime::parse_duration(text).ok().map(|time| time.as_secs_f64() / 86_400.0);
     match days {
-        Some(days) if days.fract() != 0.0 => Err("events are kept for whole days, for example 400d, or forever".into()),
-        // Whoever sends an event again may do so for three days: its first copy must still be there.
+        Some(days) if days.fract() != 0.0 => Err("give whole days, for example 400d, or forever".into()),
+        // A client may send an event again for three days, and its first copy must still be there then.
         Some(days) if days < RETENTION_DAYS_MIN => {
-            Err("events are kept for 4 days at least, since clients send them again for three".into())
+            Err("give 4 days at least, because clients may send an event again for three days".into())
         }
-        Some(days) if days > RETENTION_DAYS_MAX => Err("36500d are the most; for longer, write forever".into()),
+        Some(days) if days > RETENTION_DAYS_MAX => Err("give 36500d at most; for longer, give forever".into()),
         Some(days) => Ok(Retention(Some(days as u32))),
-        None => Err("write days, for example 400d, or forever".into()),
+        None => Err("give days, for example 400d, or forever".into()),
     }
 }
 
@@ -206,16 +208,16 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The site of this id.
+/// The site with this id.
 pub(crate) async fn find(lake: &Lake, site_id: &str) -> anyhow::Result<Arc<Site>> {
     let directory = lake.sites().await?;
     let site = directory.sites().iter().find(|site| &*site.site_id == site_id);
-    site.cloned().with_context(|| format!("there is no site {site_id}; `dewpond site list` shows them"))
+    site.cloned().with_context(|| format!("there is no site {site_id}; `dewpond site list` shows all sites"))
 }
 
 async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, output: &Output) -> anyhow::Result<()> {
     let lake = output.lake.open_existing().await?;
-    // Settings first: they may be refused, and then nothing is to have changed.
+    // Settings first: if they are refused, nothing must have changed.
     if !flags.is_empty() {
         lake.change_site(name, |settings| flags.apply(settings)).await?;
     }
@@ -231,10 +233,10 @@ async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, ou
     let on = |setting| if setting { "on" } else { "off" }.to_owned();
     let listed = |names: &[String], nothing: &str| if names.is_empty() { nothing.into() } else { names.join(", ") };
     let settings = &site.settings;
-    let rate = settings.events_per_second_max.map_or("as the collector says".into(), |max| max.to_string());
+    let rate = settings.events_per_second_max.map_or("the collector's setting".into(), |max| max.to_string());
     let rows = [
         ("retention", site.retention_days.map_or("forever".into(), |days| format!("{days}d"))),
-        ("domain", listed(&settings.domains, "none: every sender needs a key")),
+        ("domain", listed(&settings.domains, "none (every sender needs a key)")),
         ("origin", listed(&settings.origins, "any")),
         ("cookie", on(settings.cookie)),
         ("cookieless", on(settings.cookieless)),
@@ -253,7 +255,7 @@ fn print_key(issued: &IssuedKey, as_json: bool) {
     }
     println!("site:      {}", issued.site_id);
     println!("write key: {}", issued.write_key);
-    println!("Keep the key: only its hash is stored, so it cannot be shown again.");
+    println!("Save the key: only its hash is stored, so it cannot be shown again.");
 }
 
 async fn list(lake: &Lake, as_json: bool) -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
-//! Realistic visitors' traffic over HTTP: several pages and visits a visitor, robots, copies of what was
-//! already sent, the last three days with their nights.
+//! `dewpond demo`: sends realistic traffic over HTTP. Visitors come several times and see several pages, robots come too, and
+//! some requests are sent twice. The visits fall on the last three days, fewer of them at night.
 
 pub(crate) mod traffic;
 
@@ -15,19 +15,19 @@ use rand::{Rng, SeedableRng};
 use reqwest::{Client, StatusCode};
 use tokio::time::sleep;
 
-/// Share of requests whose acknowledgement the demo pretends not to have heard, and which it sends again.
+/// Share of acknowledged requests that are sent again, as if the acknowledgement had been lost.
 const RESENT_SHARE: f64 = 0.05;
 
-/// A request that keeps failing is given up after so many tries.
+/// How often a failing request is tried.
 const TRIES_MAX: u32 = 20;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Flags {
-    /// The collector.
+    /// URL of the collector.
     #[arg(long, env = "DEWPOND_COLLECTOR_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub(crate) collector: String,
 
-    /// The write key of a site; several for traffic on several sites.
+    /// Write key of the site to send to; several keys spread the traffic over several sites.
     #[arg(
         long = "key",
         env = "DEWPOND_KEY",
@@ -38,33 +38,33 @@ pub(crate) struct Flags {
     )]
     pub(crate) keys: Vec<String>,
 
-    /// Stop after about so many events.
+    /// Stop after about this many events.
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     pub(crate) events: u64,
 
-    /// Stop after so long, for example 30; 0 for no limit.
+    /// Stop after this many seconds; 0 for no limit.
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub(crate) seconds: u64,
 
-    /// Requests under way at the same time.
+    /// How many requests to send at the same time.
     #[arg(long, default_value = "8", value_name = "N")]
     pub(crate) senders: NonZeroUsize,
 
-    /// The same seed sends the same visitors; random if not given.
+    /// Seed for the random traffic: the same seed sends the same visitors [default: random].
     #[arg(long, value_name = "SEED")]
     pub(crate) seed: Option<u64>,
 }
 
-/// What was sent.
+/// Counts of what was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    /// Events that were acknowledged, each counted once.
+    /// Acknowledged events, each counted once.
     events: AtomicU64,
-    /// Events in requests that were sent again although they had been acknowledged.
+    /// Acknowledged events that were sent again.
     resent: AtomicU64,
-    /// Events of robots, which no metric counts.
+    /// Acknowledged events of robots, which no metric counts.
     of_robots: AtomicU64,
-    /// Requests that were answered with "later".
+    /// Failed or refused requests that were tried again.
     retried: AtomicU64,
 }
 
@@ -75,11 +75,11 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What was sent, in words.
+/// The counts in words.
 pub(crate) fn describe(sent: &Sent) -> String {
     format!(
-        "{} events acknowledged, {} of them of robots, which metrics leave out; {} of them sent a second time; {} requests put \
-         off and sent again",
+        "{} events acknowledged, including {} from robots, which metrics leave out; {} events sent a second time; {} requests \
+         retried",
         sent.events.load(Ordering::Relaxed),
         sent.of_robots.load(Ordering::Relaxed),
         sent.resent.load(Ordering::Relaxed),
@@ -87,7 +87,7 @@ pub(crate) fn describe(sent: &Sent) -> String {
     )
 }
 
-/// Sends traffic until a bound of the flags is reached.
+/// Sends traffic until a limit in the flags is reached.
 pub(crate) async fn send(flags: &Flags) -> anyhow::Result<Arc<Sent>> {
     let client = Client::builder().timeout(Duration::from_secs(60)).build()?;
     let seed = flags.seed.unwrap_or_else(|| rand::rng().random());
@@ -137,7 +137,7 @@ async fn post(client: &Client, flags: &Flags, key: &str, visit: &traffic::Visit,
             Ok(response) => response,
             Err(error) if error.is_connect() && sent.events.load(Ordering::Relaxed) == 0 => {
                 return Err(error).with_context(|| {
-                    format!("no collector answers at {}; --collector names another", flags.collector)
+                    format!("no collector answers at {}; name another one with --collector", flags.collector)
                 });
             }
             Err(_) => {
@@ -157,5 +157,5 @@ async fn post(client: &Client, flags: &Flags, key: &str, visit: &traffic::Visit,
             status => bail!("the collector answered {status}: {}", response.text().await.unwrap_or_default()),
         }
     }
-    bail!("the collector at {} did not take a request within {TRIES_MAX} tries", flags.collector)
+    bail!("the collector at {} did not accept a request within {TRIES_MAX} tries", flags.collector)
 }

@@ -1,4 +1,4 @@
-//! One visit of one visitor, as events. Pure: the randomness and the time are passed in.
+//! Generates the events of one visit. Pure: randomness and time are passed in.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::Rng;
@@ -12,7 +12,7 @@ pub(crate) struct Visit {
     pub(crate) is_robot: bool,
 }
 
-/// A shop's pages with their titles; earlier ones are seen more.
+/// The pages of a shop with their titles, the most visited first.
 const PAGES: [(&str, &str); 8] = [
     ("/", "Home"),
     ("/hats", "Hats"),
@@ -24,7 +24,7 @@ const PAGES: [(&str, &str); 8] = [
     ("/contact", "Contact"),
 ];
 
-/// Where visits come from, with the query that a campaign adds.
+/// Referrers, with the query string that a campaign adds to the first page.
 const SOURCES: [(Option<&str>, &str); 6] = [
     (None, ""),
     (Some("https://www.google.com/"), ""),
@@ -44,10 +44,10 @@ const AGENTS: [&str; 5] = [
 
 const ROBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
-/// How far back visits lie: what a collector accepts, less an hour for long visits.
+/// How many days back visits may begin. A collector accepts events up to three days old.
 const DAYS_BACK: i64 = 3;
 
-/// Visitors of a site. A few come often, most once or twice.
+/// How many visitors a site has. A few come often, most once or twice.
 const VISITORS: f64 = 4_000.0;
 
 pub(crate) fn visit(rng: &mut StdRng, now: DateTime<Utc>, site: usize) -> Visit {
@@ -100,16 +100,16 @@ pub(crate) fn visit(rng: &mut StdRng, now: DateTime<Utc>, site: usize) -> Visit 
             event(rng, "purchase", 30_000, money);
         }
         previous = Some(url);
-        // Now and then somebody comes back from a coffee: a new session.
+        // Now and then a long pause begins a new session.
         let pause_ms = if rng.random_bool(0.03) { 45 * 60_000 } else { rng.random_range(3_000..90_000) };
         at += TimeDelta::milliseconds(pause_ms);
     }
-    // What lies in the future has not happened yet.
+    // Drop events in the future.
     events.retain(|event| event["timestamp"].as_str().is_some_and(|at| at <= now.to_rfc3339().as_str()));
     Visit { events, user_agent: if is_robot { ROBOT } else { AGENTS[visitor as usize % AGENTS.len()] }, is_robot }
 }
 
-/// A moment of the last days, by day rather than by night.
+/// A moment in the last days, less often at night.
 fn start(rng: &mut StdRng, now: DateTime<Utc>) -> DateTime<Utc> {
     loop {
         let back_s = rng.random_range(60..(DAYS_BACK * 24 - 1) * 3_600);
@@ -122,7 +122,7 @@ fn start(rng: &mut StdRng, now: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
-/// A UUIDv7 of the event's time, as our tracker makes them.
+/// A UUIDv7 with the event's time, as the tracker makes them.
 fn uuid_v7(rng: &mut StdRng, at: DateTime<Utc>) -> String {
     uuid::Builder::from_unix_timestamp_millis(at.timestamp_millis().max(0) as u64, &rng.random())
         .into_uuid()

@@ -1,4 +1,4 @@
-//! The analytics job and its server as a process.
+//! The role `analytics` as a process: the report job and the server of its reports.
 
 use std::net::SocketAddr;
 
@@ -17,15 +17,15 @@ pub(crate) struct Flags {
     #[command(flatten)]
     lake: LakeFlags,
 
-    /// Where the report is served; port 0 picks a free one.
+    /// Address that serves the reports; port 0 picks a free port.
     #[arg(long, env = "DEWPOND_ANALYTICS_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDR")]
     listen: SocketAddr,
 
-    /// The token that readers send ("Authorization: Bearer TOKEN"); needed beyond loopback.
+    /// Token for reading the reports ("Authorization: Bearer TOKEN"); required unless the address is loopback.
     #[arg(long, env = "DEWPOND_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
 
-    /// Run the metrics once, print the report, and exit.
+    /// Run the metrics once, print the report, then exit.
     #[arg(long, action = ArgAction::SetTrue)]
     once: bool,
 
@@ -43,7 +43,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if !flags.once {
         admin::require_token(flags.listen, flags.token.as_deref(), "--listen", "--token")?;
     }
-    // A directory that is not there is a mistake of the command line: say so now, not at the first run.
+    // A missing directory is a mistake on the command line: report it now, not at the first run.
     analytics::read_queries(&flags.analytics.queries)?;
     let lake = flags.lake.open_for_writing().await?;
     let engine = Engine::new(lake.clone(), &flags.engine)?;

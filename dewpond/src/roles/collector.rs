@@ -1,4 +1,4 @@
-//! The collector as a process.
+//! The role `collector` as a process.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     lake: LakeFlags,
 
-    /// Where events come in; port 0 picks a free one. Writers need a site's key, so any address is fine.
+    /// Address that receives events; port 0 picks a free port. Senders need a site's write key, so any address is safe.
     #[arg(long, env = "DEWPOND_COLLECTOR_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     listen: SocketAddr,
 
@@ -28,7 +28,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let lake = flags.lake.open_for_writing().await?;
     let shutdown = shutdown::on_signal()?;
     let listener = admin::listen(flags.listen, "--listen").await?;
-    // The admin port stays up until the last event is written, so that it can be watched.
+    // The admin port stays up until the last event is written, so that the shutdown can be watched.
     let watched = tokio_util::sync::CancellationToken::new();
     admin::start(&flags.admin, &lake, watched.clone()).await?;
     let collector = Collector::start(lake.clone(), &flags.collector, clock()).await?;

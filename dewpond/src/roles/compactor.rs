@@ -1,4 +1,4 @@
-//! The compactor as a process.
+//! The role `compactor` as a process.
 
 use clap::ArgAction;
 use compactor::{Compactor, CompactorCrons, CompactorSettings};
@@ -14,7 +14,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     lake: LakeFlags,
 
-    /// Publish, merge, remove what has expired and vacuum once, and exit.
+    /// Publish, merge, remove expired events and vacuum once, then exit.
     #[arg(long, action = ArgAction::SetTrue)]
     once: bool,
 

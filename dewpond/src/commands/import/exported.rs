@@ -1,4 +1,4 @@
-//! Rows of other files as events of the native protocol: what `dewpond query` exports, CSV cells, Parquet columns. Pure.
+//! Turns rows of CSV and Parquet files, and events exported by `dewpond query`, into events of the native protocol. Pure.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-/// A record of a CSV file as JSON: empty cells are absent, and a time in digits is a number of milliseconds. `None` as of
+/// A CSV record as JSON. Empty cells are left out, and a timestamp in digits is a number of milliseconds. `None` as in
 /// [`from_columns`].
 pub(super) fn csv_json(header: &csv::StringRecord, record: &csv::StringRecord, site: &str) -> Option<String> {
     let fields = header.iter().zip(record).filter(|(_, cell)| !cell.is_empty()).map(|(name, cell)| {
@@ -21,7 +21,7 @@ pub(super) fn csv_json(header: &csv::StringRecord, record: &csv::StringRecord, s
     Some(from_columns(fields.collect(), site)?.to_string())
 }
 
-/// A line as an event, which it is already unless it was exported. `None` as of [`from_columns`].
+/// A line of JSON as an event. Only an exported event needs a change. `None` as in [`from_columns`].
 pub(super) fn from_export<'a>(json: &'a str, site: &str) -> Option<Cow<'a, str>> {
     match json.contains("\"occurred_at\"").then(|| serde_json::from_str(json)) {
         Some(Ok(fields)) => Some(Cow::Owned(from_columns(fields, site)?.to_string())),
@@ -29,8 +29,10 @@ pub(super) fn from_export<'a>(json: &'a str, site: &str) -> Option<Cow<'a, str>>
     }
 }
 
-/// A row of a table as an event: `properties` is JSON in a string, and an exported event has its time in
-/// `occurred_at` and its id as 16 bytes in hexadecimal. `None` of an exported event of another site.
+/// A row of a table as an event; `None` for an exported event of another site.
+///
+/// `properties` may be JSON in a string. An exported event has its time in `occurred_at`, and its id may be 16 bytes in
+/// hexadecimal.
 pub(super) fn from_columns(mut fields: Map<String, Json>, site: &str) -> Option<Json> {
     if let Some(properties) =
         fields.get("properties").and_then(Json::as_str).and_then(|text| serde_json::from_str(text).ok())
@@ -42,7 +44,7 @@ pub(super) fn from_columns(mut fields: Map<String, Json>, site: &str) -> Option<
             return None;
         }
         fields.entry("timestamp").or_insert(occurred_at);
-        // What the lake derives anew, or knows better.
+        // The lake derives these anew.
         for derived in [
             "received_at",
             "visitor_id",
@@ -65,7 +67,7 @@ pub(super) fn from_columns(mut fields: Map<String, Json>, site: &str) -> Option<
     Some(Json::Object(fields))
 }
 
-/// The batch with its times in UTC, so that they are written with a zone.
+/// The batch with its times in UTC, so that they are written with a time zone.
 pub(super) fn in_utc(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
     let fields: Vec<Field> = batch
         .schema()

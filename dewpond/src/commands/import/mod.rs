@@ -1,5 +1,7 @@
-//! Events from files. Rerunning an import adds nothing: an event's id is its own, or is derived from its
-//! content and its place among equal ones.
+//! `dewpond import`: imports events from files.
+//!
+//! Repeating an import adds nothing. An event without an id gets one from its content and its position among equal events, so
+//! its id is the same each time.
 
 mod exported;
 mod progress;
@@ -18,7 +20,7 @@ use self::progress::Progress;
 use self::sources::{Entry, Place, Source};
 use crate::lake_flags::LakeFlags;
 
-/// Events are written once they take so much memory; the file is several times smaller.
+/// Events are written once they take this much memory. The raw file is several times smaller.
 const BATCH_BYTES: usize = 64 << 20;
 
 #[derive(clap::Args, Debug)]
@@ -26,23 +28,21 @@ pub(crate) struct Flags {
     #[command(flatten)]
     lake: LakeFlags,
 
-    /// The site that the events belong to; it is added if there is none of this name. Exported events that name another in
-    /// site_id are left out.
+    /// The site to import into; it is added if it does not exist. Exported events with another site_id are left out.
     #[arg(long, value_name = "ID")]
     site: String,
 
-    /// Files with events in the fields of the native protocol: .ndjson (or .jsonl), .csv with a header, or
-    /// .parquet.
+    /// Files with events in the fields of the native protocol: .ndjson (or .jsonl), .csv with a header, or .parquet.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    // Every file is opened before the first event is written, so that a wrong name changes nothing.
+    // All files are opened before the first event is written, so that a mistyped name changes nothing.
     let sources = flags.files.iter().map(|path| Source::open(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let lake = flags.lake.open_for_writing().await?;
     if lake.ensure_site(&flags.site, Utc::now()).await? {
-        eprintln!("added site {}; `dewpond site key add {}` issues a write key", flags.site, flags.site);
+        eprintln!("added the site {}; `dewpond site key add {}` issues a write key for it", flags.site, flags.site);
     }
     let total_bytes = sources.iter().map(|source| source.size_bytes).sum();
     let mut progress = Progress::start(total_bytes)?;
@@ -61,13 +61,13 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     );
     if done.of_other_sites > 0 {
         println!(
-            "{} events say in site_id that they are another site's, and were left out: import them into that site, or leave \
-             the column out to have them in this one",
+            "left out {} events with the site_id of another site: import them into that site, or remove the column to import \
+             them into this one",
             done.of_other_sites
         );
     }
     println!(
-        "Of events that the lake had already, or that came more than once, it has one; `dewpond query` sees the new ones now."
+        "Events already in the lake, or repeated in the files, are stored once. New events are visible to `dewpond query` now."
     );
     if done.accepted == 0 && done.rejected + done.of_other_sites > 0 {
         bail!("no event could be imported");
@@ -79,7 +79,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
 struct Imported {
     accepted: u64,
     rejected: u64,
-    /// Of exports that name another site.
+    /// Exported events that name another site.
     of_other_sites: u64,
 }
 
@@ -88,7 +88,7 @@ struct Import {
     lane: Option<Lane>,
     context: Context,
     batch: RawBatch,
-    /// How often each event without an id was there so far, by its content.
+    /// For events without an id: how many with the same content have come so far.
     seen: HashMap<[u8; 32], u64>,
     done: Imported,
 }
@@ -125,7 +125,7 @@ impl Import {
 
     fn event(&mut self, json: &str, place: Place<'_>, progress: &mut Progress) {
         let seen = &mut self.seen;
-        // Equal events without an id are several events, told apart by which of them they are.
+        // Equal events without an id are different events, told apart by their position among each other.
         let derived = || {
             let content = blake3::hash(json.as_bytes());
             let nth = seen.entry(*content.as_bytes()).or_default();
@@ -152,8 +152,9 @@ impl Import {
             return Ok(());
         }
         let file = tokio::task::spawn_blocking(move || batch.encode()).await?;
-        let lane = self.lane.take().context("the lane ended with an error before")?;
-        let (lane, _) = lane.append(file, Utc::now()).await.context("could not write; run the import again")?;
+        let lane = self.lane.take().context("an earlier write failed")?;
+        let (lane, _) =
+            lane.append(file, Utc::now()).await.context("could not write the events; run the import again")?;
         self.lane = Some(lane);
         Ok(())
     }

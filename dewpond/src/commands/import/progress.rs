@@ -1,16 +1,16 @@
-//! What somebody sees who waits for an import: a bar, and the first of the events that were rejected.
+//! The progress of an import on the screen: a bar, and the first rejected events.
 
 use std::fmt::Display;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Rejected events that are shown; the rest is only counted.
+/// How many rejected events are shown. The others are only counted.
 const REJECTIONS_SHOWN_MAX: u64 = 10;
 
-/// How far an import is.
+/// The progress bar of an import.
 pub(super) struct Progress {
     bar: ProgressBar,
-    /// Bytes of the files before the one that is being read.
+    /// The size of all files before the current one.
     files_before_bytes: u64,
     rejections_shown: u64,
 }
@@ -23,18 +23,18 @@ impl Progress {
         Ok(Self { bar, files_before_bytes: 0, rejections_shown: 0 })
     }
 
-    /// - `bytes`: what of the current file has been read.
+    /// - `bytes`: how much of the current file has been read.
     pub(super) fn read(&self, bytes: u64) {
         self.bar.set_position(self.files_before_bytes + bytes);
     }
 
-    /// - `bytes`: the size of the file that has been read to its end.
+    /// - `bytes`: the size of the file that was read to its end.
     pub(super) fn end_file(&mut self, bytes: u64) {
         self.files_before_bytes += bytes;
         self.bar.set_position(self.files_before_bytes);
     }
 
-    /// - `events`: how many of all files have been accepted so far.
+    /// - `events`: the number of accepted events so far.
     pub(super) fn wrote(&self, events: u64) {
         self.bar.set_message(format!("{events} events"));
     }

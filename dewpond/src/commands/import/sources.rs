@@ -1,4 +1,4 @@
-//! Files of events, read one event after the other.
+//! The files of an import, read one event at a time.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +19,7 @@ const LINE_BYTES_MAX: u64 = 16 << 20;
 pub(super) struct Source {
     name: String,
     pub(super) size_bytes: u64,
-    /// How much of it has been read. A Parquet file tells this only at its end.
+    /// How much of it has been read. Unknown for a Parquet file until its end.
     pub(super) read_bytes: u64,
     reader: Reader,
 }
@@ -51,17 +51,17 @@ struct Rows {
     next: usize,
 }
 
-/// What a file has at one place.
+/// One line, record or row of a file.
 pub(super) enum Entry<'a> {
     /// An event as JSON, in the fields of the native protocol.
     Event(Cow<'a, str>),
     /// An exported event that names another site.
     OfOtherSite,
-    /// No event, and why.
+    /// Not an event, and why.
     Unreadable(String),
 }
 
-/// A place in a file, as editors name it.
+/// The place of an entry, as messages show it.
 pub(super) enum Place<'a> {
     Line(&'a str, u64),
     Row(&'a str, u64),
@@ -96,10 +96,10 @@ impl Source {
             "parquet" => {
                 let file = ParquetRecordBatchReaderBuilder::try_new(file)
                     .and_then(|builder| builder.build())
-                    .with_context(|| format!("{name} is no Parquet file"))?;
+                    .with_context(|| format!("{name} is not a Parquet file"))?;
                 Reader::Parquet { file: Box::new(file), batch: Rows::default(), number: 0 }
             }
-            _ => bail!("cannot tell what {name} is: name it .ndjson, .csv or .parquet"),
+            _ => bail!("{name} must end in .ndjson, .csv or .parquet, which tells its format"),
         };
         Ok(Self { name, size_bytes, read_bytes: 0, reader })
     }
@@ -183,7 +183,7 @@ fn read_line(file: &mut BufReader<File>, line: &mut Vec<u8>, name: &str, number:
     let read = file.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', line)?;
     *number += u64::from(read > 0);
     if read as u64 == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
-        bail!("{name}:{number} is longer than {LINE_BYTES_MAX} bytes: an event must be on a line of its own");
+        bail!("{name}:{number} is longer than {LINE_BYTES_MAX} bytes; put each event on a line of its own");
     }
     Ok(read > 0)
 }
