@@ -1,5 +1,5 @@
-//! The whole line, from an HTTP request to the cached report: in one process, in many, on a local disk, on an
-//! S3 API, with a real Memcached, with processes killed, and read by other engines.
+//! End-to-end tests, from an HTTP request to the cached report: in one process and in many, on a local disk and on an S3 API,
+//! with a real Memcached, with killed processes, and read by other engines.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 

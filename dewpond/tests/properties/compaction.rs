@@ -1,4 +1,4 @@
-//! Publishing, merging and vacuuming keep every row as it is.
+//! Publishing, merging and vacuuming leave every row unchanged.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::cases;
 use crate::events::{Row, event, row};
 use crate::lake_state::LakeState;
 
-/// What happens to a lake.
+/// A step in the history of a lake.
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many of the events that are left come as one file of a lane.
+    /// This many of the remaining events arrive as one file of a lane.
     Append {
         lane: usize,
         events: usize,
@@ -24,7 +24,7 @@ enum Step {
 
 const LANES: usize = 3;
 
-/// A few raw files for each commit.
+/// A few raw files per commit.
 const PUBLISH_BYTES_MAX: u64 = 48 << 10;
 
 fn step() -> impl Strategy<Value = Step> {

@@ -1,4 +1,4 @@
-//! Events of every kind, and the rows that they must become.
+//! Generates events of every kind, and the rows they must become.
 
 use lake::{Event, EventId};
 use proptest::option;
@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 pub const DAY_US: i64 = 86_400_000_000;
 
-/// A row of the table `events`: a text for each column, in order.
+/// A row of the table `events`: one text per column, in order.
 pub type Row = Vec<String>;
 
-/// Texts that something on the way may trip over.
+/// Texts that some step may handle wrongly.
 pub fn text() -> impl Strategy<Value = Option<String>> {
     option::of(prop_oneof![
         Just(String::new()),
@@ -23,7 +23,7 @@ pub fn text() -> impl Strategy<Value = Option<String>> {
     ])
 }
 
-/// Times of a few days around the ends of what a lake takes, and before the epoch.
+/// Times of a few days, around the limits of what a lake accepts, and before the epoch.
 fn time_us() -> impl Strategy<Value = i64> {
     let day = prop_oneof![Just(0_i64), Just(-1), Just(-365 * 50), Just(20_513), Just(20_514), Just(47_846)];
     let within = prop_oneof![Just(0), Just(DAY_US - 1), Just(999), Just(1_000), 0..DAY_US];
@@ -40,7 +40,7 @@ fn money_e4() -> impl Strategy<Value = Option<i128>> {
 }
 
 prop_compose! {
-    /// An event with something odd in every column; its id is one of a million, so that copies are rare.
+    /// An event with something odd in every column. Its id is one of a million, so copies are rare.
     pub fn event()(
         id in 0..1_000_000_u32,
         site in "[a-z._-]{1,3}",
@@ -100,7 +100,7 @@ prop_compose! {
     }
 }
 
-/// The row that an event must become, written down by hand so that it does not follow the code under test.
+/// The row that an event must become, written by hand so that it is independent of the code under test.
 pub fn row(event: &Event) -> Row {
     let text = |text: &Option<String>| text.as_ref().map_or(NULL.to_owned(), |text| format!("{text:?}"));
     let integer = |integer: Option<i64>| integer.map_or(NULL.to_owned(), |integer| integer.to_string());
@@ -150,5 +150,5 @@ pub fn row(event: &Event) -> Row {
     ]
 }
 
-/// How a null stands in a [`Row`]; a text stands there in quotes.
+/// A null in a [`Row`]. Texts are in quotes.
 pub const NULL: &str = "null";

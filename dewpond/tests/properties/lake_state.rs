@@ -1,4 +1,4 @@
-//! A lake in memory with a compactor of small files, and all that can be seen of it.
+//! A lake in memory with a compactor that makes small files, and everything that can be observed of the lake.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::events::{NULL, Row};
 
-/// The answer of each query of `queries/` in each scope.
+/// The answer of each query in `queries/` in each scope.
 pub type Answers = Vec<(String, Vec<Vec<Json>>)>;
 
 pub struct LakeState {
@@ -29,7 +29,7 @@ pub struct LakeState {
 }
 
 impl LakeState {
-    /// A lake with so many lanes, of which one commit publishes so many bytes.
+    /// A lake with this many lanes, and a compactor that publishes this many bytes per commit.
     pub fn new(lanes: usize, publish_bytes_max: u64) -> Self {
         let lake = Lake::open("memory:///", []).unwrap();
         let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
@@ -47,7 +47,7 @@ impl LakeState {
         Self { engine, compactor, lanes: (0..lanes).map(lane).collect(), lake }
     }
 
-    /// Puts one raw file. A file has each event once: of copies the first.
+    /// Puts one raw file. A file has each event once: the first of its copies.
     pub async fn append<'a>(&mut self, lane: usize, events: impl IntoIterator<Item = &'a Event>) {
         let mut batch = RawBatch::default();
         for event in events {
@@ -67,9 +67,9 @@ impl LakeState {
         self.compactor.merge().await.unwrap();
     }
 
-    /// Deletes all that nobody needs, whatever its age.
+    /// Deletes everything that is no longer needed, whatever its age.
     pub async fn vacuum(&self) {
-        // Ages are strict.
+        // A file must be older than its grace, not as old.
         tokio::time::sleep(Duration::from_millis(2)).await;
         self.compactor.vacuum().await.unwrap();
         assert!(self.lake.snapshot().await.unwrap().consumed.is_empty());
@@ -100,7 +100,7 @@ impl LakeState {
         answers
     }
 
-    /// Checks what the log says of each file against the file.
+    /// Checks what the log records of each file against the file.
     pub async fn check_bounds(&self) {
         for file in &self.lake.table(&EVENTS).load().await.unwrap().files {
             let batches = read_batches(self.lake.store(), &file.path, file.size_bytes, EVENTS.bounded).await.unwrap();

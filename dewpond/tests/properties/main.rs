@@ -1,4 +1,4 @@
-//! What must hold for all events, however they came and whatever the compactor did with them.
+//! Property tests: what must hold for all events, however they arrive and whatever the compactor does with them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
@@ -9,7 +9,7 @@ mod splits;
 
 use proptest::test_runner::Config;
 
-/// So many cases in a test run; a campaign asks for more with `PROPTEST_CASES`.
+/// The number of cases in a test run; a campaign sets more with `PROPTEST_CASES`.
 fn cases(few: u32) -> Config {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     Config { cases: asked.unwrap_or(few), max_shrink_iters: 200, failure_persistence: None, ..Config::default() }

@@ -1,5 +1,5 @@
-//! However the same events are split over files, lanes and publishes, and however often they are sent, they are the
-//! same rows and the same answers.
+//! However the same events are split over files, lanes and publishes, and however often they are sent, rows and answers are
+//! the same.
 
 use std::collections::BTreeMap;
 
@@ -17,27 +17,27 @@ const LANES: usize = 3;
 const SITES: [&str; 2] = ["blog", "shop"];
 const MINUTE_US: i64 = 60_000_000;
 
-/// One or two files: what is pending takes several commits.
+/// One or two files, so that publishing takes several commits.
 const PUBLISH_BYTES_MAX: u64 = 20 << 10;
 
 fn now() -> DateTime<Utc> {
     "2026-03-31T12:00:00Z".parse().unwrap()
 }
 
-/// How an event got its time, and so how much those of its copies differ.
+/// Where an event's time comes from, which decides how much the times of its copies differ.
 #[derive(Clone, Copy, Debug)]
 enum Timed {
-    /// By its client, the same each time.
+    /// The client's time, the same for each copy.
     ByClient,
-    /// By its client, corrected a little differently each time.
+    /// The client's time, corrected a little differently for each copy.
     Corrected { jitter_us: i64 },
-    /// By its arrival.
+    /// The time of arrival.
     ByArrival,
-    /// By its client, with a time of sending that is not set anew: each copy looks as if its clock were later.
+    /// The client's time with an old `sent_at`: each copy looks as if its clock were further behind.
     SentAsItWas,
 }
 
-/// An event and its copies, in the order in which they arrive.
+/// An event and its copies, in order of arrival.
 fn copies() -> impl Strategy<Value = Vec<Event>> {
     let timed = prop_oneof![
         4 => Just(Timed::ByClient),
@@ -87,8 +87,8 @@ fn copies() -> impl Strategy<Value = Vec<Event>> {
     )
 }
 
-/// How events reach the table: in which order, cut into which files of which lanes, and what the compactor does
-/// after each file.
+/// How events reach the table: their order, the files and lanes they are split into, and what the compactor does after each
+/// file.
 #[derive(Clone, Debug)]
 struct Way {
     order: Vec<u32>,
@@ -117,7 +117,7 @@ fn way() -> impl Strategy<Value = Way> {
     (prop::collection::vec(any::<u32>(), 1..40), files).prop_map(|(order, files)| Way { order, files })
 }
 
-/// All copies of all events in the order of a way; of one event in the order of their arrival.
+/// All copies of all events in the given order. Copies of one event stay in order of arrival.
 fn arrange<'a>(events: &'a [Vec<Event>], order: &[u32]) -> Vec<&'a Event> {
     let mut sends: Vec<(u32, usize)> = Vec::new();
     for (number, copies) in events.iter().enumerate() {
@@ -133,7 +133,7 @@ fn arrange<'a>(events: &'a [Vec<Event>], order: &[u32]) -> Vec<&'a Event> {
     sends.into_iter().map(|(_, number)| next[number].next().expect("each copy is sent once")).collect()
 }
 
-/// A lake that the events reached in some way.
+/// A lake after the events have reached it in the given way.
 async fn follow(way: &Way, events: &[Vec<Event>]) -> LakeState {
     let mut state = LakeState::new(LANES, PUBLISH_BYTES_MAX);
     let sends = arrange(events, &way.order);
@@ -232,7 +232,7 @@ proptest! {
     }
 }
 
-/// An event whose id others have too, and how far from its time an earlier one may lie of which it is a copy.
+/// An event whose id other events use too, and how far apart in time it and an earlier copy may lie.
 fn reused_id() -> impl Strategy<Value = (Event, i64)> {
     let minute = prop_oneof![4 => 0..120_i64, 1 => 0..6 * 24 * 60_i64];
     (0..3_u8, minute, 0..3_u8).prop_map(|(id, minute, timed)| {
@@ -273,7 +273,7 @@ proptest! {
                 let (lane, length, compaction) = files.next().unwrap();
                 let (file, later) = left.split_at((*length).min(left.len()));
                 left = later;
-                // A collector puts an id once into a file.
+                // A collector writes an id only once into a file.
                 let ids_in_file: BTreeMap<EventId, &(Event, i64)> =
                     file.iter().rev().map(|send| (send.0.event_id, send)).collect();
                 for (event, reach_us) in ids_in_file.values() {
@@ -298,7 +298,7 @@ proptest! {
 
 #[tokio::test]
 async fn what_a_version_has_consumed_is_in_it_though_a_copy_that_was_received_earlier_comes_later() {
-    // By a collector whose clock is behind. A query that listed the raw tier between the two knows only the first file.
+    // From a collector whose clock is behind. A query that lists the raw tier between the two sees only the first file.
     let copy = |received_at_us| Event {
         event_id: EventId([1; 16]),
         site_id: SITES[0].into(),

@@ -1,4 +1,4 @@
-//! Copies of events in raw files of any shape: each event counts once, while it is pending and when it is published.
+//! Copies in raw files of any shape: each event counts once, both pending and published.
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,7 +9,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::harness::world::World;
 
-/// Events with some numbers, received when they happened or `earlier` than that.
+/// Events with these numbers, received when they happened or `earlier`.
 pub(crate) fn batch(
     numbers: impl IntoIterator<Item = usize>,
     name: &str,
@@ -48,7 +48,7 @@ async fn rows_are_counted_through_batches_and_row_groups() {
     let mut writer = ArrowWriter::try_new(&mut file, all.schema(), Some(properties)).unwrap();
     writer.write(&all).unwrap();
     assert_eq!(writer.close().unwrap().num_row_groups(), 3);
-    // Beside the ends of batches of 1 024 and of row groups.
+    // Around the boundaries of batches of 1 024 rows and of row groups.
     let first = [0, 1, 1_023, 1_024, 1_099, 1_100, 2_199, 2_200, ROWS - 1];
     let copies = batch(first, "first", now, TimeDelta::zero());
     lane(&world).append(copies.encode(), now).await.unwrap();

@@ -1,4 +1,4 @@
-//! An event counts once, however often and wherever it is sent.
+//! An event counts once, however often and to whichever collector it is sent.
 
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
@@ -26,7 +26,7 @@ async fn ten_thousand_events_sent_three_times_by_four_clients_through_two_collec
         });
     }
     let publishing = world.compactor.clone();
-    // Publishes meet copies that are still on their way.
+    // Publish while copies are still being sent.
     let publisher = tokio::spawn(async move {
         loop {
             publishing.publish().await.unwrap();
@@ -51,7 +51,7 @@ async fn ten_thousand_events_sent_three_times_by_four_clients_through_two_collec
 async fn a_copy_of_a_published_event_counts_nothing_on_either_side_of_midnight() {
     let world = World::start(1).await;
     let client = client();
-    // The same event by a clock that is corrected a little differently each time.
+    // The same event, with its clock corrected a little differently each time.
     for jitter_ms in [0, 400, -400] {
         let midnight = chrono::Utc::now().date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
         let created = midnight + chrono::TimeDelta::milliseconds(100);

@@ -1,4 +1,4 @@
-//! What queries see: every acknowledged event once, with any reader.
+//! What queries see: every acknowledged event once, whichever engine reads.
 
 mod copies;
 mod exactly_once;

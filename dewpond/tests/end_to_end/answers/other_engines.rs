@@ -22,13 +22,13 @@ use crate::harness::role::run_well;
 const SQL: &str = "SELECT encode(event_id, 'hex'), CAST(occurred_at AS BIGINT), site_id, name, visitor_id,
     CAST(revenue AS VARCHAR), title, CAST(date AS VARCHAR) FROM events ORDER BY 1";
 
-/// Engines that `readers.py` asks.
+/// The engines in `readers.py`.
 const ENGINES: [&str; 3] = ["deltalake", "polars", "duckdb"];
 
-/// A history crosses the checkpoint at this version if it is a long one.
+/// A long history crosses the checkpoint at this version.
 const CHECKPOINT_VERSION: u64 = 100;
 
-/// The Python that has the engines; `make test` installs them and sets it.
+/// The Python with the engines, which `make test` installs and sets.
 fn python() -> Option<String> {
     let python = std::env::var("DEWPOND_TEST_PYTHON").ok();
     if python.is_none() {
@@ -38,7 +38,7 @@ fn python() -> Option<String> {
     python
 }
 
-/// Random histories of a test run; a campaign asks for more with `DEWPOND_READER_HISTORIES`.
+/// How many random histories a test run has; a campaign sets more with `DEWPOND_READER_HISTORIES`.
 fn histories() -> u64 {
     std::env::var("DEWPOND_READER_HISTORIES").ok().and_then(|histories| histories.parse().ok()).unwrap_or(2)
 }
@@ -57,7 +57,7 @@ async fn newest(engine: &Engine) -> Version {
     Version { number: view.snapshot().events.version.unwrap(), rows: to_json_rows(&answer).unwrap() }
 }
 
-/// Checks that every engine sees the versions as we do; the last one is the newest.
+/// Checks that every engine sees these versions as we do. The last one is the newest.
 async fn check_readers(python: &str, table: &Path, versions: &[Version]) {
     let newest = versions.last().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers.py");
@@ -132,8 +132,8 @@ struct Defaults {
     compactor: CompactorSettings,
 }
 
-/// Appends, some of it twice, publishes, merges, erases, lets expire and vacuums at random until the table has so many versions, and lets the engines
-/// read those whose files are all there at the end.
+/// Appends events (some twice), publishes, merges, erases, expires and vacuums at random until the table has this many
+/// versions. Then the engines read all versions whose files still exist.
 async fn run_history(python: &str, mut rng: StdRng, versions: u64) {
     let dir = tempfile::tempdir().unwrap();
     let lake = Lake::open(dir.path().join("lake").to_str().unwrap(), []).unwrap();
@@ -145,7 +145,7 @@ async fn run_history(python: &str, mut rng: StdRng, versions: u64) {
         replaced_grace: Duration::ZERO,
         ..settings
     };
-    // All dates are sealed, so that two files of a date are enough for a merge.
+    // All dates are sealed, so two files of a date are enough for a merge.
     let sealed = || "2200-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
     let compactor = Compactor::new(engine.clone(), settings, Arc::new(sealed));
     let mut lane = Lane::start(lake.clone(), LaneId(Uuid::from_u128(rng.random())), LaneSettings::default());
@@ -188,7 +188,7 @@ async fn run_history(python: &str, mut rng: StdRng, versions: u64) {
             version = see(&mut seen).await;
         }
         if rng.random_bool(0.05) {
-            // Of years before the compactor's own, then for ever again.
+            // Expire events from years before the compactor's time, then keep everything again.
             lake.set_retention("blog", Some(30)).await.unwrap();
             compactor.remove().await.unwrap();
             lake.set_retention("blog", None).await.unwrap();

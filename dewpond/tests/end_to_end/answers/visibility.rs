@@ -1,4 +1,4 @@
-//! A query sees what was acknowledged before it, and the compactor changes no answer.
+//! A query sees everything acknowledged before it began, and the compactor changes no answer.
 
 use chrono::{TimeDelta, Utc};
 use lake::{EVENTS, Lane};
@@ -19,7 +19,7 @@ async fn a_publish_ends_although_events_keep_coming() {
     let keep_coming = async {
         for number in 1.. {
             lane = append(lane, number).await;
-            // The store is in memory and lets nobody else run.
+            // The store is in memory and never yields, so other tasks would not run.
             tokio::task::yield_now().await;
         }
     };
@@ -55,14 +55,14 @@ async fn every_query_answers_the_same_before_and_after_publish_and_merge() {
         let body = Json::Array(traffic(round, now));
         post_accepted(&client, &world.collectors[round % 2], &world.key, &body).await;
         if round % 5 == 0 {
-            // The acknowledgement was lost: the same again, elsewhere.
+            // As if the acknowledgement was lost: the same again, to another collector.
             post_accepted(&client, &world.collectors[(round + 1) % 2], &world.key, &body).await;
         }
         if round < 23 {
             world.compactor.publish().await.unwrap();
         }
     }
-    // Of five names one is a ping, which is no event of its own.
+    // One of five names is a ping, which does not count as an event.
     let as_of = Utc::now();
     let before = world.answers(as_of).await;
     assert!(before.iter().any(|(name, rows)| name == "events" && rows[0][0] == json!(24 * 40)), "{before:?}");

@@ -1,5 +1,5 @@
-//! Three collectors behind nginx, with our own configuration: killed and restarted under load, and every acknowledged
-//! event counted once.
+//! Three collectors behind nginx with the shipped configuration are killed and restarted under load: every acknowledged event
+//! counts once.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -22,10 +22,10 @@ use crate::harness::role::Role;
 
 const SENDERS: u64 = 16;
 
-/// How often a collector is killed, before all are restarted one by one in an orderly way.
+/// How often a collector is killed before the rolling restart.
 const KILLS: usize = 4;
 
-/// nginx with the configuration that we ship, but for the addresses and its own files.
+/// Starts nginx with the shipped configuration, except for addresses and the paths of its own files.
 async fn start_nginx(dir: &Path, collectors: &[SocketAddr], listen: SocketAddr) -> Child {
     let shipped = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/nginx.conf");
     let mut config = std::fs::read_to_string(shipped).unwrap();
@@ -91,7 +91,7 @@ async fn collectors_behind_nginx_die_and_are_replaced_and_nothing_is_lost_or_dou
             for batch in 0_u64.. {
                 let ids: Vec<String> = (0..5).map(|n| format!("{sender}-{batch}-{n}")).collect();
                 let body = serde_json::Value::from(events(ids.iter().cloned()));
-                // A client retries until it is acknowledged, with the same ids, whatever it hears meanwhile.
+                // A client retries with the same ids until it is acknowledged.
                 loop {
                     match post(&client, &url, &key, &body).await.map(|answer| answer.status()) {
                         Ok(StatusCode::ACCEPTED) => break,
@@ -116,7 +116,7 @@ async fn collectors_behind_nginx_die_and_are_replaced_and_nothing_is_lost_or_dou
         collectors.insert(victim, start(addresses[victim]).await);
     }
     let refused_by_kills = refused.swap(0, Ordering::Relaxed);
-    // A rolling restart: SIGTERM, and the next one when this one is back.
+    // A rolling restart: each collector gets SIGTERM once the previous one is back.
     for (next, &address) in addresses.iter().enumerate() {
         sleep(Duration::from_millis(800)).await;
         assert!(collectors.remove(next).stop().await.success());
@@ -127,7 +127,7 @@ async fn collectors_behind_nginx_die_and_are_replaced_and_nothing_is_lost_or_dou
     while let Some(sender) = senders.join_next().await {
         sender.unwrap();
     }
-    // Not by SIGKILL, which would leave its workers behind.
+    // Not with SIGKILL, which would leave its workers behind.
     let pid = nginx.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
     assert!(nginx.wait().await.unwrap().success());

@@ -1,4 +1,4 @@
-//! Nothing acknowledged is lost when processes die at any moment, and nothing is doubled.
+//! Processes are killed at random moments: nothing acknowledged is lost, and nothing is duplicated.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::harness::clients::{client, events, post};
 use crate::harness::role::{Role, run_well};
 use crate::harness::s3_server;
 
-/// Rounds of a test run; a campaign asks for more with `DEWPOND_KILL_ROUNDS`.
+/// How many rounds a test run has; a campaign sets more with `DEWPOND_KILL_ROUNDS`.
 fn rounds() -> u64 {
     std::env::var("DEWPOND_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(30)
 }
 
-/// After so many rounds a compactor lives as long as it takes. Those that are killed live for a few seconds: on a busy machine
-/// too little for what several rounds leave, and from then on nothing would be published any more.
+/// Every this many rounds a compactor lives as long as it needs. The others live for a few seconds, which on a busy machine is
+/// too short for what several rounds leave behind: nothing would be published any more.
 const UNDISTURBED_EVERY: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +46,7 @@ async fn nothing_is_lost_or_doubled_on_an_s3_api_when_processes_are_killed() {
 #[derive(Default)]
 struct Known {
     acknowledged: Mutex<HashSet<String>>,
-    /// Sent and never acknowledged: they may be in the lake or not, and are sent again in the next round.
+    /// Sent but not acknowledged: they may or may not be in the lake, and are sent again in the next round.
     open: Mutex<Vec<Vec<String>>>,
     next_id: AtomicU64,
 }
@@ -74,7 +74,7 @@ async fn kill_loop(location: &str, env: &[(String, String)]) {
             println!("{location}: {} rounds", round + 1);
         }
     }
-    // The published table alone, once everything is in it: nothing twice, nothing missing.
+    // The published table by itself, once everything is in it: nothing twice, nothing missing.
     run_well(&["compactor", "--lake", location, "--once"], env).await;
     assert!(lake.snapshot().await.unwrap().pending.is_empty());
     check(&lake, &known, rounds()).await;
@@ -84,7 +84,7 @@ async fn kill_loop(location: &str, env: &[(String, String)]) {
         rounds()
     );
     assert!(acknowledged > 100, "the clients got hardly anything through: {acknowledged}");
-    // Nothing is shown of compactors that are killed before they have done anything.
+    // A compactor killed before it has done anything would prove nothing.
     assert!(rounds_with_commits > 0, "no compactor that was killed has committed anything");
 }
 
@@ -129,7 +129,7 @@ async fn run_round(
         senders.spawn(async move { send_until(&stopped, &urls[..], &key, &known, &mut rng).await });
     }
     while !victims.is_empty() {
-        // A compactor takes a second or two to its first commit: some must live to be killed in the middle of one.
+        // A compactor needs a second or two for its first commit. Some must live long enough to be killed in the middle of one.
         sleep(Duration::from_millis(rng.random_range(50..1_200))).await;
         let victim = victims.swap_remove(rng.random_range(0..victims.len()));
         victim.kill().await;

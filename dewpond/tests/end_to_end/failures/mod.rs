@@ -1,4 +1,4 @@
-//! Processes that are killed and machines that lose power: nothing acknowledged is lost, and nothing is doubled.
+//! Killed processes and power loss: nothing acknowledged is lost, and nothing is duplicated.
 
 mod balancer;
 mod kill;

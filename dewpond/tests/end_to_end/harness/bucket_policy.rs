@@ -1,8 +1,8 @@
-//! Policies of users of a bucket, in the language of AWS, as far as those of `deploy/aws/` use it: statements that allow, and
-//! conditions on the prefix of a listing.
+//! Access policies for the users of a bucket, in the part of AWS's policy language that `deploy/aws/` uses: statements that
+//! allow, and conditions on the prefix of a listing.
 //!
-//! Of an object that is not there, S3 says 403 and not 404 to whoever may not list the bucket. Whether a right to list only some
-//! prefixes counts for that is not documented; here it does not, which is the harder case.
+//! For a missing object, S3 answers 403 instead of 404 to users who may not list the bucket. It is not documented whether the
+//! right to list some prefixes is enough for a 404. Here it is not, which is the harder case.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
 
 use std::collections::HashMap;
@@ -27,12 +27,12 @@ pub struct Policies {
 struct Statement {
     actions: Vec<String>,
     resources: Vec<String>,
-    /// Of listings.
+    /// Conditions on the prefix of listings.
     prefixes: Option<Vec<String>>,
 }
 
 impl Policies {
-    /// Policies as `(user, JSON)`, for the store in `dir`.
+    /// Policies from pairs of user and JSON, for the store in `dir`.
     pub fn of(dir: &Path, policies: &[(&str, String)]) -> Self {
         let statements = policies.iter().map(|(user, json)| ((*user).to_owned(), statements_of(json))).collect();
         Self { dir: dir.to_owned(), statements }
@@ -45,7 +45,7 @@ impl Policies {
     /// Whether a user may do something.
     ///
     /// - `resource`: the bucket, or an object as `bucket/key`.
-    /// - `prefix`: of a listing.
+    /// - `prefix`: the prefix of a listing.
     pub fn allow(&self, user: &str, action: &str, resource: &str, prefix: Option<&str>) -> bool {
         let statements = self.statements.get(user).map(Vec::as_slice);
         statements.unwrap_or_default().iter().any(|statement| {
@@ -70,7 +70,7 @@ fn statements_of(json: &str) -> Vec<Statement> {
     policy["Statement"].as_array().unwrap().iter().map(of).collect()
 }
 
-/// Nobody may do anything.
+/// Policies that allow nothing.
 fn name_of(credentials: Option<&Credentials>) -> &str {
     credentials.map_or("", |credentials| &credentials.access_key)
 }
@@ -113,7 +113,7 @@ impl S3Access for Policies {
             ("AbortMultipartUpload" | "DeleteObject", S3Path::Object { bucket, key }) => {
                 self.allow(user, &format!("s3:{operation}"), &format!("{bucket}/{key}"), None)
             }
-            // Looked at key by key below.
+            // Checked key by key below.
             ("DeleteObjects", _) => true,
             _ => false,
         };

@@ -1,16 +1,16 @@
-//! Clients as they behave: they send until they are acknowledged.
+//! HTTP clients and the events they send.
 
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value as Json, json};
 
-/// A client that gives up on a single answer after a while.
+/// A client with a timeout for each request.
 pub fn client() -> Client {
     Client::builder().timeout(Duration::from_secs(20)).build().unwrap()
 }
 
-/// Events with these ids, of ten visitors, without a time of their own.
+/// Page views with these ids, by ten visitors, without timestamps.
 pub fn events(ids: impl IntoIterator<Item = String>) -> Vec<Json> {
     ids.into_iter()
         .enumerate()
@@ -23,7 +23,7 @@ pub async fn post(client: &Client, collector: &str, key: &str, body: &Json) -> r
     client.post(format!("{collector}/v1/events")).bearer_auth(key).json(body).send().await
 }
 
-/// Sends a body that must be taken whole.
+/// Sends a body whose events must all be accepted.
 pub async fn post_accepted(client: &Client, collector: &str, key: &str, body: &Json) {
     let response = post(client, collector, key, body).await.unwrap();
     let status = response.status();

@@ -1,4 +1,4 @@
-//! What the tests run on: the installation in one process or in many, its clients, and an S3 API.
+//! What the tests run on: an installation in one process or in many, clients, and an S3 API.
 
 pub mod bucket_policy;
 pub mod clients;

@@ -29,7 +29,7 @@ impl Role {
         Self::start_under(&[], args, env, part).await
     }
 
-    /// The same, as the child of another program, which must become the role by `exec`.
+    /// The same, started by another program, which must become the role with `exec`.
     pub async fn start_under(outer: &[&str], args: &[&str], env: &[(String, String)], part: &str) -> Self {
         let mut child = command_under(outer, args, env).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -53,7 +53,7 @@ impl Role {
             Ok(Err(log)) => panic!("{args:?} ended before {part} was up:\n{log}"),
             Err(_) => panic!("{args:?} did not say within a minute that {part} is up"),
         }
-        // Whoever stops reading a pipe stops the writer in the end.
+        // Keep reading: a full pipe would stop the writer.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { child, addresses }
     }
@@ -76,7 +76,7 @@ impl Role {
         self.child.kill().await.unwrap();
     }
 
-    /// SIGTERM, and what became of it.
+    /// SIGTERM; returns the exit status.
     pub async fn stop(mut self) -> std::process::ExitStatus {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
@@ -84,7 +84,7 @@ impl Role {
     }
 }
 
-/// Runs the binary to its end. Returns whether it succeeded, its standard output and its standard error.
+/// Runs the binary to its end. Returns whether it succeeded, its standard output, and its standard error.
 pub async fn run(args: &[&str], env: &[(String, String)]) -> (bool, String, String) {
     let output = timeout(Duration::from_secs(120), command(args, env).output()).await.expect("it ends").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

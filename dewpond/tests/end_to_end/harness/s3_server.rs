@@ -1,4 +1,4 @@
-//! An S3 API in this process, over a directory.
+//! An S3 API in this process, on top of a directory.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use tokio::net::TcpListener;
 
 use super::bucket_policy::Policies;
 
-/// Everybody's.
+/// The secret key of every user.
 const SECRET: &str = "secret";
 
-/// Starts the server with a bucket `bucket`. Returns the variables that make `s3://bucket/…` lead to it.
+/// Starts the server with a bucket named `bucket`. Returns the environment variables that direct `s3://bucket/…` to it.
 pub async fn start(dir: &Path) -> Vec<(String, String)> {
     let mut service = bucket_in(dir);
     service.set_auth(SimpleAuth::from_single("key", SECRET));
     variables(&serve(service.build()).await, "key")
 }
 
-/// The same, but for users of whom each may do what their policy allows. Returns the variables of each of them.
+/// The same with several users, each restricted by a policy. The returned function gives a user's environment variables.
 pub async fn start_with_policies(dir: &Path, policies: Policies) -> impl Fn(&str) -> Vec<(String, String)> {
     let mut service = bucket_in(dir);
     let mut users = SimpleAuth::new();
@@ -39,7 +39,7 @@ fn bucket_in(dir: &Path) -> S3ServiceBuilder {
     S3ServiceBuilder::new(FileSystem::new(dir).unwrap())
 }
 
-/// Returns the URL.
+/// Serves on a free port. Returns the URL.
 async fn serve(service: S3Service) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

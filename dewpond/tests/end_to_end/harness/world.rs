@@ -1,4 +1,4 @@
-//! All roles in one process on `memory://`, with nothing installed.
+//! All roles in one process on `memory://`, without anything installed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,13 +27,13 @@ struct Defaults {
     compactor: CompactorSettings,
 }
 
-/// The compactor's settings when nobody sets any.
+/// The compactor's default settings.
 pub fn compactor_settings() -> CompactorSettings {
     Defaults::parse_from(["test"]).compactor
 }
 
 impl World {
-    /// A lake with one site, and so many collectors in front of it.
+    /// Starts this many collectors on a new lake with one site.
     pub async fn start(collectors: usize) -> Self {
         let lake = Lake::open("memory:///", []).unwrap();
         let key = lake.add_site("shop", Utc::now()).await.unwrap().write_key;
@@ -49,12 +49,12 @@ impl World {
         Self { lake, engine, compactor, key, collectors: urls }
     }
 
-    /// The single number that a query answers.
+    /// The single number that a query returns.
     pub async fn number(&self, sql: &str) -> i64 {
         number(&self.engine, sql).await
     }
 
-    /// The answers of all files of `queries/`, as of `now`, by name.
+    /// The answers of all queries in `queries/` as of `now`, by name.
     pub async fn answers(&self, now: DateTime<Utc>) -> Vec<(String, Vec<Vec<Json>>)> {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries");
         let session = self.engine.view().await.unwrap().session(&Scope::Lake).unwrap();
@@ -68,7 +68,7 @@ impl World {
     }
 }
 
-/// The single number that a query answers.
+/// The single number that a query returns.
 pub async fn number(engine: &Engine, sql: &str) -> i64 {
     let session = engine.view().await.unwrap().session(&Scope::Lake).unwrap();
     let answer = session.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error}"));

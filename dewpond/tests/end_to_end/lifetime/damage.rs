@@ -1,4 +1,4 @@
-//! A damaged file is put aside or reported, and does not stop the work on the others.
+//! A damaged file is put aside or reported, and does not stop work on other files.
 
 use chrono::Utc;
 use lake::{EVENTS, Lane, Person, PersonId, RawBatch};
@@ -21,7 +21,7 @@ async fn damaged_raw_files_are_put_aside_and_the_rest_goes_on() {
     assert_eq!(raw.len(), 4);
     let store = world.lake.store();
     let bytes = async |n: usize| store.get(&raw[n].path).await.unwrap().bytes().await.unwrap().to_vec();
-    // One is torn; in one, a page of a column that is no key is overwritten.
+    // One file is truncated. In another, a page of a column outside the key is overwritten.
     let torn = bytes(1).await;
     store.put(&raw[1].path, torn[..torn.len() / 2].to_vec().into()).await.unwrap();
     let mut overwritten = bytes(2).await;
@@ -37,7 +37,7 @@ async fn damaged_raw_files_are_put_aside_and_the_rest_goes_on() {
     let kept = store.get(&aside.as_str().into()).await.unwrap().bytes().await.unwrap();
     assert_eq!(kept, overwritten, "nothing is lost");
 
-    // A torn file does not stand in the way of a query either.
+    // A truncated file does not stop a query either.
     post_accepted(&client, url, &world.key, &Json::Array(events(["5".to_owned()]))).await;
     post_accepted(&client, url, &world.key, &Json::Array(events(["6".to_owned()]))).await;
     let pending = world.lake.snapshot().await.unwrap().pending;
@@ -64,13 +64,13 @@ async fn a_damaged_file_of_the_table_keeps_no_other_from_being_merged_and_no_sit
     let torn = table.load().await.unwrap().files.iter().max_by_key(|file| file.date).unwrap().clone();
     world.lake.store().put(&torn.path, "torn".into()).await.unwrap();
 
-    // The newest date comes first, and is the one with the damage.
+    // The newest date, which has the damage, comes first.
     world.compactor.merge().await.unwrap_err();
     let files = table.load().await.unwrap().files.clone();
     assert_eq!(files.len(), 4, "the other two dates are one file each: {files:?}");
     assert!(files.contains(&torn));
 
-    // So is the site: its file has events of the other, too, and must be read.
+    // The damaged file also has events of the other site, so it must be read.
     world.lake.set_retention("shop", Some(5)).await.unwrap();
     world.lake.set_retention("blog", Some(400)).await.unwrap();
     world.compactor.remove().await.unwrap_err();
@@ -83,7 +83,7 @@ async fn a_damaged_file_of_the_table_keeps_no_other_from_being_merged_and_no_sit
         "and what of that date can be read"
     );
 
-    // A file that is lost is no other case: others are merged, and the job fails.
+    // A lost file is the same case: the others are merged, and the job fails.
     world.lake.store().delete(&torn.path).await.unwrap();
     for number in 0..2 {
         let mut batch = RawBatch::default();
@@ -95,7 +95,7 @@ async fn a_damaged_file_of_the_table_keeps_no_other_from_being_merged_and_no_sit
     world.compactor.merge().await.unwrap_err();
     assert_eq!(table.load().await.unwrap().files.len(), 3);
 
-    // Whoever is erased is on the list, though the file cannot be looked into.
+    // The erased person is on the list although the file cannot be read.
     world.compactor.remove().await.unwrap_err();
     let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
     world.compactor.erase(&ada).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Erased people are gone, from answers at once and from the store after a purge, and no late copy brings them back.
+//! An erased person's events leave answers at once and the store after a purge, and no late copy brings them back.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ async fn an_erased_person_is_gone_and_late_copies_do_not_come_back() {
     let theirs = "SELECT count(*) FROM events WHERE user_id = 'ada'";
     assert_eq!((world.number("SELECT count(*) FROM events").await, world.number(theirs).await), (2, 0));
 
-    // Copies of what was erased, sent late: with a time of their own, and without one.
+    // Late copies of erased events, with and without a time of their own.
     for event in [&published, &pending, &late] {
         post_accepted(&client, url, &world.key, event).await;
     }
@@ -42,7 +42,7 @@ async fn an_erased_person_is_gone_and_late_copies_do_not_come_back() {
         assert_eq!(world.number(theirs).await, 0, "{step}");
         world.compactor.publish().await.unwrap();
     }
-    // They may come back as somebody new.
+    // New events of the same person count again.
     post_accepted(&client, url, &world.key, &by("ada", "a4")).await;
     assert_eq!(world.number(theirs).await, 1);
     world.compactor.publish().await.unwrap();
@@ -58,10 +58,10 @@ async fn an_erasure_that_crashed_lets_no_late_copy_back() {
     world.compactor.publish().await.unwrap();
     post_accepted(&client, url, &world.key, &untimed("pending")).await;
 
-    // The crash: the person is on the list, and none of their events.
+    // The crash: the list has the person but none of their events.
     let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
     world.lake.forget(&ada, [], Utc::now()).await.unwrap();
-    // The compactor goes on before anybody repeats the erasure: nothing of the events is left to be found.
+    // The compactor completes it before anybody repeats the erasure, so no event is left to be found.
     world.compactor.publish().await.unwrap();
     assert_eq!(world.compactor.remove().await.unwrap().rows, 1);
     world.compactor.erase(&ada).await.unwrap();
@@ -148,7 +148,7 @@ async fn a_purge_leaves_no_byte_of_the_person_in_the_lake() {
     assert!(!succeeded && told.contains("empty"), "{told}");
 }
 
-/// Whether any file of a directory has a text: in its bytes, or in a column of it if it is Parquet.
+/// Whether any file in a directory contains a text: in its bytes, or in a column if it is Parquet.
 fn holds(dir: &Path, text: &str) -> bool {
     use parquet::file::reader::{FileReader, SerializedFileReader};
     std::fs::read_dir(dir).unwrap().any(|entry| {

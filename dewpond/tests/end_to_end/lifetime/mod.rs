@@ -1,4 +1,4 @@
-//! What becomes of events after they were published.
+//! Events after they are published: damage, erasure, retention, other releases.
 
 mod damage;
 mod erasure;
@@ -13,7 +13,7 @@ fn by(user: &str, id: &str) -> Json {
     json!({"event_id": id, "name": "page_view", "user_id": user, "timestamp": Utc::now()})
 }
 
-/// An event of so many days ago.
+/// An event from this many days ago.
 fn old_event(site: &str, days: i64, number: usize) -> Event {
     let occurred = Utc::now() - TimeDelta::days(days);
     Event {

@@ -1,4 +1,4 @@
-//! Lakes of earlier releases are read and written on, and those of later ones are not written to.
+//! Lakes of earlier releases keep reading and growing. Lakes with columns of a later release are not written to.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::by;
 use crate::harness::clients::{client, post_accepted};
 use crate::harness::world::{World, compactor_settings, number};
 
-/// Makes a lake look as if an earlier release had made it, which did not know the column `sdk`.
+/// Makes a lake look like one from an earlier release that did not know the column `sdk`.
 async fn forget_the_column_sdk(lake: &Lake) {
     let store = lake.store();
     let entry = |version: u64| ObjectPath::from(format!("events/_delta_log/{version:020}.json"));
@@ -48,7 +48,7 @@ async fn forget_the_column_sdk(lake: &Lake) {
     delete_checksums(lake).await;
 }
 
-/// What the kernel would believe instead of the log's first entry.
+/// Deletes the checksums, which the kernel would trust instead of reading the log's first entry.
 async fn delete_checksums(lake: &Lake) {
     let store = lake.store();
     let log: Vec<_> = store.list(Some(&"events/_delta_log".into())).try_collect().await.unwrap();
@@ -111,7 +111,7 @@ async fn a_lake_with_columns_of_a_later_release_is_not_written_to() {
     let before = files().await;
     let refused = compactor.publish().await.unwrap_err().to_string();
     assert!(refused.contains("novelty") && refused.contains("release"), "{refused}");
-    assert_eq!(files().await, before, "nothing is written in vain, every ten seconds");
+    assert_eq!(files().await, before, "no file is written that cannot be committed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Events leave when they are older than their site keeps them, and not before.
+//! Events are removed once they are older than their site's retention, and not before.
 
 use std::sync::Arc;
 

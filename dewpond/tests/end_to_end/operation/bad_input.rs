@@ -1,4 +1,4 @@
-//! Mistakes of operators and authors: one clear line, a non-zero exit, never a panic.
+//! Mistakes by operators and query authors give one clear line and a non-zero exit status, never a panic.
 
 use serde_json::{Value as Json, json};
 

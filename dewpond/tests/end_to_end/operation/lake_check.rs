@@ -1,4 +1,4 @@
-//! Looking at a lake through the binary: whether it is sound, and what it was.
+//! Inspecting a lake from the command line: whether it is sound, and what it held before.
 
 use std::path::PathBuf;
 
@@ -50,7 +50,7 @@ async fn a_check_exits_with_0_on_a_sound_lake_and_with_1_on_a_damaged_one() {
     assert!(report["tables"]["reports"]["live"]["rows"].as_u64().unwrap() > 0);
     assert_eq!((&report["pending"]["rows"], &report["consumed"]["files"]), (&5.into(), &2.into()));
 
-    // A warning is no failure, and can be mended.
+    // A warning is not a failure, and can be repaired.
     let checksums = files(&lake, "events/_delta_log", "crc");
     std::fs::remove_file(checksums.iter().max().unwrap()).unwrap();
     let report = run_well(&check, &[]).await;
@@ -62,7 +62,7 @@ async fn a_check_exits_with_0_on_a_sound_lake_and_with_1_on_a_damaged_one() {
         serde_json::from_str(&run_well(&["lake", "history", "--lake", &lake, "--json", "--limit", "1"], &[]).await)
             .unwrap();
     assert_eq!((&newest[0]["rows_added"], &newest[0]["rows_removed"]), (&20.into(), &20.into()));
-    // The file that the merge wrote is the live one, and the youngest.
+    // The live file is the one that the merge wrote, the youngest.
     let mut live = files(&lake, "events/date=2026-01-01", "parquet");
     live.sort_by_key(|path| path.metadata().unwrap().modified().unwrap());
     std::fs::write(live.last().unwrap(), "not Parquet").unwrap();

@@ -1,4 +1,4 @@
-//! The report in a real Memcached, as any client reads it, and without one when it is away.
+//! The report in a real Memcached as any client reads it, and the endpoint while Memcached is down.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ impl Memcached {
     async fn start(address: SocketAddr) -> Self {
         let port = address.port().to_string();
         let mut command = Command::new("memcached");
-        // As root it wants to be told whom to become.
+        // As root it must be told which user to run as.
         command.args(["-l", "127.0.0.1", "-p", &port, "-U", "0", "-u", "nobody"]).kill_on_drop(true);
         let child =
             command.spawn().expect("memcached is installed: `make test` does it, or `apt-get install memcached`");
@@ -37,7 +37,7 @@ impl Memcached {
         self.child.kill().await.unwrap();
     }
 
-    /// What a client of the plain text protocol gets.
+    /// What a client gets with the plain text protocol.
     async fn get(&self, key: &str) -> Option<Vec<u8>> {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(format!("get {key}\r\nquit\r\n").as_bytes()).await.unwrap();
@@ -96,8 +96,8 @@ async fn the_report_is_in_memcached_and_the_endpoint_outlives_it() {
     .await;
     let url = format!("{}/metrics", analytics.url("analytics"));
 
-    // The first run comes within a second or two; before it there is nothing to serve. It hands over the
-    // report of the lake first, then those of the sites.
+    // The first run comes within a second or two; before it there is nothing to serve. It writes the report of the lake
+    // first, then those of the sites.
     wait_for(&client, &format!("{url}?site=shop"), |status, cache, _| status == 200 && cache == "hit").await;
     let first = wait_for(&client, &url, |status, _, _| status == 200).await;
     assert_eq!(first.1["metrics"]["unique_users"]["value"], 2);
@@ -117,7 +117,7 @@ async fn the_report_is_in_memcached_and_the_endpoint_outlives_it() {
     wait_for(&client, &url, |_, cache, _| cache == "hit").await;
     assert!(memcached.get("dewpond:report").await.is_some());
 
-    // The endpoint of another process has neither the cache nor a memory of its own, but history.
+    // The endpoint of another process has neither the cache nor a report in memory, only history.
     memcached.stop().await;
     assert!(analytics.stop().await.success());
     let stranger = Role::start(
@@ -173,7 +173,7 @@ async fn a_report_too_large_for_an_item_is_compressed_or_served_from_history() {
     drop(memcached);
 }
 
-/// Asks until the answer is as wanted, for half a minute at the most. Returns `X-Cache` and the body.
+/// Asks until the answer is as expected, for at most half a minute. Returns `X-Cache` and the body.
 async fn wait_for(client: &reqwest::Client, url: &str, wanted: impl Fn(u16, &str, &Json) -> bool) -> (String, Json) {
     let started = Instant::now();
     loop {

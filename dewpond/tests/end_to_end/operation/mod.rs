@@ -1,4 +1,4 @@
-//! What an operator does and meets: mistakes, rights, checks of the lake, the cache.
+//! Operating an installation: mistakes, permissions, checks of the lake, the cache.
 
 mod bad_input;
 mod lake_check;

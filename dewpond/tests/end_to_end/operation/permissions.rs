@@ -1,4 +1,4 @@
-//! The policies of `deploy/aws/` are enough for what they are for, and for nothing else.
+//! Each policy in `deploy/aws/` allows its role's work and nothing else.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const USERS: [&str; 5] = ["collector", "compactor", "analytics", "reader", "oper
 
 const LAKE: &str = "s3://bucket/lake";
 
-/// A policy as it is delivered, for the bucket of the tests.
+/// A policy as shipped, for the bucket of the tests.
 fn policy(user: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../deploy/aws/{user}.json"));
     std::fs::read_to_string(path).unwrap().replace("arn:aws:s3:::my-bucket", "arn:aws:s3:::bucket")
@@ -42,7 +42,7 @@ async fn each_role_does_its_work_with_its_policy_and_no_other_work() {
     .unwrap();
     run_well(&of_lake(&["import", "--site", "shop", file.to_str().unwrap()]), &env("operator")).await;
 
-    // The collector: good events, refused ones, and visitors who are known by the day's salt alone.
+    // The collector: accepted events, refused events, and visitors identified only by the day's salt.
     let collector = of_lake(&["collector", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     let collector = Role::start(&collector, &env("collector"), "collector").await;
     let (url, client) = (collector.url("collector"), client());
@@ -55,7 +55,7 @@ async fn each_role_does_its_work_with_its_policy_and_no_other_work() {
         assert!(on_disk(kept).is_dir(), "{kept}");
     }
 
-    // Twice, so that there is something to consume, to merge into and to delete; reports of what is published and pending.
+    // Twice, so that there is something to consume, merge and delete, and reports of published and pending events.
     let once = of_lake(&["compactor", "--once", "--raw-grace", "0s", "--replaced-grace", "0s"]);
     let queries = queries_dir();
     let report = of_lake(&["analytics", "--once", "--queries", queries.to_str().unwrap()]);
@@ -63,7 +63,7 @@ async fn each_role_does_its_work_with_its_policy_and_no_other_work() {
         run_well(&report, &env("analytics")).await;
         run_well(&once, &env("compactor")).await;
     }
-    // What a compactor meets now and then: a raw file that is torn, an event of somebody who was erased, and what is too old.
+    // What a compactor meets now and then: a truncated raw file, an erased person's event, and expired events.
     let theirs = ["lake", "erase", "--site", "shop", "--user", "ada"];
     run_well(&of_lake(&theirs), &env("operator")).await;
     let more = r#"{"event_id": "i2", "name": "page_view", "user_id": "ada", "timestamp": "2026-01-02T00:00:00Z"}"#;
@@ -74,7 +74,7 @@ async fn each_role_does_its_work_with_its_policy_and_no_other_work() {
     lane.append("torn".into(), Utc::now()).await.unwrap();
     std::fs::write(on_disk("registry/salts/2020-01-01"), [7; 32]).unwrap();
     run_well(&once, &env("compactor")).await;
-    // As an operator does once the file is restored; until then a check says what is missing.
+    // As an operator does once the file is restored. Until then a check reports what is missing.
     std::fs::remove_dir_all(on_disk("damaged")).unwrap();
     assert!(!on_disk("registry/salts/2020-01-01").exists());
     assert!(std::fs::read_dir(on_disk("registry/erasures")).unwrap().count() > 2, "the compactor has listed an event");

@@ -1,4 +1,4 @@
-//! Clients that mean no good, or know no better: the collector stays small, and answers the others.
+//! Hostile and broken clients: the collector's memory stays small, and it keeps answering the others.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use tokio::net::TcpStream;
 use crate::harness::clients::{client, post_accepted};
 use crate::harness::role::{Role, run_well};
 
-/// What a collector may take at most, whatever is sent to it.
+/// The most memory that a collector may use, whatever is sent to it.
 const MEMORY_MIB_MAX: u64 = 512;
 
-/// An honest event may wait so long while others misbehave.
+/// How long an honest event may wait while others misbehave.
 const HONEST_WAIT_MAX: Duration = Duration::from_secs(2);
 
 struct World {
@@ -43,7 +43,7 @@ impl World {
         self.url.strip_prefix("http://").unwrap()
     }
 
-    /// An honest sender is answered, and soon.
+    /// Checks that an honest sender is answered soon.
     async fn check_honest(&self) {
         let started = Instant::now();
         post_accepted(&client(), &self.url, &self.key, &json!([{"name": "page_view", "anonymous_id": "a"}])).await;
@@ -116,7 +116,7 @@ async fn small_bodies_that_grow_are_refused_without_growing_with_them() {
         encoder.write_all(text.as_bytes()).unwrap();
         encoder.finish().unwrap()
     };
-    // Values that take many times their text in memory; and texts that an answer might quote.
+    // Values that need many times their text in memory, and texts that an answer might quote.
     let trees = format!(r#"{{"x":[{}1],"batch":[],"data":[],"events":[]}}"#, r#"{"":0},"#.repeat(2_500_000));
     let quoted = format!("\"{}\"", "\u{7f}".repeat(1 << 20));
     let named = format!(r#"{{"site":"{}","domain":"{0}"}}"#, "x".repeat(1 << 20));
@@ -141,7 +141,7 @@ async fn small_bodies_that_grow_are_refused_without_growing_with_them() {
             }
             let answer = request.send().await.unwrap();
             let status = answer.status();
-            // Some protocols take a request with nothing in it.
+            // Some protocols accept an empty request.
             assert!(status.is_client_error() || (key.is_some() && status.is_success()), "{path}: {status}");
             let answer = answer.bytes().await.unwrap();
             assert!(answer.len() < 10_000, "{path}: {} bytes of answer", answer.len());

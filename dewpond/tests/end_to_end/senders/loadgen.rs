@@ -1,4 +1,4 @@
-//! `dewpond loadgen` against two collectors and a compactor at work: what it calls acknowledged is there, once.
+//! `dewpond loadgen` against a collector and a busy compactor: every event that it reports as acknowledged is there once.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Who sends events: SDKs and browsers, the load generator, a document's reader, and clients that mean no good.
+//! Senders of events: SDKs and browsers, the load generator, requests generated from the OpenAPI document, hostile clients.
 
 mod hostile;
 mod loadgen;

@@ -1,4 +1,4 @@
-//! The OpenAPI document says what the collector does: Schemathesis makes requests of it, good and bad.
+//! The OpenAPI document describes what the collector does: Schemathesis generates valid and invalid requests from it.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::harness::role::{Role, add_site};
 
-/// Requests for each operation and phase.
+/// How many requests each operation gets in each phase.
 const EXAMPLES: &str = "100";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,8 +34,8 @@ async fn every_answer_is_one_that_the_openapi_document_names() {
         .args(["run", &document, "--max-examples", EXAMPLES, "--seed", "1", "--no-color"])
         .args(["--header", &format!("Authorization: Bearer {key}")])
         .args(["--phases", "examples,coverage,fuzzing"])
-        // Bodies are read mildly: unknown fields are kept, and numbers may be written as texts. And a key may be sent
-        // in three ways, of which one that is good is enough, where `ignored_auth` wants all of them to be.
+        // Bodies are read leniently: unknown fields are kept, and numbers may be strings. And a key may be sent in three
+        // ways, of which one valid one is enough, while `ignored_auth` wants all of them to be valid.
         .args(["--exclude-checks", "positive_data_acceptance,negative_data_rejection,unsupported_method,ignored_auth"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,4 +1,4 @@
-//! Clients that others wrote, unmodified: six SDKs, each request sent twice; and our tracker in a real browser.
+//! Unmodified clients: six official SDKs with each request sent twice, and our tracker in a real browser.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::harness::role::{Role, add_site, run_well};
 
-/// Events of each SDK: enough for every kind of call several times.
+/// Events per SDK: enough for several calls of every kind.
 const EVENTS_PER_SDK: usize = 42;
 
 const SDKS: [&str; 6] = ["segment", "rudderstack", "posthog", "umami", "snowplow", "plausible"];
@@ -21,7 +21,7 @@ fn dir(below_the_root: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(below_the_root)
 }
 
-/// Node.js in a directory whose packages `make test` installs.
+/// Node.js in a directory with packages, which `make test` installs.
 fn node(dir: &str, args: &[&str]) -> Command {
     let dir = self::dir(dir);
     assert!(dir.join("node_modules").exists(), "install the packages of {}: `make tools` does it", dir.display());
@@ -30,7 +30,7 @@ fn node(dir: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Adds a site that may be chosen by its name, and returns its key.
+/// Adds a site that senders may also name as a domain, and returns its key.
 async fn add_open_site(lake: &str, name: &str) -> String {
     let key = add_site(lake, name).await;
     run_well(&["site", "set", name, "--lake", lake, "--domain", name], &[]).await;
@@ -43,7 +43,7 @@ async fn query(lake: &str, sql: &str) -> Vec<Json> {
     rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What an event is called here, by what it was in its SDK.
+/// The stored name of an event that an SDK sent.
 fn stored_name(sent: &Json) -> String {
     match sent["kind"].as_str().unwrap() {
         "custom" => sent["event"].as_str().unwrap().to_owned(),
@@ -52,7 +52,7 @@ fn stored_name(sent: &Json) -> String {
     }
 }
 
-/// `name user revenue`, which is what can be told of every event of every SDK, with how many there are.
+/// How often each combination of name, user and revenue occurs. All SDKs send these three.
 fn counted(rows: impl Iterator<Item = (String, Json, Json)>) -> BTreeMap<String, u32> {
     let mut counts = BTreeMap::new();
     for (name, user, revenue) in rows {
@@ -103,7 +103,7 @@ async fn six_sdks_are_counted_once_though_every_request_comes_twice() {
     }
     let refused = query(lake, "SELECT * FROM quarantine").await;
     assert!(refused.is_empty(), "{refused:?}");
-    // What identifies people in protocols that link them.
+    // The ids of people, in protocols that link them.
     let linked =
         "SELECT DISTINCT anonymous_id FROM events WHERE name IN ('identify', 'alias') AND anonymous_id IS NOT NULL";
     assert!(!query(lake, linked).await.is_empty());

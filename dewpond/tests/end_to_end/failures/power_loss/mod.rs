@@ -1,5 +1,5 @@
-//! What is acknowledged on a local disk survives a power loss: shown from the system calls of real processes, since
-//! nothing else can tell a file that was synced from one that lies in the page cache.
+//! Events acknowledged on a local disk survive a power loss. The tests look at the system calls of real processes, because
+//! nothing else can tell a synced file from one in the page cache.
 
 mod trace;
 
@@ -25,7 +25,7 @@ use crate::harness::role::{Role, run_under, run_well};
 const CONNECTIONS: usize = 6;
 const REQUESTS: usize = 8;
 
-/// Whether processes can be traced here; says why if not.
+/// Whether processes can be traced here; prints why if not.
 async fn can_trace() -> bool {
     let probe = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::piped()).output().await;
     let why = match probe {
@@ -37,13 +37,13 @@ async fn can_trace() -> bool {
     false
 }
 
-/// The command line that traces what comes behind it into `file`. The tracer is the grandchild, so that signals
-/// reach the process that is traced.
+/// The command line that traces the command after it into `file`. The tracer is the grandchild, so that signals reach the
+/// traced process.
 fn tracer(file: &str) -> [&str; 10] {
     ["strace", "-D", "-f", "-yy", "-o", file, "-e", "signal=none", "-e", CALLS]
 }
 
-/// The trace, once the tracer has written it to its end.
+/// The trace, once the tracer has written all of it.
 async fn read_trace(file: &Path) -> Trace {
     for _ in 0..200 {
         let text = String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
@@ -61,13 +61,13 @@ async fn what_is_acknowledged_and_what_is_published_survives_a_power_loss() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    // As the kernel names it.
+    // The path as the kernel reports it.
     let dir = dir.path().canonicalize().unwrap();
     let root = dir.join("lake");
     let location = root.to_str().unwrap();
     let lake = Lake::open(location, []).unwrap();
     let key = lake.add_site("shop", Utc::now()).await.unwrap().write_key;
-    // Directories that another process made and, for all that is known, did not live to sync.
+    // Directories made by another process, which may have died before it synced them.
     std::fs::create_dir_all(root.join(Utc::now().format("raw/date=%Y-%m-%d/hour=%H").to_string())).unwrap();
 
     let trace = dir.join("collector.trace");
@@ -92,8 +92,8 @@ async fn what_is_acknowledged_and_what_is_published_survives_a_power_loss() {
     assert_eq!(serde_json::from_str::<Json>(&rows).unwrap()[0]["n"], (CONNECTIONS * REQUESTS * 2) as i64);
 }
 
-/// Sends requests of two events over one connection, each after the answer to the one before. Returns the
-/// connection's own address.
+/// Sends requests of two events over one connection, each after the answer to the previous one. Returns the connection's
+/// local address.
 async fn send_requests(client: usize, address: String, key: String) -> (usize, String) {
     let mut connection = TcpStream::connect(&address).await.unwrap();
     let own = connection.local_addr().unwrap().to_string();
@@ -124,7 +124,7 @@ fn ids(client: usize, request: usize) -> [String; 2] {
     [0, 1].map(|n| format!("event-{client}-{request}-{n}"))
 }
 
-/// Each request's file is safe when the first byte of its answer is sent.
+/// Checks that each request's file is safe before the first byte of its answer is sent.
 async fn check_acknowledged(trace: &Trace, lake: &Lake, clients: &[(usize, String)], root: &str) {
     let mut file_of: HashMap<EventId, String> = HashMap::new();
     for RawFile { path, size_bytes, .. } in lake.snapshot().await.unwrap().pending {
@@ -146,7 +146,8 @@ async fn check_acknowledged(trace: &Trace, lake: &Lake, clients: &[(usize, Strin
     }
 }
 
-/// The files of a version are safe when its entry appears, and the entry when files that it made needless go, for good.
+/// Checks that the files of a version are safe before its log entry appears, and the entry before the files that it made
+/// needless are deleted.
 fn check_published(trace: &Trace, root: &str) {
     let log = format!("{root}/events/_delta_log/");
     let entries: Vec<(&str, usize)> =

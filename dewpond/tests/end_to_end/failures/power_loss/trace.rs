@@ -1,12 +1,12 @@
-//! What a power loss at a given moment would leave, by the system calls of a process (`strace -f -yy`).
+//! Tells from a process's system calls (`strace -f -yy`) what would survive a power loss at a given moment.
 //!
-//! A file survives if its bytes were synced after they were written, its name after it was given, and every
-//! directory on the way down from the lake's root after it was made. A directory that was there before the trace must be
-//! synced too: the process that made it may have died before it came to that.
+//! A file survives if its bytes were synced after they were written, its name after the file was named, and every directory
+//! from the lake's root down after it was made. A directory from before the trace must be synced too, because the process
+//! that made it may have died before it did so.
 
 use std::collections::HashMap;
 
-/// Calls in the order they began.
+/// System calls in the order in which they began.
 pub struct Trace {
     calls: Vec<Call>,
 }
@@ -26,7 +26,7 @@ enum What {
     Sync {
         path: String,
     },
-    /// A file or directory has a name that it did not have before.
+    /// A file or directory gets a new name.
     Name {
         path: String,
         was: Option<String>,
@@ -40,7 +40,7 @@ enum What {
     },
 }
 
-/// What strace must be told to trace.
+/// The calls that strace must trace.
 pub const CALLS: &str = "trace=openat,write,pwrite64,writev,sendto,sendmsg,fsync,fdatasync,rename,renameat,renameat2,\
                          link,linkat,unlink,unlinkat,mkdir,mkdirat";
 
@@ -70,14 +70,14 @@ impl Trace {
         Self { calls }
     }
 
-    /// The moments at which successes were begun to be sent to a peer (`address:port`), in order.
+    /// The moments at which the sending of successful answers to a peer (`address:port`) began, in order.
     pub fn successes(&self, peer: &str) -> Vec<usize> {
         let success =
             |what: &What| matches!(what, What::Send { peer: to, text } if to == peer && text.starts_with("HTTP/1.1 2"));
         self.calls.iter().filter(|call| success(&call.what)).map(|call| call.began).collect()
     }
 
-    /// The files that were named in the trace, with the moment at which the naming began.
+    /// The files named in the trace, each with the moment at which the call began.
     pub fn named(&self) -> impl Iterator<Item = (&str, usize)> {
         self.calls.iter().filter_map(|call| match &call.what {
             What::Name { path, .. } => Some((path.as_str(), call.began)),
@@ -85,7 +85,7 @@ impl Trace {
         })
     }
 
-    /// The files that were deleted, with the moment at which that began.
+    /// The files deleted in the trace, each with the moment at which the call began.
     pub fn unlinked(&self) -> impl Iterator<Item = (&str, usize)> {
         self.calls.iter().filter_map(|call| match &call.what {
             What::Unlink { path } => Some((path.as_str(), call.began)),
@@ -93,9 +93,9 @@ impl Trace {
         })
     }
 
-    /// Whether a file written in this trace survives a power loss at `moment`; else, what is missing.
+    /// Whether a file written in this trace survives a power loss at `moment`. If not, the error says what is missing.
     ///
-    /// - `root`: the lake's directory, above which nothing is asked for.
+    /// - `root`: the lake's directory. Directories above it are not checked.
     pub fn survives(&self, path: &str, root: &str, moment: usize) -> Result<(), String> {
         let Some((named, was)) = self.naming(path, moment) else { return Err(format!("{path} has no name yet")) };
         let is_it = |other: &str| other == path || was == Some(other);
@@ -118,7 +118,7 @@ impl Trace {
         }
     }
 
-    /// Whether a file that was deleted in this trace is gone after a power loss at its end.
+    /// Whether a file deleted in this trace stays deleted after a power loss at the end of the trace.
     pub fn stays_deleted(&self, path: &str) -> bool {
         let unlinks =
             self.calls.iter().filter(|call| matches!(&call.what, What::Unlink { path: gone } if gone == path));
@@ -126,7 +126,7 @@ impl Trace {
         unlinks.map(|call| call.ended).max().is_some_and(|at| self.synced(|other| other == dir, at, usize::MAX))
     }
 
-    /// When a path was given its name for the last time before `moment`, and the name it had before.
+    /// When a path was last named before `moment`, and its previous name.
     fn naming(&self, path: &str, moment: usize) -> Option<(usize, Option<&str>)> {
         let names = self.before(moment).filter_map(|call| match &call.what {
             What::Name { path: named, was } if named == path => Some((call.ended, was.as_deref())),
@@ -148,7 +148,7 @@ impl Trace {
     }
 }
 
-/// What a whole call did; `None` if it failed or does not matter here.
+/// What a completed call did; `None` if it failed or does not matter here.
 fn parse_call(call: &str) -> Option<What> {
     let (name, rest) = call.split_once('(')?;
     let (arguments, result) = rest.rsplit_once(" = ")?;
@@ -175,7 +175,7 @@ fn parse_call(call: &str) -> Option<What> {
     })
 }
 
-/// What strace says of the descriptor that is the first argument: `5</a/b>`.
+/// The path in strace's form of a descriptor, the first argument: `5</a/b>`.
 fn annotation(arguments: &str) -> Option<&str> {
     let digits = arguments.find(|c: char| !c.is_ascii_digit())?;
     let rest = arguments[digits..].strip_prefix('<')?;
@@ -183,7 +183,7 @@ fn annotation(arguments: &str) -> Option<&str> {
     first.strip_suffix('>').or_else(|| rest.split_once('>').map(|(inside, _)| inside))
 }
 
-/// The strings among the arguments.
+/// The string arguments.
 fn quoted(arguments: &str) -> Vec<String> {
     let (mut texts, mut text, mut escaped) = (Vec::new(), None::<String>, false);
     for c in arguments.chars() {
@@ -243,7 +243,7 @@ fn a_sync_that_fails_or_comes_too_late_or_too_early_is_none() {
     let without = DURABLE.replace(sync, "");
     check(&format!("{without}{sync}"), Err("the name of /lake/raw/a "));
     check(&without.replace("7 link", &format!("{sync}7 link")), Err("the name of /lake/raw/a "));
-    // Begun before the file had its name, on another thread.
+    // Begun on another thread before the file had its name.
     let early = without.replace("7 link", "8 fsync(4</lake/raw> <unfinished ...>\n7 link");
     check(&early.replace("9 sendto", "8 <... fsync resumed>) = 0\n9 sendto"), Err("the name of /lake/raw/a "));
     let late_write = "7 write(5</lake/raw/a#1>, \"more\", 4) = 4\n7 unlink";
@@ -264,7 +264,7 @@ fn an_answer_is_known_by_its_connection_and_status() {
     assert!(Trace::parse(&DURABLE.replace("1.1 202", "1.1 503")).successes("127.0.0.1:5000").is_empty());
 }
 
-/// Whether `/lake/raw/a` survives at the answer, or how what is missing begins.
+/// Checks whether `/lake/raw/a` survives a power loss at the moment of the answer, or how the reason begins.
 #[track_caller]
 fn check(text: &str, expected: Result<(), &str>) {
     let trace = Trace::parse(text);
