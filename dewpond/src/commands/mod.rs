@@ -1,6 +1,5 @@
 //! The commands, which do one thing and end.
 
-pub(crate) mod erase;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod lake;

@@ -8,7 +8,7 @@ use engine::{Engine, EngineSettings};
 use lake::{Person, PersonId};
 use serde_json::json;
 
-use super::site;
+use crate::commands::site;
 use crate::lake_flags::{LakeFlags, clock};
 
 #[derive(clap::Args, Debug)]

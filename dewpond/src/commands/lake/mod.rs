@@ -1,0 +1,84 @@
+//! `dewpond lake`: what the lake holds, the history of its tables, and whether it is sound.
+
+mod check;
+mod erase;
+mod history;
+mod stats;
+
+use std::path::PathBuf;
+
+use chrono::Utc;
+use clap::Subcommand;
+use lake::{CheckSettings, EVENTS, REPORTS};
+
+use crate::lake_flags::LakeFlags;
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Show files, rows and bytes of every table, and what is pending.
+    Stats {
+        #[command(flatten)]
+        lake: LakeFlags,
+        /// Print JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Erase a person: remove their events from the lake, and leave out copies that arrive later.
+    Erase(Box<erase::Flags>),
+    /// List the newest versions of a table, with the numbers and times that `query --as-of` takes.
+    History {
+        #[command(flatten)]
+        lake: LakeFlags,
+        /// Print JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        /// The table whose versions to list.
+        #[arg(long, value_parser = ["events", "reports"], default_value = "events")]
+        table: String,
+        /// How many versions to list.
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: usize,
+    },
+    /// Read everything in the lake and report what is wrong.
+    ///
+    /// Reads every log entry, checkpoint, checksum, live file and pending raw file completely. An error means that a row is
+    /// lost, duplicated, unreadable or answered wrongly; a warning only costs speed or space. Exits with status 1 if there
+    /// is an error. Can run while the lake is in use.
+    Check {
+        #[command(flatten)]
+        lake: LakeFlags,
+        /// Print JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+        /// Repair what can be derived from the log: replace checkpoints and checksums that are missing or disagree with the
+        /// log's entries, and delete orphaned files older than 7 days.
+        ///
+        /// Never touches log entries, live files, raw files or the registry.
+        #[arg(long)]
+        repair: bool,
+        /// Directory for sorting ids, 16 bytes per event [default: the system's temporary directory].
+        #[arg(long, env = "DEWPOND_SPILL_DIR", value_name = "DIR")]
+        spill_dir: Option<PathBuf>,
+    },
+}
+
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    match flags.command {
+        Command::Erase(flags) => erase::run(*flags).await,
+        Command::Stats { lake, json } => stats::run(&lake.open_existing().await?, json).await,
+        Command::History { lake, json, table, limit } => {
+            let spec = if table == REPORTS.name { &REPORTS } else { &EVENTS };
+            history::run(&lake.open_existing().await?, spec, limit, json).await
+        }
+        Command::Check { lake, json, repair, spill_dir } => {
+            let spill_dir = spill_dir.unwrap_or_else(std::env::temp_dir);
+            check::run(&lake.open_existing().await?, CheckSettings { now: Utc::now(), spill_dir, repair }, json).await
+        }
+    }
+}
