@@ -85,7 +85,8 @@ impl Compactor {
             metrics::counter!("dewpond_compactor_rows_consumed_total").increment(published.rows_consumed);
             metrics::counter!("dewpond_compactor_rows_published_total").increment(published.rows_published);
             metrics::counter!("dewpond_compactor_rows_duplicate_total").increment(published.duplicates());
-            metrics::counter!("dewpond_compactor_bytes_written_total", "job" => "publish").increment(published.bytes_added);
+            metrics::counter!("dewpond_compactor_bytes_written_total", "job" => "publish")
+                .increment(published.bytes_added);
             total.raw_files += published.raw_files;
             total.rows_consumed += published.rows_consumed;
             total.rows_published += published.rows_published;
