@@ -31,8 +31,8 @@ pub(super) fn from_export<'a>(json: &'a str, site: &str) -> Option<Cow<'a, str>>
 
 /// A row of a table as an event; `None` for an exported event of another site.
 ///
-/// `properties` may be JSON in a string. An exported event has its time in `occurred_at`, and its id may be 16 bytes in
-/// hexadecimal.
+/// `properties` may be JSON in a string. An exported event has its time in `occurred_at`, and its id is a UUID or, from
+/// earlier releases, its 16 bytes in hexadecimal.
 pub(super) fn from_columns(mut fields: Map<String, Json>, site: &str) -> Option<Json> {
     if let Some(properties) =
         fields.get("properties").and_then(Json::as_str).and_then(|text| serde_json::from_str(text).ok())
@@ -113,11 +113,14 @@ mod tests {
 
     #[test]
     fn an_exported_event_keeps_its_id_and_its_time() {
-        let row = r#"{"event_id":"4be2b2dd4a594b91b39d2db84cdf31c5","name":"a","occurred_at":"2024-01-01T00:00:00Z","visitor_id":7}"#;
-        assert_eq!(
-            from_export(row, "shop").unwrap(),
-            r#"{"event_id":"4be2b2dd-4a59-4b91-b39d-2db84cdf31c5","name":"a","timestamp":"2024-01-01T00:00:00Z"}"#
-        );
+        for id in ["4be2b2dd4a594b91b39d2db84cdf31c5", "4be2b2dd-4a59-4b91-b39d-2db84cdf31c5"] {
+            let row =
+                format!(r#"{{"event_id":"{id}","name":"a","occurred_at":"2024-01-01T00:00:00Z","visitor_id":7}}"#);
+            assert_eq!(
+                from_export(&row, "shop").unwrap(),
+                r#"{"event_id":"4be2b2dd-4a59-4b91-b39d-2db84cdf31c5","name":"a","timestamp":"2024-01-01T00:00:00Z"}"#
+            );
+        }
     }
 
     #[test]
