@@ -183,12 +183,12 @@ mod tests {
         let file = file("a-c", 3);
         let today = plan(&kept, "b=2 c=8", 10);
         assert!(today.may_match(&file));
-        // It has c alone, as it turns out.
+        // Reading it shows only rows of c.
         today.remember(&file, today.next_expiry(&file, &rows("c")));
         assert!(!plan(&kept, "b=2 c=8", 11).may_match(&file));
         assert!(plan(&kept, "b=2 c=8", 12).may_match(&file));
         assert!(plan(&kept, "b=2 c=9", 11).may_match(&file));
-        // What was found by another time is no help.
+        // Days found with an earlier retention are forgotten.
         today.remember(&file, None);
         let tomorrow = plan(&kept, "b=2 c=9", 11);
         assert!(tomorrow.may_match(&file));

@@ -25,8 +25,8 @@ fn rounds() -> u64 {
     std::env::var("DEWPOND_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(30)
 }
 
-/// Every this many rounds a compactor lives as long as it needs. The others live for a few seconds, which on a busy machine is
-/// too short for what several rounds leave behind: nothing would be published any more.
+/// Once in this many rounds a compactor is left undisturbed. The others live for a few seconds, which on a busy machine is too
+/// short for what several rounds leave behind: nothing would be published any more.
 const UNDISTURBED_EVERY: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread")]
