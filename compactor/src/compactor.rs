@@ -8,7 +8,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use engine::Engine;
 use futures::FutureExt;
-use lake::{EVENTS, LakeError, Person, REPORTS, TableFile, TableSpec, VacuumSettings, Vacuumed};
+use lake::{LakeError, Person, TABLES, TableFile, TableSpec, VacuumSettings, Vacuumed};
 use parking_lot::Mutex;
 use schedule::Schedule;
 
@@ -22,7 +22,7 @@ use crate::work::{WorkError, with_new_plans};
 
 /// The tables that the compactor merges and vacuums.
 fn tables() -> [&'static TableSpec; 2] {
-    [&EVENTS, &REPORTS]
+    *TABLES
 }
 
 /// Publishes, merges and vacuums one lake.

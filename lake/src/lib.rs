@@ -62,7 +62,7 @@ pub use self::raw::lane::{AppendError, Lane, LaneSettings};
 pub use self::registry::salts::salt_dates;
 pub use self::registry::sites::{IssuedKey, Site, SiteDirectory, SiteSettings, WriteKey, is_write_key};
 pub use self::schema::events::event_schema;
-pub use self::schema::tables::{EVENTS, REPORTS, TableSpec};
+pub use self::schema::tables::{EVENTS, REPORTS, TABLES, TableSpec};
 pub use self::snapshot::Snapshot;
 pub use self::store::runtime::{LakeRuntime, Panicked, Threads, on_own_task};
 #[cfg(feature = "sabotage")]

@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::TryStreamExt;
 use lake::{
     Change, CheckSettings, Checked, CommitKind, EVENTS, Event, EventId, Lake, LakeError, Lane, LaneId, LaneSettings,
-    Person, PersonId, REPORTS, RawBatch, Severity, TableFile, TableWriter, Value,
+    Person, PersonId, REPORTS, RawBatch, Severity, TABLES, TableFile, TableWriter, Value,
 };
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -88,7 +88,7 @@ async fn run(lake: &Lake, repair: bool, age: TimeDelta) -> Checked {
     let settings = CheckSettings { now: Utc::now() + age, spill_dir: std::env::temp_dir(), repair };
     let lake = lake.clone();
     // A check may run on any thread.
-    tokio::spawn(async move { lake.check(&[&EVENTS, &REPORTS], &settings).await.unwrap() }).await.unwrap()
+    tokio::spawn(async move { lake.check(&*TABLES, &settings).await.unwrap() }).await.unwrap()
 }
 
 /// Checks the lake, which must have a finding of this severity about this object in these words, and none that

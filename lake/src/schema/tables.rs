@@ -63,3 +63,6 @@ pub static REPORTS: LazyLock<TableSpec> = LazyLock::new(|| {
         bloom: None,
     }
 });
+
+/// All tables of a lake.
+pub static TABLES: LazyLock<[&'static TableSpec; 2]> = LazyLock::new(|| [&EVENTS, &REPORTS]);

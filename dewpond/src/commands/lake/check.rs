@@ -1,13 +1,13 @@
 //! `dewpond lake check`: reads everything in the lake and reports what is wrong.
 
 use anyhow::bail;
-use lake::{Amount, CheckSettings, Checked, EVENTS, Finding, Lake, REPORTS, Severity};
+use lake::{Amount, CheckSettings, Checked, Finding, Lake, Severity, TABLES};
 use serde_json::json;
 
 use crate::table;
 
 pub(super) async fn run(lake: &Lake, settings: CheckSettings, as_json: bool) -> anyhow::Result<()> {
-    let checked = lake.check(&[&EVENTS, &REPORTS], &settings).await?;
+    let checked = lake.check(&*TABLES, &settings).await?;
     if as_json {
         println!("{}", checked_json(lake, &checked));
     } else {

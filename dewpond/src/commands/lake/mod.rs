@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use chrono::Utc;
 use clap::Subcommand;
-use lake::{CheckSettings, EVENTS, REPORTS};
+use lake::{CheckSettings, EVENTS, TABLES};
 
 use crate::lake_flags::LakeFlags;
 
@@ -39,7 +39,7 @@ enum Command {
         #[arg(long)]
         json: bool,
         /// The table whose versions to list.
-        #[arg(long, value_parser = ["events", "reports"], default_value = "events")]
+        #[arg(long, value_parser = TABLES.map(|spec| spec.name), default_value = EVENTS.name)]
         table: String,
         /// How many versions to list.
         #[arg(long, default_value_t = 20, value_name = "N")]
@@ -73,7 +73,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         Command::Erase(flags) => erase::run(*flags).await,
         Command::Stats { lake, json } => stats::run(&lake.open_existing().await?, json).await,
         Command::History { lake, json, table, limit } => {
-            let spec = if table == REPORTS.name { &REPORTS } else { &EVENTS };
+            let spec = TABLES.iter().find(|spec| spec.name == table).expect("the flag takes only names of tables");
             history::run(&lake.open_existing().await?, spec, limit, json).await
         }
         Command::Check { lake, json, repair, spill_dir } => {

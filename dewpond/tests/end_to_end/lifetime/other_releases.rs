@@ -8,7 +8,7 @@ use chrono::Utc;
 use compactor::Compactor;
 use engine::Engine;
 use futures::TryStreamExt;
-use lake::{CheckSettings, EVENTS, Lake, Person, PersonId, REPORTS, read_batches};
+use lake::{CheckSettings, EVENTS, Lake, Person, PersonId, TABLES, read_batches};
 use object_store::ObjectStoreExt;
 use object_store::path::Path as ObjectPath;
 use rand::SeedableRng;
@@ -135,7 +135,7 @@ async fn a_lake_of_release_0_1_keeps_reading_and_growing() {
             _ => drop(compactor.remove().await.unwrap()),
         }
         let settings = CheckSettings { now: Utc::now(), spill_dir: std::env::temp_dir(), repair: false };
-        let checked = lake.check(&[&EVENTS, &REPORTS], &settings).await.unwrap();
+        let checked = lake.check(&*TABLES, &settings).await.unwrap();
         assert!(!checked.has_errors(), "{step}: {:#?}", checked.findings);
     }
     assert!(lake.sites().await.unwrap().has_site("shop"));
