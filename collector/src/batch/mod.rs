@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use lane_writer::LaneWriter;
 pub use open_batch::Accepted;
-use open_batch::{Outcome, estimated_bytes};
+use open_batch::Outcome;
 use queue::Queue;
 
 use crate::Clock;
@@ -98,7 +98,7 @@ impl Batcher {
     fn enqueue(&self, events: &[Event]) -> Result<Outcome, IngestError> {
         let Inner { queues, next_queue, flush_bytes, buffer, .. } = &*self.inner;
         let full = || IngestError::Full { used_bytes: buffer.used_bytes() };
-        let memory = buffer.reserve(events.iter().map(estimated_bytes).sum()).ok_or_else(full)?;
+        let memory = buffer.reserve(events.iter().map(Event::memory_bytes).sum()).ok_or_else(full)?;
         let start = next_queue.fetch_add(1, Ordering::Relaxed);
         // Another request may be filling columns: any lane will do.
         let free = (0..queues.len()).find_map(|offset| {

@@ -1,7 +1,5 @@
 //! The open batch: events that will become one file, with the requests that wait for it.
 
-use std::mem::size_of;
-
 use lake::{Event, RawBatch};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -81,43 +79,4 @@ impl WaitingRequests {
             let _ = request.reply.send(Err(IngestError::NotDurable));
         }
     }
-}
-
-/// Roughly the memory that an event takes while it waits: its texts, plus the size of [`Event`] for everything else,
-/// which leaves room for columns that grow by doubling.
-pub(super) fn estimated_bytes(event: &Event) -> usize {
-    let texts = [
-        &event.user_id,
-        &event.anonymous_id,
-        &event.session_id,
-        &event.url,
-        &event.hostname,
-        &event.path,
-        &event.query,
-        &event.title,
-        &event.referrer,
-        &event.referrer_host,
-        &event.channel,
-        &event.utm_source,
-        &event.utm_medium,
-        &event.utm_campaign,
-        &event.utm_term,
-        &event.utm_content,
-        &event.browser,
-        &event.browser_version,
-        &event.os,
-        &event.os_version,
-        &event.device,
-        &event.country,
-        &event.region,
-        &event.city,
-        &event.language,
-        &event.screen,
-        &event.viewport,
-        &event.object,
-        &event.currency,
-        &event.properties,
-        &event.sdk,
-    ];
-    size_of::<Event>() + event.name.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
 }

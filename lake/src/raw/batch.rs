@@ -142,6 +142,8 @@ impl RawBatch {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::AsArray;
+
     use super::*;
 
     fn event(site: &str, id: &str) -> Event {
@@ -160,8 +162,36 @@ mod tests {
 
     #[test]
     fn every_column_of_an_event_reaches_the_file() {
+        let mut batch = RawBatch::default();
+        batch.push(&full_event());
+        let file = batch.encode();
+        let read: Vec<RecordBatch> = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(file, 10)
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(read[0].schema(), raw_schema());
+        assert!(read[0].columns().iter().all(|column| column.null_count() == 0));
+    }
+
+    #[test]
+    fn every_text_of_an_event_counts_as_memory() {
+        let event = full_event();
+        let mut batch = RawBatch::default();
+        batch.push(&event);
+        let batch = batch.into_batch();
+        let texts = batch.columns().iter().filter_map(|column| column.as_string_opt::<i32>());
+        let texts_bytes: usize = texts.map(|text| text.value(0).len()).sum();
+        assert!(texts_bytes > 31);
+        let shared_bytes = event.site_id.len() + event.protocol.len();
+        assert_eq!(event.memory_bytes(), size_of::<Event>() + texts_bytes - shared_bytes);
+        let longer = Event { sdk: Some("x".repeat(100)), name: "y".repeat(10), ..event.clone() };
+        assert_eq!(longer.memory_bytes(), event.memory_bytes() + 99 + 9);
+    }
+
+    /// An event with all its fields.
+    fn full_event() -> Event {
         let text = || Some("x".to_owned());
-        let full = Event {
+        Event {
             event_id: EventId([7; 16]),
             site_id: "s".into(),
             name: "n".into(),
@@ -204,15 +234,6 @@ mod tests {
             is_bot: true,
             protocol: "native",
             sdk: text(),
-        };
-        let mut batch = RawBatch::default();
-        batch.push(&full);
-        let file = batch.encode();
-        let read: Vec<RecordBatch> = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(file, 10)
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        assert_eq!(read[0].schema(), raw_schema());
-        assert!(read[0].columns().iter().all(|column| column.null_count() == 0));
+        }
     }
 }

@@ -116,3 +116,18 @@ fn schema_of(columns: impl Iterator<Item = &'static Column>) -> SchemaRef {
         .collect();
     Arc::new(Schema::new(fields))
 }
+
+impl Event {
+    /// About how much memory the event takes while it waits to be written: its texts, and for everything else as much as it
+    /// takes on its own, which leaves room for columns that grow by doubling.
+    pub fn memory_bytes(&self) -> usize {
+        let texts: usize = raw_columns()
+            .map(|column| match column.source {
+                Source::Text(text) => text(self).map_or(0, str::len),
+                _ => 0,
+            })
+            .sum();
+        // These two are shared with all events of a site and of a protocol.
+        size_of::<Self>() + texts - self.site_id.len() - self.protocol.len()
+    }
+}
