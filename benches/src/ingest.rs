@@ -241,7 +241,7 @@ async fn measure(kind: Kind, flags: &Flags, connections: u32, dir: &Path) -> any
 /// Makes sure that what was acknowledged is in the lake, each event once.
 async fn verify(lake: &Lake, measured: &Measured) -> anyhow::Result<Raw> {
     let snapshot = lake.snapshot().await?;
-    let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
+    let found = lake.survey_pending(&snapshot.pending, &snapshot.events).await?;
     ensure!(found.rows_left_out() == 0, "an event is in the lake twice");
     // A request that was refused may have landed all the same: nobody was told that it had not.
     let refused = measured.answers.refused * measured.batch as u64;

@@ -284,7 +284,7 @@ mod tests {
         pending(&lake, traffic, 20).await.unwrap();
         let snapshot = lake.snapshot().await.unwrap();
         assert_eq!((snapshot.events.rows(), snapshot.pending.len()), (1_003, 3));
-        let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
+        let found = lake.survey_pending(&snapshot.pending, &snapshot.events).await.unwrap();
         assert_eq!((found.rows, found.rows_left_out()), (50, 0));
     }
 }

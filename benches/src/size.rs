@@ -257,7 +257,7 @@ async fn many_raw_files(count: u64, dir: &Path) -> anyhow::Result<()> {
     let snapshot = lake.snapshot().await?;
     let listed_ms = started.elapsed().as_secs_f64() * 1e3;
     let started = Instant::now();
-    let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
+    let found = lake.survey_pending(&snapshot.pending, &snapshot.events).await?;
     println!("### {} raw files pending, {} events\n", snapshot.pending.len(), found.rows);
     println!(
         "Listing and snapshot {listed_ms:.0} ms; reading their keys, as every query does, {:.0} ms\n",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use lake::{Change, DamagedFile, Duplicates, EVENTS, Lake, LakeError, RawFile, TableFile, TableWriter, on_own_task};
+use lake::{Change, DamagedFile, EVENTS, Lake, LakeError, PendingSurvey, RawFile, TableFile, TableWriter, on_own_task};
 
 use crate::plan::{PublishPlan, plan_publish};
 use crate::removal::require_listed;
@@ -59,7 +59,7 @@ pub(crate) async fn publish_next(
     let table = lake.table(&EVENTS);
     table.require_known_columns(&snapshot.events)?;
     let find_duplicates =
-        async |files: &[RawFile]| Ok::<_, LakeError>(Arc::new(lake.find_duplicates(files, &snapshot.events).await?));
+        async |files: &[RawFile]| Ok::<_, LakeError>(Arc::new(lake.survey_pending(files, &snapshot.events).await?));
     let mut duplicates = find_duplicates(&files).await?;
     if let Some(column) = &duplicates.unknown_column {
         let reason = format!(
@@ -137,7 +137,7 @@ const CHUNK_ROWS: usize = 16 * 1_024;
 async fn write_sorted(
     lake: &Lake,
     files: &[RawFile],
-    duplicates: &Arc<Duplicates>,
+    duplicates: &Arc<PendingSurvey>,
     run_bytes: u64,
     file_bytes_max: u64,
 ) -> Result<Vec<TableFile>, WorkError> {
@@ -193,7 +193,7 @@ fn split(files: Vec<RawFile>, weight: impl Fn(&RawFile) -> u64, run_bytes: u64) 
 async fn write_run(
     lake: Lake,
     files: Vec<RawFile>,
-    duplicates: Arc<Duplicates>,
+    duplicates: Arc<PendingSurvey>,
     file_bytes_max: u64,
 ) -> Result<Vec<TableFile>, WorkError> {
     let reads = files.into_iter().map(|file| {

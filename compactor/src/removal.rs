@@ -295,7 +295,7 @@ pub(crate) async fn erase(
     let mut quarantined = lake.erase_quarantined(person).await;
     let theirs = with_new_plans(|| async { Ok(lake.find_events_of(person, now).await?) }).await?;
     // From here on no earlier event of the person comes in, and whatever fails below is known to be unfinished.
-    lake.forget(person, theirs.pending.iter().chain(&theirs.recent), now).await?;
+    lake.record_erasure(person, theirs.pending.iter().chain(&theirs.recent), now).await?;
     let removed = Mutex::default();
     complete_erasures(lake, commit_bytes, &removed, now).await?;
     let published = *removed.lock();
@@ -350,6 +350,6 @@ pub(crate) async fn require_listed(
     if unlisted.is_empty() {
         return Ok(());
     }
-    lake.forget_events(&unlisted, now).await?;
+    lake.record_erased_events(&unlisted, now).await?;
     Err(WorkError::ErasuresListed)
 }

@@ -12,7 +12,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_
 use arrow::compute::{concat, take_record_batch};
 use arrow::datatypes::{Field, Int64Type, Schema, TimestampMicrosecondType};
 use chrono::NaiveDate;
-use lake::{CLIENT_TIMED_SLACK, Duplicates, EVENTS, RawFile};
+use lake::{CLIENT_TIMED_SLACK, EVENTS, PendingSurvey, RawFile};
 
 use crate::work::WorkError;
 
@@ -50,7 +50,7 @@ impl SortedRows {
 type Order = (Group, u32, Option<i64>, i64, u32);
 
 /// Sorts the rows of raw files.
-pub(crate) fn sort(files: Vec<FileRows>, duplicates: &Duplicates) -> Result<SortedRows, WorkError> {
+pub(crate) fn sort(files: Vec<FileRows>, duplicates: &PendingSurvey) -> Result<SortedRows, WorkError> {
     let batches = files.iter().flat_map(|file| &file.batches);
     // With its full capacity at once: a growing list is copied to new pages, which the operating system has to clear.
     let mut order: Vec<Order> = Vec::with_capacity(batches.clone().map(RecordBatch::num_rows).sum());
@@ -179,7 +179,7 @@ mod tests {
         let files = vec![file(1, "a:1@5"), file(2, "a:1@6 a:1@7 a:1@8")];
         let left_out = LeftOut { rows: vec![0, 2], of: 3 };
         let left_out = [(files[1].file.path.clone(), left_out)].into();
-        let sorted = sort(files, &Duplicates { left_out, ..Duplicates::default() }).unwrap();
+        let sorted = sort(files, &PendingSurvey { left_out, ..PendingSurvey::default() }).unwrap();
         assert_eq!(sorted.groups.iter().map(|(_, rows)| rows.as_slice()).collect::<Vec<_>>(), [&[0, 2]]);
     }
 
@@ -188,7 +188,8 @@ mod tests {
         let mut two = file(2, "a:1@6 a:1@7 a:1@8 a:1@9");
         two.batches = vec![two.batches[0].slice(0, 2), two.batches[0].slice(2, 2)];
         let left_out = [(two.file.path.clone(), LeftOut { rows: vec![1, 2], of: 4 })].into();
-        let sorted = sort(vec![file(1, "a:1@5"), two], &Duplicates { left_out, ..Duplicates::default() }).unwrap();
+        let sorted =
+            sort(vec![file(1, "a:1@5"), two], &PendingSurvey { left_out, ..PendingSurvey::default() }).unwrap();
         assert_eq!(sorted.groups.iter().map(|(_, rows)| rows.as_slice()).collect::<Vec<_>>(), [&[0, 1, 4]]);
     }
 
@@ -197,7 +198,7 @@ mod tests {
         let mut older = file(1, "a:1@5");
         let column = older.batches[0].schema().index_of("sdk").unwrap();
         older.batches[0].remove_column(column);
-        let sorted = sort(vec![older, file(2, "a:1@6")], &Duplicates::default()).unwrap();
+        let sorted = sort(vec![older, file(2, "a:1@6")], &PendingSurvey::default()).unwrap();
         assert_eq!(sorted.rows["sdk"].null_count(), 1);
         assert_eq!(sorted.rows.num_columns(), EVENTS.file_schema.fields().len());
     }
@@ -207,7 +208,7 @@ mod tests {
     #[track_caller]
     fn check(files: &[&str], expected: &str) {
         let files: Vec<FileRows> = files.iter().zip(1..).map(|(events, number)| file(number, events)).collect();
-        let sorted = sort(files, &Duplicates::default()).unwrap();
+        let sorted = sort(files, &PendingSurvey::default()).unwrap();
         let groups: Vec<String> =
             sorted.groups.iter().map(|(_, numbers)| show(&sorted.take(numbers).unwrap())).collect();
         assert_eq!(groups.join(" | "), expected);

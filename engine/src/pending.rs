@@ -13,7 +13,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, cast, col};
 use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::prelude::SessionContext;
-use lake::{DamagedFile, Duplicates, EVENTS, LeftOut, RawFile};
+use lake::{DamagedFile, EVENTS, LeftOut, PendingSurvey, RawFile};
 
 use crate::files::{Files, FilesTable, unchanging};
 use crate::session::view_types;
@@ -23,12 +23,12 @@ use crate::session::view_types;
 pub(crate) struct PendingEvents {
     /// The raw files to read.
     pub(crate) files: Vec<RawFile>,
-    duplicates: Arc<Duplicates>,
+    duplicates: Arc<PendingSurvey>,
 }
 
 impl PendingEvents {
     /// Those of `files` that can be read.
-    pub(crate) fn new(files: &[RawFile], duplicates: Arc<Duplicates>) -> Self {
+    pub(crate) fn new(files: &[RawFile], duplicates: Arc<PendingSurvey>) -> Self {
         Self { files: DamagedFile::leave_out(&duplicates.damaged, files), duplicates }
     }
 

@@ -128,7 +128,7 @@ impl Engine {
 
     async fn try_view(&self) -> Result<View> {
         let snapshot = self.lake.snapshot().await?;
-        let duplicates = self.lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
+        let duplicates = self.lake.survey_pending(&snapshot.pending, &snapshot.events).await?;
         for damaged in &duplicates.damaged {
             tracing::error!(
                 file = %damaged.file.path,

@@ -15,7 +15,7 @@ pub(crate) fn read(input: &[u8]) {
     block_on(async {
         let lake = Lake::open("memory:///", []).unwrap();
         lake.store().put(&document(7), input.to_vec().into()).await.unwrap();
-        match lake.forget(&person("eve"), [], DateTime::UNIX_EPOCH).await {
+        match lake.record_erasure(&person("eve"), [], DateTime::UNIX_EPOCH).await {
             Ok(()) => {}
             Err(LakeError::Corrupt { .. }) => return,
             Err(other) => panic!("{other:?}"),
@@ -40,7 +40,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         let mut seeds = vec![br#"{"salt":"","persons":[],"events":[]}"#.to_vec()];
         let keys =
             ["a", "b"].map(|id| lake::EventKey { site_id: "shop".into(), event_id: lake::EventId::from_client(id) });
-        lake.forget(&person("ada"), &keys, DateTime::UNIX_EPOCH).await.unwrap();
+        lake.record_erasure(&person("ada"), &keys, DateTime::UNIX_EPOCH).await.unwrap();
         let table = lake.table(&EVENTS).load().await.unwrap();
         let erasures = lake.erasures_of(&table).await.unwrap();
         lake.finish_erasures(&erasures, DateTime::UNIX_EPOCH).await.unwrap();

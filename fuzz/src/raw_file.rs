@@ -29,7 +29,7 @@ pub(crate) fn read(input: &[u8]) {
         }
         let snapshot = lake.snapshot().await.unwrap();
         assert_eq!(snapshot.pending.len(), 1);
-        let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
+        let found = lake.survey_pending(&snapshot.pending, &snapshot.events).await.unwrap();
         for left_out in found.left_out.values() {
             assert!(left_out.rows.is_sorted_by(|a, b| a < b));
             assert!(left_out.rows.last().is_some_and(|last| (*last as usize) < left_out.of));

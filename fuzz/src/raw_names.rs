@@ -25,7 +25,7 @@ pub(crate) fn read(input: &[u8]) {
             let name = file.path.filename().unwrap().to_lowercase();
             assert_eq!(format!("{}-{:012}.parquet", file.lane, file.seq), name);
         }
-        let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
+        let found = lake.survey_pending(&snapshot.pending, &snapshot.events).await.unwrap();
         assert_eq!(found.damaged.len(), snapshot.pending.len(), "a file of one byte is no Parquet");
         lake.vacuum(&[&lake::EVENTS], lake::VacuumSettings::default()).await.unwrap();
     });

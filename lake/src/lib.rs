@@ -47,7 +47,7 @@ mod vacuum;
 
 pub use self::check::{Amount, CheckSettings, Checked, CheckedTable, Finding, Severity};
 pub use self::copies::times::CLIENT_TIMED_SLACK;
-pub use self::copies::{Duplicates, LeftOut};
+pub use self::copies::{LeftOut, PendingSurvey};
 pub use self::erasure::PersonsEvents;
 pub use self::erasure::list::{ERASURE_COLUMNS, Erasures, Person, PersonId};
 pub use self::error::{LakeError, Result};

@@ -632,7 +632,7 @@ async fn the_newest_document_that_cannot_be_read_is_an_error_and_a_gap_a_warning
 async fn a_list_of_erasures_that_is_not_there_or_cannot_be_read_is_an_error() {
     let (lake, _) = lake().await;
     let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
-    lake.forget(&person, [], noon()).await.unwrap();
+    lake.record_erasure(&person, [], noon()).await.unwrap();
     finds_nothing(&lake).await;
     let list = "registry/erasures/000000000001.json";
     put(&lake, list, "{\"writer\":\"1\",\"persons\":7}").await;
@@ -641,6 +641,6 @@ async fn a_list_of_erasures_that_is_not_there_or_cannot_be_read_is_an_error() {
     finds(&lake, Severity::Error, list, "the table asks for this list").await;
     // To begin another would let those back who were erased.
     let another = Person { site_id: "shop".into(), id: PersonId::User("bob".into()) };
-    let refused = lake.forget(&another, [], noon()).await.unwrap_err();
+    let refused = lake.record_erasure(&another, [], noon()).await.unwrap_err();
     assert!(refused.to_string().contains("the list of erased persons was lost"), "{refused}");
 }

@@ -101,7 +101,7 @@ async fn a_raw_file_that_is_torn_at_any_byte_is_corrupt() {
         let lane = Lane::start(lake.clone(), LaneId(Uuid::from_u128(1)), LaneSettings::default());
         lane.append(whole.slice(..length), DateTime::UNIX_EPOCH).await.unwrap();
         let snapshot = lake.snapshot().await.unwrap();
-        let searched = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
+        let searched = lake.survey_pending(&snapshot.pending, &snapshot.events).await.unwrap();
         assert_eq!(searched.damaged.len(), 1, "{length} of {} bytes", whole.len());
     }
 }

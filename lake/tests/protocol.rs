@@ -72,8 +72,8 @@ fn lane(lake: &Lake) -> Lane {
 /// Publishes all that is pending, without sorting: enough for one visitor in order of time.
 async fn publish(lake: &Lake, snapshot: &Snapshot) -> Result<u64, LakeError> {
     let table = lake.table(&EVENTS);
-    let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await?;
-    assert!(duplicates.left_out.is_empty(), "these tests publish no duplicates");
+    let survey = lake.survey_pending(&snapshot.pending, &snapshot.events).await?;
+    assert!(survey.left_out.is_empty(), "these tests publish no duplicates");
     let date: NaiveDate = noon().date_naive();
     let mut writer = TableWriter::start(&lake.table(&EVENTS), date)?;
     let columns: Vec<&str> = EVENTS.file_schema.fields().iter().map(|field| field.name().as_str()).collect();
@@ -85,7 +85,7 @@ async fn publish(lake: &Lake, snapshot: &Snapshot) -> Result<u64, LakeError> {
     }
     let lanes = snapshot.pending.iter().map(|file| (file.lane, file.seq)).collect::<std::collections::BTreeMap<_, _>>();
     let adds = vec![writer.finish().await?];
-    let change = Change::publish(adds, lanes.into_iter().collect(), duplicates.read_dates);
+    let change = Change::publish(adds, lanes.into_iter().collect(), survey.read_dates);
     table.commit(change, snapshot.events.clone()).await
 }
 
@@ -132,10 +132,10 @@ async fn duplicates_of_published_events_are_found() {
     publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
     lane.append(events(990..1_010).encode(), noon()).await.unwrap();
     let snapshot = lake.snapshot().await.unwrap();
-    let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
-    let left_out = duplicates.left_out_of(&snapshot.pending[0]).unwrap();
+    let survey = lake.survey_pending(&snapshot.pending, &snapshot.events).await.unwrap();
+    let left_out = survey.left_out_of(&snapshot.pending[0]).unwrap();
     assert_eq!((&left_out.rows, left_out.of), (&(0..10).collect(), 20));
-    assert_eq!(duplicates.read_dates, BTreeSet::from([noon().date_naive()]));
+    assert_eq!(survey.read_dates, BTreeSet::from([noon().date_naive()]));
 }
 
 #[tokio::test]
@@ -345,8 +345,8 @@ async fn a_body_sent_again_a_day_later_with_its_old_time_of_sending_is_a_duplica
     publish(&lake, &lake.snapshot().await.unwrap()).await.unwrap();
     lane.append(once(day_us, day_us), noon()).await.unwrap();
     let snapshot = lake.snapshot().await.unwrap();
-    let duplicates = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
-    assert_eq!(duplicates.rows_left_out(), 1);
+    let survey = lake.survey_pending(&snapshot.pending, &snapshot.events).await.unwrap();
+    assert_eq!(survey.rows_left_out(), 1);
 }
 
 #[tokio::test]
@@ -361,7 +361,7 @@ async fn a_file_that_holds_times_before_and_after_an_event_has_no_copy_of_it_for
     (lane, _) = lane.append(events([7]).encode(), noon()).await.unwrap();
     let search = async || {
         let snapshot = lake.snapshot().await.unwrap();
-        let found = lake.find_duplicates(&snapshot.pending, &snapshot.events).await.unwrap();
+        let found = lake.survey_pending(&snapshot.pending, &snapshot.events).await.unwrap();
         snapshot.pending.iter().map(|file| found.left_out_of(file).is_some()).collect::<Vec<_>>()
     };
     assert_eq!(search().await, [false], "another event, for which the ids of the file are read");

@@ -122,7 +122,7 @@ impl Copy {
     ///
     /// Where they lie farther apart, that depends on how they were timed, and the table does not say it.
     fn is_one_with(&self, other: &Self) -> bool {
-        CopyReach::Slack.joins(self.occurred_at_us, other.occurred_at_us)
+        CopyReach::Slack.spans(self.occurred_at_us, other.occurred_at_us)
     }
 }
 

@@ -77,7 +77,7 @@ impl KeyIndex {
     ) -> impl Iterator<Item = RowPlace> + 'a {
         self.find(rows, key).filter(move |place| {
             let row = rows.row(*place);
-            row.reach.joins(row.occurred_at_us, occurred_at_us)
+            row.reach.spans(row.occurred_at_us, occurred_at_us)
         })
     }
 

@@ -18,7 +18,7 @@ use object_store::path::Path;
 
 use crate::copies::key_index::KeyIndex;
 use crate::copies::pending::{PendingRows, RowPlace};
-use crate::copies::published::{CONCURRENT_FILES, Wanted};
+use crate::copies::published::{CONCURRENT_FILES, PendingIndex};
 use crate::erasure::list::{ERASURE_COLUMNS, Erasures};
 use crate::error::{LakeError, Result};
 use crate::event::EventKey;
@@ -35,7 +35,7 @@ const ROWS_PER_THREAD: usize = 1 << 16;
 
 /// What a search for duplicates found, and where it looked.
 #[derive(Clone, Debug, Default)]
-pub struct Duplicates {
+pub struct PendingSurvey {
     /// Rows to leave out, by the path of their file: copies of an event that came before, and events of somebody who was
     /// erased.
     pub left_out: HashMap<Path, LeftOut>,
@@ -62,7 +62,7 @@ pub struct LeftOut {
     pub of: usize,
 }
 
-impl Duplicates {
+impl PendingSurvey {
     /// The rows of a file that are left out, if there are any.
     pub fn left_out_of(&self, file: &RawFile) -> Option<&LeftOut> {
         self.left_out.get(&file.path)
@@ -90,9 +90,9 @@ impl Lake {
     /// farther apart than [copies](crate::copies::times) all stay, whether they are published or not.
     ///
     /// Fails with [`LakeError::Gone`](crate::LakeError::Gone) if a file vanished since the snapshot: take a new one.
-    pub async fn find_duplicates(&self, raw: &[RawFile], table: &Arc<TableSnapshot>) -> Result<Duplicates> {
+    pub async fn survey_pending(&self, raw: &[RawFile], table: &Arc<TableSnapshot>) -> Result<PendingSurvey> {
         if raw.is_empty() {
-            return Ok(Duplicates::default());
+            return Ok(PendingSurvey::default());
         }
         let raw = in_order_of_arrival(raw.iter().cloned());
         let erasures = self.erasures_of(table).await?;
@@ -106,23 +106,23 @@ impl Lake {
         let index = KeyIndex::build(&rows, threads, self.runtime()).await;
         let index = index.map_err(|error| LakeError::unavailable("sort the ids of pending events", error))?;
         let read_dates = rows.dates();
-        let wanted = Arc::new(Wanted { rows, index });
+        let pending = Arc::new(PendingIndex { rows, index });
 
-        let published = self.find_published(&wanted, table).await?;
+        let published = self.find_published(&pending, table).await?;
         let decide = {
-            let wanted = wanted.clone();
-            move || wanted.index.left_out(&wanted.rows, published)
+            let pending = pending.clone();
+            move || pending.index.left_out(&pending.rows, published)
         };
         let left_out = self.runtime().run(decide).await;
         let left_out = left_out.map_err(|error| LakeError::unavailable("tell copies of pending events", error))?;
         let of_file = |places: &[RowPlace]| {
             let number = places[0].file as usize;
             let left_out =
-                LeftOut { rows: places.iter().map(|place| place.row).collect(), of: wanted.rows.count_in(number) };
+                LeftOut { rows: places.iter().map(|place| place.row).collect(), of: pending.rows.count_in(number) };
             (raw[number].path.clone(), left_out)
         };
         let left_out = left_out.chunk_by(|a, b| a.file == b.file).map(of_file).collect();
-        Ok(Duplicates { left_out, erased, damaged, unknown_column, rows: count as u64, read_dates, decoded_bytes })
+        Ok(PendingSurvey { left_out, erased, damaged, unknown_column, rows: count as u64, read_dates, decoded_bytes })
     }
 
     /// What decides over copies in some raw files.

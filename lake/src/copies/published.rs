@@ -36,13 +36,13 @@ pub(crate) const CONCURRENT_FILES: usize = 16;
 const FILTERED_MAX: usize = 200;
 
 /// What is looked for: pending events.
-pub(crate) struct Wanted {
+pub(crate) struct PendingIndex {
     pub(crate) rows: Arc<PendingRows>,
     pub(crate) index: KeyIndex,
 }
 
-impl Wanted {
-    /// The rows of a file with keys that are wanted.
+impl PendingIndex {
+    /// The rows of a file with keys that are pending.
     fn hits_among(&self, ids: &FileIds) -> Vec<Hit> {
         let known = ids.by_site().filter_map(|(site, first, ids)| Some((self.rows.sites.get(site)?, first, ids)));
         let hits = known.flat_map(|(site, first, ids)| {
@@ -59,7 +59,7 @@ impl Wanted {
     }
 }
 
-/// A row of a table file whose key is wanted.
+/// A row of a table file whose key is pending.
 struct Hit {
     /// Its number among those that were read.
     row: usize,
@@ -70,8 +70,12 @@ impl Lake {
     /// Which of the wanted events are copies of those in the table; some perhaps twice.
     ///
     /// Fails with [`LakeError::Gone`] if a file vanished since the snapshot: take a new one.
-    pub(crate) async fn find_published(&self, wanted: &Arc<Wanted>, table: &TableSnapshot) -> Result<Vec<RowPlace>> {
-        let Some((first, last)) = wanted.rows.times else { return Ok(vec![]) };
+    pub(crate) async fn find_published(
+        &self,
+        pending: &Arc<PendingIndex>,
+        table: &TableSnapshot,
+    ) -> Result<Vec<RowPlace>> {
+        let Some((first, last)) = pending.rows.times else { return Ok(vec![]) };
         let may_have_copies = |file: &&TableFile| match file.times_us("occurred_at") {
             Some((min, max)) => min <= last && max >= first,
             None => true,
@@ -80,13 +84,13 @@ impl Lake {
         if files.is_empty() {
             return Ok(vec![]);
         }
-        let by_time = Arc::new(Candidates::new(&wanted.rows));
+        let by_time = Arc::new(Candidates::new(&pending.rows));
         let (search, mut searches) = (self.recent_ids().begin(), Vec::new());
         for file in files {
             if by_time.overlapping(file.times_us("occurred_at")).next().is_some() {
-                let (lake, file, wanted, by_time) = (self.clone(), file.clone(), wanted.clone(), by_time.clone());
+                let (lake, file, pending, by_time) = (self.clone(), file.clone(), pending.clone(), by_time.clone());
                 searches.push(on_own_task(async move {
-                    catch_damage(&file.path, lake.find_in(&file, &wanted, &by_time, search)).await
+                    catch_damage(&file.path, lake.find_in(&file, &pending, &by_time, search)).await
                 }));
             }
         }
@@ -97,14 +101,14 @@ impl Lake {
     async fn find_in(
         &self,
         file: &TableFile,
-        wanted: &Wanted,
+        pending: &PendingIndex,
         by_time: &Candidates,
         search: Search,
     ) -> Result<Vec<RowPlace>> {
         let Some(ids) = self.recent_ids().get(&file.path, search) else {
-            return self.read_ids(file, wanted, by_time, search).await;
+            return self.read_ids(file, pending, by_time, search).await;
         };
-        let hits = wanted.hits_among(&ids);
+        let hits = pending.hits_among(&ids);
         if hits.is_empty() {
             return Ok(vec![]);
         }
@@ -112,10 +116,10 @@ impl Lake {
             Some(times_us) => times_us,
             None => {
                 let open = OpenFile::open(self, file).await?;
-                ids.keep_times(open.read_times(&open.row_groups()).await?)
+                ids.set_times(open.read_times(&open.row_groups()).await?)
             }
         };
-        Ok(wanted.copies_of(&hits, times_us))
+        Ok(pending.copies_of(&hits, times_us))
     }
 
     /// Reads the ids of the row groups of one file that probably have wanted events, and keeps all ids of the file if it was
@@ -123,24 +127,24 @@ impl Lake {
     async fn read_ids(
         &self,
         file: &TableFile,
-        wanted: &Wanted,
+        pending: &PendingIndex,
         by_time: &Candidates,
         search: Search,
     ) -> Result<Vec<RowPlace>> {
         let open = OpenFile::open(self, file).await?;
-        let row_groups = open.probable_row_groups(wanted, by_time).await?;
+        let row_groups = open.probable_row_groups(pending, by_time).await?;
         if row_groups.is_empty() {
             return Ok(vec![]);
         }
         let mut ids = match row_groups == open.row_groups() {
-            true => self.recent_ids().make_room(open.rows(), search),
+            true => self.recent_ids().reserve(open.rows(), search),
             false => None,
         };
         let (mut hits, mut rows_before) = (Vec::new(), 0);
         let mut batches = open.read(&["site_id", "event_id"], &row_groups)?;
         while let Some(batch) = batches.try_next().await.map_err(|error| open.damaged(error))? {
-            for (row, key) in keys(&batch, &wanted.rows.sites).enumerate() {
-                let hit = key.filter(|key| wanted.index.has(&wanted.rows, *key));
+            for (row, key) in keys(&batch, &pending.rows.sites).enumerate() {
+                let hit = key.filter(|key| pending.index.has(&pending.rows, *key));
                 hits.extend(hit.map(|key| Hit { row: rows_before + row, key }));
             }
             rows_before += batch.num_rows();
@@ -151,13 +155,13 @@ impl Lake {
         let mut found = Vec::new();
         if !hits.is_empty() {
             let times_us = open.read_times(&row_groups).await?;
-            found = wanted.copies_of(&hits, &times_us);
+            found = pending.copies_of(&hits, &times_us);
             if let Some(ids) = &ids {
-                ids.keep_times(times_us);
+                ids.set_times(times_us);
             }
         }
         if let Some(ids) = ids {
-            self.recent_ids().keep(&file.path, ids, search);
+            self.recent_ids().insert(&file.path, ids, search);
         }
         Ok(found)
     }
@@ -192,7 +196,7 @@ impl<'a> OpenFile<'a> {
     }
 
     /// The numbers of the row groups that probably have wanted events.
-    async fn probable_row_groups(&self, wanted: &Wanted, by_time: &Candidates) -> Result<Vec<usize>> {
+    async fn probable_row_groups(&self, pending: &PendingIndex, by_time: &Candidates) -> Result<Vec<usize>> {
         let schema = self.metadata.metadata().file_metadata().schema_descr();
         let column = |name: &str| schema.columns().iter().position(|column| column.name() == name);
         let (Some(id_column), Some(time_column)) = (column("event_id"), column("occurred_at")) else {
@@ -208,7 +212,7 @@ impl<'a> OpenFile<'a> {
                 None => {
                     let filter = builder.get_row_group_column_bloom_filter(index, id_column).await;
                     match filter.map_err(|error| self.damaged(error))? {
-                        Some(filter) => possible().any(|place| filter.check(&wanted.rows.row(place).key.id.0[..])),
+                        Some(filter) => possible().any(|place| filter.check(&pending.rows.row(place).key.id.0[..])),
                         None => possible().next().is_some(),
                     }
                 }

@@ -31,7 +31,7 @@ pub(crate) struct FileIds {
     /// The site of the rows from each number on.
     sites: Vec<(usize, Arc<str>)>,
     /// What they take of [`BYTES_MAX`] as long as anybody has them.
-    _room: Room,
+    _reservation: Reservation,
 }
 
 impl FileIds {
@@ -59,40 +59,40 @@ impl FileIds {
     }
 
     /// Keeps when the events happened (µs): one time for each id.
-    pub(crate) fn keep_times(&self, occurred_at_us: Vec<i64>) -> &[i64] {
+    pub(crate) fn set_times(&self, occurred_at_us: Vec<i64>) -> &[i64] {
         self.occurred_at_us.get_or_init(|| occurred_at_us)
     }
 }
 
 /// Bytes that are set aside until it is dropped.
 #[derive(Debug)]
-struct Room {
+struct Reservation {
     bytes: usize,
-    taken: Arc<AtomicUsize>,
+    reserved_bytes: Arc<AtomicUsize>,
 }
 
-impl Drop for Room {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.reserved_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 /// The ids of the files that searches needed last.
 #[derive(Default)]
 pub(crate) struct RecentIds {
-    kept: Mutex<Kept>,
+    cache: Mutex<Cache>,
     /// Bytes of all lists that are kept, in use or being made.
-    taken: Arc<AtomicUsize>,
+    reserved_bytes: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
-struct Kept {
-    files: HashMap<Path, KeptFile>,
+struct Cache {
+    files: HashMap<Path, CachedFile>,
     /// Searches begun.
     searches: u64,
 }
 
-struct KeptFile {
+struct CachedFile {
     ids: Arc<FileIds>,
     last_used_by: u64,
 }
@@ -104,42 +104,47 @@ pub(crate) struct Search(u64);
 impl RecentIds {
     /// Begins a search.
     pub(crate) fn begin(&self) -> Search {
-        let mut kept = self.kept.lock();
-        kept.searches += 1;
-        Search(kept.searches)
+        let mut cache = self.cache.lock();
+        cache.searches += 1;
+        Search(cache.searches)
     }
 
     /// The ids of a file, if they are here.
     pub(crate) fn get(&self, file: &Path, search: Search) -> Option<Arc<FileIds>> {
-        let mut kept = self.kept.lock();
-        let kept = kept.files.get_mut(file)?;
-        kept.last_used_by = kept.last_used_by.max(search.0);
-        Some(kept.ids.clone())
+        let mut cache = self.cache.lock();
+        let file = cache.files.get_mut(file)?;
+        file.last_used_by = file.last_used_by.max(search.0);
+        Some(file.ids.clone())
     }
 
     /// An empty list for a file of so many rows, if there is room for it when those are gone that no search needed for
     /// longest. What was needed since this search began stays: to replace what the next search needs by what it needs too
     /// gains nothing.
-    pub(crate) fn make_room(&self, rows: usize, search: Search) -> Option<FileIds> {
+    pub(crate) fn reserve(&self, rows: usize, search: Search) -> Option<FileIds> {
         let bytes = rows.checked_mul(EVENT_BYTES).filter(|bytes| *bytes <= FILE_BYTES_MAX)?;
-        let mut kept = self.kept.lock();
-        while self.taken.load(Ordering::Relaxed) + bytes > BYTES_MAX {
-            let (path, oldest) = kept.files.iter().min_by_key(|(_, file)| file.last_used_by)?;
+        let mut cache = self.cache.lock();
+        while self.reserved_bytes.load(Ordering::Relaxed) + bytes > BYTES_MAX {
+            let (path, oldest) = cache.files.iter().min_by_key(|(_, file)| file.last_used_by)?;
             if oldest.last_used_by >= search.0 {
                 return None;
             }
             let path = path.clone();
-            kept.files.remove(&path);
+            cache.files.remove(&path);
         }
         // Only ever raised under the lock.
-        self.taken.fetch_add(bytes, Ordering::Relaxed);
-        let room = Room { bytes, taken: self.taken.clone() };
-        Some(FileIds { ids: Vec::with_capacity(rows), occurred_at_us: OnceLock::new(), sites: vec![], _room: room })
+        self.reserved_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let reservation = Reservation { bytes, reserved_bytes: self.reserved_bytes.clone() };
+        Some(FileIds {
+            ids: Vec::with_capacity(rows),
+            occurred_at_us: OnceLock::new(),
+            sites: vec![],
+            _reservation: reservation,
+        })
     }
 
     /// Keeps the ids of a file.
-    pub(crate) fn keep(&self, file: &Path, ids: FileIds, search: Search) {
-        self.kept.lock().files.insert(file.clone(), KeptFile { ids: Arc::new(ids), last_used_by: search.0 });
+    pub(crate) fn insert(&self, file: &Path, ids: FileIds, search: Search) {
+        self.cache.lock().files.insert(file.clone(), CachedFile { ids: Arc::new(ids), last_used_by: search.0 });
     }
 }
 
@@ -156,7 +161,7 @@ mod tests {
     #[test]
     fn ids_come_back_by_site() {
         let recent = RecentIds::default();
-        let mut ids = recent.make_room(4, recent.begin()).unwrap();
+        let mut ids = recent.reserve(4, recent.begin()).unwrap();
         assert_eq!(ids.by_site().count(), 0);
         ids.take(&batch(&[("one", 1), ("one", 2), ("two", 1)]));
         ids.take(&batch(&[("two", 3)]));
@@ -168,50 +173,50 @@ mod tests {
     #[test]
     fn there_is_no_room_for_a_file_too_large() {
         let recent = RecentIds::default();
-        assert!(recent.make_room(QUARTER_ROWS, recent.begin()).is_some());
-        assert!(recent.make_room(QUARTER_ROWS + 1, recent.begin()).is_none());
-        assert!(recent.make_room(usize::MAX, recent.begin()).is_none());
+        assert!(recent.reserve(QUARTER_ROWS, recent.begin()).is_some());
+        assert!(recent.reserve(QUARTER_ROWS + 1, recent.begin()).is_none());
+        assert!(recent.reserve(usize::MAX, recent.begin()).is_none());
     }
 
     #[test]
     fn what_no_search_needed_for_longest_makes_room() {
         let recent = RecentIds::default();
         let put = |number: u32, search| {
-            let ids = recent.make_room(QUARTER_ROWS, search);
-            ids.map(|ids| recent.keep(&path(number), ids, search)).is_some()
+            let ids = recent.reserve(QUARTER_ROWS, search);
+            ids.map(|ids| recent.insert(&path(number), ids, search)).is_some()
         };
         let first = recent.begin();
         assert!((0..4).all(|number| put(number, first)));
         assert!(!put(4, first), "what the same search needs stays");
-        assert_eq!(kept(&recent), [0, 1, 2, 3]);
+        assert_eq!(cached(&recent), [0, 1, 2, 3]);
 
         let second = recent.begin();
         for number in [0, 1, 3] {
             recent.get(&path(number), second).unwrap();
         }
         assert!(put(4, second) && !put(5, second));
-        assert_eq!(kept(&recent), [0, 1, 3, 4]);
+        assert_eq!(cached(&recent), [0, 1, 3, 4]);
     }
 
     #[test]
     fn a_list_in_use_or_being_made_takes_its_room() {
         let recent = RecentIds::default();
-        let made: Vec<_> = (0..4).map(|_| recent.make_room(QUARTER_ROWS, recent.begin()).unwrap()).collect();
-        assert!(recent.make_room(1, recent.begin()).is_none());
+        let made: Vec<_> = (0..4).map(|_| recent.reserve(QUARTER_ROWS, recent.begin()).unwrap()).collect();
+        assert!(recent.reserve(1, recent.begin()).is_none());
         drop(made);
 
         let search = recent.begin();
-        let ids = recent.make_room(QUARTER_ROWS, search).unwrap();
-        recent.keep(&path(0), ids, search);
+        let ids = recent.reserve(QUARTER_ROWS, search).unwrap();
+        recent.insert(&path(0), ids, search);
         let in_use = recent.get(&path(0), search).unwrap();
-        let others: Vec<_> = (0..3).map(|_| recent.make_room(QUARTER_ROWS, recent.begin()).unwrap()).collect();
-        assert!(recent.make_room(1, recent.begin()).is_none(), "though it was let go");
-        assert!(kept(&recent).is_empty());
+        let others: Vec<_> = (0..3).map(|_| recent.reserve(QUARTER_ROWS, recent.begin()).unwrap()).collect();
+        assert!(recent.reserve(1, recent.begin()).is_none(), "though it was let go");
+        assert!(cached(&recent).is_empty());
         drop((in_use, others));
-        assert_eq!(recent.taken.load(Ordering::Relaxed), 0);
+        assert_eq!(recent.reserved_bytes.load(Ordering::Relaxed), 0);
     }
 
-    fn kept(recent: &RecentIds) -> Vec<u32> {
+    fn cached(recent: &RecentIds) -> Vec<u32> {
         let search = Search(0);
         (0..9).filter(|number| recent.get(&path(*number), search).is_some()).collect()
     }

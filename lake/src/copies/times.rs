@@ -57,7 +57,7 @@ impl CopyReach {
     }
 
     /// Whether two times (µs) lie within it.
-    pub(crate) fn joins(self, one_us: i64, other_us: i64) -> bool {
+    pub(crate) fn spans(self, one_us: i64, other_us: i64) -> bool {
         one_us.abs_diff(other_us) <= self.us().unsigned_abs()
     }
 
@@ -102,7 +102,7 @@ mod tests {
     fn check(occurred_at_us: i64, received_at_us: i64, corrected_by_us: Option<i64>, expected: (i64, i64)) {
         let reach = CopyReach::of(occurred_at_us, received_at_us, corrected_by_us);
         assert_eq!(reach.around(occurred_at_us), expected);
-        let joins = [expected.0 - 1, expected.0, expected.1, expected.1 + 1].map(|at| reach.joins(occurred_at_us, at));
-        assert_eq!(joins, [false, true, true, false]);
+        let spans = [expected.0 - 1, expected.0, expected.1, expected.1 + 1].map(|at| reach.spans(occurred_at_us, at));
+        assert_eq!(spans, [false, true, true, false]);
     }
 }

@@ -65,7 +65,7 @@ impl Lake {
     /// Puts a person on the list of erased ones, and events of theirs, and makes sure that everybody honours it: when this
     /// returns, neither these events nor any that happened or came up to `now` come into the table any more, and
     /// pending ones are in no answer. What the table has already is still to be removed.
-    pub async fn forget<'a>(
+    pub async fn record_erasure<'a>(
         &self,
         person: &Person,
         events: impl IntoIterator<Item = &'a EventKey> + Clone,
@@ -141,7 +141,7 @@ impl Lake {
 
     /// Puts erased events on the list, so that copies of them are left out even if they seem to have happened after
     /// their person was erased. Plans that were made before are void.
-    pub async fn forget_events(&self, events: &[EventKey], now: DateTime<Utc>) -> Result<()> {
+    pub async fn record_erased_events(&self, events: &[EventKey], now: DateTime<Utc>) -> Result<()> {
         self.update_erasures(now, |document| document.add_events(events, now)).await
     }
 
@@ -210,8 +210,8 @@ mod tests {
         let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH + chrono::TimeDelta::days(9));
         let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
         let key = |id: &str| EventKey { site_id: "shop".into(), event_id: EventId::from_client(id) };
-        lake.forget(&person, [], now).await.unwrap();
-        lake.forget_events(&[key("known")], now).await.unwrap();
+        lake.record_erasure(&person, [], now).await.unwrap();
+        lake.record_erased_events(&[key("known")], now).await.unwrap();
         let table = lake.table(&EVENTS).load().await.unwrap();
         let erasures = lake.erasures_of(&table).await.unwrap();
 
@@ -240,16 +240,16 @@ mod tests {
         let later = now + chrono::TimeDelta::seconds(5);
         let person = |id: &str| Person { site_id: "shop".into(), id: PersonId::User(id.into()) };
         let newest = async || lake.erasures_of(&lake.table(&EVENTS).load().await.unwrap()).await.unwrap();
-        lake.forget(&person("ada"), [], later).await.unwrap();
+        lake.record_erasure(&person("ada"), [], later).await.unwrap();
         let without_bob = newest().await;
-        lake.forget(&person("bob"), [], now).await.unwrap();
+        lake.record_erasure(&person("bob"), [], now).await.unwrap();
         lake.finish_erasures(&without_bob, later).await.unwrap();
         assert!(newest().await.are_unfinished());
         lake.finish_erasures(&*newest().await, later).await.unwrap();
         assert!(!newest().await.are_unfinished());
 
         // Once more, by somebody who began before: it reaches as far as before, and is to be done again.
-        lake.forget(&person("ada"), [], now).await.unwrap();
+        lake.record_erasure(&person("ada"), [], now).await.unwrap();
         let again = newest().await;
         assert!(again.are_unfinished());
         let event = Subject {
@@ -287,10 +287,10 @@ mod tests {
         let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH + chrono::TimeDelta::days(99));
         let newest = async || lake.erasures_of(&lake.table(&EVENTS).load().await.unwrap()).await.unwrap();
         let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
-        lake.forget(&person, [], now).await.unwrap();
+        lake.record_erasure(&person, [], now).await.unwrap();
         let without_event = newest().await;
         let key = EventKey { site_id: "shop".into(), event_id: EventId::from_client("ahead") };
-        lake.forget_events(std::slice::from_ref(&key), now).await.unwrap();
+        lake.record_erased_events(std::slice::from_ref(&key), now).await.unwrap();
         let (old, recent) = (file_received_at(now - COPIES_SPAN * 2), file_received_at(now - RETRY_WINDOW));
         let may_be_left = async || {
             let newest = newest().await;
@@ -304,7 +304,7 @@ mod tests {
         let (done_at, later) = (now + COPIES_SPAN * 2, now + COPIES_SPAN * 4);
         lake.finish_erasures(&*newest().await, done_at).await.unwrap();
         assert!(!newest().await.are_unfinished() && newest().await.lists(&key));
-        lake.forget(&person, [], later).await.unwrap();
+        lake.record_erasure(&person, [], later).await.unwrap();
         assert!(!newest().await.lists(&key));
     }
 
@@ -326,7 +326,7 @@ mod tests {
     async fn the_list_names_nobody() {
         let (lake, now) = (Lake::open("memory:///", []).unwrap(), DateTime::UNIX_EPOCH);
         let person = Person { site_id: "shop".into(), id: PersonId::User("ada@example.com".into()) };
-        lake.forget(&person, [], now).await.unwrap();
+        lake.record_erasure(&person, [], now).await.unwrap();
         let (_, document) = lake.read_document::<ErasuresDocument>(ERASURES_DOCUMENT).await.unwrap();
         assert!(!serde_json::to_string(&document).unwrap().contains("ada"));
     }

@@ -163,7 +163,7 @@ impl Lake {
                     "there is a site {name} already; `site key add {name}` issues another key"
                 )));
             }
-            let keys = vec![kept(&write_key, now)];
+            let keys = vec![stored_key(&write_key, now)];
             document.sites.push(Site::new(name, now, keys));
             Ok(())
         })
@@ -227,7 +227,7 @@ impl Lake {
     pub async fn add_key(&self, site_id: &str, now: DateTime<Utc>) -> Result<IssuedKey> {
         let write_key = self.new_key();
         self.update_document(SITES, |_, document: &mut SitesDocument| {
-            find_site(document, site_id)?.keys.push(kept(&write_key, now));
+            find_site(document, site_id)?.keys.push(stored_key(&write_key, now));
             Ok(())
         })
         .await?;
@@ -271,7 +271,7 @@ const KEY_DIGITS: usize = 40;
 /// Characters of a key by which it can be named: `dpw_` and eight more.
 const KEY_PREFIX_CHARS: usize = 12;
 
-fn kept(write_key: &str, now: DateTime<Utc>) -> WriteKey {
+fn stored_key(write_key: &str, now: DateTime<Utc>) -> WriteKey {
     WriteKey {
         prefix: write_key[..KEY_PREFIX_CHARS].to_owned(),
         hash: hash_key(write_key),
@@ -410,8 +410,8 @@ mod tests {
     async fn a_key_cannot_be_read_back_from_the_registry() {
         let lake = lake();
         let issued = lake.add_site("shop", DateTime::UNIX_EPOCH).await.unwrap();
-        let kept = serde_json::to_string(lake.sites().await.unwrap().sites()).unwrap();
-        assert!(!kept.contains(&issued.write_key));
+        let stored = serde_json::to_string(lake.sites().await.unwrap().sites()).unwrap();
+        assert!(!stored.contains(&issued.write_key));
     }
 
     #[tokio::test]

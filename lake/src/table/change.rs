@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::NaiveDate;
 
 use crate::layout::LaneId;
-use crate::table::committer::FoundCommit;
+use crate::table::committer::LoggedCommit;
 use crate::table::file::TableFile;
 
 /// What kind of commit.
@@ -72,7 +72,7 @@ impl Change {
     /// A merge beside a publish is no conflict in either order: a merge neither brings nor takes rows, and
     /// a publish touches no file that was there. Without this distinction, merges of a busy day would lose
     /// against the publishes of every few seconds for ever.
-    pub(crate) fn is_void_after(&self, other: &FoundCommit) -> bool {
+    pub(crate) fn is_void_after(&self, other: &LoggedCommit) -> bool {
         let lanes =
             || self.lanes.iter().any(|(lane, _)| other.lanes.iter().any(|(other, _)| *other == lane.to_string()));
         let new_rows = || {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_erasure_voids_what_may_bring_the_rows_back() {
-        let erasure = || FoundCommit { lanes: vec![(ERASURES.to_owned(), 1)], ..FoundCommit::default() };
+        let erasure = || LoggedCommit { lanes: vec![(ERASURES.to_owned(), 1)], ..LoggedCommit::default() };
         check(&publish(&["2026-01-01"]), erasure(), true);
         check(&merge(&["date=2026-01-01/a"]), erasure(), false);
         let marker = Change { erasures: Some(2), ..merge(&[]) };
@@ -149,12 +149,12 @@ mod tests {
 
     #[test]
     fn a_new_schema_voids_everything() {
-        let redefined = FoundCommit { redefined: true, ..FoundCommit::default() };
+        let redefined = LoggedCommit { redefined: true, ..LoggedCommit::default() };
         check(&merge(&["date=2026-01-01/a"]), redefined, true);
     }
 
     #[track_caller]
-    fn check(change: &Change, other: FoundCommit, expected: bool) {
+    fn check(change: &Change, other: LoggedCommit, expected: bool) {
         assert_eq!(change.is_void_after(&other), expected);
     }
 
@@ -180,13 +180,13 @@ mod tests {
         }
     }
 
-    fn found(added: &[(&str, bool)], removed: &[(&str, bool)], lanes: &[LaneId]) -> FoundCommit {
+    fn found(added: &[(&str, bool)], removed: &[(&str, bool)], lanes: &[LaneId]) -> LoggedCommit {
         let owned = |files: &[(&str, bool)]| files.iter().map(|(path, change)| ((*path).to_owned(), *change)).collect();
-        FoundCommit {
+        LoggedCommit {
             added: owned(added),
             removed: owned(removed),
             lanes: lanes.iter().map(|lane| (lane.to_string(), 1)).collect(),
-            ..FoundCommit::default()
+            ..LoggedCommit::default()
         }
     }
 }

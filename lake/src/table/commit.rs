@@ -26,7 +26,7 @@ use crate::table::file::{TableFile, to_add_rows};
 const UNKNOWN_TRIES_MAX: u32 = 8;
 
 /// How a try to commit ended.
-enum Tried {
+enum CommitAttempt {
     Committed { version: u64 },
     Lost,
     Unknown(KernelError),
@@ -79,11 +79,11 @@ impl Table {
             let new_columns = new_columns(self.spec, &on)?;
             *in_doubt = true;
             match self.try_commit(change.clone(), on.clone(), new_columns, commit_id.clone()).await? {
-                Tried::Committed { version } => {
-                    self.tend(version).await;
+                CommitAttempt::Committed { version } => {
+                    self.write_summaries_of(version).await;
                     return Ok(version);
                 }
-                Tried::Lost => {
+                CommitAttempt::Lost => {
                     // Somebody else's commit is that version, for good: whatever put of ours is still under way fails.
                     *in_doubt = false;
                     // Full jitter: two compactors that met once should not meet again.
@@ -92,11 +92,11 @@ impl Table {
                 }
                 // The same version again, with the same id: if the first put lands after all, the second
                 // one reads its own id back.
-                Tried::Unknown(_) if blind => {
+                CommitAttempt::Unknown(_) if blind => {
                     on = self.load().await?;
                     checked = on.version.unwrap_or(0);
                 }
-                Tried::Unknown(error) => {
+                CommitAttempt::Unknown(error) => {
                     unknown_tries += 1;
                     if unknown_tries == UNKNOWN_TRIES_MAX {
                         return Err(LakeError::unavailable(format!("commit to {}", self.spec.name), error));
@@ -129,7 +129,7 @@ impl Table {
         on: Arc<TableSnapshot>,
         new_columns: Vec<StructField>,
         commit_id: String,
-    ) -> Result<Tried> {
+    ) -> Result<CommitAttempt> {
         let (kernel, spec) = (self.runtime.kernel.clone(), self.spec);
         let blind = self.runtime.sabotage == Some(Sabotage::CommitWithoutReadingBack);
         let adds = to_add_rows(spec, &change.adds)?;
@@ -165,10 +165,10 @@ impl Table {
                 }
             }
             match transaction.commit(&*kernel) {
-                Ok(CommitResult::Committed(done)) => Ok(Tried::Committed { version: done.commit_version() }),
-                Ok(CommitResult::Conflicted(_)) => Ok(Tried::Lost),
-                Ok(CommitResult::Retryable(retryable)) => Ok(Tried::Unknown(retryable.error)),
-                Err(error) => Ok(Tried::Unknown(error)),
+                Ok(CommitResult::Committed(done)) => Ok(CommitAttempt::Committed { version: done.commit_version() }),
+                Ok(CommitResult::Conflicted(_)) => Ok(CommitAttempt::Lost),
+                Ok(CommitResult::Retryable(retryable)) => Ok(CommitAttempt::Unknown(retryable.error)),
+                Err(error) => Ok(CommitAttempt::Unknown(error)),
             }
         })
         .await
@@ -176,7 +176,7 @@ impl Table {
 
     /// Writes the version's checksum and, now and then, a checkpoint. Both only make loading cheaper: a
     /// failure is a warning.
-    async fn tend(&self, version: u64) {
+    async fn write_summaries_of(&self, version: u64) {
         let tended = async {
             let snapshot = self.load().await?;
             let due = version > 0 && version.is_multiple_of(self.runtime.checkpoint_every);

@@ -69,7 +69,7 @@ impl Committer for ReadBackCommitter {
 
 /// A commit as it lies in the log: what a conflict check needs to know of it.
 #[derive(Debug, Default)]
-pub(crate) struct FoundCommit {
+pub(crate) struct LoggedCommit {
     pub(crate) commit_id: Option<String>,
     pub(crate) size_bytes: u64,
     /// Paths added, with whether their rows are new to the table.
@@ -89,7 +89,7 @@ pub(crate) struct FoundCommit {
     pub(crate) timestamp_ms: Option<i64>,
 }
 
-impl FoundCommit {
+impl LoggedCommit {
     /// When it was made, by its writer's clock; `None` of the commit that created the table.
     pub(crate) fn committed_at(&self) -> Option<DateTime<Utc>> {
         self.timestamp_ms.filter(|&ms| ms > 0).and_then(DateTime::from_timestamp_millis)
@@ -142,7 +142,7 @@ struct Txn {
 }
 
 /// Reads a commit back; `None` if there is none at this location.
-pub(crate) fn read_commit(engine: &dyn Engine, location: &Url) -> KernelResult<Option<FoundCommit>> {
+pub(crate) fn read_commit(engine: &dyn Engine, location: &Url) -> KernelResult<Option<LoggedCommit>> {
     let bytes = match engine.storage_handler().read_files(vec![(location.clone(), None)])?.next() {
         Some(Ok(bytes)) => bytes,
         Some(Err(KernelError::FileNotFound(_))) | None => return Ok(None),
@@ -153,12 +153,12 @@ pub(crate) fn read_commit(engine: &dyn Engine, location: &Url) -> KernelResult<O
         .map_err(|error| KernelError::generic(format!("{location} is not a Delta commit: {error}")))
 }
 
-fn parse_commit(bytes: &[u8]) -> Result<FoundCommit, serde_json::Error> {
-    let mut found = FoundCommit {
+fn parse_commit(bytes: &[u8]) -> Result<LoggedCommit, serde_json::Error> {
+    let mut found = LoggedCommit {
         size_bytes: bytes.len() as u64,
         rows_added: Some(0),
         rows_removed: Some(0),
-        ..FoundCommit::default()
+        ..LoggedCommit::default()
     };
     if bytes.trim_ascii().is_empty() {
         return Err(serde::de::Error::custom("it is empty"));

@@ -9,8 +9,8 @@ pub(crate) mod change;
 pub(crate) mod checksums;
 mod commit;
 pub(crate) mod committer;
-pub(crate) mod departures;
 pub(crate) mod file;
+pub(crate) mod log_times;
 pub(crate) mod writer;
 
 use std::sync::Arc;
@@ -37,9 +37,9 @@ use crate::layout::{LaneId, log_object};
 use crate::schema::tables::TableSpec;
 use crate::store::runtime::LakeRuntime;
 use crate::table::change::ERASURES;
-use crate::table::committer::{COMMIT_ID, FoundCommit, read_commit};
-use crate::table::departures::KnownLog;
+use crate::table::committer::{COMMIT_ID, LoggedCommit, read_commit};
 use crate::table::file::{TableFile, from_scan_rows};
+use crate::table::log_times::VacuumState;
 
 const ENGINE_INFO: &str = concat!("dewpond/", env!("CARGO_PKG_VERSION"));
 
@@ -52,7 +52,7 @@ pub struct Table {
     spec: &'static TableSpec,
     rng: Arc<Mutex<StdRng>>,
     latest: Mutex<Option<Arc<TableSnapshot>>>,
-    known_log: KnownLog,
+    vacuum_state: VacuumState,
 }
 
 /// A version of a table, whole: its files do not change, whatever is committed later.
@@ -148,7 +148,7 @@ impl Table {
         rng: Arc<Mutex<StdRng>>,
     ) -> Self {
         let root = Path::from_url_path(url.path()).expect("the lake's own path was parsed before");
-        Self { store, runtime, url, root, spec, rng, latest: Mutex::default(), known_log: KnownLog::default() }
+        Self { store, runtime, url, root, spec, rng, latest: Mutex::default(), vacuum_state: VacuumState::default() }
     }
 
     /// What the table is.
@@ -361,8 +361,8 @@ impl Table {
     }
 
     /// What vacuum has read of the log.
-    pub(crate) fn known_log(&self) -> &KnownLog {
-        &self.known_log
+    pub(crate) fn vacuum_state(&self) -> &VacuumState {
+        &self.vacuum_state
     }
 
     /// When a version was committed, by the store's clock; `None` if its entry is not there.
@@ -387,7 +387,7 @@ impl Table {
     }
 
     /// What a version changed.
-    pub(crate) async fn read_version(&self, version: u64) -> Result<FoundCommit> {
+    pub(crate) async fn read_version(&self, version: u64) -> Result<LoggedCommit> {
         let kernel = self.runtime.kernel.clone();
         let location =
             self.url.join(&format!("_delta_log/{version:020}.json")).expect("a version's file name is a plain word");
@@ -416,7 +416,7 @@ impl Table {
     /// Writes the checksum of a version, and its checkpoint if that is wanted, unless they are there.
     pub(crate) async fn write_summaries(&self, snapshot: &TableSnapshot, with_checkpoint: bool) -> Result<()> {
         let (Some(log), kernel) = (snapshot.log.clone(), self.runtime.kernel.clone()) else { return Ok(()) };
-        run_kernel(&self.runtime, format!("tend the log of {}", self.spec.name), move || {
+        run_kernel(&self.runtime, format!("write the checksum of {}", self.spec.name), move || {
             log.write_checksum(&*kernel)?;
             if with_checkpoint {
                 log.checkpoint(&*kernel, None)?;

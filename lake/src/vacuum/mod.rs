@@ -18,7 +18,7 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::layout::{QUARANTINE, RAW_DIR};
 use crate::schema::tables::{EVENTS, TableSpec};
-use crate::table::departures::is_as_old;
+use crate::table::log_times::is_as_old;
 
 /// So long before the first entry of a table's log the first publish of early releases may have begun to write. A file that is
 /// older belongs to a log that is lost, and may be all that is left of somebody's events: it is no orphan.
@@ -143,13 +143,13 @@ impl Lake {
     async fn vacuum_raw(&self, now: DateTime<Utc>, settings: VacuumSettings) -> Result<Vacuumed> {
         let snapshot = self.snapshot().await?;
         let table = self.table(&EVENTS);
-        let mut departures = table.known_log().departures.lock().await;
-        departures.read(&table, snapshot.events.version, now, settings.horizon()).await?;
+        let mut log_times = table.vacuum_state().log_times.lock().await;
+        log_times.read(&table, snapshot.events.version, now, settings.horizon()).await?;
         let old: Vec<_> = snapshot
             .consumed
             .iter()
             // The grace is for queries that began before the commit, so it counts from the commit.
-            .filter(|file| departures.consumed_at(file).is_none_or(|at| is_as_old(at, now, settings.raw_grace)))
+            .filter(|file| log_times.consumed_at(file).is_none_or(|at| is_as_old(at, now, settings.raw_grace)))
             .map(|file| (file.path.clone(), file.size_bytes))
             .collect();
         let (raw_files, bytes) = self.delete(old).await?;
@@ -174,8 +174,8 @@ impl Lake {
         let table = self.table(spec);
         let snapshot = table.load().await?;
         let live: HashSet<&Path> = snapshot.files.iter().map(|file| &file.path).collect();
-        let mut departures = table.known_log().departures.lock().await;
-        departures.read(&table, snapshot.version, now, settings.horizon()).await?;
+        let mut log_times = table.vacuum_state().log_times.lock().await;
+        log_times.read(&table, snapshot.version, now, settings.horizon()).await?;
 
         let root = self.path(spec.name);
         let born = table.entry_time(0).await?;
@@ -189,7 +189,7 @@ impl Lake {
                 if !is_in_a_partition(&log_path) {
                     return None;
                 }
-                let dead = match departures.removed_at.get(&log_path) {
+                let dead = match log_times.removed_at.get(&log_path) {
                     Some(&removed_at) => is_as_old(removed_at, now, settings.replaced_grace),
                     None => {
                         is_as_old(object.last_modified, now, settings.orphan_grace) && !is_older_than_log(object, born)

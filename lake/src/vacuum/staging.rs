@@ -12,7 +12,7 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::layout::{DAMAGED_DIR, QUARANTINE, RAW_DIR, REGISTRY_DIR};
 use crate::schema::tables::TableSpec;
-use crate::table::departures::is_as_old;
+use crate::table::log_times::is_as_old;
 
 /// Nobody writes a file with pauses of this length. If somebody does, their write fails once the file is gone, and is
 /// not confirmed.

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::lake::Lake;
 use crate::layout::log_object;
 use crate::schema::tables::TableSpec;
-use crate::table::departures::is_as_old;
+use crate::table::log_times::is_as_old;
 
 /// They are kept so long at least: whoever loads a version of that time, or is late to say which checkpoint is the last, needs
 /// those.
@@ -45,15 +45,15 @@ impl Lake {
     pub(super) async fn vacuum_summaries(&self, spec: &'static TableSpec, now: DateTime<Utc>) -> Result<Vacuumed> {
         let table = self.table(spec);
         let Some(hint) = table.last_checkpoint().await? else { return Ok(Vacuumed::default()) };
-        let mut swept_until = table.known_log().swept_until.lock().await;
-        let (mut old, mut objects) = (Vec::new(), table.list_log(*swept_until));
+        let mut summaries_swept_until = table.vacuum_state().summaries_swept_until.lock().await;
+        let (mut old, mut objects) = (Vec::new(), table.list_log(*summaries_swept_until));
         while let Some(object) = objects.try_next().await? {
             old.extend(Summary::of_old(object, now));
         }
         let Some(needed_from) = needed_from(&old, hint) else { return Ok(Vacuumed::default()) };
         let goes = needless(old, needed_from).map(|summary| (summary.path, summary.size_bytes)).collect();
         let (_, bytes) = self.delete(goes).await?;
-        *swept_until = needed_from;
+        *summaries_swept_until = needed_from;
         Ok(Vacuumed { bytes, ..Vacuumed::default() })
     }
 }

@@ -60,7 +60,7 @@ async fn an_erasure_that_crashed_lets_no_late_copy_back() {
 
     // The crash: the list has the person but none of their events.
     let ada = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
-    world.lake.forget(&ada, [], Utc::now()).await.unwrap();
+    world.lake.record_erasure(&ada, [], Utc::now()).await.unwrap();
     // The compactor completes it before anybody repeats the erasure, so no event is left to be found.
     world.compactor.publish().await.unwrap();
     assert_eq!(world.compactor.remove().await.unwrap().rows, 1);

@@ -17,16 +17,16 @@ const CONCURRENT: usize = 16;
 
 /// What vacuum knows of a table's log from its last run. One for each table.
 #[derive(Default)]
-pub(crate) struct KnownLog {
-    pub(crate) departures: Mutex<Departures>,
+pub(crate) struct VacuumState {
+    pub(crate) log_times: Mutex<LogTimes>,
     /// Before this version there is no summary that could be deleted.
-    pub(crate) swept_until: Mutex<u64>,
+    pub(crate) summaries_swept_until: Mutex<u64>,
 }
 
 /// When files went out of use, as far as the log was read; kept between runs, so that each entry of the log is listed and
 /// read once.
 #[derive(Default)]
-pub(crate) struct Departures {
+pub(crate) struct LogTimes {
     read_until: Option<u64>,
     /// When each path left the table.
     pub(crate) removed_at: HashMap<String, DateTime<Utc>>,
@@ -34,7 +34,7 @@ pub(crate) struct Departures {
     consumed_at: HashMap<String, BTreeMap<u64, DateTime<Utc>>>,
 }
 
-impl Departures {
+impl LogTimes {
     /// When a raw file that the table has consumed was consumed; `None` if that was before what was read.
     pub(crate) fn consumed_at(&self, file: &RawFile) -> Option<DateTime<Utc>> {
         let lane = self.consumed_at.get(&file.lane.to_string())?;
