@@ -1,4 +1,4 @@
-//! What an event is: one canonical form, whatever protocol it came by.
+//! What an event is: one form, whatever protocol it came by.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
-//! A lake's store: from a URL to an object store that keeps what it confirms.
+//! An open lake: its store, its root, and where its objects lie.
+//!
+//! A lake names two data types of rooms above it, the list of erasures and the ids of recent files, because its clones
+//! share both in memory.
 
 use std::fmt;
 use std::path::{Path as FsPath, PathBuf};
@@ -275,8 +278,8 @@ impl Lake {
         collect(dir, self.store().list_with_offset(Some(&path), &path.clone().join(after))).await
     }
 
-    /// Deletes objects; one that is gone already counts as nothing. Returns how many and their bytes. One that may not be
-    /// deleted does not keep the others; the first error is returned in the end.
+    /// Deletes objects. Returns how many were there and their bytes. An object that may not be deleted does not keep the
+    /// others from it; the first error is returned at the end.
     pub(crate) async fn delete(&self, objects: Vec<(Path, u64)>) -> Result<(usize, u64)> {
         let (mut count, mut total_bytes, mut failed) = (0, 0, None);
         let store = self.store();

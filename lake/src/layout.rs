@@ -1,4 +1,4 @@
-//! Where raw files lie, and what their names say.
+//! Where things lie: the names of directories, and what the name of a raw file says.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ const SECONDS_PER_HOUR: i64 = 3_600;
 /// The directory of the raw tier. Outside the table roots, so that no other engine's VACUUM touches it.
 pub(crate) const RAW_DIR: &str = "raw";
 
-/// Where the bytes of damaged raw files are kept.
+/// The directory of copies of damaged raw files.
 pub(crate) const DAMAGED_DIR: &str = "damaged";
 
 /// The directory of refused events, and their name in SQL.

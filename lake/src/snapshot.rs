@@ -1,8 +1,8 @@
-//! What is in the lake at one moment: published ∪ pending.
+//! What is in the lake at one moment: published events and pending ones.
 //!
-//! This is the one answer to "which files are live". The listing comes before the log: whatever was
-//! consumed and deleted before the listing is in the table that is loaded after it. The other order loses
-//! events (published and deleted between the two).
+//! This is the only answer to "which files are live". It lists the raw tier first and loads the log second: whatever
+//! was consumed and deleted before the listing is in the table version loaded after it. The other order would lose
+//! events that are published and deleted between the two reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The live files of a table: each is read whole and compared with what the log says of it.
+//! The live files of a table. Each is read whole and compared with what the log says of it.
 
 use std::collections::HashSet;
 

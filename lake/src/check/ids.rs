@@ -1,9 +1,8 @@
-//! Each event once: no site and id twice in the whole table, on whichever dates.
+//! That every event is in the table once: no site and id twice, on whichever dates.
 //!
-//! The keys of all rows are hashed to 16 bytes and spread by their first bits over temporary files, each small
-//! enough to be sorted in memory. So memory is bounded however large the table, the lake is read once, and the
-//! cost is 16 bytes of temporary disk an event. Only if something is there twice are ids read once more, to say
-//! where.
+//! The keys of all rows are hashed to 16 bytes and spread by their first bits over temporary files, each small enough
+//! to sort in memory. So memory is bounded however large the table is, the lake is read once, and the cost is 16 bytes
+//! of temporary disk per event. Ids are read once more only if some event is there twice, to say where.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;

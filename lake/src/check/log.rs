@@ -1,4 +1,5 @@
-//! Reading the log of a table: entries, checkpoints and checksums in order, and the kernel's answer last.
+//! Reading the log of a table: its entries, checkpoints and checksums in order, then the kernel's answer for the same
+//! version.
 
 use std::collections::BTreeMap;
 

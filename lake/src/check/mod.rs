@@ -1,10 +1,23 @@
 //! Reading everything in a lake and saying what is wrong with it.
 //!
-//! The log is replayed here without the kernel, from its entries alone: checkpoints, checksums and the kernel's
-//! own answer are then compared with the replay, so that a defect in one of them shows.
+//! | File | What it checks |
+//! |---|---|
+//! | [`log`], [`replay`] | the log's entries, replayed without the kernel; the kernel's own answer is compared last |
+//! | [`summaries`] | checkpoints, checksums and the hint, against the replay |
+//! | [`files`] | live files, read whole: rows, bounds, order, date, bloom filter, checksum |
+//! | [`ids`] | that no event is there twice |
+//! | [`raw`] | lanes without gaps, and pending files that can be read |
+//! | [`orphans`] | files that are in no version |
+//! | [`reports`] | that no report was made of a version newer than the table |
+//! | [`quarantine`], [`registry`] | that refused events and documents can be read |
 //!
-//! Listings come before the log, as in a vacuum: what is written and committed between the two is live. So a
-//! check may run beside everything else.
+//! The replay uses the entries alone, so a defect in a checkpoint, a checksum or the kernel shows as a difference.
+//!
+//! Like a vacuum, a check lists a table before it reads the log: what is written and committed in between counts as
+//! live. So a check may run beside everything else. Files come only once there is a log
+//! ([`Table::begin`](crate::table::Table::begin)), so files without a log mean that the log was lost.
+//!
+//! [`repair`] removes only what repeats the entries, and only if every entry is there.
 
 mod files;
 mod ids;

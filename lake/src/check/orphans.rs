@@ -1,4 +1,4 @@
-//! Objects of a table that no version has.
+//! Objects in a table's directory that are in no version.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::ObjectMeta;

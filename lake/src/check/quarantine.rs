@@ -1,4 +1,4 @@
-//! The quarantine: files of refused events that read.
+//! The quarantine: files of refused events can be read.
 
 use futures::TryStreamExt;
 

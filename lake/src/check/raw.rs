@@ -1,4 +1,4 @@
-//! The raw tier: lanes without gaps behind the watermark, and pending files that read.
+//! The raw tier: lanes have no gaps above their watermark, and pending files can be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 

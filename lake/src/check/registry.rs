@@ -1,4 +1,4 @@
-//! The registry: documents that parse, in versions without gaps, and the lists that the table asks for.
+//! The registry: documents parse, their versions have no gaps, and the list of erasures that the table names is there.
 
 use std::collections::BTreeMap;
 

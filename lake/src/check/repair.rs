@@ -1,7 +1,7 @@
-//! Mending what can be mended without touching a row.
+//! Repairing what can be repaired without touching a row.
 //!
-//! Checkpoints and checksums say again what the entries say, so bad ones can go as long as every entry is there:
-//! the kernel then makes new ones from the entries. Entries, live files, raw files and documents are never touched.
+//! Checkpoints and checksums only repeat what the entries say, so bad ones can be removed as long as every entry is
+//! there: the kernel makes new ones from the entries. Entries, live files, raw files and documents are never touched.
 
 use std::time::Duration;
 

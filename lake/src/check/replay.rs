@@ -1,4 +1,4 @@
-//! The replay of a log: what its entries alone make, one version after the other.
+//! The replay of a log: the state that its entries alone make, one version after the other. Pure.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

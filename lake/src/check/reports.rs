@@ -1,4 +1,4 @@
-//! What reports tell of the table that they were made of: it cannot have been newer than it is.
+//! The versions of `events` that reports were made of: none may be newer than the table.
 
 use arrow::array::AsArray;
 use arrow::compute;

@@ -1,5 +1,5 @@
 //! What a log holds beside its entries to make loading cheaper: checkpoints, checksums, and the hint at the last
-//! checkpoint. They must say what the entries say.
+//! checkpoint. They must agree with the entries.
 
 use std::collections::{BTreeMap, HashMap};
 

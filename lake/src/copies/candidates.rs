@@ -1,11 +1,11 @@
-//! Of which pending events a published file or row group may have copies, by its times.
+//! Which pending rows may have copies in a published file or row group, judged by its time range.
 
 use crate::copies::pending::{PendingRow, PendingRows, RowPlace};
 use crate::copies::times::CopyReach;
 
 /// Pending rows by the times at which a published copy may lie.
 ///
-/// Two lists, since nearly all copies lie near: the far reach of a few must not make every search go back days.
+/// Two lists, because nearly all copies lie near: a few events with a far reach must not make every search go back days.
 pub(crate) struct Candidates {
     near: SortedCandidates,
     far: SortedCandidates,
@@ -21,7 +21,7 @@ impl Candidates {
         }
     }
 
-    /// Those of which a file or row group with events of `held` times (µs) may have a copy.
+    /// The rows that a file or row group may have copies of, if its events lie in the range `held` (µs).
     pub(crate) fn overlapping(&self, held: Option<(i64, i64)>) -> impl Iterator<Item = RowPlace> {
         self.near.overlapping(held).chain(self.far.overlapping(held))
     }

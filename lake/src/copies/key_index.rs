@@ -1,4 +1,4 @@
-//! Pending rows by key: a sorted list of hashes.
+//! Pending rows by key: a sorted list of hashes, with a filter in front that rules out most keys.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use futures::future::try_join_all;
 use super::pending::{Key, PendingRows, RowPlace};
 use crate::store::runtime::{LakeRuntime, Panicked};
 
-/// The rows with ids of their senders', by key.
+/// Rows by key. Only rows whose ids their senders gave: ids that we assigned have no copies.
 pub(crate) struct KeyIndex {
     hasher: RandomState,
     filter: HashFilter,
-    /// Each has the hashes with one remainder by their number.
+    /// Part *n* holds the hashes that leave remainder *n*, divided by the number of parts.
     parts: Vec<IndexPart>,
 }
 
-/// Tells of most hashes that are in no part: so few bits that they stay near the core while millions are looked for.
+/// Rules out most hashes that are in no part. Small enough to stay in the processor's cache while millions are looked up.
 struct HashFilter {
     bits: Vec<u64>,
-    /// How many first bits of a hash choose its bit here.
+    /// How many leading bits of a hash choose its bit here.
     first_bits: u32,
 }
 

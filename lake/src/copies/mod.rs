@@ -1,6 +1,25 @@
-//! Which rows of raw files are left out: copies of each other and of published events, and what was erased.
+//! The survey of pending files: which of their rows are left out, because they are copies or were erased.
 //!
-//! Queries and publishes both take it from here, so that a publish cannot change an answer.
+//! Queries and publishes both use the same survey, so a publish cannot change an answer.
+//!
+//! An event is a copy of one with the same site and id that came before it and lies within reach of its time; [`times`]
+//! defines the reach. Pending rows are decided one after the other in the order in which they came, as if all rows
+//! before them were published: a row is left out if it is a copy of a row in the table, or of a pending row that stays.
+//! Each row is judged by its own time, never by what else its file holds. So which rows count depends neither on how
+//! many files a publish takes nor on what a merge joins, even if clients use an id again. There are two exceptions.
+//! Once somebody erased an id, no pending row with that id stays. And if a listing missed a file that came within the
+//! same second, publishes may take files in another order, which can change the outcome for reused ids. Copies as
+//! clients send them all reach each other and count once in any order.
+//!
+//! How the search goes:
+//!
+//! 1. [`pending`] reads the keys and times of all pending rows into plain lists.
+//! 2. [`key_index`] sorts their hashes, on two threads if there are many, to find equal keys.
+//! 3. [`candidates`] orders the rows by time, to tell which of them a published file may have copies of.
+//! 4. [`published`] looks for the keys in every published file within reach, on whichever date. The log's time ranges rule out
+//!    most files and bloom filters most of the rest. Small files that were read whole stay in memory ([`recent_ids`]).
+//!
+//! The dates of all ranges that were searched are the survey's `read_dates`: new rows there make a publish void.
 
 pub(crate) mod candidates;
 pub(crate) mod key_index;
@@ -30,24 +49,23 @@ use crate::raw::rows::RawRows;
 use crate::store::runtime::on_own_task;
 use crate::table::TableSnapshot;
 
-/// So many rows are searched for copies on one thread, more on two.
+/// Above this many rows the search uses two threads.
 const ROWS_PER_THREAD: usize = 1 << 16;
 
-/// What a search for duplicates found, and where it looked.
+/// What a survey of pending files found, and where it looked.
 #[derive(Clone, Debug, Default)]
 pub struct PendingSurvey {
-    /// Rows to leave out, by the path of their file: copies of an event that came before, and events of somebody who was
-    /// erased.
+    /// Rows to leave out, by the path of their file: copies of earlier events, and events that were erased.
     pub left_out: HashMap<Path, LeftOut>,
     /// Events that were erased.
     pub erased: BTreeSet<EventKey>,
-    /// Raw files that cannot be read, and so have no part in the rest.
+    /// Raw files that cannot be read. Nothing else in the survey includes them.
     pub damaged: Vec<DamagedFile>,
-    /// A column that only a later release knows. Queries lose nothing by that; a publish would.
+    /// A column that only a later release knows. A publish would lose it; queries lose nothing.
     pub unknown_column: Option<String>,
-    /// Pending rows, all copies counted.
+    /// Pending rows, copies included.
     pub rows: u64,
-    /// The dates that were searched: new rows there void the result.
+    /// The dates that were searched: new rows there make the survey void.
     pub read_dates: BTreeSet<NaiveDate>,
     /// About the memory that each readable raw file takes once all its rows are decoded, in bytes.
     pub decoded_bytes: HashMap<Path, u64>,
@@ -68,7 +86,7 @@ impl PendingSurvey {
         self.left_out.get(&file.path)
     }
 
-    /// How many rows are left out.
+    /// How many rows are left out of all files.
     pub fn rows_left_out(&self) -> usize {
         self.left_out.values().map(|left_out| left_out.rows.len()).sum()
     }
@@ -84,10 +102,10 @@ struct ReadFiles {
 }
 
 impl Lake {
-    /// Finds copies among the events of raw files, those that `table` has already, and those that were erased.
+    /// Surveys raw files: finds copies among their events, events that `table` has already, and events that were erased.
     ///
-    /// Of copies in `raw` the one stays that [came first](in_order_of_arrival). Events with one id that lie
-    /// farther apart than [copies](crate::copies::times) all stay, whether they are published or not.
+    /// Of copies within `raw`, the one that [came first](in_order_of_arrival) stays. Events with the same id that lie
+    /// farther apart than [copies](crate::copies::times) all stay, published or not.
     ///
     /// Fails with [`LakeError::Gone`](crate::LakeError::Gone) if a file vanished since the snapshot: take a new one.
     pub async fn survey_pending(&self, raw: &[RawFile], table: &Arc<TableSnapshot>) -> Result<PendingSurvey> {
@@ -125,7 +143,7 @@ impl Lake {
         Ok(PendingSurvey { left_out, erased, damaged, unknown_column, rows: count as u64, read_dates, decoded_bytes })
     }
 
-    /// What decides over copies in some raw files.
+    /// Reads the columns that decide about copies.
     async fn read_pending(&self, files: &[RawFile], erasures: &Arc<Erasures>) -> Result<ReadFiles> {
         let mut columns = vec!["site_id", "event_id", "occurred_at", "received_at", "corrected_by", "id_assigned"];
         if !erasures.is_empty() {

@@ -1,7 +1,7 @@
-//! What deduplication needs to know of pending events: who they are, and where else they may be.
+//! The rows of pending files, reduced to what the search for copies needs: key, time and reach.
 //!
-//! There may be millions, in each query and each publish, so they lie in plain lists, and are found by a sorted list
-//! of hashes: a map that grows by random places costs several times as much.
+//! A query or a publish may have millions of them, so they lie in plain lists. A growing map would place them at random
+//! in memory and cost several times as much.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -34,17 +34,17 @@ pub(crate) struct Sites {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PendingRow {
     pub(crate) key: Key,
-    /// Its id is our own, so that it has no copies.
+    /// We assigned its id, so it has no copies.
     pub(crate) id_assigned: bool,
-    /// It is of somebody who was erased.
+    /// It was erased.
     pub(crate) erased: bool,
     pub(crate) occurred_at_us: i64,
-    /// How far from that an earlier event may lie of which it is a copy.
+    /// How far from that an earlier copy may lie.
     pub(crate) reach: CopyReach,
 }
 
 impl PendingRow {
-    /// The first and the last time (µs) at which an earlier event may lie of which this is a copy.
+    /// The first and the last time (µs) at which an earlier copy may lie.
     pub(crate) fn copy_times(&self) -> (i64, i64) {
         self.reach.around(self.occurred_at_us)
     }
@@ -109,7 +109,7 @@ pub(crate) fn keys<'a>(batch: &'a RecordBatch, sites: &'a Sites) -> impl Iterato
 }
 
 impl PendingRows {
-    /// Reads the rows of one file, of whose sites only this knows the numbers.
+    /// Reads the rows of one file. Sites are numbered within the result.
     ///
     /// - `batches`: with the columns `site_id`, `event_id`, `occurred_at` and `received_at`, `corrected_by` and
     ///   `id_assigned` if the file has them, and those that `erasures` asks for if there are any.

@@ -1,9 +1,10 @@
-//! Which pending events are in the published table already.
+//! Finding the pending events that the table has already.
 //!
-//! An event is looked for in every file with events of the [times of its copies](crate::copies::times), on whichever date;
-//! most files fall to their time range, the rest to their bloom filters, and only row groups that probably hold a copy
-//! are read; small files read in whole are [kept in memory](crate::copies::recent_ids). The cost follows what is pending, not how
-//! much the dates hold. In the end each row's own time decides, so that it does not matter with which others a file holds it.
+//! An event is looked for in every file with events [within its reach](crate::copies::times), on whichever date. Time
+//! ranges rule out most files and bloom filters most of the rest, and only row groups that probably hold a copy are
+//! read. Small files that were read whole [stay in memory](crate::copies::recent_ids). So the cost follows the number
+//! of pending events, not the size of the dates. At the end each row's own time decides, so it does not matter which
+//! other rows a file holds.
 
 use std::sync::Arc;
 
@@ -31,11 +32,11 @@ use crate::table::file::TableFile;
 /// Files looked into at the same time.
 pub(crate) const CONCURRENT_FILES: usize = 16;
 
-/// So many events may be looked for in a row group by its bloom filter. With more, one that is not there passes nearly
-/// always, and reading the filter was in vain.
+/// A row group's bloom filter is used for at most this many events. Beyond that, false positives nearly always let the row
+/// group through and the filter is not worth reading.
 const FILTERED_MAX: usize = 200;
 
-/// What is looked for: pending events.
+/// The pending events that are looked for, by key.
 pub(crate) struct PendingIndex {
     pub(crate) rows: Arc<PendingRows>,
     pub(crate) index: KeyIndex,

@@ -1,7 +1,7 @@
-//! The ids of recently published files, in memory, and their times once one of the ids was found.
+//! The ids of recently published files in memory, with their times once one of the ids was found.
 //!
-//! Every publish and every query looks for its pending events among those published in the minutes before. Files never
-//! change, so one that was read for this once need not be opened again.
+//! Every publish and every query looks for its pending events in the files of the last minutes. Files never change, so
+//! one that was read for a search need not be opened again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,24 +13,24 @@ use parking_lot::Mutex;
 
 use crate::event::EventId;
 
-/// Of all files together: two million events, with which a quarter of an hour of 2 300 a second is at hand.
+/// For all files together: two million events, a quarter of an hour at 2 300 events a second.
 const BYTES_MAX: usize = 48 << 20;
 
-/// Of one file, so that one does not take the place of many.
+/// For one file, so that a large one does not evict many small ones.
 const FILE_BYTES_MAX: usize = BYTES_MAX / 4;
 
-/// What an event takes at the most: its id and its time.
+/// The most that an event takes: its id and its time.
 const EVENT_BYTES: usize = size_of::<EventId>() + size_of::<i64>();
 
 /// The ids of one file.
 #[derive(Debug)]
 pub(crate) struct FileIds {
     ids: Vec<EventId>,
-    /// When the events happened. Of most files nobody asks.
+    /// When the events happened. Most searches do not need it.
     occurred_at_us: OnceLock<Vec<i64>>,
     /// The site of the rows from each number on.
     sites: Vec<(usize, Arc<str>)>,
-    /// What they take of [`BYTES_MAX`] as long as anybody has them.
+    /// Their share of [`BYTES_MAX`], given back when the list is dropped.
     _reservation: Reservation,
 }
 
@@ -58,13 +58,13 @@ impl FileIds {
         self.occurred_at_us.get().map(Vec::as_slice)
     }
 
-    /// Keeps when the events happened (µs): one time for each id.
+    /// Sets when the events happened (µs): one time for each id.
     pub(crate) fn set_times(&self, occurred_at_us: Vec<i64>) -> &[i64] {
         self.occurred_at_us.get_or_init(|| occurred_at_us)
     }
 }
 
-/// Bytes that are set aside until it is dropped.
+/// Bytes reserved until this is dropped.
 #[derive(Debug)]
 struct Reservation {
     bytes: usize,
@@ -77,11 +77,11 @@ impl Drop for Reservation {
     }
 }
 
-/// The ids of the files that searches needed last.
+/// A cache of the ids of the files that searches used last.
 #[derive(Default)]
 pub(crate) struct RecentIds {
     cache: Mutex<Cache>,
-    /// Bytes of all lists that are kept, in use or being made.
+    /// Bytes of all lists: cached, in use or being read.
     reserved_bytes: Arc<AtomicUsize>,
 }
 
@@ -109,7 +109,7 @@ impl RecentIds {
         Search(cache.searches)
     }
 
-    /// The ids of a file, if they are here.
+    /// The ids of a file, if they are cached.
     pub(crate) fn get(&self, file: &Path, search: Search) -> Option<Arc<FileIds>> {
         let mut cache = self.cache.lock();
         let file = cache.files.get_mut(file)?;
@@ -117,9 +117,8 @@ impl RecentIds {
         Some(file.ids.clone())
     }
 
-    /// An empty list for a file of so many rows, if there is room for it when those are gone that no search needed for
-    /// longest. What was needed since this search began stays: to replace what the next search needs by what it needs too
-    /// gains nothing.
+    /// Reserves space for the ids of a file with `rows` rows, evicting the least recently used lists. Lists used since this
+    /// search began are never evicted: the next search needs them as much as the new one.
     pub(crate) fn reserve(&self, rows: usize, search: Search) -> Option<FileIds> {
         let bytes = rows.checked_mul(EVENT_BYTES).filter(|bytes| *bytes <= FILE_BYTES_MAX)?;
         let mut cache = self.cache.lock();
@@ -142,7 +141,7 @@ impl RecentIds {
         })
     }
 
-    /// Keeps the ids of a file.
+    /// Caches the ids of a file.
     pub(crate) fn insert(&self, file: &Path, ids: FileIds, search: Search) {
         self.cache.lock().files.insert(file.clone(), CachedFile { ids: Arc::new(ids), last_used_by: search.0 });
     }

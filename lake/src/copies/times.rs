@@ -1,34 +1,35 @@
-//! When two copies of one event may have happened.
+//! How far apart in time two copies of an event may lie.
 //!
-//! A client that did not hear our acknowledgement sends again, perhaps after its first try was published.
+//! A client that does not hear our acknowledgement sends the event again, perhaps after the first try was published.
 //! The copy has the same site and id, and nearly the same time:
 //!
-//! - A client's own timestamp comes back the same, but for the clock correction, which moves with the
-//!   network's delay: [`CLIENT_TIMED_SLACK`].
-//! - An event without one takes its time of arrival, so its copy lies later by as long as the client kept
-//!   trying: [`RETRY_WINDOW`].
-//! - A body sent again as it is, with its old time of sending, looks like a clock that is late by as long
-//!   as the client kept trying. So an event that was corrected by more than half of the slack is looked for as far
-//!   as clients try, too. Two that were corrected by less lie no farther apart than the slack, whatever the clocks of
-//!   the client and of the two collectors say.
+//! | The event | Reach |
+//! |---|---|
+//! | timed by its client | 15 minutes either way ([`CLIENT_TIMED_SLACK`]): clock correction moves with network delay |
+//! | timed by its arrival | 72 hours either way ([`RETRY_WINDOW`]): a copy arrives as late as the client keeps trying |
+//! | corrected by more than 7½ minutes | 72 hours either way |
 //!
-//! What is not found: a copy that was corrected by little, of an event that was corrected by so much that it lies farther away than
-//! the slack. Such a copy tells nothing of the first one's time. It takes a client's clock that is set between two tries, or
-//! that is ahead by more than half of the slack, and the same body again just when its old time of sending has become right.
+//! The third is a body sent again unchanged, with its old `sent_at`: it looks like a clock that is slow by as long as
+//! the client kept trying. Two copies that were each corrected by less lie at most 15 minutes apart, whatever the
+//! clocks say.
 //!
-//! Pending and published copies are told by the same rule, each by its own time. If pending ones were copies whatever their
-//! times, publishing the first would make the others count; if a file's range of times stood for its rows', a merge would.
-//! Only within one raw file an id stays once, whatever the times: the collector's answer says so.
+//! Not found: a copy corrected by little, of an event corrected by more than 15 minutes. That takes a client whose
+//! clock is set between two tries, or a clock far ahead and the same body sent again just when its old `sent_at` has
+//! become right.
+//!
+//! Pending and published copies follow the same rule, each by its own time. If pending rows were copies whatever their
+//! times, publishing the first would make the others count. If a file's time range stood for its rows', a merge would.
+//! Only within one raw file does an id stay once whatever the times, because the collector's answer says so.
 
 use std::time::Duration;
 
-/// How far the corrected times of two copies of one event may lie apart.
+/// How far apart the corrected times of two copies of one event may lie.
 pub const CLIENT_TIMED_SLACK: Duration = Duration::from_secs(15 * 60);
 
 /// For how long a client may go on sending one event: as long as its timestamp would be accepted.
 pub(crate) const RETRY_WINDOW: Duration = Duration::from_secs(72 * 3_600);
 
-/// How far before and after an event's time one that came earlier may lie of which it is a copy.
+/// How far apart in time an event and an earlier copy of it may lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CopyReach {
     /// [`CLIENT_TIMED_SLACK`].
@@ -38,7 +39,7 @@ pub(crate) enum CopyReach {
 }
 
 impl CopyReach {
-    /// By what an event tells of its time.
+    /// The reach of an event, judged by how it was timed.
     pub(crate) fn of(occurred_at_us: i64, received_at_us: i64, corrected_by_us: Option<i64>) -> Self {
         match corrected_by_us {
             Some(by_us) if by_us.saturating_abs() > Self::Slack.us() / 2 => Self::Retries,
@@ -56,7 +57,7 @@ impl CopyReach {
         }
     }
 
-    /// Whether two times (µs) lie within it.
+    /// Whether two times (µs) lie within the reach of each other.
     pub(crate) fn spans(self, one_us: i64, other_us: i64) -> bool {
         one_us.abs_diff(other_us) <= self.us().unsigned_abs()
     }

@@ -1,4 +1,4 @@
-//! The list of erasures: who and which events were erased, and whether an event is covered by it. Pure.
+//! The list of erasures: who and which events were erased, and whether it covers an event. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;

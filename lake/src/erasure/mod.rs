@@ -1,19 +1,21 @@
-//! Erasure: a person's events leave the lake and do not come back.
+//! Erasing a person: their events leave the lake and do not come back.
 //!
-//! The registry keeps a list of who was erased, as salted hashes. An event is left out of everything that
-//! reads or publishes pending events if it is of an erased person and happened or came before the erasure, or if
-//! its id is that of an event that was erased: a late copy without a time of its own seems to have happened now.
+//! The registry keeps a [`list`] of erased persons and events as salted hashes. An event is left out of every query and
+//! publish if it belongs to an erased person and happened or arrived before the erasure, or if its id is on the list.
+//! Ids are listed because a late copy without a time of its own seems to have happened now.
 //!
-//! How nothing slips through: the list is written first, and then a commit to the table `events` names its
-//! version. A publish that was planned before that commit is void; a plan made after it honours the list. So
-//! from that commit on no row of the person comes into the table, and those in it can be removed date by date.
-//! Clocks differ: what was acknowledged before the erasure may have come, by its collector's clock, after it. So the ids of
-//! what is pending or came lately go on the list with the person. Later events of the person are not touched, unless
-//! a collector whose clock is behind has them come before the erasure.
-//! An eraser may die after any step. What only it can do, since the list has nothing but hashes, it has done before the list
-//! is written; whoever removes what is erased does the rest.
-//! Whoever consumes or removes a row of an erased event has put its id on the list before: an erasure that crashed
-//! would not find the row any more, and nothing else would tell what its late copy is.
+//! The list is written first. Then a commit to the table `events` names its version. That commit makes every publish
+//! void that was planned before it, and every later plan follows the list. So from that commit on none of the person's
+//! rows enters the table, and the rows in it can be removed date by date.
+//!
+//! Clocks differ: an event acknowledged before the erasure may carry a later time from its collector's clock. So the
+//! ids of pending and recent events are listed together with the person. The person's later events are not touched,
+//! unless a collector with a slow clock stamps them before the erasure.
+//!
+//! The process may die after any step. The list holds only hashes, so everything that needs the person's real id is
+//! done before the list is written; whoever removes the rows finishes the rest. Before a publish or a removal takes an
+//! erased row away, it lists the event's id: an interrupted erasure would not find the row any more, and nothing else
+//! would identify a late copy.
 
 pub(crate) mod list;
 
@@ -36,7 +38,7 @@ use crate::table::TableSnapshot;
 use crate::table::change::Change;
 use crate::table::file::TableFile;
 
-/// What the lake has of a person.
+/// Events of a person whose ids belong on the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PersonsEvents {
     /// Pending events that are not on the list of erasures.
@@ -62,9 +64,10 @@ impl Lake {
         Ok(erasures)
     }
 
-    /// Puts a person on the list of erased ones, and events of theirs, and makes sure that everybody honours it: when this
-    /// returns, neither these events nor any that happened or came up to `now` come into the table any more, and
-    /// pending ones are in no answer. What the table has already is still to be removed.
+    /// Lists a person as erased, together with some of their events, and makes every reader and publisher follow the list.
+    ///
+    /// When this returns, neither these events nor any that happened or arrived up to `now` enter the table any more, and
+    /// pending ones are in no answer. Rows that the table has already are still to be removed.
     pub async fn record_erasure<'a>(
         &self,
         person: &Person,
@@ -139,13 +142,13 @@ impl Lake {
         Ok(found)
     }
 
-    /// Puts erased events on the list, so that copies of them are left out even if they seem to have happened after
-    /// their person was erased. Plans that were made before are void.
+    /// Lists erased events by their ids, so that copies of them are left out even if they seem to have happened after the
+    /// erasure. Plans made before are void.
     pub async fn record_erased_events(&self, events: &[EventKey], now: DateTime<Utc>) -> Result<()> {
         self.update_erasures(now, |document| document.add_events(events, now)).await
     }
 
-    /// Notes that the table has no event any more that some list covers.
+    /// Notes that the table has no event left that a list covers.
     pub async fn finish_erasures(&self, erasures: &Erasures, now: DateTime<Utc>) -> Result<()> {
         self.update_erasures(now, |document| document.finish(erasures, now)).await
     }
@@ -154,7 +157,7 @@ impl Lake {
         let asked = self.table(&EVENTS).load().await?.erasures_version().await?;
         let new_salt = self.new_uuid().to_string();
         self.update_document(ERASURES_DOCUMENT, |newest, document: &mut ErasuresDocument| {
-            // A list that went on from an older one would let those back who were erased since.
+            // Extending an older version would bring back people erased since.
             if newest < asked {
                 return Err(LakeError::Refused {
                     reason: format!(
@@ -171,8 +174,8 @@ impl Lake {
         self.announce_erasures().await
     }
 
-    /// Commits the number of the newest list to the table, if the table names an older one: who wrote the list may have died
-    /// before that.
+    /// Commits the version of the newest list to the table if the table names an older one: the process that wrote the list
+    /// may have died before its commit.
     pub async fn announce_erasures(&self) -> Result<()> {
         let table = self.table(&EVENTS);
         loop {

@@ -1,4 +1,4 @@
-//! Parquet's view of an object in the store.
+//! An object in the store, as the Parquet reader sees it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,8 +41,8 @@ pub(crate) fn with_page_index() -> ArrowReaderOptions {
 }
 
 impl ObjectReader {
-    /// Tells a damaged object, which is so for good, from a store that fails: stores refuse to read what lies behind an object's
-    /// end, where a footer may point, and where the end of an object was that was cut.
+    /// Tells a damaged object, which stays damaged, from a store that fails. A store refuses to read beyond an object's end,
+    /// which is where a damaged footer may point, and where a truncated object used to end.
     ///
     /// - `end`: where the read should have ended.
     async fn name_damage(&self, error: object_store::Error, end: u64) -> ParquetError {

@@ -1,5 +1,4 @@
-//! Writing an object and its checksum: 128 bits of BLAKE3 over all bytes, in hexadecimal digits, as `b3sum -l 16`
-//! prints them.
+//! An object that is being written, with its checksum: 128 bits of BLAKE3 in hexadecimal, as `b3sum -l 16` prints them.
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};

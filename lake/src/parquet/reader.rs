@@ -1,4 +1,4 @@
-//! Reading Parquet files, and telling damage from a store that fails.
+//! Reading Parquet files, and telling a damaged file from a store that fails.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -64,8 +64,8 @@ pub async fn read_batches(
     Ok(batches.boxed())
 }
 
-/// About the memory that a row of a file takes once it is decoded, in bytes, where texts that repeat are held once:
-/// the mean of the row group in which it is most. Compressed it may be five hundred times smaller.
+/// About how much memory a decoded row of a file takes, in bytes, if repeated texts are held once: the mean of the row group
+/// where it is largest. Compressed it may be five hundred times smaller.
 ///
 /// Fails as [`read_batches`] does.
 pub async fn decoded_row_bytes(store: Arc<dyn ObjectStore>, path: &Path, size_bytes: u64) -> Result<u64> {
@@ -78,8 +78,8 @@ pub async fn decoded_row_bytes(store: Arc<dyn ObjectStore>, path: &Path, size_by
     .await
 }
 
-/// Reads of a damaged file may panic, since the Parquet decoder checks less than it relies on: they become
-/// [`LakeError::Corrupt`], so that whoever reads knows which file it was.
+/// Turns a panic while reading into [`LakeError::Corrupt`], which names the file. Reading a damaged file may panic, because
+/// the Parquet decoder relies on more than it checks.
 pub(crate) async fn catch_damage<T>(path: &Path, read: impl Future<Output = Result<T>>) -> Result<T> {
     AssertUnwindSafe(read).catch_unwind().await.unwrap_or_else(|panic| Err(damage(path, panic)))
 }

@@ -1,4 +1,8 @@
-//! Taking a person's refused events out of the quarantine.
+//! Erasing a person from the quarantine.
+//!
+//! Each file of refused events has at most one successor: `a.parquet`, `a_1.parquet`, `a_2.parquet`. The successor is
+//! created without the person's rows, and then the file is deleted. Two processes that erase different persons at once
+//! therefore meet on the same name: one of them wins, and the other goes on from the winner's file.
 
 use std::collections::VecDeque;
 
@@ -15,10 +19,10 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 
 impl Lake {
-    /// Removes the refused events of a site in which a person's id is a value, whatever it is the value of. Returns how many.
-    /// Safe to repeat, and beside others who do it for somebody else.
+    /// Removes the refused events of a site in which the person's id is a value of any field. Returns how many. Safe to
+    /// repeat, and safe beside others who erase somebody else.
     ///
-    /// Takes away rather too much than too little: nobody counts refused events. Fails with [`LakeError::Corrupt`] if a file
+    /// In doubt an event is removed: nobody counts refused events. Fails with [`LakeError::Corrupt`] if a file
     /// cannot be read, once the others are done.
     pub async fn erase_quarantined(&self, person: &Person) -> Result<usize> {
         let (mut erased, mut damaged) = (0, None);

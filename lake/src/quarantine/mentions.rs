@@ -1,4 +1,5 @@
-//! Whether a refused event mentions a person, as far as that can be told of bytes that nobody could read as an event.
+//! Whether a refused event mentions a person, as far as one can tell from bytes that could not be read as an event.
+//! Pure.
 
 use serde_json::Value as Json;
 use url::form_urlencoded;

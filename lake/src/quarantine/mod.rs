@@ -1,5 +1,5 @@
-//! Quarantine: events that were refused one by one, kept for a while with the reason, for those who look for what
-//! is missing. No table with a log: files that are written once, listed, and deleted by age.
+//! The quarantine: events that were refused one by one, kept for a while with the reason, so that people can look for
+//! what is missing. It is no table with a log: its files are written once, listed, and deleted by age.
 
 mod erasure;
 mod mentions;

@@ -1,4 +1,4 @@
-//! Events as columns: the batch that a collector fills.
+//! The batch of events that a collector fills, column by column, and encodes as one raw file.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

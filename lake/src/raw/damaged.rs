@@ -1,4 +1,5 @@
-//! Raw files that cannot be read: put aside with their bytes, loudly, so that the rest goes on.
+//! Raw files that cannot be read. Their bytes are copied to `damaged/` and the error is logged, so that everything else
+//! goes on.
 
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
@@ -22,7 +23,7 @@ impl DamagedFile {
         files.iter().filter(|file| !damaged.iter().any(|damaged| damaged.file == **file)).cloned().collect()
     }
 
-    /// Takes an error for what it is: damage, or (given back) something that passes.
+    /// Sorts an error: damage becomes a damaged file, and anything else is returned.
     pub(crate) fn of(file: &RawFile, error: LakeError) -> Result<Self> {
         match &error {
             LakeError::Corrupt { source, .. } => Ok(Self { file: file.clone(), reason: source.to_string() }),

@@ -1,4 +1,4 @@
-//! A lane: one writer of one collector process, the only thing that makes an event durable.
+//! A lane: one writer of one collector process. Only a lane makes an event durable.
 
 use std::time::Duration;
 

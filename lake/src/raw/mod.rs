@@ -1,4 +1,4 @@
-//! The raw tier: how a batch of events becomes one durable file, and how that file is read again.
+//! The raw tier: how a batch of events becomes one durable file, and how that file is read back.
 
 pub(crate) mod batch;
 pub(crate) mod damaged;

@@ -1,8 +1,7 @@
-//! Small documents that roles share.
+//! Versioned documents that roles share. This file does not know what they say.
 //!
-//! A document is a sequence of versions, each an object that is created and never changed; the highest
-//! version counts. Two writers that race create the same version: one wins, the other reads and tries again.
-//! Nothing here knows what a document says.
+//! A document is a sequence of versions. Each is an object that is created once and never changed, and the highest
+//! version counts. Of two writers that race for a version one wins; the other reads the winner's and tries again.
 
 use futures::TryStreamExt;
 use object_store::path::Path;

@@ -1,4 +1,4 @@
-//! What the roles share beside events: sites with their write keys, and the salts of the day.
+//! What roles share beside events: documents such as the sites, and the salts of the day.
 
 pub(crate) mod documents;
 pub(crate) mod salts;

@@ -1,8 +1,8 @@
-//! Salts of a day: what makes a visitor without an id recognisable for that day, and for nobody afterwards.
+//! The salts of the day: a salt makes a visitor without an id recognisable for one day, and for nobody afterwards.
 //!
-//! All collectors share the salt of a date: whoever needs it first creates it, and the others read it. A date's
-//! salt is an object of its own, not a version of a document, since versions are kept for ever and a salt
-//! must go: once it is deleted, nobody can find out from whom a hash was made.
+//! All collectors share the salt of a date. The first one that needs it creates it, and all of them read what is there.
+//! A salt is an object of its own and not a version of a document, because versions are kept for ever and a salt must
+//! go: once it is deleted, nobody can find out whom a hash was made from.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use object_store::path::Path;

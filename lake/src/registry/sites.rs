@@ -1,4 +1,4 @@
-//! The sites, their write keys and their settings.
+//! Sites, their write keys and their settings.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;

@@ -1,4 +1,7 @@
-//! How the lake's Parquet files are encoded. Pure.
+//! How Parquet files are encoded. Pure.
+//!
+//! Raw files live for minutes and are read once or twice, so they are cheap to write. Table files are written once and
+//! read many times, so they are small and easy to skip.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Schema};

@@ -1,4 +1,5 @@
-//! The columns of an event, in one list: the schema of the table `events` and that of raw files follow from it.
+//! The columns of an event, in one list. The schema of the table `events`, that of raw files and an event's size in
+//! memory all follow from it.
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,4 +1,4 @@
-//! What is stored: the tables, their columns and how their files are encoded.
+//! What is stored: the tables, their columns, and how their files are encoded.
 
 pub(crate) mod encoding;
 pub(crate) mod events;

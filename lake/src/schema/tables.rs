@@ -1,4 +1,4 @@
-//! The tables of a lake: their schema, order and place.
+//! The tables of a lake: their names, columns and sort order.
 
 use std::sync::{Arc, LazyLock};
 

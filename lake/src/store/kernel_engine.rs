@@ -1,5 +1,7 @@
-//! The kernel's engine, strict about what the kernel passes over with a warning: an entry of a log without a byte, which
-//! is a lost one, would be a version that changed nothing.
+//! The kernel's engine, made strict about empty log entries.
+//!
+//! The kernel skips an entry of zero bytes with a warning. Such an entry was lost, and skipping it would be a version
+//! that changed nothing, so a listing fails on it instead.
 
 use std::sync::Arc;
 

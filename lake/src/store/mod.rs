@@ -1,4 +1,4 @@
-//! What the lake stands on: an object store that keeps what it confirmed, and what its code runs on.
+//! What the lake stands on: a store that keeps what it confirms, and the threads its code runs on.
 
 pub(crate) mod kernel_engine;
 pub(crate) mod runtime;

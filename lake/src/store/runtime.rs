@@ -1,4 +1,4 @@
-//! What the lake's code runs on: threads for work that blocks, and the engine of the Delta kernel.
+//! What the lake's code runs on: threads for blocking work, and the engine of the Delta kernel.
 
 use std::panic::resume_unwind;
 use std::sync::{Arc, LazyLock};

@@ -1,6 +1,6 @@
-//! Ways to break the protocol, by which tests show that the simulation would see a break.
+//! Ways to break the protocol on purpose. Tests use them to show that the simulation notices.
 //!
-//! Only the feature `sabotage` can switch one on, and only tests enable it.
+//! Only the feature `sabotage` can switch one on, and only tests enable that feature.
 
 /// One way to break the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
-//! A local disk that keeps what it confirmed, also through a power loss.
+//! A local disk that keeps what it confirmed, even through a power loss.
 //!
-//! `LocalFileSystem` of `object_store` 0.13 renames a file into place without fsync: after a power loss
-//! the name may be there and the bytes not. Here a put writes a staging file, syncs it, links it to its
-//! name and syncs the directory, in this order, and only then returns. A reader therefore never sees a
-//! name whose bytes could still vanish. A delete syncs the directory, too: what was erased must not come back.
+//! `LocalFileSystem` of `object_store` 0.13 renames a file into place without fsync, so after a power loss the name may
+//! be there without the bytes. Here a put writes a staging file, syncs it, links it to its name, syncs the directory,
+//! and only then returns: a reader never sees a name whose bytes could still vanish. A delete syncs the directory as
+//! well, because erased data must not come back.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};

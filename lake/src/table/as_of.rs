@@ -1,4 +1,4 @@
-//! The published table as it was: which version a moment means, and whether its files are still there.
+//! The table as it was: which version a moment means, and whether the files of a version still exist.
 
 use std::collections::HashSet;
 use std::sync::Arc;

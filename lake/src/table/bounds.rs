@@ -1,4 +1,4 @@
-//! The smallest and the largest value of the columns that the log describes.
+//! The smallest and largest value of each bounded column, gathered while rows are written or checked.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a commit changes, and when somebody else's commit makes it void. Pure.
+//! What a commit changes, and which commits by others make it void. Pure.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The checksums of table files, which the log keeps in the commit that adds a file; `lake check` compares.
+//! The checksums of table files, which a commit keeps for the files that it adds. `lake check` compares them.
 
 use std::collections::BTreeMap;
 

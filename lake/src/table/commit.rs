@@ -1,4 +1,13 @@
 //! Making the next version of a table.
+//!
+//! A change is planned on a version. If others have committed since, [`Change::is_void_after`] compares each of their
+//! commits with the change. A void change is thrown away and its files are deleted: the caller plans again from a new
+//! snapshot. Otherwise the change is tried as the next version, after a random pause. `committer` makes one try safe on
+//! a store whose answers get lost.
+//!
+//! A try that ends without a known outcome is repeated as the same version with the same commit id, up to
+//! [`UNKNOWN_TRIES_MAX`] times. Then the caller hears [`LakeError::Unavailable`]: the commit may have landed or may
+//! land yet, and a plan from the next snapshot is right either way.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,7 +34,7 @@ use crate::table::file::{TableFile, to_add_rows};
 /// Tries of a commit whose outcome is unknown before the caller is told to come back later.
 const UNKNOWN_TRIES_MAX: u32 = 8;
 
-/// How a try to commit ended.
+/// How one try to commit ended.
 enum CommitAttempt {
     Committed { version: u64 },
     Lost,
@@ -112,7 +121,7 @@ impl Table {
         for file in files {
             if let Err(error) = self.store.delete(&file.path).await {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(path = %file.path, error, "could not delete what was written in vain; vacuum will");
+                tracing::warn!(path = %file.path, error, "could not delete a file of a commit that failed; vacuum will");
             }
         }
     }
@@ -174,8 +183,8 @@ impl Table {
         .await
     }
 
-    /// Writes the version's checksum and, now and then, a checkpoint. Both only make loading cheaper: a
-    /// failure is a warning.
+    /// Writes a version's checksum and, every [`checkpoint_every`](crate::LakeRuntime::checkpoint_every) versions, a
+    /// checkpoint. Both only make loading cheaper, so a failure is a warning.
     async fn write_summaries_of(&self, version: u64) {
         let tended = async {
             let snapshot = self.load().await?;

@@ -1,8 +1,16 @@
-//! Commits to a Delta log on stores where an answer may be lost or wrong.
+//! One try to commit, on a store whose answer may be lost or wrong.
 //!
-//! "Already exists" may mean that we won (the store retried our put inside) and an error may mean that we
-//! did (the answer was lost). So after anything but a plain success the version is read back and its
-//! commit id compared with ours. A commit tried again blindly would bring compacted files back.
+//! A commit creates version *v + 1* if nobody has. A plain success is a success. "Already exists" may still mean that
+//! we won, because the store retried our put internally, and an error may mean that we won and the answer was lost. So
+//! after anything else version *v + 1* is read back and its commit id compared with ours:
+//!
+//! | Found | Meaning |
+//! |---|---|
+//! | our id | committed; the answer was lost or the store retried our put |
+//! | another id | somebody else won |
+//! | nothing | unknown: the caller tries the same version again with the same id |
+//!
+//! Committing again blindly, as a new version, would add the same rows twice.
 
 use chrono::{DateTime, Utc};
 use delta_kernel::committer::{CommitMetadata, CommitResponse, Committer, PublishMetadata};
@@ -67,7 +75,7 @@ impl Committer for ReadBackCommitter {
     }
 }
 
-/// A commit as it lies in the log: what a conflict check needs to know of it.
+/// A commit as the log has it, reduced to what the conflict check and `lake history` need.
 #[derive(Debug, Default)]
 pub(crate) struct LoggedCommit {
     pub(crate) commit_id: Option<String>,

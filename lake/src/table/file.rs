@@ -1,4 +1,4 @@
-//! A file of a table as the Delta log knows it, to and from the kernel's rows.
+//! A file of a table as the Delta log describes it, converted to and from the kernel's rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! When files went out of use: what vacuum has to know of a log's entries.
+//! When files left the table and when lanes were consumed, as the log's entries say. Vacuum keeps this between runs, so
+//! each entry is read once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -15,16 +16,15 @@ use crate::layout::{RawFile, log_object};
 /// Entries read at the same time.
 const CONCURRENT: usize = 16;
 
-/// What vacuum knows of a table's log from its last run. One for each table.
+/// What vacuum remembers of a table's log between runs.
 #[derive(Default)]
 pub(crate) struct VacuumState {
     pub(crate) log_times: Mutex<LogTimes>,
-    /// Before this version there is no summary that could be deleted.
+    /// Checkpoints and checksums before this version were deleted already.
     pub(crate) summaries_swept_until: Mutex<u64>,
 }
 
-/// When files went out of use, as far as the log was read; kept between runs, so that each entry of the log is listed and
-/// read once.
+/// When files left the table and lanes were consumed, as far as the log was read.
 #[derive(Default)]
 pub(crate) struct LogTimes {
     read_until: Option<u64>,
@@ -41,8 +41,8 @@ impl LogTimes {
         lane.range(file.seq..).next().map(|(_, at)| *at)
     }
 
-    /// Reads the log's entries up to version `until` that were not read yet; on the first call, from those on that are
-    /// young enough to matter.
+    /// Reads the log's entries up to version `until` that were not read yet. The first call starts at the oldest entry that
+    /// is younger than `horizon`.
     pub(crate) async fn read(
         &mut self,
         table: &Table,
@@ -123,8 +123,8 @@ async fn entry_times(table: &Table, first: u64) -> Result<BTreeMap<u64, DateTime
     Ok(times)
 }
 
-/// Whether something is at least so old. Stores that tell whole seconds give what was written just now no age at all, which
-/// is enough if there is no grace.
+/// Whether something is at least `as_this` old. Stores that tell whole seconds give a new object an age of zero, which is
+/// enough where the grace is zero.
 pub(crate) fn is_as_old(at: DateTime<Utc>, now: DateTime<Utc>, as_this: Duration) -> bool {
     (now - at).to_std().is_ok_and(|age| age >= as_this)
 }

@@ -1,7 +1,8 @@
-//! A Delta table of the lake: its newest version, and earlier ones. `commit` makes the next.
+//! A Delta table of the lake: its newest version and earlier ones. `commit` makes the next.
 //!
-//! Log entries are never deleted: a stalled writer could create a deleted number again and what it then
-//! reports as committed would vanish. Readers start at the last checkpoint, so old entries cost nothing.
+//! Log entries are never deleted. A stalled writer could create a deleted number again, and what it then reports as
+//! committed would vanish. Readers start at the last checkpoint, one in every 100 versions, so old entries cost
+//! nothing.
 
 pub(crate) mod as_of;
 pub(crate) mod bounds;
@@ -360,7 +361,7 @@ impl Table {
         }
     }
 
-    /// What vacuum has read of the log.
+    /// What vacuum remembers of the log.
     pub(crate) fn vacuum_state(&self) -> &VacuumState {
         &self.vacuum_state
     }

@@ -1,7 +1,24 @@
 //! Deleting what no reader can need any more.
 //!
-//! Acts only on what a freshly loaded log says, and by the store's own clock: ages are differences between
-//! the Last-Modified of an object written now and that of the object in question.
+//! | What | Deleted when |
+//! |---|---|
+//! | raw files at or below their lane's watermark | `raw_grace` (1 h) after the log entry that consumed them |
+//! | table files that were replaced | `replaced_grace` (1 day) after the log entry that removed them |
+//! | Parquet files in no version | `orphan_grace` (7 days) old, and not older than the log itself |
+//! | checkpoints and checksums that no reader starts from | a day old; [`summaries`] |
+//! | files of refused events | `quarantine_retention` (30 days) old |
+//! | salts | their date is over |
+//! | on a local disk, what a killed process was writing | an hour old; [`staging`], because listings do not show them |
+//!
+//! Vacuum acts only on a freshly loaded log. It lists a table before it loads the log, so a file that is written and
+//! committed in between counts as live. Ages are differences between times of the store's own clock; "now" is the
+//! Last-Modified of an object written for this purpose.
+//!
+//! The log is never listed as a whole, except once per process for its checkpoints and checksums: it has millions of
+//! entries after a year. Each run reads the entries since the last one, which the [table
+//! keeps](crate::table::log_times).
+//!
+//! Log entries are never deleted. A part that fails does not keep the other parts from being done.
 
 mod staging;
 mod summaries;
@@ -20,8 +37,8 @@ use crate::layout::{QUARANTINE, RAW_DIR};
 use crate::schema::tables::{EVENTS, TableSpec};
 use crate::table::log_times::is_as_old;
 
-/// So long before the first entry of a table's log the first publish of early releases may have begun to write. A file that is
-/// older belongs to a log that is lost, and may be all that is left of somebody's events: it is no orphan.
+/// Early releases wrote the files of the first publish before the first log entry, by up to this much. A file older than that
+/// belongs to a log that was lost. It may be all that is left of the events, so it is no orphan.
 const FIRST_PUBLISH: Duration = Duration::from_secs(24 * 3_600);
 
 /// How long what nobody needs is kept, by the store's clock.
@@ -97,8 +114,8 @@ impl Lake {
     /// Deletes what is older than the settings say and needed by no version. Safe beside everything else,
     /// also beside another vacuum.
     ///
-    /// Whatever fails, perhaps for a permission or a damaged log, does not keep the rest from being deleted; the first
-    /// error is returned in the end.
+    /// A part that fails, perhaps for a missing permission or a damaged log, does not keep the rest from being deleted. The
+    /// first error is returned at the end.
     pub async fn vacuum(&self, tables: &[&'static TableSpec], settings: VacuumSettings) -> Result<Vacuumed> {
         let now = self.store_now().await?;
         let mut parts = vec![

@@ -1,4 +1,4 @@
-//! What a killed process was writing to a local disk. Listings leave such files out, so nothing else finds them.
+//! Files that a killed process was writing to a local disk. Listings leave them out, so nothing else finds them.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -14,8 +14,7 @@ use crate::layout::{DAMAGED_DIR, QUARANTINE, RAW_DIR, REGISTRY_DIR};
 use crate::schema::tables::TableSpec;
 use crate::table::log_times::is_as_old;
 
-/// Nobody writes a file with pauses of this length. If somebody does, their write fails once the file is gone, and is
-/// not confirmed.
+/// No writer pauses this long. If one does, its write fails once the file is gone, and is not confirmed.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
 impl Lake {
@@ -36,7 +35,7 @@ impl Lake {
     }
 }
 
-/// What cannot be looked into or deleted does not keep the rest; the first error is returned in the end.
+/// A directory or file that fails does not keep the rest from being deleted. The first error is returned at the end.
 fn delete_abandoned(mut dirs: Vec<PathBuf>, now: DateTime<Utc>) -> io::Result<Vacuumed> {
     let (mut done, mut failed) = (Vacuumed::default(), None);
     while let Some(dir) = dirs.pop() {

@@ -1,5 +1,5 @@
-//! Deleting checkpoints and checksums of a log. They are many times the log, and can always be made again from its entries,
-//! which stay.
+//! Deleting old checkpoints and checksums of a log. Together they are many times larger than the log, and they can
+//! always be made again from its entries, which stay.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::layout::log_object;
 use crate::schema::tables::TableSpec;
 use crate::table::log_times::is_as_old;
 
-/// They are kept so long at least: whoever loads a version of that time, or is late to say which checkpoint is the last, needs
-/// those.
+/// The least age at which they are deleted. A reader that loads a version of that time needs them, and so does a writer that
+/// is late to update the hint.
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
 
-/// Of older checkpoints, one in so many versions stays: to read a version that long ago takes no more entries than these.
+/// Of older checkpoints one in this many versions stays, which bounds the entries that an old version is read from.
 const CHECKPOINT_KEPT_EVERY: u64 = 10_000;
 
 /// A checkpoint or a checksum of a version.
