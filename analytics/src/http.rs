@@ -9,14 +9,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, extract::Request};
 use chrono::{DateTime, Days, Utc};
-use engine::Param;
+use engine::{Param, to_json_rows};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::cache::Found;
 use crate::history;
 use crate::job::{Analytics, cache_key};
-use crate::json_rows::to_json_rows;
 
 /// Rows of history in one answer.
 const HISTORY_ROWS_MAX: i64 = 10_000;

@@ -4,20 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Days, NaiveTime, Utc};
-use engine::{Engine, EngineError, Param, Scope, Session};
+use chrono::{DateTime, Utc};
+use engine::{Engine, EngineError, Param, Scope, Session, column_names, params, to_json_rows};
 use parking_lot::RwLock;
 use schedule::Schedule;
 use std::collections::HashMap;
 
 use crate::cache::Cache;
 use crate::history;
-use crate::json_rows::{column_names, to_json_rows};
 use crate::queries::{QueryFile, read_queries};
 use crate::report::{Metric, Report};
-
-/// Days that `$from` lies before `$until` in the scheduled report, the day of `$until` among them.
-const REPORT_DAYS: u64 = 30;
 
 /// Settings of the analytics job.
 #[derive(clap::Args, Clone, Debug)]
@@ -101,7 +97,7 @@ impl Analytics {
                 Scope::Lake => None,
                 Scope::Site(site) => Some(site),
             };
-            let params = report_params(generated_at, site.as_deref());
+            let params = params::of_period(generated_at, site.as_deref());
             let mut report =
                 Report { generated_at, complete_until: generated_at, lake_version, site, metrics: Default::default() };
             for query in &queries {
@@ -179,17 +175,6 @@ pub(crate) fn cache_key(site: Option<&str>) -> String {
     }
 }
 
-/// What the scheduled report binds: `$now`, `$until` (= now), `$from` (midnight, 30 days with today), `$site`.
-pub fn report_params(now: DateTime<Utc>, site: Option<&str>) -> Vec<(String, Param)> {
-    let first_day = now.date_naive().checked_sub_days(Days::new(REPORT_DAYS - 1)).unwrap_or(now.date_naive());
-    vec![
-        ("now".to_owned(), Param::Time(now)),
-        ("until".to_owned(), Param::Time(now)),
-        ("from".to_owned(), Param::Time(first_day.and_time(NaiveTime::MIN).and_utc())),
-        ("site".to_owned(), Param::Text(site.map(str::to_owned))),
-    ]
-}
-
 /// The instant cut to microseconds, as the history keeps it.
 fn micros(at: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
@@ -204,16 +189,4 @@ fn describe(query: &QueryFile, error: &EngineError) -> String {
 
 fn file_name(query: &QueryFile) -> String {
     query.path.file_name().map_or_else(|| query.name.clone(), |name| name.to_string_lossy().into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_report_covers_thirty_whole_days_with_today() {
-        let now = "2026-03-31T13:00:00Z".parse().unwrap();
-        let from = &report_params(now, None)[2];
-        assert_eq!(*from, ("from".to_owned(), Param::Time("2026-03-02T00:00:00Z".parse().unwrap())));
-    }
 }

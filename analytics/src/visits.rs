@@ -8,13 +8,12 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::{Param, Scope};
+use engine::{Param, Scope, to_json_rows};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::{instant, message};
 use crate::job::Analytics;
-use crate::json_rows::to_json_rows;
 
 /// Lines of one answer: pages times timeframes.
 const ROWS_MAX: i64 = 100_000;

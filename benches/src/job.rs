@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use analytics::{Analytics, AnalyticsSettings, to_json_rows};
+use analytics::{Analytics, AnalyticsSettings};
 use anyhow::{Context, bail, ensure};
 use chrono::{TimeDelta, Utc};
-use engine::{Engine, EngineSettings, Scope};
+use engine::{Engine, EngineSettings, Scope, to_json_rows};
 use lake::Lake;
 use serde::{Deserialize, Serialize};
 

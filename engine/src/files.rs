@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
-use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ColumnStatistics, DFSchema, Statistics};
 use datafusion::datasource::TableType;
+use datafusion::datasource::file_format::parquet::transform_schema_to_view;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -240,6 +241,10 @@ impl TableProvider for FilesTable {
             .build();
         Ok(DataSourceExec::from_data_source(scan))
     }
+}
+
+pub(crate) fn view_types(schema: &SchemaRef) -> SchemaRef {
+    Arc::new(transform_schema_to_view(schema as &Schema))
 }
 
 /// The partition column of every table with a log.

@@ -5,11 +5,13 @@
 
 mod error;
 mod files;
-mod params;
+mod json_rows;
+pub mod params;
 mod pending;
 mod quarantine;
 mod session;
 
 pub use error::{EngineError, Result};
+pub use json_rows::{column_names, to_json_rows};
 pub use params::Param;
 pub use session::{Engine, EngineSettings, QueryResult, Scope, Session, View};

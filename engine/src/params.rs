@@ -1,7 +1,21 @@
 //! Parameters of a query: `$from`, `$until`, `$now`, `$site` and whatever its author needs.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use datafusion::scalar::ScalarValue;
+
+/// Days that `$from` lies before `$until` in the scheduled report, the day of `$until` among them.
+const REPORT_DAYS: u64 = 30;
+
+/// What the scheduled report binds: `$now`, `$until` (= now), `$from` (midnight, 30 days with today), `$site`.
+pub fn of_period(now: DateTime<Utc>, site: Option<&str>) -> Vec<(String, Param)> {
+    let first_day = now.date_naive().checked_sub_days(Days::new(REPORT_DAYS - 1)).unwrap_or(now.date_naive());
+    vec![
+        ("now".to_owned(), Param::Time(now)),
+        ("until".to_owned(), Param::Time(now)),
+        ("from".to_owned(), Param::Time(first_day.and_time(NaiveTime::MIN).and_utc())),
+        ("site".to_owned(), Param::Text(site.map(str::to_owned))),
+    ]
+}
 
 /// A value that a query may name as `$name`. Values are bound, never pasted into the SQL.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +86,13 @@ impl Param {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_report_covers_thirty_whole_days_with_today() {
+        let now = "2026-03-31T13:00:00Z".parse().unwrap();
+        let from = &of_period(now, None)[2];
+        assert_eq!(*from, ("from".to_owned(), Param::Time("2026-03-02T00:00:00Z".parse().unwrap())));
+    }
 
     #[test]
     fn a_value_is_what_it_looks_like() {

@@ -15,8 +15,7 @@ use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::prelude::SessionContext;
 use lake::{DamagedFile, EVENTS, LeftOut, PendingSurvey, RawFile};
 
-use crate::files::{Files, FilesTable, unchanging};
-use crate::session::view_types;
+use crate::files::{Files, FilesTable, unchanging, view_types};
 
 /// Raw files and which of their rows are left out.
 #[derive(Clone)]

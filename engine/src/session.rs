@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::ParamValues;
 use datafusion::datasource::ViewTable;
-use datafusion::datasource::file_format::parquet::transform_schema_to_view;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
@@ -21,7 +20,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSnapshot, TableSpec};
 
 use crate::error::{EngineError, Result};
-use crate::files::{Files, FilesTable};
+use crate::files::{Files, FilesTable, view_types};
 use crate::params::Param;
 use crate::pending::{PendingEvents, union};
 use crate::quarantine::QuarantineTable;
@@ -194,10 +193,6 @@ impl Engine {
         datafusion_functions_json::register_all(&mut context).expect("a new session takes functions");
         context
     }
-}
-
-pub(crate) fn view_types(schema: &SchemaRef) -> SchemaRef {
-    Arc::new(transform_schema_to_view(schema as &Schema))
 }
 
 /// The lake at one moment. All its sessions see the same events.

@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use analytics::report_params;
 use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::util::pretty::pretty_format_batches_with_schema;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::ValueEnum;
-use engine::{Engine, EngineError, EngineSettings, Param, Scope};
+use engine::{Engine, EngineError, EngineSettings, Param, Scope, params};
 use futures::TryStreamExt;
 use lake::EVENTS;
 use parquet::arrow::ArrowWriter;
@@ -119,7 +118,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if flags.format == Format::Parquet && flags.output.is_none() {
         bail!("Parquet needs a file: add -o answer.parquet");
     }
-    let mut params = report_params(Utc::now(), flags.site.as_deref());
+    let mut params = params::of_period(Utc::now(), flags.site.as_deref());
     for param in &flags.params {
         let Some((name, value)) = param.split_once('=') else { bail!("--param takes NAME=VALUE, not {param:?}") };
         let name = name.trim_start_matches('$');

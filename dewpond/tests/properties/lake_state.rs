@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use analytics::{read_queries, report_params, to_json_rows};
+use analytics::read_queries;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, Utc};
 use compactor::{Compactor, CompactorSettings};
-use engine::{Engine, EngineSettings, Scope};
+use engine::{Engine, EngineSettings, Scope, params, to_json_rows};
 use futures::TryStreamExt;
 use lake::{EVENTS, Event, Lake, Lane, LaneId, LaneSettings, RawBatch, Value, read_batches};
 use serde_json::Value as Json;
@@ -92,7 +92,7 @@ impl LakeState {
         for scope in [Scope::Lake, Scope::Site(site.to_owned())] {
             let session = view.session(&scope).unwrap();
             for query in &queries {
-                let answer = session.query(&query.sql, &report_params(now, None)).await;
+                let answer = session.query(&query.sql, &params::of_period(now, None)).await;
                 let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", query.name));
                 answers.push((format!("{} of {scope:?}", query.name), to_json_rows(&answer).unwrap()));
             }

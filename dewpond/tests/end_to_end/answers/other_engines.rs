@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use analytics::to_json_rows;
 use chrono::{DateTime, Utc};
 use clap::Parser;
 use compactor::{Compactor, CompactorSettings};
-use engine::{Engine, EngineSettings, Scope};
+use engine::{Engine, EngineSettings, Scope, to_json_rows};
 use lake::{EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, Person, PersonId, RawBatch};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use analytics::{read_queries, report_params, to_json_rows};
+use analytics::read_queries;
 use chrono::{DateTime, Utc};
 use clap::Parser;
 use collector::{Collector, Settings};
 use compactor::{Compactor, CompactorSettings};
-use engine::{Engine, EngineSettings, Scope};
+use engine::{Engine, EngineSettings, Scope, params, to_json_rows};
 use lake::Lake;
 use serde_json::Value as Json;
 use tokio::net::TcpListener;
@@ -60,7 +60,7 @@ impl World {
         let session = self.engine.view().await.unwrap().session(&Scope::Lake).unwrap();
         let mut answers = Vec::new();
         for query in read_queries(&dir).unwrap() {
-            let answer = session.query(&query.sql, &report_params(now, None)).await;
+            let answer = session.query(&query.sql, &params::of_period(now, None)).await;
             let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", query.name));
             answers.push((query.name, to_json_rows(&answer).unwrap()));
         }

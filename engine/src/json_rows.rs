@@ -6,8 +6,9 @@ use arrow::datatypes::{
     UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use engine::QueryResult;
 use serde_json::{Number, Value as Json};
+
+use crate::session::QueryResult;
 
 /// The names of an answer's columns.
 pub fn column_names(result: &QueryResult) -> Vec<String> {
