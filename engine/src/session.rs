@@ -19,6 +19,7 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSnapshot, TableSpec};
 
+use crate::as_of::AsOf;
 use crate::error::{EngineError, Result};
 use crate::files::{Files, FilesTable, view_types};
 use crate::params::Param;
@@ -150,6 +151,15 @@ impl Engine {
         let pending = PendingEvents::new(&[], Arc::default());
         let reports = self.lake.table(&REPORTS).load().await?;
         Ok(View { engine: self.clone(), snapshot, pending, reports })
+    }
+
+    /// The published table as it was at `as_of`; see [`view_at`](Self::view_at).
+    pub async fn view_as_of(&self, as_of: AsOf) -> Result<View> {
+        let version = match as_of {
+            AsOf::Version(version) => version,
+            AsOf::Time(time) => self.lake.table(&EVENTS).version_at(time).await?,
+        };
+        self.view_at(version).await
     }
 
     /// A session that sees the history of reports and no events.

@@ -1,21 +1,15 @@
 //! `dewpond query`: runs a SQL query over the lake as it is now, or over the published table as it was.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use arrow::util::pretty::pretty_format_batches_with_schema;
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use clap::ValueEnum;
-use engine::{Engine, EngineError, EngineSettings, Param, Scope, params};
+use chrono::Utc;
+use engine::{
+    AnswerFormat, AnswerOutput, AnswerWriter, AsOf, Engine, EngineError, EngineSettings, Param, Scope, params,
+};
 use futures::TryStreamExt;
-use lake::EVENTS;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
 
 use super::site;
 use crate::lake_flags::LakeFlags;
@@ -48,8 +42,8 @@ pub(crate) struct Flags {
     as_of: Option<AsOf>,
 
     /// Format of the answer.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
+    format: AnswerFormat,
 
     /// Write the answer to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
@@ -72,37 +66,6 @@ struct Text {
     sql: Option<String>,
 }
 
-/// A state of the published table in the past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AsOf {
-    Version(u64),
-    Time(DateTime<Utc>),
-}
-
-impl AsOf {
-    fn parse(text: &str) -> Result<Self, String> {
-        if let Ok(version) = text.parse() {
-            return Ok(Self::Version(version));
-        }
-        if let Ok(date) = text.parse::<NaiveDate>() {
-            return Ok(Self::Time(date.and_time(NaiveTime::MIN).and_utc()));
-        }
-        match DateTime::parse_from_rfc3339(text) {
-            Ok(time) => Ok(Self::Time(time.to_utc())),
-            Err(_) => Err("give a version such as 42, or a time such as 2026-03-01T12:00:00Z or 2026-03-01".into()),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Table,
-    Csv,
-    Json,
-    Ndjson,
-    Parquet,
-}
-
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let (sql, source) = match (&flags.text.sql, &flags.text.file) {
         (Some(sql), _) => (sql.clone(), None),
@@ -115,7 +78,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         }
         (None, None) => bail!("give a query with -e or a file"),
     };
-    if flags.format == Format::Parquet && flags.output.is_none() {
+    if flags.format == AnswerFormat::Parquet && flags.output.is_none() {
         bail!("Parquet needs a file: add -o answer.parquet");
     }
     let mut params = params::of_period(Utc::now(), flags.site.as_deref());
@@ -141,16 +104,15 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     };
     let view = match flags.as_of {
         None => engine.view().await?,
-        Some(AsOf::Version(version)) => engine.view_at(version).await?,
-        Some(AsOf::Time(time)) => engine.view_at(engine.lake().table(&EVENTS).version_at(time).await?).await?,
+        Some(as_of) => engine.view_as_of(as_of).await?,
     };
     let session = view.session(&scope)?;
     let mut rows = session.stream(&sql, &params).await.map_err(in_source)?;
-    let mut answer = Answer::start(flags.format, flags.output.as_ref(), rows.schema())?;
+    let mut answer = AnswerWriter::start(flags.format, output(flags.output.as_deref())?, rows.schema())?;
     while let Some(batch) = rows.try_next().await.map_err(|error| in_source(error.into()))? {
         answer.write(batch)?;
     }
-    answer.finish()
+    Ok(answer.finish()?)
 }
 
 /// Whether somebody gave the SQL itself where a file is expected.
@@ -158,96 +120,13 @@ fn is_sql(file: &Path) -> bool {
     !file.exists() && file.to_string_lossy().contains(|c: char| c.is_whitespace() || c == '(')
 }
 
-type Out = Box<dyn Write + Send>;
-
-/// An answer on its way out, batch by batch; only a table is kept whole, to align its columns.
-enum Answer {
-    Table(SchemaRef, Vec<RecordBatch>, Out),
-    Csv(Box<arrow::csv::Writer<Out>>),
-    Json(arrow::json::ArrayWriter<Out>),
-    Ndjson(arrow::json::LineDelimitedWriter<Out>),
-    Parquet(Box<ArrowWriter<Out>>),
-}
-
-impl Answer {
-    fn start(format: Format, output: Option<&PathBuf>, schema: SchemaRef) -> anyhow::Result<Self> {
-        let out: Out = match output {
-            Some(path) => {
-                let file = File::create(path).with_context(|| format!("could not write {}", path.display()))?;
-                Box::new(BufWriter::new(file))
-            }
-            None => Box::new(BufWriter::new(Stdout::new())),
-        };
-        Ok(match format {
-            Format::Table => Self::Table(schema, vec![], out),
-            Format::Csv => {
-                let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
-                // An answer without rows still has a header.
-                writer.write(&RecordBatch::new_empty(schema))?;
-                Self::Csv(Box::new(writer))
-            }
-            Format::Json => Self::Json(arrow::json::ArrayWriter::new(out)),
-            Format::Ndjson => Self::Ndjson(arrow::json::LineDelimitedWriter::new(out)),
-            Format::Parquet => {
-                let properties =
-                    WriterProperties::builder().set_compression(Compression::ZSTD(Default::default())).build();
-                Self::Parquet(Box::new(ArrowWriter::try_new(out, schema, Some(properties))?))
-            }
-        })
-    }
-
-    fn write(&mut self, batch: RecordBatch) -> anyhow::Result<()> {
-        match self {
-            Self::Table(_, batches, _) => batches.push(batch),
-            Self::Csv(writer) => writer.write(&batch)?,
-            Self::Json(writer) => writer.write(&batch)?,
-            Self::Ndjson(writer) => writer.write(&batch)?,
-            Self::Parquet(writer) => writer.write(&batch)?,
+/// Where the answer goes: a file, or the standard output.
+fn output(path: Option<&Path>) -> anyhow::Result<AnswerOutput> {
+    Ok(match path {
+        Some(path) => {
+            let file = File::create(path).with_context(|| format!("could not write {}", path.display()))?;
+            Box::new(BufWriter::new(file))
         }
-        Ok(())
-    }
-
-    fn finish(self) -> anyhow::Result<()> {
-        match self {
-            Self::Table(schema, batches, mut out) => {
-                writeln!(out, "{}", pretty_format_batches_with_schema(schema, &batches)?)?;
-                out.flush()?;
-            }
-            Self::Csv(writer) => writer.into_inner().flush()?,
-            Self::Json(mut writer) => {
-                writer.finish()?;
-                let mut out = writer.into_inner();
-                writeln!(out)?;
-                out.flush()?;
-            }
-            Self::Ndjson(mut writer) => {
-                writer.finish()?;
-                writer.into_inner().flush()?;
-            }
-            Self::Parquet(writer) => writer.into_inner()?.flush()?,
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_a_version_and_a_date_is_its_midnight() {
-        let midnight = || Some(AsOf::Time("2026-03-01T00:00:00Z".parse().unwrap()));
-        check("42", Some(AsOf::Version(42)));
-        check("2026-03-01", midnight());
-        check("2026-03-01T00:00:00Z", midnight());
-        check("2026-03-01T02:00:00+02:00", midnight());
-        check("yesterday", None);
-        check("-1", None);
-        check("2026-02-30", None);
-    }
-
-    #[track_caller]
-    fn check(text: &str, expected: Option<AsOf>) {
-        assert_eq!(AsOf::parse(text).ok(), expected, "{text}");
-    }
+        None => Box::new(BufWriter::new(Stdout::new())),
+    })
 }
