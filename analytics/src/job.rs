@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use engine::{Engine, EngineError, Param, Scope, Session, column_names, params, to_json_rows};
+use engine::{Engine, EngineError, Param, Scope, SqlSession, column_names, params, to_json_rows};
 use parking_lot::RwLock;
 use schedule::Schedule;
 use std::collections::HashMap;
@@ -125,7 +125,7 @@ impl Analytics {
         Ok(reports.swap_remove(0))
     }
 
-    async fn measure(&self, session: &Arc<Session>, query: &QueryFile, params: &[(String, Param)]) -> Metric {
+    async fn measure(&self, session: &Arc<SqlSession>, query: &QueryFile, params: &[(String, Param)]) -> Metric {
         let started = Instant::now();
         let limit = self.settings.metric_timeout;
         // In a task of its own, so that a query that keeps its thread busy cannot keep the clock from being seen.

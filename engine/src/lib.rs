@@ -18,4 +18,4 @@ pub use as_of::AsOf;
 pub use error::{EngineError, Result};
 pub use json_rows::{column_names, to_json_rows};
 pub use params::Param;
-pub use session::{Engine, EngineSettings, QueryResult, Scope, Session, View};
+pub use session::{Engine, EngineSettings, QueryResult, Scope, SqlSession, View};

@@ -163,11 +163,11 @@ impl Engine {
     }
 
     /// A session that sees the history of reports and no events.
-    pub async fn history(&self) -> Result<Session> {
+    pub async fn history(&self) -> Result<SqlSession> {
         let context = self.context();
         let reports = self.lake.table(&REPORTS).load().await?;
         context.register_table(REPORTS.name, Arc::new(self.table_of(&REPORTS, Files::Snapshot(reports))))?;
-        Ok(Session { context })
+        Ok(SqlSession { context })
     }
 
     /// The rows of some files of a table in the table's order, for a merge.
@@ -221,7 +221,7 @@ impl View {
 
     /// A session with the tables `events`, `reports` and `quarantine`, as far as `scope` goes. The quarantine is no part
     /// of the moment: it is read as it is when a query reads it.
-    pub fn session(&self, scope: &Scope) -> Result<Session> {
+    pub fn session(&self, scope: &Scope) -> Result<SqlSession> {
         let (engine, context) = (&self.engine, self.engine.context());
         let published = engine.table_of(&EVENTS, Files::Snapshot(self.snapshot.events.clone()));
         let mut events = context.read_table(Arc::new(published))?.into_unoptimized_plan();
@@ -246,16 +246,16 @@ impl View {
             };
             context.register_table(name, Arc::new(ViewTable::new(plan, None)))?;
         }
-        Ok(Session { context })
+        Ok(SqlSession { context })
     }
 }
 
 /// SQL over some tables, reading only.
-pub struct Session {
+pub struct SqlSession {
     context: SessionContext,
 }
 
-impl Session {
+impl SqlSession {
     /// Plans one query. `params` are bound to `$name`s; those that the query does not use are ignored.
     ///
     /// Fails with [`EngineError::Query`] if the SQL is wrong, with [`EngineError::ReadOnly`] if it is no

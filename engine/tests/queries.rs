@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::{Engine, EngineError, EngineSettings, Param, QueryResult, Scope, Session};
+use engine::{Engine, EngineError, EngineSettings, Param, QueryResult, Scope, SqlSession};
 use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter};
 
 const DAYS: i64 = 5;
@@ -57,11 +57,11 @@ async fn lake() -> Lake {
     lake
 }
 
-async fn session(settings: &EngineSettings, scope: Scope) -> Session {
+async fn session(settings: &EngineSettings, scope: Scope) -> SqlSession {
     Engine::new(lake().await, settings).unwrap().view().await.unwrap().session(&scope).unwrap()
 }
 
-async fn answer(session: &Session, sql: &str, params: &[(String, Param)]) -> String {
+async fn answer(session: &SqlSession, sql: &str, params: &[(String, Param)]) -> String {
     let answer = session.query(sql, params).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     text(&answer)
 }
