@@ -182,7 +182,7 @@ fn micros(at: DateTime<Utc>) -> DateTime<Utc> {
 
 fn describe(query: &QueryFile, error: &EngineError) -> String {
     match error {
-        EngineError::Query { message, line: Some(line) } => format!("{}:{line}: {message}", file_name(query)),
+        EngineError::Query { message, line: Some(line), .. } => format!("{}:{line}: {message}", file_name(query)),
         error => format!("{}: {error}", file_name(query)),
     }
 }

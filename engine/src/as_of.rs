@@ -1,4 +1,4 @@
-//! Which state of the published table a query means, as people write it.
+//! Which state of the published table a query is about, as people write it.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 

@@ -1,4 +1,4 @@
-//! A table over an explicit list of Parquet files.
+//! A table over an explicit list of Parquet files: which of them a query reads, and in which order.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
-use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
@@ -14,7 +14,6 @@ use datafusion::common::{Column, ColumnStatistics, DFSchema, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::parquet::transform_schema_to_view;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -28,10 +27,12 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::scalar::ScalarValue;
-use lake::{FileRange, TableFile, TableSnapshot, Value};
+use lake::{FileRange, TableFile, TableSnapshot, TableSpec, Value};
 
-/// Files up to this many for each core are read side by side, each in its declared order; more are read one
-/// after the other in as many groups as there are cores, and their order is then not used.
+use crate::reader::LakeReaders;
+
+/// Up to this many files for each core are read side by side, each in its declared order. More are read one after the
+/// other in one group for each core, and their order is not used.
 const ORDERED_FILES_PER_CORE: usize = 8;
 
 /// A table that is a list of files, and nothing else: no listing, no inference.
@@ -44,38 +45,38 @@ pub(crate) struct FilesTable {
     always_ordered: bool,
 }
 
-/// The files of a table, as they are known until some are chosen. What DataFusion wants to know of a file takes twenty
-/// times the memory of what the log says of it.
+/// The files of a table, in the form in which they are known. DataFusion's description of a file takes twenty times the
+/// memory of the log's, so it is made only of files that a query reads.
 pub(crate) enum Files {
-    /// Those of a snapshot, with what the log says of their columns.
+    /// The files of a snapshot, with what the log says of their columns.
     Snapshot(Arc<TableSnapshot>),
-    /// Some of a table's.
-    Some(Vec<TableFile>),
-    /// Files of which nothing is known.
-    Plain(Vec<PartitionedFile>),
+    /// Files that were chosen from a table.
+    Chosen(Vec<TableFile>),
+    /// Files that no log describes.
+    Undescribed(Vec<PartitionedFile>),
 }
 
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Plain(files) => write!(f, "{} files", files.len()),
-            other => write!(f, "{} files", other.ranged().len()),
+            Self::Undescribed(files) => write!(f, "{} files", files.len()),
+            other => write!(f, "{} files", other.described().len()),
         }
     }
 }
 
 impl Files {
-    /// Those with ranges; none of plain ones.
-    fn ranged(&self) -> &[TableFile] {
+    /// The files that the log describes.
+    fn described(&self) -> &[TableFile] {
         match self {
             Self::Snapshot(snapshot) => &snapshot.files,
-            Self::Some(files) => files,
-            Self::Plain(_) => &[],
+            Self::Chosen(files) => files,
+            Self::Undescribed(_) => &[],
         }
     }
 }
 
-/// For more files than this, what is known of their columns is used to choose them and then left out of the plan.
+/// Above this many files, the bounds of their columns choose the files and are then left out of the plan.
 const DESCRIBED_FILES_MAX: usize = 1_000;
 
 impl FilesTable {
@@ -98,6 +99,12 @@ impl FilesTable {
         }
     }
 
+    /// Files of a table with a log.
+    pub(crate) fn of(spec: &'static TableSpec, store: ObjectStoreUrl, files: Files) -> Self {
+        let date = Arc::new(Field::new(DATE, DataType::Date32, true));
+        Self::new(store, view_types(&spec.file_schema), vec![date], files, spec.sort)
+    }
+
     /// Reads every file in its order, however many there are: for a merge, which wants nothing else.
     pub(crate) fn always_ordered(mut self) -> Self {
         self.always_ordered = true;
@@ -106,10 +113,10 @@ impl FilesTable {
 
     /// The files in which rows may satisfy `filters`, by what the log says of them and their partition values.
     fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
-        if let Files::Plain(files) = &self.files {
+        if let Files::Undescribed(files) = &self.files {
             return Ok(files.clone());
         }
-        let files = self.files.ranged();
+        let files = self.files.described();
         let all = || vec![true; files.len()];
         let keep = match conjunction(filters.iter().cloned()) {
             None => all(),
@@ -226,10 +233,8 @@ impl TableProvider for FilesTable {
         };
 
         let runtime = state.runtime_env();
-        let reader = CachedParquetFileReaderFactory::new(
-            runtime.object_store(&self.store)?,
-            runtime.cache_manager.get_file_metadata_cache(),
-        );
+        let reader =
+            LakeReaders::new(runtime.object_store(&self.store)?, runtime.cache_manager.get_file_metadata_cache());
         let source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(state.default_table_options().parquet.clone())
             .with_parquet_file_reader_factory(Arc::new(reader));
@@ -243,6 +248,7 @@ impl TableProvider for FilesTable {
     }
 }
 
+/// The same columns with text and bytes as views, which scans read without copying.
 pub(crate) fn view_types(schema: &SchemaRef) -> SchemaRef {
     Arc::new(transform_schema_to_view(schema as &Schema))
 }
@@ -257,7 +263,7 @@ fn days_since_epoch(file: &TableFile) -> Option<i32> {
 /// A published file as DataFusion plans with it: place, size, date and, if it is to be `described`, what the log says
 /// of its columns.
 fn partitioned(file: &TableFile, file_schema: &SchemaRef, described: bool) -> PartitionedFile {
-    let place = unchanging(file.path.clone(), file.size_bytes)
+    let place = immutable(file.path.clone(), file.size_bytes)
         .with_partition_values(vec![ScalarValue::Date32(days_since_epoch(file))]);
     if !described {
         return place;
@@ -279,9 +285,9 @@ fn partitioned(file: &TableFile, file_schema: &SchemaRef, described: bool) -> Pa
     place.with_statistics(Arc::new(statistics))
 }
 
-/// A file by its place and size. Files of the lake never change, so that any one time of modification
-/// serves as the key under which their metadata is cached.
-pub(crate) fn unchanging(path: object_store::path::Path, size_bytes: u64) -> PartitionedFile {
+/// A file by its path and size. Files of the lake never change, so a fixed time of modification serves as the key
+/// under which their metadata is cached.
+pub(crate) fn immutable(path: object_store::path::Path, size_bytes: u64) -> PartitionedFile {
     PartitionedFile::new_from_meta(object_store::ObjectMeta {
         location: path,
         last_modified: chrono::DateTime::UNIX_EPOCH,

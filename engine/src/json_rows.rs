@@ -1,4 +1,4 @@
-//! Arrow rows as JSON values, exact where JSON can be.
+//! An answer as rows of JSON values, exact wherever JSON can be.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{

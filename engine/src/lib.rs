@@ -1,7 +1,8 @@
-//! DataFusion over the lake: sessions in which SQL sees one snapshot, each event once.
+//! SQL over the lake: DataFusion sessions that see one snapshot, each event once. This crate writes nothing to the lake.
 //!
-//! Plans are plain `DataSourceExec` over `ParquetSource` with explicit file lists, so that an engine that
-//! distributes DataFusion plans can take them as they are. This crate writes nothing to the lake.
+//! A scan of published files is a plain list of Parquet files, which can be shipped to another process. A scan of pending
+//! files cannot: the rows to skip are an extension of each file, and DataFusion's wire form drops extensions without an
+//! error.
 
 mod answer;
 mod as_of;
@@ -11,6 +12,7 @@ mod json_rows;
 pub mod params;
 mod pending;
 mod quarantine;
+mod reader;
 mod session;
 
 pub use answer::{AnswerError, AnswerFormat, AnswerOutput, AnswerWriter};

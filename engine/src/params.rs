@@ -1,14 +1,15 @@
-//! Parameters of a query: `$from`, `$until`, `$now`, `$site` and whatever its author needs.
+//! Parameters of a query: `$from`, `$until`, `$now`, `$site`, and those that its author names.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use datafusion::scalar::ScalarValue;
 
-/// Days that `$from` lies before `$until` in the scheduled report, the day of `$until` among them.
-const REPORT_DAYS: u64 = 30;
+/// Days of the period, the day of `$until` among them.
+const PERIOD_DAYS: u64 = 30;
 
-/// What the scheduled report binds: `$now`, `$until` (= now), `$from` (midnight, 30 days with today), `$site`.
+/// What the scheduled report binds and every query may name: `$now`, `$until` (= now), `$from` (midnight, 30 days with
+/// today), `$site`.
 pub fn of_period(now: DateTime<Utc>, site: Option<&str>) -> Vec<(String, Param)> {
-    let first_day = now.date_naive().checked_sub_days(Days::new(REPORT_DAYS - 1)).unwrap_or(now.date_naive());
+    let first_day = now.date_naive().checked_sub_days(Days::new(PERIOD_DAYS - 1)).unwrap_or(now.date_naive());
     vec![
         ("now".to_owned(), Param::Time(now)),
         ("until".to_owned(), Param::Time(now)),

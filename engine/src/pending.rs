@@ -1,7 +1,7 @@
-//! Pending events as rows: what the collectors wrote and the table does not have yet, each event once.
+//! Pending events as rows: those that collectors wrote and the table does not have yet, each event once.
 //!
-//! Queries read these beside the published table. A publish writes the same rows into it: both leave out what one search
-//! for duplicates found, so that publishing cannot change an answer.
+//! Queries read them beside the published table, and a publish writes the same rows into it. Both skip the rows that the
+//! lake's search for copies names, so publishing cannot change an answer.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::prelude::SessionContext;
 use lake::{DamagedFile, EVENTS, LeftOut, PendingSurvey, RawFile};
 
-use crate::files::{Files, FilesTable, unchanging, view_types};
+use crate::files::{Files, FilesTable, immutable, view_types};
 
-/// Raw files and which of their rows are left out.
+/// Raw files, and which of their rows are skipped.
 #[derive(Clone)]
 pub(crate) struct PendingEvents {
     /// The raw files to read.
@@ -26,31 +26,32 @@ pub(crate) struct PendingEvents {
 }
 
 impl PendingEvents {
-    /// Those of `files` that can be read.
+    /// The events in those of `files` that can be read.
     pub(crate) fn new(files: &[RawFile], duplicates: Arc<PendingSurvey>) -> Self {
         Self { files: DamagedFile::leave_out(&duplicates.damaged, files), duplicates }
     }
 
-    /// The rows: the columns of the table `events`, `date` among them, each event once, none that the table
-    /// has already.
+    /// The rows, with the columns of the table `events`, `date` among them. Each event is there once, and none that the
+    /// table has already.
     pub(crate) fn plan(&self, context: &SessionContext, store: &ObjectStoreUrl) -> Result<LogicalPlan> {
-        let files = self.files.iter().map(|file| self.place(file)).collect();
-        let raw = FilesTable::new(store.clone(), view_types(&EVENTS.file_schema), vec![], Files::Plain(files), &[]);
+        let files = self.files.iter().map(|file| self.partitioned(file)).collect();
+        let raw =
+            FilesTable::new(store.clone(), view_types(&EVENTS.file_schema), vec![], Files::Undescribed(files), &[]);
         let mut columns: Vec<_> = EVENTS.file_schema.fields().iter().map(|field| col(field.name())).collect();
         columns.push(cast(col("occurred_at"), DataType::Date32).alias("date"));
         Ok(context.read_table(Arc::new(raw))?.select(columns)?.into_unoptimized_plan())
     }
 
-    fn place(&self, file: &RawFile) -> PartitionedFile {
-        let place = unchanging(file.path.clone(), file.size_bytes);
+    fn partitioned(&self, file: &RawFile) -> PartitionedFile {
+        let place = immutable(file.path.clone(), file.size_bytes);
         match self.duplicates.left_out_of(file) {
-            Some(left_out) => place.with_extension(ParquetRowSelection::new(rows_that_stay(left_out))),
+            Some(left_out) => place.with_extension(ParquetRowSelection::new(kept_rows(left_out))),
             None => place,
         }
     }
 }
 
-fn rows_that_stay(left_out: &LeftOut) -> RowSelection {
+fn kept_rows(left_out: &LeftOut) -> RowSelection {
     let begins = std::iter::once(0).chain(left_out.rows.iter().map(|row| *row as usize + 1));
     let ends = left_out.rows.iter().map(|row| *row as usize).chain([left_out.of]);
     let between = begins.zip(ends).map(|(begin, end)| begin..end);
@@ -75,7 +76,7 @@ mod tests {
 
     #[track_caller]
     fn check(left_out: &[u32], of: usize, expected: &[usize]) {
-        let selection = rows_that_stay(&LeftOut { rows: left_out.to_vec(), of });
+        let selection = kept_rows(&LeftOut { rows: left_out.to_vec(), of });
         let (mut row, mut stay) = (0, Vec::new());
         for selector in selection.iter() {
             stay.extend((row..row + selector.row_count).filter(|_| !selector.skip));

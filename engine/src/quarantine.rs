@@ -1,4 +1,4 @@
-//! The table `quarantine`: refused events, as the files that lie there when a query reads them.
+//! The table `quarantine`: refused events, in the files that are there when a query reads it.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use lake::{Lake, quarantine_schema};
 
-use crate::files::{Files, FilesTable, unchanging};
+use crate::files::{Files, FilesTable, immutable};
 
-/// See the module. Listed when it is read, so that queries which do not ask for it pay nothing.
+/// Listed when it is read, so that queries which do not name it pay nothing.
 #[derive(Debug)]
 pub(crate) struct QuarantineTable {
     lake: Lake,
@@ -45,8 +45,8 @@ impl TableProvider for QuarantineTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.lake.quarantine_files().await.map_err(|error| DataFusionError::External(error.into()))?;
-        let files = files.into_iter().map(|file| unchanging(file.path, file.size_bytes)).collect();
-        let table = FilesTable::new(self.store.clone(), quarantine_schema(), vec![], Files::Plain(files), &[]);
+        let files = files.into_iter().map(|file| immutable(file.path, file.size_bytes)).collect();
+        let table = FilesTable::new(self.store.clone(), quarantine_schema(), vec![], Files::Undescribed(files), &[]);
         table.scan(state, projection, filters, limit).await
     }
 }

@@ -1,14 +1,14 @@
-//! Sessions: SQL over one snapshot, within limits, reading only.
+//! An engine over a lake, a view of the lake at one moment, and a session in which SQL sees that view: within limits,
+//! and reading only.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::ParamValues;
 use datafusion::datasource::ViewTable;
-use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -21,7 +21,7 @@ use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSnapshot
 
 use crate::as_of::AsOf;
 use crate::error::{EngineError, Result};
-use crate::files::{Files, FilesTable, view_types};
+use crate::files::{Files, FilesTable};
 use crate::params::Param;
 use crate::pending::{PendingEvents, union};
 use crate::quarantine::QuarantineTable;
@@ -84,7 +84,7 @@ pub struct QueryResult {
 }
 
 impl Engine {
-    /// An engine over `lake`. Fails with [`EngineError::Failed`] if the spill directory cannot be used.
+    /// An engine over `lake`. Fails with [`EngineError::Disk`] if the spill directory cannot be used.
     pub fn new(lake: Lake, settings: &EngineSettings) -> Result<Self> {
         let mut disk = DiskManagerBuilder::default().with_max_temp_directory_size(settings.spill_bytes);
         if let Some(dir) = &settings.spill_dir {
@@ -141,8 +141,8 @@ impl Engine {
         Ok(View { engine: self.clone(), snapshot, pending, reports })
     }
 
-    /// The published table as version `version` left it, and the reports as they are now. No pending events:
-    /// when they came is not part of any version.
+    /// The published table as version `version` left it, without pending events, which belong to no version. The reports
+    /// are the newest.
     ///
     /// Fails with [`LakeError::Refused`] if there is no such version, or if vacuum has deleted files of it.
     pub async fn view_at(&self, version: u64) -> Result<View> {
@@ -172,7 +172,7 @@ impl Engine {
 
     /// The rows of some files of a table in the table's order, for a merge.
     ///
-    /// - `batch_rows`: rows of each file that are in memory at the same time, and rows of a batch that comes out.
+    /// - `batch_rows`: how many rows of each file are in memory at a time, and how many a returned batch has.
     pub fn sorted_rows(
         &self,
         spec: &'static TableSpec,
@@ -180,14 +180,12 @@ impl Engine {
         batch_rows: usize,
     ) -> Result<DataFrame> {
         let context = self.context_with(self.config.clone().with_batch_size(batch_rows));
-        let rows = context.read_table(Arc::new(self.table_of(spec, Files::Some(files.to_vec())).always_ordered()))?;
+        let rows = context.read_table(Arc::new(self.table_of(spec, Files::Chosen(files.to_vec())).always_ordered()))?;
         Ok(rows.sort(spec.sort.iter().map(|name| col(*name).sort(true, true)).collect())?)
     }
 
     fn table_of(&self, spec: &'static TableSpec, files: Files) -> FilesTable {
-        let file_schema = view_types(&spec.file_schema);
-        let date = Arc::new(Field::new("date", DataType::Date32, true));
-        FilesTable::new(self.store.clone(), file_schema, vec![date], files, spec.sort)
+        FilesTable::of(spec, self.store.clone(), files)
     }
 
     fn context(&self) -> SessionContext {
@@ -205,7 +203,7 @@ impl Engine {
     }
 }
 
-/// The lake at one moment. All its sessions see the same events.
+/// The lake at one moment. All its sessions see the same events, and the same reports.
 pub struct View {
     engine: Engine,
     snapshot: Snapshot,
@@ -219,8 +217,8 @@ impl View {
         &self.snapshot
     }
 
-    /// A session with the tables `events`, `reports` and `quarantine`, as far as `scope` goes. The quarantine is no part
-    /// of the moment: it is read as it is when a query reads it.
+    /// A session with the tables `events`, `reports` and `quarantine`, limited to `scope`. The quarantine does not belong to
+    /// the moment: each query reads it as it is then.
     pub fn session(&self, scope: &Scope) -> Result<SqlSession> {
         let (engine, context) = (&self.engine, self.engine.context());
         let published = engine.table_of(&EVENTS, Files::Snapshot(self.snapshot.events.clone()));
@@ -258,7 +256,7 @@ pub struct SqlSession {
 impl SqlSession {
     /// Plans one query. `params` are bound to `$name`s; those that the query does not use are ignored.
     ///
-    /// Fails with [`EngineError::Query`] if the SQL is wrong, with [`EngineError::ReadOnly`] if it is no
+    /// Fails with [`EngineError::Query`] if the SQL is wrong, with [`EngineError::ReadOnly`] if it is not a
     /// query.
     pub async fn plan(&self, sql: &str, params: &[(String, Param)]) -> Result<DataFrame> {
         let plan = self.context.state().create_logical_plan(sql).await?;
@@ -272,21 +270,14 @@ impl SqlSession {
     pub async fn query(&self, sql: &str, params: &[(String, Param)]) -> Result<QueryResult> {
         let rows = self.plan(sql, params).await?;
         let schema = Arc::new(rows.schema().as_arrow().clone());
-        let batches = rows.collect().await.map_err(failed)?;
+        let batches = rows.collect().await?;
         Ok(QueryResult { schema, batches })
     }
 
     /// Answers one query as a stream, for answers larger than memory.
     pub async fn stream(&self, sql: &str, params: &[(String, Param)]) -> Result<SendableRecordBatchStream> {
-        self.plan(sql, params).await?.execute_stream().await.map_err(failed)
+        Ok(self.plan(sql, params).await?.execute_stream().await?)
     }
-}
-
-fn failed(error: DataFusionError) -> EngineError {
-    if EngineError::is_gone(&error) {
-        return EngineError::Lake(LakeError::Gone { object: error.strip_backtrace() });
-    }
-    error.into()
 }
 
 /// Lets queries and explanations of queries through, and nothing else.

@@ -96,7 +96,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let engine = Engine::new(lake, &flags.engine)?;
     let scope = flags.site.map_or(Scope::Lake, Scope::Site);
     let in_source = |error: EngineError| match (&source, &error) {
-        (Some(file), EngineError::Query { message, line: Some(line) }) => {
+        (Some(file), EngineError::Query { message, line: Some(line), .. }) => {
             anyhow::anyhow!("{}:{line}: {message}", file.display())
         }
         (Some(file), _) => anyhow::Error::from(error).context(file.display().to_string()),
