@@ -13,6 +13,7 @@ pub mod params;
 mod pending;
 mod quarantine;
 mod reader;
+mod reports;
 mod session;
 
 pub use answer::{AnswerError, AnswerFormat, AnswerOutput, AnswerWriter};

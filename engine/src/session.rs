@@ -17,7 +17,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, col, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSnapshot, TableSpec};
+use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
 
 use crate::as_of::AsOf;
 use crate::error::{EngineError, Result};
@@ -25,6 +25,7 @@ use crate::files::{Files, FilesTable};
 use crate::params::Param;
 use crate::pending::{PendingEvents, union};
 use crate::quarantine::QuarantineTable;
+use crate::reports::{Reports, ReportsTable};
 
 /// Tries of a query whose files vanish under it, each on a new snapshot.
 const SNAPSHOT_TRIES: usize = 3;
@@ -137,8 +138,7 @@ impl Engine {
             );
         }
         let pending = PendingEvents::new(&snapshot.pending, Arc::new(duplicates));
-        let reports = self.lake.table(&REPORTS).load().await?;
-        Ok(View { engine: self.clone(), snapshot, pending, reports })
+        Ok(View { engine: self.clone(), snapshot, pending, reports: Reports::new(self.lake.clone()) })
     }
 
     /// The published table as version `version` left it, without pending events, which belong to no version. The reports
@@ -149,8 +149,7 @@ impl Engine {
         let events = self.lake.table(&EVENTS).load_readable_at(version).await?;
         let snapshot = Snapshot { events, pending: vec![], consumed: vec![], watermarks: BTreeMap::new() };
         let pending = PendingEvents::new(&[], Arc::default());
-        let reports = self.lake.table(&REPORTS).load().await?;
-        Ok(View { engine: self.clone(), snapshot, pending, reports })
+        Ok(View { engine: self.clone(), snapshot, pending, reports: Reports::new(self.lake.clone()) })
     }
 
     /// The published table as it was at `as_of`; see [`view_at`](Self::view_at).
@@ -208,7 +207,7 @@ pub struct View {
     engine: Engine,
     snapshot: Snapshot,
     pending: PendingEvents,
-    reports: Arc<TableSnapshot>,
+    reports: Reports,
 }
 
 impl View {
@@ -226,7 +225,8 @@ impl View {
         if !self.pending.files.is_empty() {
             events = union(events, self.pending.plan(&context, &engine.store)?)?;
         }
-        let reports = context.read_table(Arc::new(engine.table_of(&REPORTS, Files::Snapshot(self.reports.clone()))))?;
+        let reports = ReportsTable::new(self.reports.clone(), engine.store.clone());
+        let reports = context.read_table(Arc::new(reports))?;
         let quarantine = QuarantineTable::new(engine.lake.clone(), engine.store.clone());
         let quarantine = context.read_table(Arc::new(quarantine))?;
         let tables = [
