@@ -1,5 +1,5 @@
-//! The cache of the latest reports: Memcached, or this process. It may vanish at any time and is never wrong:
-//! what is in it was written whole, and history has it too.
+//! The cache of the latest reports, in Memcached or in this process. It may lose anything at any time and is never wrong:
+//! what it has was written whole, and history has it too.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -31,13 +31,13 @@ pub enum Cache {
     InProcess(RwLock<HashMap<String, Vec<u8>>>),
 }
 
-/// What a cache answers.
+/// What the cache says of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Lookup {
     /// The value.
     Value(Vec<u8>),
     /// The cache answers and does not have it.
-    Nothing,
+    Absent,
     /// The cache does not answer.
     Unreachable,
 }
@@ -63,15 +63,15 @@ impl Cache {
     }
 
     /// The value of a key.
-    pub async fn get(&self, key: &str) -> Found {
+    pub async fn get(&self, key: &str) -> Lookup {
         match self {
-            Self::InProcess(values) => values.read().get(key).cloned().map_or(Found::Nothing, Found::Value),
+            Self::InProcess(values) => values.read().get(key).cloned().map_or(Lookup::Absent, Lookup::Value),
             Self::Memcached(server) => match server.get(key).await {
-                Ok(value) => unpack(value).map_or(Found::Nothing, Found::Value),
-                Err(error) if error.kind() == ErrorKind::NotFound => Found::Nothing,
+                Ok(value) => unpack(value).map_or(Lookup::Absent, Lookup::Value),
+                Err(error) if error.kind() == ErrorKind::NotFound => Lookup::Absent,
                 Err(error) => {
                     tracing::warn!(memcached = server.address, %error, "the cache does not answer");
-                    Found::Unreachable
+                    Lookup::Unreachable
                 }
             },
         }
@@ -279,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_not_there_is_unreachable_and_not_an_absence() {
         let cache = Cache::memcached("127.0.0.1:1".into(), Duration::from_millis(200));
-        assert_eq!(cache.get("k").await, Found::Unreachable);
+        assert_eq!(cache.get("k").await, Lookup::Unreachable);
         assert!(cache.set("k", b"v").await.is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The history of reports: a Delta table of the lake, appended to and never edited.
+//! The history of reports: a Delta table of the lake that is appended to and never edited.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

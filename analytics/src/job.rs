@@ -1,4 +1,4 @@
-//! The job: runs every metric over one view of the lake, keeps the reports and caches them.
+//! The job: runs every metric over one view of the lake and keeps the reports.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use engine::{Engine, EngineError, Param, Scope, SqlSession, column_names, params, to_json_rows};
-use parking_lot::RwLock;
 use schedule::Schedule;
-use std::collections::HashMap;
 
 use crate::cache::Cache;
-use crate::history;
+use crate::history::{self, HistoryError};
+use crate::latest::{LatestReports, Served};
 use crate::queries::{QueryFile, read_queries};
 use crate::report::{Metric, Report};
 
@@ -39,14 +38,12 @@ pub struct AnalyticsSettings {
     pub metric_timeout: Duration,
 }
 
-/// The job and what its endpoint serves.
+/// The job, and the reports that it made.
 pub struct Analytics {
-    pub(crate) engine: Engine,
-    pub(crate) settings: AnalyticsSettings,
-    pub(crate) cache: Cache,
-    /// The last reports this process knows of, by cache key: what is served while the cache is away.
-    pub(crate) last: RwLock<HashMap<String, Arc<Vec<u8>>>>,
-    pub(crate) clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    engine: Engine,
+    settings: AnalyticsSettings,
+    latest: LatestReports,
+    clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
 
 impl Analytics {
@@ -60,7 +57,8 @@ impl Analytics {
             Some(address) => Cache::memcached(address.clone(), settings.memcached_timeout),
             None => Cache::in_process(),
         };
-        Arc::new(Self { engine, settings, cache, last: RwLock::default(), clock })
+        let latest = LatestReports::new(engine.lake().clone(), cache);
+        Arc::new(Self { engine, settings, latest, clock })
     }
 
     /// Schedules the job.
@@ -74,15 +72,23 @@ impl Analytics {
             .await
     }
 
+    /// The latest report of a site as JSON, or that of the whole lake for `None`, and where it was found. `None` if there is
+    /// no report yet.
+    ///
+    /// Runs no SQL. Fails if the cache does not have it and history cannot be read.
+    pub async fn latest(&self, site: Option<&str>) -> Result<Option<(Vec<u8>, Served)>, HistoryError> {
+        self.latest.get(site).await
+    }
+
     /// Runs all metrics once, for the whole lake and for each site, and keeps and caches the reports.
     ///
     /// All reports of a run are of the same events. Returns the report of the whole lake. A metric that
     /// fails is null in its report, with its error; a cache that fails is a warning. Fails if the lake or the
     /// directory of the metrics cannot be read, or the history not be written: then nothing is cached either,
-    /// so that the endpoint never shows what history does not have.
+    /// so that readers never see what history does not have.
     pub async fn run(&self) -> anyhow::Result<Report> {
         let started = Instant::now();
-        let generated_at = micros((self.clock)());
+        let generated_at = truncate_to_micros((self.clock)());
         let queries = read_queries(&self.settings.queries)?;
         let view = self.engine.view().await?;
         let lake_version = view.snapshot().events.version.map_or(-1, |version| version as i64);
@@ -109,7 +115,7 @@ impl Analytics {
 
         history::append(self.engine.lake(), &reports).await?;
         for report in &reports {
-            self.publish(report).await;
+            self.latest.set(report).await;
         }
         let failed = reports[0].metrics.values().filter(|metric| metric.error.is_some()).count();
         metrics::gauge!("dewpond_analytics_report_timestamp_seconds").set(generated_at.timestamp() as f64);
@@ -154,29 +160,10 @@ impl Analytics {
             }
         }
     }
-
-    /// Hands a report to its readers.
-    async fn publish(&self, report: &Report) {
-        let key = cache_key(report.site.as_deref());
-        let body = Arc::new(serde_json::to_vec(report).expect("a report is plain data"));
-        self.last.write().insert(key.clone(), body.clone());
-        if let Err(error) = self.cache.set(&key, &body).await {
-            metrics::counter!("dewpond_analytics_cache_failures_total").increment(1);
-            tracing::warn!(key, %error, "could not cache a report; it is served from history");
-        }
-    }
 }
 
-/// The key under which any client of the cache finds a report.
-pub(crate) fn cache_key(site: Option<&str>) -> String {
-    match site {
-        None => "dewpond:report".to_owned(),
-        Some(site) => format!("dewpond:report:{site}"),
-    }
-}
-
-/// The instant cut to microseconds, as the history keeps it.
-fn micros(at: DateTime<Utc>) -> DateTime<Utc> {
+/// The time in whole microseconds, as history keeps it.
+fn truncate_to_micros(at: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
 }
 

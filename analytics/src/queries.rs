@@ -1,4 +1,4 @@
-//! The metrics: one `.sql` file each, read anew at every run, so that a new file is a new metric.
+//! The metrics: one `.sql` file each. They are read anew at every run, so a new file is a new metric.
 
 use std::path::{Path, PathBuf};
 

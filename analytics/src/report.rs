@@ -1,4 +1,4 @@
-//! The report: what a run found, as readers get it.
+//! A report: what one run found, as readers get it.
 
 use std::collections::BTreeMap;
 

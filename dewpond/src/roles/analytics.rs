@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use analytics::{Analytics, AnalyticsSettings};
+use api::Api;
 use clap::ArgAction;
 use engine::{Engine, EngineSettings};
 use schedule::Schedule;
@@ -47,7 +48,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     analytics::read_queries(&flags.analytics.queries)?;
     let lake = flags.lake.open_for_writing().await?;
     let engine = Engine::new(lake.clone(), &flags.engine)?;
-    let analytics = Analytics::new(engine, flags.analytics, clock());
+    let analytics = Analytics::new(engine.clone(), flags.analytics, clock());
     if flags.once {
         let report = analytics.run().await?;
         print!("{}", report::render(&report, report::ROWS_SHOWN));
@@ -59,7 +60,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let mut schedule = Schedule::start().await?;
     analytics.schedule(&mut schedule).await?;
     tracing::info!(listen = %listener.local_addr()?, lake = %lake.url(), "analytics is up");
-    axum::serve(listener, analytics::router(analytics, flags.token))
+    axum::serve(listener, api::router(Api::new(analytics, engine, clock()), flags.token))
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await?;
     schedule.stop().await;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use analytics::{Analytics, AnalyticsSettings};
 use anyhow::Context;
+use api::Api;
 use chrono::Utc;
 use collector::Collector;
 use compactor::{Compactor, CompactorCrons, CompactorSettings};
@@ -88,7 +89,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let collecting = collector::Settings { demo_site, ..flags.collector };
     let collector = Collector::start(lake.clone(), &collecting, clock()).await?;
     let compactor = Compactor::new(compacting, flags.compactor, clock());
-    let analytics = Analytics::new(engine, flags.analytics, clock());
+    let analytics = Analytics::new(engine.clone(), flags.analytics, clock());
     let mut schedule = Schedule::start().await?;
     compactor.schedule(&mut schedule, &flags.crons).await?;
     analytics.schedule(&mut schedule).await?;
@@ -97,7 +98,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     greet(&lake, events_at, reports_at, demo_site, key.as_deref());
 
     let collecting = tokio::spawn(collector.serve(events, shutdown.clone().cancelled_owned()));
-    let routes = analytics::router(analytics.clone(), flags.token);
+    let routes = api::router(Api::new(analytics.clone(), engine, clock()), flags.token);
     let serving = axum::serve(reports, routes).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let serving = tokio::spawn(async move { serving.await });
 

@@ -160,7 +160,7 @@ async fn a_report_too_large_for_an_item_is_compressed_or_served_from_history() {
     let cache = analytics::Cache::memcached(address.to_string(), Duration::from_secs(2));
     let repetitive = b"0123456789".repeat(300_000);
     cache.set("large", &repetitive).await.unwrap();
-    assert_eq!(cache.get("large").await, analytics::Found::Value(repetitive));
+    assert_eq!(cache.get("large").await, analytics::Lookup::Value(repetitive));
 
     cache.set("huge", b"{\"old\": true}").await.unwrap();
     let random: Vec<u8> =
@@ -169,7 +169,7 @@ async fn a_report_too_large_for_an_item_is_compressed_or_served_from_history() {
         random.iter().enumerate().map(|(n, byte)| byte ^ blake3::hash(&n.to_le_bytes()).as_bytes()[0]).collect();
     let error = cache.set("huge", &noise).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge);
-    assert_eq!(cache.get("huge").await, analytics::Found::Nothing, "an old value must not pass for the new one");
+    assert_eq!(cache.get("huge").await, analytics::Lookup::Absent, "an old value must not pass for the new one");
     drop(memcached);
 }
 

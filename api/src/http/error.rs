@@ -1,0 +1,150 @@
+//! Why a request was not answered, and the one place where that becomes a status code.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use analytics::HistoryError;
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use engine::EngineError;
+use lake::LakeError;
+use serde_json::{Value, json};
+
+/// Why a request was not answered.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    /// The request is wrong. Holds the `message` of the answer: words, or a list of them.
+    Invalid(Value),
+    /// The request does not carry the server's token.
+    WithoutToken,
+    /// There is no such thing.
+    NotFound(String),
+    /// There is nothing to show yet.
+    NotYet(String),
+    /// The lake was not read.
+    Unread {
+        /// What was to be read: "the events".
+        what: &'static str,
+        /// Why.
+        error: Arc<EngineError>,
+    },
+}
+
+impl ApiError {
+    /// The request is wrong, in words for its author.
+    pub(super) fn invalid(message: impl Into<Value>) -> Self {
+        Self::Invalid(message.into())
+    }
+
+    /// Turns an error of the engine into one of this API.
+    pub(super) fn unread<E: Into<Arc<EngineError>>>(what: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self::Unread { what, error: error.into() }
+    }
+}
+
+/// Sorts an error of the history of reports.
+pub(super) fn of_history(error: HistoryError) -> EngineError {
+    match error {
+        HistoryError::Lake(error) => EngineError::Lake(error),
+        HistoryError::Shape(error) => EngineError::Defect { message: error.to_string() },
+    }
+}
+
+/// The one place where an outcome becomes a status code: 400 asks for another request, 404 names what is not there, 503
+/// asks to try again, and 500 needs a person.
+fn status(error: &ApiError) -> StatusCode {
+    match error {
+        ApiError::Invalid(_) => StatusCode::BAD_REQUEST,
+        ApiError::WithoutToken => StatusCode::UNAUTHORIZED,
+        ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+        ApiError::NotYet(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ApiError::Unread { error, .. } => match &**error {
+            EngineError::Query { .. } | EngineError::ReadOnly { .. } => StatusCode::BAD_REQUEST,
+            EngineError::Limit { .. } | EngineError::Disk { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            EngineError::Defect { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            EngineError::Lake(error) => match error {
+                LakeError::Unavailable { .. } | LakeError::Gone { .. } | LakeError::Conflict { .. } => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                LakeError::Refused { .. } | LakeError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        },
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = status(&self);
+        let body = match self {
+            Self::Invalid(message) => json!({ "message": message }),
+            Self::WithoutToken => json!({ "message": "send the server's token as \"Authorization: Bearer TOKEN\"" }),
+            Self::NotFound(message) | Self::NotYet(message) => json!({ "message": message }),
+            Self::Unread { what, error } => unread(status, what, &error),
+        };
+        (status, Json(body)).into_response()
+    }
+}
+
+/// What the sender hears. The server's own troubles are for its log.
+fn unread(status: StatusCode, what: &str, error: &EngineError) -> Value {
+    if status.is_server_error() {
+        tracing::error!("could not read {what}: {}", whole_text(error));
+    }
+    match (status, error) {
+        (StatusCode::SERVICE_UNAVAILABLE, _) => json!({ "message": format!("{what} cannot be read now; try again") }),
+        (_, EngineError::Query { message, line, column }) => {
+            json!({ "message": message, "line": line, "column": column })
+        }
+        (status, _) if status.is_server_error() => {
+            json!({ "message": format!("{what} cannot be read; the server's log says why") })
+        }
+        (_, error) => json!({ "message": error.to_string() }),
+    }
+}
+
+fn whole_text(error: &dyn StdError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", whole_text(cause)),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_what_the_sender_can_do() {
+        let query = || EngineError::Query { message: "no table t".into(), line: Some(3), column: Some(7) };
+        let read_only = || EngineError::ReadOnly { statement: "DROP".into(), hint: "" };
+        check(400, query());
+        check(400, read_only());
+        check(503, EngineError::Limit { message: "pool".into() });
+        check(503, EngineError::Disk { message: "full".into() });
+        check(500, EngineError::Defect { message: "invariant".into() });
+        let source = || "cause".into();
+        check(503, LakeError::Unavailable { action: "read".into(), source: source() }.into());
+        check(503, LakeError::Gone { object: "a".into() }.into());
+        check(503, LakeError::Conflict { table: "events".into(), version: 1 }.into());
+        check(500, LakeError::Corrupt { object: "a".into(), source: source() }.into());
+        check(500, LakeError::Refused { reason: "the log was lost".into() }.into());
+    }
+
+    #[track_caller]
+    fn check(expected: u16, error: EngineError) {
+        let text = error.to_string();
+        let error = ApiError::unread("the events")(error);
+        assert_eq!(error.into_response().status().as_u16(), expected, "{text}");
+    }
+
+    #[test]
+    fn the_author_of_a_query_hears_where_it_is_wrong_and_nobody_hears_of_the_servers_files() {
+        let query = EngineError::Query { message: "no table t".into(), line: Some(3), column: Some(7) };
+        let body = unread(StatusCode::BAD_REQUEST, "the events", &query);
+        assert_eq!(body, json!({ "message": "no table t", "line": 3, "column": 7 }));
+        let lost = EngineError::Lake(LakeError::Corrupt { object: "secret/place".into(), source: "cut".into() });
+        let body = unread(StatusCode::INTERNAL_SERVER_ERROR, "the events", &lost).to_string();
+        assert!(!body.contains("secret"), "{body}");
+    }
+}

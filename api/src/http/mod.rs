@@ -1,0 +1,50 @@
+//! The routes of the reading server, one router for each resource.
+
+mod error;
+mod own_sql;
+mod params;
+mod reports;
+mod state;
+mod token;
+mod visits;
+
+use std::sync::Arc;
+
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use serde_json::{Value, json};
+
+use error::ApiError;
+pub use state::Api;
+
+/// All routes.
+///
+/// - `token`: if given, every request must carry `Authorization: Bearer TOKEN`.
+pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
+    let routes = Router::new()
+        .route("/", get(index))
+        .merge(reports::router())
+        .merge(visits::router())
+        .fallback(not_found)
+        .with_state(api);
+    match token {
+        Some(token) => routes.layer(middleware::from_fn_with_state(Arc::<str>::from(token), token::require)),
+        None => routes,
+    }
+}
+
+async fn index() -> Json<Value> {
+    Json(json!({
+        "service": "dewpond analytics",
+        "endpoints": {
+            "GET /metrics": "the latest report of the whole lake",
+            "GET /metrics?site=ID": "the latest report of a site",
+            "GET /metrics/history?metric=NAME&site=ID&from=TIME&until=TIME": "a metric over time",
+            "GET /visits?aggregation=minute|hour|day|month&dateFrom=TIME&dateTo=TIME&site=ID": "page views by page and time",
+        }
+    }))
+}
+
+async fn not_found() -> ApiError {
+    ApiError::NotFound("there is only /metrics, /metrics/history and /visits".into())
+}

@@ -1,0 +1,40 @@
+//! Runs the SQL that ships with this crate. Requests give it parameters, never text.
+
+use engine::{EngineError, Param, SqlSession, to_json_rows};
+use serde_json::Value;
+
+/// The answer's rows.
+pub(super) async fn rows<const N: usize>(
+    session: &SqlSession,
+    sql: &str,
+    params: [(&str, Param); N],
+) -> Result<Vec<Vec<Value>>, EngineError> {
+    let params = params.map(|(name, value)| (name.to_owned(), value));
+    let answer = session.query(sql, &params).await.map_err(ours)?;
+    to_json_rows(&answer).map_err(|error| EngineError::Defect { message: error.to_string() })
+}
+
+/// Nobody else wrote the query, so if it is wrong, that is a defect.
+fn ours(error: EngineError) -> EngineError {
+    match error {
+        EngineError::Query { .. } | EngineError::ReadOnly { .. } => EngineError::Defect { message: error.to_string() },
+        error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::{Engine, EngineSettings};
+    use lake::Lake;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wrong_query_of_ours_is_nobody_elses_fault() {
+        let engine = Engine::new(Lake::open("memory:///", []).unwrap(), &EngineSettings::default()).unwrap();
+        let session = engine.history().await.unwrap();
+        let wrong = rows(&session, "SELECT no_such_column FROM reports", []).await.unwrap_err();
+        assert!(matches!(wrong, EngineError::Defect { .. }), "{wrong:?}");
+        assert!(rows(&session, "SELECT 1", []).await.is_ok());
+    }
+}

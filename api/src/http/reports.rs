@@ -1,0 +1,130 @@
+//! `GET /metrics`, the latest report, which runs no SQL, and `GET /metrics/history`, a metric over time.
+
+use std::sync::Arc;
+
+use analytics::Served;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use chrono::Days;
+use engine::{EngineError, Param};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::{ApiError, of_history};
+use super::own_sql;
+use super::params::{given, time};
+use super::state::Api;
+
+/// Rows of history in one answer.
+const HISTORY_ROWS_MAX: i64 = 10_000;
+
+pub(super) fn router() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/metrics", get(latest))
+        .route("/metrics/", get(latest))
+        .route("/metrics/history", get(metric_history))
+}
+
+#[derive(Deserialize)]
+struct ReportQuery {
+    site: Option<String>,
+}
+
+async fn latest(
+    State(api): State<Arc<Api>>,
+    Query(query): Query<ReportQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let site = given(query.site);
+    let found = api.analytics.latest(site.as_deref()).await;
+    let found = found.map_err(of_history).map_err(ApiError::unread("the latest report"))?;
+    let Some((body, served)) = found else { return Err(no_report(&api, site.as_deref()).await) };
+    let served = x_cache(served);
+    metrics::counter!("dewpond_analytics_reports_served_total", "cache" => served).increment(1);
+    let etag = format!("\"{}\"", &blake3::hash(&body).to_hex()[..32]);
+    let mut response = if matches_etag(&headers, &etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert("x-cache", HeaderValue::from_static(served));
+    // Readers may keep it and must ask whether it still holds: a report is replaced at any moment.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    Ok(response)
+}
+
+/// How a report was found, as the header `X-Cache` says it.
+fn x_cache(served: Served) -> &'static str {
+    match served {
+        Served::Hit => "hit",
+        Served::Miss => "miss",
+        Served::Stale => "stale",
+    }
+}
+
+fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
+    let asked = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    asked.split(',').map(|one| one.trim().trim_start_matches("W/")).any(|one| one == etag || one == "*")
+}
+
+/// There is no report because there is no such site, or because there has been no run yet.
+async fn no_report(api: &Api, site: Option<&str>) -> ApiError {
+    if let Some(site) = site
+        && api.views.engine().lake().sites().await.is_ok_and(|sites| !sites.has_site(site))
+    {
+        return ApiError::NotFound(format!("there is no site {site}"));
+    }
+    ApiError::NotYet("No data available".into())
+}
+
+#[derive(Deserialize)]
+struct HistoryQuery {
+    metric: Option<String>,
+    site: Option<String>,
+    from: Option<String>,
+    until: Option<String>,
+}
+
+/// The newest reports of a metric in `[from, until)`, oldest first.
+async fn metric_history(
+    State(api): State<Arc<Api>>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let Some(metric) = given(query.metric) else {
+        return Err(ApiError::invalid("name a metric: /metrics/history?metric=events"));
+    };
+    let now = (api.clock)();
+    let month_ago = now.checked_sub_days(Days::new(30)).unwrap_or(now);
+    let from = time(query.from.as_deref(), month_ago).map_err(ApiError::invalid)?;
+    let until = time(query.until.as_deref(), now).map_err(ApiError::invalid)?;
+    let site = given(query.site);
+
+    let session = api.views.history().await.map_err(ApiError::unread("the history"))?;
+    let params = [
+        ("metric", Param::Text(Some(metric.clone()))),
+        ("site", Param::Text(site.clone())),
+        ("from", Param::Time(from)),
+        ("until", Param::Time(until)),
+        ("rows", Param::Integer(HISTORY_ROWS_MAX)),
+    ];
+    let rows = own_sql::rows(&session, include_str!("metric_history.sql"), params).await;
+    let rows = rows.map_err(ApiError::unread::<EngineError>("the history"))?;
+    let points: Vec<Value> = rows.iter().rev().map(|row| point(row)).collect();
+    Ok(Json(json!({ "metric": metric, "site": site, "from": from, "until": until, "points": points })))
+}
+
+fn point(row: &[Value]) -> Value {
+    let parse =
+        |text: &Value| -> Value { text.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default() };
+    json!({
+        "generated_at": row[0], "complete_until": row[1], "lake_version": row[2], "value": row[3],
+        "columns": parse(&row[4]), "rows": parse(&row[5]), "error": row[6],
+    })
+}

@@ -1,0 +1,87 @@
+//! `GET /visits`: visits of pages over time, the counterpart of the collector's protocol of the same name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use chrono::{DateTime, TimeDelta, Utc};
+use engine::{EngineError, Param, Scope};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::own_sql;
+use super::params::{given, time};
+use super::state::Api;
+
+/// Lines of one answer: pages times timeframes.
+const ROWS_MAX: i64 = 100_000;
+
+pub(super) fn router() -> Router<Arc<Api>> {
+    Router::new().route("/visits", get(visits)).route("/visits/", get(visits))
+}
+
+/// What is asked for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VisitsQuery {
+    aggregation: Option<String>,
+    date_from: Option<String>,
+    date_to: Option<String>,
+    site: Option<String>,
+}
+
+/// How visits are grouped: the unit in SQL, and the span that is counted if the request names none.
+fn aggregation(name: &str) -> Option<(&'static str, TimeDelta)> {
+    match name {
+        "minute" => Some(("minute", TimeDelta::hours(24))),
+        "hour" => Some(("hour", TimeDelta::days(7))),
+        "day" => Some(("day", TimeDelta::days(30))),
+        "month" => Some(("month", TimeDelta::days(365))),
+        _ => None,
+    }
+}
+
+/// `{"data":{"<page url>":[{"timeframe":…,"visit_count":n}]}}`, timeframes in order.
+async fn visits(State(api): State<Arc<Api>>, Query(query): Query<VisitsQuery>) -> Result<Json<Value>, ApiError> {
+    let invalid = |text: String| ApiError::invalid(vec![text]);
+    let name = given(query.aggregation).unwrap_or_else(|| "day".into());
+    let Some((unit, span)) = aggregation(&name) else {
+        return Err(invalid("aggregation must be one of the following values: minute, hour, day, month".into()));
+    };
+    let until = time(query.date_to.as_deref(), (api.clock)()).map_err(|text| invalid(format!("dateTo: {text}")))?;
+    let default = until.checked_sub_signed(span).unwrap_or(DateTime::<Utc>::MIN_UTC);
+    let from = time(query.date_from.as_deref(), default).map_err(|text| invalid(format!("dateFrom: {text}")))?;
+    let scope = given(query.site).map_or(Scope::Lake, Scope::Site);
+
+    let view = api.views.view().await.map_err(ApiError::unread("the events"))?;
+    let session = view.session(&scope).map_err(ApiError::unread("the events"))?;
+    let params = [
+        ("unit", Param::Text(Some(unit.to_owned()))),
+        ("from", Param::Time(from)),
+        ("until", Param::Time(until)),
+        ("rows", Param::Integer(ROWS_MAX)),
+    ];
+    let rows = own_sql::rows(&session, include_str!("visits.sql"), params).await;
+    let rows = rows.map_err(ApiError::unread::<EngineError>("the events"))?;
+    let mut data: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for row in rows {
+        let url = row[0].as_str().unwrap_or_default().to_owned();
+        data.entry(url).or_default().push(json!({ "timeframe": row[1], "visit_count": row[2] }));
+    }
+    Ok(Json(json!({ "data": data })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_aggregation_has_its_own_span() {
+        assert_eq!(aggregation("minute"), Some(("minute", TimeDelta::hours(24))));
+        assert_eq!(aggregation("month"), Some(("month", TimeDelta::days(365))));
+        assert_eq!(aggregation("year"), None);
+    }
+}
