@@ -122,7 +122,7 @@ mod tests {
         publish(&lake, lane).await;
         changes("a publish").await;
         let person = Person { site_id: "shop".into(), id: PersonId::User("ada".into()) };
-        lake.forget(&person, [], now()).await.unwrap();
+        lake.record_erasure(&person, [], now()).await.unwrap();
         let snapshot = changes("an erasure").await;
 
         // A consumed file that vacuum deletes was in no answer before.
