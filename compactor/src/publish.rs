@@ -66,7 +66,7 @@ pub(crate) async fn publish_next(
             "a collector of a later release writes the column {column}, which this compactor does not know: update the \
              compactor; the events wait until then"
         );
-        return Err(LakeError::Refused { reason }.into());
+        return Err(LakeError::Unusable { reason }.into());
     }
     if !duplicates.erased.is_empty() {
         let erasures = lake.erasures_of(&snapshot.events).await?;

@@ -144,7 +144,7 @@ impl Engine {
     /// The published table as version `version` left it, without pending events, which belong to no version. The reports
     /// are the newest.
     ///
-    /// Fails with [`LakeError::Refused`] if there is no such version, or if vacuum has deleted files of it.
+    /// Fails with [`LakeError::NotFound`] if there is no such version, or if vacuum has deleted files of it.
     pub async fn view_at(&self, version: u64) -> Result<View> {
         let events = self.lake.table(&EVENTS).load_readable_at(version).await?;
         let snapshot = Snapshot { events, pending: vec![], consumed: vec![], watermarks: BTreeMap::new() };

@@ -168,7 +168,7 @@ async fn a_view_of_a_version_has_what_was_published_then_and_nothing_pending() {
     let blog = engine.view_at(1).await.unwrap().session(&Scope::Site("blog".into())).unwrap();
     assert_eq!(answer(&blog, "SELECT count(*), min(site_id) FROM events", &[]).await, "1250 blog");
     match engine.view_at(2).await.map(|_| ()) {
-        Err(EngineError::Lake(lake::LakeError::Refused { reason })) => assert!(reason.contains("0 to 1"), "{reason}"),
+        Err(EngineError::Lake(lake::LakeError::NotFound { reason })) => assert!(reason.contains("0 to 1"), "{reason}"),
         other => panic!("{other:?}"),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn read(input: &[u8]) {
                 assert_eq!(directory.sites().len(), known + 1);
                 assert_eq!(&*directory.site_of_key(&issued.write_key).unwrap().site_id, "new");
             }
-            Err(LakeError::Refused { .. }) => assert!(directory.has_site("new")),
+            Err(LakeError::Invalid { .. }) => assert!(directory.has_site("new")),
             Err(other) => panic!("{other:?}"),
         }
     });

@@ -12,7 +12,7 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// Why a lake operation failed. One variant per thing the caller can do.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
-    /// The store did not answer or refused this once. Try again later; nothing is half-done.
+    /// The store did not answer, or failed this once. Try again later; nothing is half-done.
     #[error("the store could not {action}")]
     Unavailable {
         /// What was being done, on which object: "read events/_delta_log".
@@ -22,9 +22,24 @@ pub enum LakeError {
         source: Source,
     },
 
-    /// The lake cannot be used as it is configured. Change the URL, the credentials or the store.
+    /// The request cannot be met as it is: a name that cannot be a site's, a URL that cannot be a lake's. Change it.
     #[error("{reason}")]
-    Refused {
+    Invalid {
+        /// What is wrong with the request, and what to do.
+        reason: String,
+    },
+
+    /// What was asked for does not exist, or does not exist any more: a site, a key, a version.
+    #[error("{reason}")]
+    NotFound {
+        /// What is not there, and what is instead.
+        reason: String,
+    },
+
+    /// The lake or its store cannot be used as it is: the log was lost, the store overwrites, the release is too old. A
+    /// person has to look; trying again does not help.
+    #[error("{reason}")]
+    Unusable {
         /// What is wrong, and what to do.
         reason: String,
     },

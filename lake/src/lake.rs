@@ -68,30 +68,30 @@ impl Lake {
     /// - `environment`: variables that may configure the store. Those beginning with `AWS_`, `AZURE_` or
     ///   `GOOGLE_` are used, with the names that the `object_store` crate documents.
     ///
-    /// Fails with [`LakeError::Refused`] if there can be no lake at this place.
+    /// Fails with [`LakeError::Invalid`] if there can be no lake at this place.
     pub fn open(location: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let url = parse_location(location)?;
-        let (scheme, _) = ObjectStoreScheme::parse(&url).map_err(|error| refused(location, error))?;
+        let (scheme, _) = ObjectStoreScheme::parse(&url).map_err(|error| invalid(location, error))?;
         let mut local_dir = None;
         let store: Arc<dyn ObjectStore> = match scheme {
             ObjectStoreScheme::Local => {
-                let dir = url.to_file_path().map_err(|()| refused(location, "it is not a path of this machine"))?;
+                let dir = url.to_file_path().map_err(|()| invalid(location, "it is not a path of this machine"))?;
                 // Without the slash at its end, which would hide a file.
                 let dir: PathBuf = dir.components().collect();
                 if dir.exists() && !dir.is_dir() {
-                    return Err(refused(location, "it is a file and not a directory"));
+                    return Err(invalid(location, "it is a file and not a directory"));
                 }
                 local_dir = Some(dir);
                 Arc::new(SyncedLocal::new())
             }
             ObjectStoreScheme::Http => {
-                return Err(refused(location, "use a path, or file://, s3://, gs:// or az://"));
+                return Err(invalid(location, "use a path, or file://, s3://, gs:// or az://"));
             }
             _ => {
                 let options = environment
                     .into_iter()
                     .filter(|(key, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| key.starts_with(prefix)));
-                let (store, _) = parse_url_opts(&url, options).map_err(|error| refused(location, error))?;
+                let (store, _) = parse_url_opts(&url, options).map_err(|error| invalid(location, error))?;
                 Arc::from(store)
             }
         };
@@ -124,8 +124,8 @@ impl Lake {
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        let root = Path::from_url_path(url.path()).map_err(|error| refused(url.as_str(), error))?;
-        let store_url = Url::parse(&url[..url::Position::BeforePath]).map_err(|error| refused(url.as_str(), error))?;
+        let root = Path::from_url_path(url.path()).map_err(|error| invalid(url.as_str(), error))?;
+        let store_url = Url::parse(&url[..url::Position::BeforePath]).map_err(|error| invalid(url.as_str(), error))?;
         let inner = Inner {
             store,
             store_url,
@@ -157,7 +157,7 @@ impl Lake {
         let _ = self.inner.store.delete(&path).await;
         match second {
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(()),
-            Ok(_) => Err(LakeError::Refused {
+            Ok(_) => Err(LakeError::Unusable {
                 reason: format!(
                     "the store of {} overwrites an object that a conditional put must leave alone; \
                      acknowledged events could be lost. Use a store with If-None-Match: *, such as AWS S3, \
@@ -321,9 +321,9 @@ async fn collect(dir: &str, objects: BoxStream<'_, object_store::Result<ObjectMe
 
 fn parse_location(location: &str) -> Result<Url> {
     if location.contains("://") {
-        let url = Url::parse(location).map_err(|error| refused(location, error))?;
+        let url = Url::parse(location).map_err(|error| invalid(location, error))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(LakeError::Refused {
+            return Err(LakeError::Invalid {
                 reason: "a lake's URL must not carry credentials, since it is logged; set the store's own \
                          variables, such as AWS_ACCESS_KEY_ID"
                     .into(),
@@ -331,12 +331,12 @@ fn parse_location(location: &str) -> Result<Url> {
         }
         return Ok(url);
     }
-    let path = std::path::absolute(FsPath::new(location)).map_err(|error| refused(location, error))?;
-    Url::from_directory_path(path).map_err(|()| refused(location, "it is not a path of this machine"))
+    let path = std::path::absolute(FsPath::new(location)).map_err(|error| invalid(location, error))?;
+    Url::from_directory_path(path).map_err(|()| invalid(location, "it is not a path of this machine"))
 }
 
-fn refused(location: &str, why: impl fmt::Display) -> LakeError {
-    LakeError::Refused { reason: format!("cannot use {location:?} as a lake: {why}") }
+fn invalid(location: &str, why: impl fmt::Display) -> LakeError {
+    LakeError::Invalid { reason: format!("cannot use {location:?} as a lake: {why}") }
 }
 
 #[cfg(test)]
@@ -383,7 +383,7 @@ mod tests {
         let url = Url::parse("memory:///lake").unwrap();
         let lake = Lake::with_store(store, &url, StdRng::seed_from_u64(1)).unwrap();
         let error = lake.probe().await.unwrap_err();
-        assert!(matches!(error, LakeError::Refused { .. }), "{error}");
+        assert!(matches!(error, LakeError::Unusable { .. }), "{error}");
         assert!(error.to_string().contains("If-None-Match"), "{error}");
     }
 

@@ -68,9 +68,9 @@ fn hour(hours: u64) -> DateTime<Utc> {
     noon() + TimeDelta::hours(hours as i64)
 }
 
-fn refused(error: LakeError) -> String {
+fn not_found(error: LakeError) -> String {
     match error {
-        LakeError::Refused { reason } => reason,
+        LakeError::NotFound { reason } => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -88,12 +88,12 @@ async fn each_version_is_as_it_was() {
 
 #[tokio::test]
 async fn a_version_that_does_not_exist_is_refused_with_those_that_do() {
-    let error = refused(lake().await.table(&EVENTS).load_readable_at(5).await.err().unwrap());
+    let error = not_found(lake().await.table(&EVENTS).load_readable_at(5).await.err().unwrap());
     assert_eq!(error, "events has the versions 0 to 4, and none that is 5");
     let empty = Lake::open("memory:///", []).unwrap();
-    let error = refused(empty.table(&EVENTS).load_readable_at(0).await.err().unwrap());
+    let error = not_found(empty.table(&EVENTS).load_readable_at(0).await.err().unwrap());
     assert!(error.contains("nothing has been committed"), "{error}");
-    let error = refused(empty.table(&EVENTS).version_at(noon()).await.unwrap_err());
+    let error = not_found(empty.table(&EVENTS).version_at(noon()).await.unwrap_err());
     assert!(error.contains("nothing has been committed"), "{error}");
 }
 
@@ -107,7 +107,7 @@ async fn a_time_is_the_last_version_committed_at_it_or_before() {
         assert_eq!(table.version_at(hour(version) + TimeDelta::minutes(59)).await.unwrap(), version);
     }
     assert_eq!(table.version_at(hour(1_000)).await.unwrap(), 4);
-    let error = refused(table.version_at(noon()).await.unwrap_err());
+    let error = not_found(table.version_at(noon()).await.unwrap_err());
     assert!(error.contains("its first commit is of 2026-03-01 13:00:00 UTC"), "{error}");
 }
 
@@ -118,7 +118,7 @@ async fn a_version_whose_files_were_vacuumed_is_refused_with_the_oldest_that_rea
     let settings = VacuumSettings { replaced_grace: Duration::ZERO, ..VacuumSettings::default() };
     assert_eq!(lake.vacuum(&[&EVENTS], settings).await.unwrap().table_files, 2);
     for version in [1, 2] {
-        let error = refused(lake.table(&EVENTS).load_readable_at(version).await.err().unwrap());
+        let error = not_found(lake.table(&EVENTS).load_readable_at(version).await.err().unwrap());
         assert!(error.contains("--replaced-grace or by a purge; all versions from 3 on still read"), "{error}");
     }
     for version in [0, 3, 4] {

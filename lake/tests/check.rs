@@ -251,7 +251,7 @@ async fn a_log_that_was_lost_stops_reading_and_writing_until_it_is_back() {
     finds(&lake, Severity::Error, "events", "files and no log").await;
     let another = || Lake::with_store(lake.store(), lake.url(), StdRng::seed_from_u64(1)).unwrap();
     let refused =
-        |error: LakeError| matches!(error, LakeError::Refused { reason } if reason.contains("the log was lost"));
+        |error: LakeError| matches!(error, LakeError::Unusable { reason } if reason.contains("the log was lost"));
     assert!(refused(another().snapshot().await.map(drop).unwrap_err()));
     let mut writer = TableWriter::start(&another().table(&EVENTS), noon().date_naive()).unwrap();
     writer.write(&batch([event(300)]).into_batch()).await.unwrap();
@@ -280,7 +280,7 @@ async fn a_newest_entry_that_is_not_there_is_named_by_whoever_reads_the_table() 
     let reader = Lake::with_store(lake.store(), lake.url(), StdRng::seed_from_u64(1)).unwrap();
     let error = reader.snapshot().await.err().unwrap();
     let names_it = |reason: &str| reason.contains(&entry(4)) && reason.contains("Restore it");
-    assert!(matches!(&error, LakeError::Refused { reason } if names_it(reason)), "{error:?}");
+    assert!(matches!(&error, LakeError::Unusable { reason } if names_it(reason)), "{error:?}");
 }
 
 #[tokio::test]
@@ -295,7 +295,7 @@ async fn an_empty_entry_of_the_log_is_an_error_and_nobody_goes_on_from_it() {
         for reader in [&another, &lake] {
             let error = reader.snapshot().await.err().unwrap();
             let names_it = |reason: &str| reason.contains("is empty") && reason.contains(&entry(version));
-            assert!(matches!(&error, LakeError::Refused { reason } if names_it(reason)), "{error:?}");
+            assert!(matches!(&error, LakeError::Unusable { reason } if names_it(reason)), "{error:?}");
         }
         another.vacuum(&[&EVENTS], Default::default()).await.unwrap_err();
     }

@@ -84,7 +84,7 @@ impl SpilledIds {
 }
 
 fn spill_failed(dir: &FsPath, error: std::io::Error) -> LakeError {
-    LakeError::Refused { reason: format!("cannot use {} as temporary disk: {error}", dir.display()) }
+    LakeError::Unusable { reason: format!("cannot use {} as temporary disk: {error}", dir.display()) }
 }
 
 /// The keys of a batch with `site_id` and `event_id`; equal sites share one allocation through `sites`.

@@ -159,7 +159,7 @@ impl Lake {
         self.update_document(ERASURES_DOCUMENT, |newest, document: &mut ErasuresDocument| {
             // Extending an older version would bring back people erased since.
             if newest < asked {
-                return Err(LakeError::Refused {
+                return Err(LakeError::Unusable {
                     reason: format!(
                         "the list of erased persons was lost: version {asked} is not in registry/{ERASURES_DOCUMENT}; \
                          restore it from a backup or from an older version of the object"

@@ -152,14 +152,15 @@ impl Lake {
         Ok(SiteDirectory::new(document.sites))
     }
 
-    /// Adds a site and issues its first key. Fails with [`LakeError::Refused`] if the name cannot be a
-    /// site's or is taken.
+    /// Adds a site and issues its first key.
+    ///
+    /// Fails with [`LakeError::Invalid`] if the name cannot be a site's or is taken.
     pub async fn add_site(&self, name: &str, now: DateTime<Utc>) -> Result<IssuedKey> {
         let write_key = self.new_key();
         self.update_document(SITES, |_, document: &mut SitesDocument| {
             check_site_id(name)?;
             if document.sites.iter().any(|site| &*site.site_id == name) {
-                return Err(refused(format!(
+                return Err(invalid(format!(
                     "there is a site {name} already; `site key add {name}` issues another key"
                 )));
             }
@@ -192,7 +193,7 @@ impl Lake {
     /// Sets for how many days a site's events are kept; `None` keeps them for ever.
     pub async fn set_retention(&self, site_id: &str, days: Option<u32>) -> Result<()> {
         if days == Some(0) {
-            return Err(refused("keep events for one day at least".into()));
+            return Err(invalid("keep events for one day at least".into()));
         }
         self.update_document(SITES, |_, document: &mut SitesDocument| {
             find_site(document, site_id)?.retention_days = days;
@@ -203,7 +204,8 @@ impl Lake {
 
     /// Changes how collectors treat a site. They follow within seconds.
     ///
-    /// Fails with [`LakeError::Refused`] if the settings cannot be: see [`SiteSettings`].
+    /// Fails with [`LakeError::Invalid`] if the settings cannot be, see [`SiteSettings`], and with [`LakeError::NotFound`] if
+    /// there is no such site.
     pub async fn change_site(&self, site_id: &str, change: impl Fn(&mut SiteSettings)) -> Result<SiteSettings> {
         let mut changed = SiteSettings::default();
         self.update_document(SITES, |_, document: &mut SitesDocument| {
@@ -215,7 +217,7 @@ impl Lake {
                 document.sites.iter().any(|site| &*site.site_id != site_id && site.settings.domains.contains(domain))
             };
             match changed.domains.iter().find(taken) {
-                Some(domain) => Err(refused(format!("another site has the domain {domain} already"))),
+                Some(domain) => Err(invalid(format!("another site has the domain {domain} already"))),
                 None => Ok(()),
             }
         })
@@ -248,7 +250,7 @@ impl Lake {
                 }
             }
             if revoked == 0 {
-                return Err(refused(format!("site {site_id} has no valid key {prefix}; `site list` shows them")));
+                return Err(not_found(format!("site {site_id} has no valid key {prefix}; `site list` shows them")));
             }
             Ok(())
         })
@@ -299,7 +301,7 @@ fn find_site<'a>(document: &'a mut SitesDocument, site_id: &str) -> Result<&'a m
         .sites
         .iter_mut()
         .find(|site| &*site.site_id == site_id)
-        .ok_or_else(|| refused(format!("there is no site {site_id}; the sites are: {}", known.join(", "))))
+        .ok_or_else(|| not_found(format!("there is no site {site_id}; the sites are: {}", known.join(", "))))
 }
 
 fn check_site_id(name: &str) -> Result<()> {
@@ -307,7 +309,7 @@ fn check_site_id(name: &str) -> Result<()> {
     if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
         return Ok(());
     }
-    Err(refused(format!(
+    Err(invalid(format!(
         "{name:?} cannot be a site's name: use 1 to 64 letters, digits, '.', '_' and '-', for example shop.example.com"
     )))
 }
@@ -318,13 +320,13 @@ fn normalize(settings: &mut SiteSettings) -> Result<()> {
         *domain = domain.trim().to_lowercase();
         let odd = |char: char| char.is_whitespace() || char.is_control() || char == '/' || char == ',';
         if domain.is_empty() || domain.len() > DOMAIN_BYTES_MAX || domain.contains(odd) {
-            return Err(refused(format!("{domain:?} is no domain; write it as in shop.example, without https://")));
+            return Err(invalid(format!("{domain:?} is no domain; write it as in shop.example, without https://")));
         }
     }
     for origin in &mut settings.origins {
         let url = Url::parse(origin.trim()).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
         *origin = url.map(|origin| origin.ascii_serialization()).ok_or_else(|| {
-            refused(format!("{origin:?} is no origin; write scheme and host, as in https://shop.example"))
+            invalid(format!("{origin:?} is no origin; write scheme and host, as in https://shop.example"))
         })?;
     }
     for names in [&mut settings.domains, &mut settings.origins] {
@@ -332,15 +334,19 @@ fn normalize(settings: &mut SiteSettings) -> Result<()> {
         names.dedup();
     }
     if settings.cookie && settings.origins.is_empty() {
-        return Err(refused(
+        return Err(invalid(
             "a cookie needs the origins whose pages may send it: set them too, as in https://shop.example".into(),
         ));
     }
     Ok(())
 }
 
-fn refused(reason: String) -> LakeError {
-    LakeError::Refused { reason }
+fn invalid(reason: String) -> LakeError {
+    LakeError::Invalid { reason }
+}
+
+fn not_found(reason: String) -> LakeError {
+    LakeError::NotFound { reason }
 }
 
 #[cfg(test)]
@@ -385,7 +391,7 @@ mod tests {
         assert!(directory.site_of_domain("shop").is_some(), "by its own name, too");
         assert!(directory.site_of_domain("blog").is_none());
         let taken = lake.change_site("blog", |settings| settings.domains = vec!["shop.example".into()]).await;
-        assert!(matches!(taken, Err(LakeError::Refused { .. })), "{taken:?}");
+        assert!(matches!(taken, Err(LakeError::Invalid { .. })), "{taken:?}");
     }
 
     #[tokio::test]
@@ -400,7 +406,7 @@ mod tests {
         ];
         for change in changes {
             let refused = lake.change_site("shop", change).await;
-            assert!(matches!(refused, Err(LakeError::Refused { .. })), "{refused:?}");
+            assert!(matches!(refused, Err(LakeError::Invalid { .. })), "{refused:?}");
         }
         let kept = lake.change_site("shop", |settings| settings.origins = vec!["https://Shop.example/a".into()]).await;
         assert_eq!(kept.unwrap().origins, ["https://shop.example"]);
@@ -415,10 +421,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_not_there_is_told_from_what_cannot_be() {
+        let (lake, now) = (lake(), DateTime::UNIX_EPOCH);
+        lake.add_site("shop", now).await.unwrap();
+        let not_there = [
+            lake.add_key("blog", now).await.map(drop),
+            lake.set_retention("blog", None).await,
+            lake.revoke_key("shop", "dpw_guess", now).await.map(drop),
+            lake.change_site("blog", |_| {}).await.map(drop),
+        ];
+        for outcome in not_there {
+            assert!(matches!(outcome, Err(LakeError::NotFound { .. })), "{outcome:?}");
+        }
+        let cannot_be = [lake.set_retention("shop", Some(0)).await, lake.add_site("shop", now).await.map(drop)];
+        for outcome in cannot_be {
+            assert!(matches!(outcome, Err(LakeError::Invalid { .. })), "{outcome:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn names_that_cannot_be_a_sites_are_refused() {
         for name in ["", "a b", "ä", "a/b", &"x".repeat(65)] {
             let error = lake().add_site(name, DateTime::UNIX_EPOCH).await.unwrap_err();
-            assert!(matches!(error, LakeError::Refused { .. }), "{name}: {error}");
+            assert!(matches!(error, LakeError::Invalid { .. }), "{name}: {error}");
         }
     }
 }

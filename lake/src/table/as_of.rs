@@ -26,7 +26,7 @@ impl Table {
     /// Found by bisection, in about twenty small reads for a million versions: a version at or before `time`
     /// whose successor is after it. Where writers' clocks differ, that is as exact as they are.
     ///
-    /// Fails with [`LakeError::Refused`] if nothing had been committed by then.
+    /// Fails with [`LakeError::NotFound`] if nothing had been committed by then.
     pub async fn version_at(&self, time: DateTime<Utc>) -> Result<u64> {
         let name = self.spec().name;
         let newest = self.load().await?.version.unwrap_or(0);
@@ -36,10 +36,10 @@ impl Table {
             Some(first) if first <= time => {}
             Some(first) => {
                 let reason = format!("nothing was in {name} at {time}: its first commit is of {first}");
-                return Err(LakeError::Refused { reason });
+                return Err(LakeError::NotFound { reason });
             }
             None => {
-                return Err(LakeError::Refused { reason: format!("nothing has been committed to {name} yet") });
+                return Err(LakeError::NotFound { reason: format!("nothing has been committed to {name} yet") });
             }
         }
         let (mut before, mut after) = (1, newest + 1);
@@ -60,7 +60,7 @@ impl Table {
 
     /// A version as it was, with all its files still there.
     ///
-    /// Costs a request for each file that is no longer live. Fails with [`LakeError::Refused`] if there is no
+    /// Costs a request for each file that is no longer live. Fails with [`LakeError::NotFound`] if there is no
     /// such version, or if vacuum has deleted files of it.
     pub async fn load_readable_at(&self, version: u64) -> Result<Arc<TableSnapshot>> {
         let snapshot = self.load_at(version).await?;
@@ -73,7 +73,7 @@ impl Table {
             Some(oldest) => format!("all versions from {oldest} on still read"),
             None => "`dewpond lake history` lists later versions".to_owned(),
         };
-        Err(LakeError::Refused {
+        Err(LakeError::NotFound {
             reason: format!(
                 "version {version} of {} cannot be read any more: later versions replaced {} of its files, such as \
                  {example}, and those were deleted, after --replaced-grace or by a purge; {oldest}",

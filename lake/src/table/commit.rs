@@ -215,7 +215,7 @@ fn new_columns(spec: &TableSpec, snapshot: &TableSnapshot) -> Result<Vec<StructF
     let theirs = log.schema();
     let ours = StructType::try_from_arrow(spec.schema().as_ref()).expect("the types of our tables have Delta forms");
     if let Some(unknown) = theirs.fields().find(|field| ours.field(field.name()).is_none()) {
-        return Err(LakeError::Refused {
+        return Err(LakeError::Unusable {
             reason: format!(
                 "the table {} has a column {} that this release ({}) does not know and would lose: run the release \
                  that added it, or a later one",

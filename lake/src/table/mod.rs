@@ -159,7 +159,7 @@ impl Table {
 
     /// The newest version. Costs what was committed since the last call.
     ///
-    /// Fails with [`LakeError::Refused`] if there are files and no log.
+    /// Fails with [`LakeError::Unusable`] if there are files and no log.
     pub async fn load(&self) -> Result<Arc<TableSnapshot>> {
         let latest = self.latest.lock().clone();
         if latest.is_none() && !self.exists().await? {
@@ -205,14 +205,14 @@ impl Table {
 
     /// A version as it was. Costs the log from the checkpoint before it on.
     ///
-    /// Its files may have been deleted since. Fails with [`LakeError::Refused`] if there is no such version.
+    /// Its files may have been deleted since. Fails with [`LakeError::NotFound`] if there is no such version.
     pub async fn load_at(&self, version: u64) -> Result<Arc<TableSnapshot>> {
         let name = self.spec.name;
         let Some(newest) = self.load().await?.version else {
-            return Err(LakeError::Refused { reason: format!("nothing has been committed to {name} yet") });
+            return Err(LakeError::NotFound { reason: format!("nothing has been committed to {name} yet") });
         };
         if version > newest {
-            return Err(LakeError::Refused {
+            return Err(LakeError::NotFound {
                 reason: format!("{name} has the versions 0 to {newest}, and none that is {version}"),
             });
         }
@@ -289,7 +289,7 @@ impl Table {
         if self.exists().await? {
             return Ok(());
         }
-        Err(LakeError::Refused {
+        Err(LakeError::Unusable {
             reason: format!(
                 "there are files of {}, such as {object}, and no {}: the log was lost, so nothing is read or written. Restore \
                  the directory _delta_log from a backup or from older versions of its objects",
@@ -318,7 +318,7 @@ impl Table {
             (None, Some(version)) if newest_entry < Some(version) => (version, "is not there, and was"),
             _ => return None,
         };
-        Some(LakeError::Refused {
+        Some(LakeError::Unusable {
             reason: format!(
                 "the entry {} of the log of {} {how}: it was lost, so nothing is read or written. Restore it from a backup or \
                  from an older version of the object",
