@@ -223,7 +223,9 @@ pub(crate) fn copy(error: &LakeError) -> LakeError {
     let source = || error.source().map(whole_text).unwrap_or_default().into();
     match error {
         LakeError::Unavailable { action, .. } => LakeError::Unavailable { action: action.clone(), source: source() },
-        LakeError::Refused { reason } => LakeError::Refused { reason: reason.clone() },
+        LakeError::Invalid { reason } => LakeError::Invalid { reason: reason.clone() },
+        LakeError::NotFound { reason } => LakeError::NotFound { reason: reason.clone() },
+        LakeError::Unusable { reason } => LakeError::Unusable { reason: reason.clone() },
         LakeError::Corrupt { object, .. } => LakeError::Corrupt { object: object.clone(), source: source() },
         LakeError::Gone { object } => LakeError::Gone { object: object.clone() },
         LakeError::Conflict { table, version } => LakeError::Conflict { table: table.clone(), version: *version },

@@ -67,7 +67,9 @@ fn status(error: &ApiError) -> StatusCode {
                 LakeError::Unavailable { .. } | LakeError::Gone { .. } | LakeError::Conflict { .. } => {
                     StatusCode::SERVICE_UNAVAILABLE
                 }
-                LakeError::Refused { .. } | LakeError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+                LakeError::Invalid { .. } => StatusCode::BAD_REQUEST,
+                LakeError::NotFound { .. } => StatusCode::NOT_FOUND,
+                LakeError::Unusable { .. } | LakeError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             },
         },
     }
@@ -128,7 +130,9 @@ mod tests {
         check(503, LakeError::Gone { object: "a".into() }.into());
         check(503, LakeError::Conflict { table: "events".into(), version: 1 }.into());
         check(500, LakeError::Corrupt { object: "a".into(), source: source() }.into());
-        check(500, LakeError::Refused { reason: "the log was lost".into() }.into());
+        check(400, LakeError::Invalid { reason: "the name is no site's".into() }.into());
+        check(404, LakeError::NotFound { reason: "there is no version 9".into() }.into());
+        check(500, LakeError::Unusable { reason: "the log was lost".into() }.into());
     }
 
     #[track_caller]
