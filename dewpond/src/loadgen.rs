@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use chrono::Utc;
+use engine::text_table;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -21,7 +22,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::demo::traffic;
-use crate::table;
 
 /// The longest pause after the first refusal. It doubles with each further one, up to `PAUSE_MAX`.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -289,7 +289,7 @@ fn report(flags: &Flags, events: u64, outcome: &Outcome, took: Duration) -> anyh
     );
     let row = shares.iter().map(|(_, share)| format!("{:.1}", outcome.time_ms(*share))).collect();
     let names: Vec<String> = shares.iter().map(|(name, _)| format!("{name} ms")).collect();
-    print!("{}", table::render(&names.iter().map(String::as_str).collect::<Vec<_>>(), &[row]));
+    print!("{}", text_table::render(&names.iter().map(String::as_str).collect::<Vec<_>>(), &[row]));
     Ok(())
 }
 

@@ -7,8 +7,8 @@ mod lake_flags;
 mod loadgen;
 mod roles;
 mod shutdown;
+mod sizes;
 mod stdout;
-mod table;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

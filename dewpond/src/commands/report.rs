@@ -2,11 +2,11 @@
 
 use analytics::{Metric, Report, latest_report};
 use anyhow::bail;
+use engine::text_table;
 use serde_json::Value as Json;
 
 use super::site;
 use crate::lake_flags::LakeFlags;
-use crate::table;
 
 /// How many rows of a metric are shown by default.
 pub(crate) const ROWS_SHOWN: usize = 10;
@@ -56,7 +56,7 @@ pub(crate) fn render(report: &Report, rows_shown: usize) -> String {
         })
         .collect();
     if !numbers.is_empty() {
-        text += &table::render(&["metric", "value", ""], &numbers);
+        text += &text_table::render(&["metric", "value", ""], &numbers);
     }
     for (name, metric) in &report.metrics {
         if metric.value.is_none() && metric.error.is_none() {
@@ -80,7 +80,7 @@ fn render_rows(metric: &Metric, rows_shown: usize) -> String {
     let hidden = rows.len().saturating_sub(rows_shown);
     let shown = if is_series { &rows[hidden..] } else { &rows[..rows.len() - hidden] };
     let cells: Vec<Vec<String>> = shown.iter().map(|row| row.iter().map(cell).collect()).collect();
-    let mut text = table::render(&columns, &cells);
+    let mut text = text_table::render(&columns, &cells);
     if hidden > 0 {
         let which = if is_series { "earlier" } else { "more" };
         text += &format!("({hidden} {which} rows)\n");

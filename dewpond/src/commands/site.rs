@@ -6,11 +6,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use chrono::Utc;
 use clap::Subcommand;
+use engine::text_table;
 use lake::{IssuedKey, Lake, Site, SiteSettings};
 use serde_json::json;
 
 use crate::lake_flags::LakeFlags;
-use crate::table;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -244,7 +244,7 @@ async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, ou
         ("events-per-second-max", rate),
     ];
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
-    print!("{}", table::render(&["setting", name], &rows));
+    print!("{}", text_table::render(&["setting", name], &rows));
     Ok(())
 }
 
@@ -292,6 +292,6 @@ async fn list(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
             vec![site.site_id.to_string(), added, kept, keys.join(", ")]
         })
         .collect::<Vec<_>>();
-    print!("{}", table::render(&["site", "added", "kept", "keys"], &rows));
+    print!("{}", text_table::render(&["site", "added", "kept", "keys"], &rows));
     Ok(())
 }

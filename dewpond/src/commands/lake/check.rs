@@ -1,10 +1,11 @@
 //! `dewpond lake check`: reads everything in the lake and reports what is wrong.
 
 use anyhow::bail;
+use engine::text_table;
 use lake::{Amount, CheckSettings, Checked, Finding, Lake, Severity, TABLES};
 use serde_json::json;
 
-use crate::table;
+use crate::sizes;
 
 pub(super) async fn run(lake: &Lake, settings: CheckSettings, as_json: bool) -> anyhow::Result<()> {
     let checked = lake.check(&*TABLES, &settings).await?;
@@ -62,7 +63,7 @@ fn print_checked(lake: &Lake, checked: &Checked) {
             version.map_or(String::new(), |version| version.to_string()),
             amount.files.to_string(),
             if has_rows { amount.rows.to_string() } else { String::new() },
-            table::human_bytes(amount.bytes),
+            sizes::human_bytes(amount.bytes),
         ]
     };
     let mut rows = Vec::new();
@@ -75,17 +76,17 @@ fn print_checked(lake: &Lake, checked: &Checked) {
     rows.push(row("quarantine".to_owned(), None, &checked.quarantine, true));
     rows.push(row("registry".to_owned(), None, &checked.registry, false));
     println!("{}\n", lake.url());
-    print!("{}", table::render(&["read", "version", "files", "rows", "size"], &rows));
+    print!("{}", text_table::render(&["read", "version", "files", "rows", "size"], &rows));
     println!();
     for repaired in &checked.repaired {
-        println!("repaired: {}", table::printable(repaired));
+        println!("repaired: {}", text_table::printable(repaired));
     }
     for finding in &checked.findings {
         println!(
             "{}: {}\n  {}",
             severity(finding.severity),
-            table::printable(&place(lake, finding)),
-            table::printable(&finding.message)
+            text_table::printable(&place(lake, finding)),
+            text_table::printable(&finding.message)
         );
     }
     if checked.findings.is_empty() {

@@ -1,9 +1,8 @@
 //! `dewpond lake history`: the newest versions of a table.
 
+use engine::text_table;
 use lake::{Lake, TableSpec};
 use serde_json::json;
-
-use crate::table;
 
 pub(super) async fn run(lake: &Lake, spec: &'static TableSpec, limit: usize, as_json: bool) -> anyhow::Result<()> {
     let entries = lake.table(spec).history(limit).await?;
@@ -38,6 +37,6 @@ pub(super) async fn run(lake: &Lake, spec: &'static TableSpec, limit: usize, as_
         })
         .collect();
     let columns = ["version", "committed", "operation", "files added", "removed", "rows added", "removed", "lanes"];
-    print!("{}", table::render(&columns, &table_rows));
+    print!("{}", text_table::render(&columns, &table_rows));
     Ok(())
 }

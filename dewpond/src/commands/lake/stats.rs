@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use engine::text_table;
 use lake::{Lake, REPORTS};
 use serde_json::json;
 
-use crate::table;
+use crate::sizes;
 
 pub(super) async fn run(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
     let snapshot = lake.snapshot().await?;
@@ -37,7 +38,7 @@ pub(super) async fn run(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
     }
     let version = |version: Option<u64>| version.map_or("none".to_owned(), |version| version.to_string());
     let row = |name: &str, at: String, files: usize, rows: String, bytes: u64| {
-        vec![name.to_owned(), at, files.to_string(), rows, table::human_bytes(bytes)]
+        vec![name.to_owned(), at, files.to_string(), rows, sizes::human_bytes(bytes)]
     };
     println!("{}", lake.url());
     if let (Some(first), Some(last)) = (dates.first(), dates.last()) {
@@ -46,7 +47,7 @@ pub(super) async fn run(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
     println!();
     print!(
         "{}",
-        table::render(
+        text_table::render(
             &["part", "version", "files", "rows", "size"],
             &[
                 row(

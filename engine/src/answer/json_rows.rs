@@ -8,6 +8,7 @@ use arrow::datatypes::{
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::{Number, Value as Json};
 
+use super::binary_text::text_of;
 use crate::session::QueryResult;
 
 /// The names of an answer's columns.
@@ -15,8 +16,8 @@ pub fn column_names(result: &QueryResult) -> Vec<String> {
     result.schema.fields().iter().map(|field| field.name().clone()).collect()
 }
 
-/// An answer as JSON: numbers as numbers, decimals without loss, times in RFC 3339, binary in hexadecimal,
-/// anything else as Arrow prints it. Not-a-number and infinities are null, since JSON has none.
+/// An answer as JSON: numbers as numbers, decimals without loss, times in RFC 3339, binary as UUIDs or in
+/// hexadecimal, anything else as Arrow prints it. Not-a-number and infinities are null, since JSON has none.
 pub fn to_json_rows(result: &QueryResult) -> Result<Vec<Vec<Json>>, arrow::error::ArrowError> {
     let mut rows = Vec::new();
     for batch in &result.batches {
@@ -54,6 +55,8 @@ fn column_values(column: &ArrayRef) -> Result<Vec<Json>, arrow::error::ArrowErro
                 .collect()
         }
         _ => {
+            let text = text_of(column);
+            let column = text.as_ref().unwrap_or(column);
             let options = FormatOptions::default();
             let formatter = ArrayFormatter::try_new(column, &options)?;
             (0..column.len())

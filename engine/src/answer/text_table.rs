@@ -1,13 +1,21 @@
-//! Plain text tables: the one style of all commands.
+//! Plain text tables for people: the one style of all commands.
 
 use unicode_width::UnicodeWidthStr;
 
 /// Longer cells are cut.
 const CELL_WIDTH_MAX: usize = 60;
 
-/// A table with a header and a rule. Columns of numbers are right-aligned.
-pub(crate) fn render(columns: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| cut(cell)).collect()).collect();
+/// A table with a header and a rule, its cells cut to a width that fits a terminal. Columns of numbers are right-aligned.
+pub fn render(columns: &[&str], rows: &[Vec<String>]) -> String {
+    lay_out(columns, rows.iter().map(|row| row.iter().map(|cell| cut(cell)).collect()).collect())
+}
+
+/// The same with its cells whole, for values that somebody asked for.
+pub fn render_whole(columns: &[&str], rows: &[Vec<String>]) -> String {
+    lay_out(columns, rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect())
+}
+
+fn lay_out(columns: &[&str], rows: Vec<Vec<String>>) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
         cells.chain([columns[column].width()]).max().unwrap_or(0)
@@ -36,18 +44,8 @@ fn pad(cell: &str, width: usize, right: bool) -> String {
 }
 
 /// The text with control characters replaced by dots: they may come from events and must not reach a terminal.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
-}
-
-/// A size as people read it.
-pub(crate) fn human_bytes(bytes: u64) -> String {
-    match bytes {
-        0..1_024 => format!("{bytes} B"),
-        1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1_024.0),
-        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-        _ => format!("{:.2} GiB", bytes as f64 / 1_073_741_824.0),
-    }
 }
 
 fn cut(cell: &str) -> String {
@@ -66,6 +64,13 @@ mod tests {
     fn numbers_are_aligned_to_the_right_and_text_to_the_left() {
         let rows = [vec!["a".to_owned(), "7".to_owned()], vec!["bcd".to_owned(), "1234".to_owned()]];
         assert_eq!(render(&["page", "views"], &rows), "page  views\n────  ─────\na         7\nbcd    1234\n");
+    }
+
+    #[test]
+    fn a_value_that_was_asked_for_stays_whole() {
+        let long = "x".repeat(100);
+        assert!(render_whole(&["id"], &[vec![long.clone()]]).contains(&long));
+        assert!(!render(&["id"], &[vec![long.clone()]]).contains(&long));
     }
 
     #[test]
