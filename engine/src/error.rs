@@ -140,7 +140,8 @@ fn is_of_decoding(error: Link<'_>) -> bool {
 /// Whether what an I/O error was made of says more than it does.
 fn wraps_a_cause(error: &io::Error) -> bool {
     let Some(inner) = error.get_ref() else { return false };
-    successors(Some(inner as Link<'_>), |link| next(*link)).any(|link| cause(link).is_some())
+    successors(Some(inner as Link<'_>), |link| next(*link))
+        .any(|link| cause(link).is_some() || link.is::<ParquetError>())
 }
 
 fn of_datafusion(error: &DataFusionError) -> Option<EngineError> {
@@ -252,7 +253,8 @@ fn number_after(message: &str, name: &str) -> Option<u64> {
 
 /// Where in the SQL the fault is, as line and column, if the planner says so.
 fn span_start(link: Link<'_>) -> Option<(u64, u64)> {
-    match link.downcast_ref()? {
+    let error = link.downcast_ref().or_else(|| link.downcast_ref::<Arc<DataFusionError>>().map(AsRef::as_ref))?;
+    match error {
         DataFusionError::Diagnostic(diagnostic, _) => diagnostic.span.map(|span| (span.start.line, span.start.column)),
         DataFusionError::Collection(errors) => {
             errors.iter().find_map(|error| successors(Some(error as Link<'_>), |link| next(*link)).find_map(span_start))

@@ -4,6 +4,7 @@
 //! from a damaged one.
 
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -66,8 +67,10 @@ struct LakeReader {
 impl AsyncFileReader for LakeReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
         async move {
+            let wanted = range.end - range.start;
             match self.inner.get_bytes(range).await {
-                Ok(bytes) => Ok(bytes),
+                Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
+                Ok(_) => Err(self.file.cut_short().await),
                 Err(error) => Err(self.file.explain(error.into()).await),
             }
         }
@@ -76,8 +79,10 @@ impl AsyncFileReader for LakeReader {
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
         async move {
+            let wanted: u64 = ranges.iter().map(|range| range.end - range.start).sum();
             match self.inner.get_byte_ranges(ranges).await {
-                Ok(bytes) => Ok(bytes),
+                Ok(bytes) if bytes.iter().map(|bytes| bytes.len() as u64).sum::<u64>() == wanted => Ok(bytes),
+                Ok(_) => Err(self.file.cut_short().await),
                 Err(error) => Err(self.file.explain(error.into()).await),
             }
         }
@@ -92,12 +97,12 @@ impl AsyncFileReader for LakeReader {
             let footer = DFParquetMetadata::new(&*self.file.store, &self.file.object)
                 .with_file_metadata_cache(Some(self.footers.clone()))
                 .with_metadata_size_hint(self.footer_bytes)
-                .with_page_index_policy(options.map(ArrowReaderOptions::column_index_policy))
-                .fetch_metadata()
-                .await;
-            match footer {
-                Ok(footer) => Ok(footer),
-                Err(error) => Err(self.file.explain(error).await),
+                .with_page_index_policy(options.map(ArrowReaderOptions::column_index_policy));
+            // Parquet panics where a store gives fewer bytes of a file than the log says it has.
+            match AssertUnwindSafe(footer.fetch_metadata()).catch_unwind().await {
+                Ok(Ok(footer)) => Ok(footer),
+                Ok(Err(error)) => Err(self.file.explain(error).await),
+                Err(_) => Err(self.file.cut_short().await),
             }
         }
         .boxed()
@@ -128,6 +133,12 @@ impl LakeFile {
             other => LakeError::Corrupt { object, source: other.into() },
         };
         ParquetError::External(Box::new(explained))
+    }
+
+    /// The error of a file that has fewer bytes than was written.
+    async fn cut_short(&self) -> ParquetError {
+        let error = object_store::Error::Generic { store: "lake", source: "it gave fewer bytes than asked for".into() };
+        self.explain(error.into()).await
     }
 
     /// The file's size on the store, if it is there with another one than was written.

@@ -172,7 +172,10 @@ impl AnswerWriter {
                 writer.finish().map_err(|error| format.arrow(error))?;
                 writer.into_inner().flush()?;
             }
-            Encoder::Parquet(writer) => writer.into_inner().map_err(|error| format.parquet(error))?.flush()?,
+            Encoder::Parquet(mut writer) => {
+                writer.finish().map_err(|error| format.parquet(error))?;
+                writer.inner_mut().flush()?;
+            }
         }
         Ok(())
     }
