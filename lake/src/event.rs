@@ -115,12 +115,12 @@ pub struct Event {
     pub occurred_at_us: i64,
     /// When the collector took it.
     pub received_at_us: i64,
-    /// By how much `occurred_at_us` was moved from the client's own time to correct its clock; none if it
-    /// was not. Kept until the event is published: a sender that repeats a body as it is, its time of sending
-    /// included, looks like a clock that is late, and its copies lie far apart.
+    /// By how much `occurred_at_us` was moved from the client's own time to correct its clock; none if it was not. Kept
+    /// until the event is published: a body sent again unchanged, with its old time of sending, looks like a slow clock, so
+    /// its copies lie far apart.
     pub corrected_by_us: Option<i64>,
-    /// Whether the collector made `event_id`, since the sender gave none: no copy of the event can come. Kept
-    /// until the event is published.
+    /// Whether the collector made `event_id` because the sender gave none, so that no copy can come. Kept until the event
+    /// is published.
     pub id_assigned: bool,
     /// Who did it, see [`visitor_id`]; none if the client identified nobody.
     pub visitor_id: Option<i64>,

@@ -169,8 +169,8 @@ impl Lake {
         }
     }
 
-    /// Whether somebody has written to the lake yet: whether there is anything where only a lake has something. Lists at
-    /// most one object of each place.
+    /// Whether anybody has written to the lake: whether the registry, the raw tier or the table of events has an object.
+    /// Lists at most one object of each.
     pub async fn exists(&self) -> Result<bool> {
         for dir in [REGISTRY_DIR, RAW_DIR, EVENTS.name] {
             if self.has_objects_in(dir).await? {
@@ -257,7 +257,7 @@ impl Lake {
         LaneId(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
     }
 
-    /// Randomness of its own for somebody else, from that of the lake.
+    /// A random number generator seeded from the lake's own.
     pub fn new_rng(&self) -> StdRng {
         StdRng::from_rng(&mut *self.inner.rng.lock())
     }

@@ -72,8 +72,8 @@ impl fmt::Debug for LaneId {
     }
 }
 
-/// What an object of a Delta log is, by its name: its version and its kind, such as `json`, `crc` or `checkpoint.parquet`. `None` of
-/// whatever is no version's.
+/// The version and the kind of an object of a Delta log, by its name; kinds are `json`, `crc`, `checkpoint.parquet` and so on.
+/// `None` if the object belongs to no version.
 pub(crate) fn log_object(path: &Path) -> Option<(u64, &str)> {
     let (version, kind) = path.filename()?.split_once('.')?;
     (version.len() == 20).then_some((version.parse().ok()?, kind))
@@ -100,8 +100,7 @@ impl RawFile {
         format!("{lane}-{seq:012}.parquet")
     }
 
-    /// What a listed object is: a raw file, or (`None`) something that is not ours to read, such as a
-    /// probe or somebody's notes.
+    /// Reads a listed object's name. `None` if it is not a raw file, but a probe or somebody's notes, for example.
     pub(crate) fn parse(meta: &ObjectMeta) -> Option<Self> {
         let stem = meta.location.filename()?.strip_suffix(".parquet")?;
         let (lane, seq) = stem.split_at_checked(36)?;
@@ -119,11 +118,11 @@ impl RawFile {
     }
 }
 
-/// Raw files in the order in which they came, by the store's clock; within a lane by their sequence, whatever the clock says.
+/// Raw files in the order in which they came: by the store's clock, and within a lane by sequence.
 ///
-/// Of copies of one event that in the first file stays, and publishes take the first files: so what a publish consumes
-/// is in the table then, whatever a query that listed the raw tier earlier knows of the others. (By the time of arrival
-/// instead, which is a collector's, the copy that stays could be in a file that came later, and that the query does not know.)
+/// Of several copies of an event the one in the first file stays, and publishes take the first files. So a row that a publish
+/// consumes is in the table afterwards, even for a query that listed the raw tier earlier and does not know the later files.
+/// Ordering by `received_at` would break this: it is a collector's clock, so the copy that stays could be in a later file.
 pub fn in_order_of_arrival(files: impl IntoIterator<Item = RawFile>) -> Vec<RawFile> {
     let mut files: Vec<RawFile> = files.into_iter().collect();
     files.sort_unstable_by_key(|file| (file.lane, file.seq));

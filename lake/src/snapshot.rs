@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub events: Arc<TableSnapshot>,
     /// Raw files whose events the table does not have yet, by lane and sequence.
     pub pending: Vec<RawFile>,
-    /// Raw files that the table has consumed and nobody has deleted yet.
+    /// Raw files that the table has consumed and vacuum has not deleted yet.
     pub consumed: Vec<RawFile>,
     /// For each lane with raw files: the last sequence number that the table has.
     pub watermarks: BTreeMap<LaneId, u64>,

@@ -24,12 +24,12 @@ use crate::schema::tables::TableSpec;
 use crate::table::bounds::{Bounds, Contents};
 use crate::table::file::{Value, object_path, parse_stats};
 
-/// Bytes of a request: a store has only so long for each.
+/// Bytes read per request, so that each one ends before a store's time limit.
 const READ_BYTES: u64 = 8 << 20;
 
 const RESTORE: &str = "restore it from a backup or from an older version of the object; without one its rows are lost";
 
-/// The column that a table's partitions are the UTC dates of.
+/// The column whose UTC date chooses the partition.
 fn date_column(spec: &TableSpec) -> Option<&'static str> {
     ["occurred_at", "generated_at"].into_iter().find(|name| spec.bounded.contains(name))
 }

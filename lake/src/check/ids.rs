@@ -27,7 +27,7 @@ use crate::schema::tables::TableSpec;
 /// Rows whose keys are sorted at a time: 16 bytes each.
 const CHUNK_ROWS: u64 = 16 << 20;
 
-/// Events of which the copies are looked up. There is no use in a list of millions.
+/// The most events whose copies are looked up. A list of millions would help nobody.
 const LOOKED_UP_MAX: usize = 100_000;
 
 const HASH_BYTES: usize = 16;

@@ -81,10 +81,10 @@ impl KeyIndex {
         })
     }
 
-    /// The rows that do not stay, ascending: those that are copies of an event in the table, or of a row before them that
-    /// stays, and those that were erased, with all that have their keys.
+    /// The rows to leave out, ascending: copies of an event in the table or of an earlier row that stays, and erased rows
+    /// together with all rows that have their keys.
     ///
-    /// One row after the other is decided as if those before it were published, so it does not matter which of them are.
+    /// Rows are decided in order, each as if all rows before it were published, so it does not matter which of them are.
     ///
     /// - `published`: the rows that are copies of an event in the table.
     pub(crate) fn left_out(&self, rows: &PendingRows, mut published: Vec<RowPlace>) -> Vec<RowPlace> {

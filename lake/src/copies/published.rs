@@ -52,9 +52,9 @@ impl PendingIndex {
         hits.filter(|hit| self.index.has(&self.rows, hit.key)).collect()
     }
 
-    /// The wanted events that are copies of hits.
+    /// The pending events that are copies of hits.
     ///
-    /// - `times_us`: of all rows of which the hits are some.
+    /// - `times_us`: the times of all rows read, by row number.
     fn copies_of(&self, hits: &[Hit], times_us: &[i64]) -> Vec<RowPlace> {
         hits.iter().flat_map(|hit| self.index.find_copies(&self.rows, hit.key, times_us[hit.row])).collect()
     }
@@ -68,7 +68,7 @@ struct Hit {
 }
 
 impl Lake {
-    /// Which of the wanted events are copies of those in the table; some perhaps twice.
+    /// Which pending events are copies of events in the table. Some may be listed twice.
     ///
     /// Fails with [`LakeError::Gone`] if a file vanished since the snapshot: take a new one.
     pub(crate) async fn find_published(
@@ -98,7 +98,7 @@ impl Lake {
         stream::iter(searches).buffer_unordered(CONCURRENT_FILES).try_concat().await
     }
 
-    /// Which of the wanted events are copies of those in one file.
+    /// Which pending events are copies of events in one file.
     async fn find_in(
         &self,
         file: &TableFile,
@@ -123,8 +123,8 @@ impl Lake {
         Ok(pending.copies_of(&hits, times_us))
     }
 
-    /// Reads the ids of the row groups of one file that probably have wanted events, and keeps all ids of the file if it was
-    /// read in whole and there is room. Returns which events are copies of these.
+    /// Reads the ids of the row groups of one file that probably hold pending events. Caches the ids if the whole file was
+    /// read and there is room. Returns which pending events are copies.
     async fn read_ids(
         &self,
         file: &TableFile,
@@ -186,7 +186,7 @@ impl<'a> OpenFile<'a> {
         LakeError::parquet(&self.file.path, error)
     }
 
-    /// Rows, by the file: another engine's entry may say nothing of them.
+    /// Rows by the file's footer, because another engine's log entry may not say.
     fn rows(&self) -> usize {
         usize::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(usize::MAX)
     }
@@ -196,7 +196,7 @@ impl<'a> OpenFile<'a> {
         (0..self.metadata.metadata().num_row_groups()).collect()
     }
 
-    /// The numbers of the row groups that probably have wanted events.
+    /// The numbers of the row groups that probably hold pending events.
     async fn probable_row_groups(&self, pending: &PendingIndex, by_time: &Candidates) -> Result<Vec<usize>> {
         let schema = self.metadata.metadata().file_metadata().schema_descr();
         let column = |name: &str| schema.columns().iter().position(|column| column.name() == name);

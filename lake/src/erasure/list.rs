@@ -97,7 +97,7 @@ pub struct Erasures {
     salt: String,
     /// Until when a person's events are erased.
     persons: HashMap<String, DateTime<Utc>>,
-    /// Since when copies of an event may have come. What came before under its id is another event.
+    /// The time from which copies of an event may have come. An earlier row with its id is another event.
     events: HashMap<String, DateTime<Utc>>,
     unfinished: Unfinished,
 }
@@ -115,7 +115,7 @@ struct Unfinished {
 pub const ERASURE_COLUMNS: [&str; 6] = ["site_id", "event_id", "user_id", "anonymous_id", "occurred_at", "received_at"];
 
 impl ErasuresDocument {
-    /// Makes a list ready for a change: gives it a salt if it is new, and drops events that nobody sends copies of any more.
+    /// Prepares the list for a change: a new list gets a salt, and events drop out once no client sends copies of them.
     pub(super) fn prepare(&mut self, new_salt: &str, now: DateTime<Utc>) {
         if self.salt.is_empty() {
             new_salt.clone_into(&mut self.salt);
@@ -126,7 +126,7 @@ impl ErasuresDocument {
     /// Adds a person, whose events up to `now` are erased.
     pub(super) fn add_person(&mut self, person: &Person, now: DateTime<Utc>) {
         let hash = hash_person(&self.salt, &person.site_id, person.id.column(), person.id.value());
-        // Two may erase one person at a time, and whoever began first may come here last.
+        // Two processes may erase the same person, and the one that began first may arrive here last.
         let known = self.persons.iter().filter(|known| known.hash == hash).map(|known| known.erased_at);
         let erased_at = known.fold(now, DateTime::max);
         self.persons.retain(|known| known.hash != hash);
@@ -142,9 +142,9 @@ impl ErasuresDocument {
         }
     }
 
-    /// Notes that the table has no event any more that `erasures` covers.
+    /// Notes that the table has no event left that `erasures` covers.
     pub(super) fn finish(&mut self, erasures: &Erasures, now: DateTime<Utc>) {
-        // Others may have been erased since, or somebody once more.
+        // Other persons may have been erased since, or the same one again.
         let is_done = |person: &&mut ErasedPerson| erasures.persons.get(&person.hash) >= Some(&person.erased_at);
         for person in self.persons.iter_mut().filter(is_done) {
             person.done_at.get_or_insert(now);
@@ -225,7 +225,7 @@ impl Erasures {
         (0..rows.num_rows()).map(|row| Some(covered(row))).collect()
     }
 
-    /// Whether copies of an event are known to be erased by its id, whatever they say when it happened.
+    /// Whether an event's id is on the list, so that its copies are erased whatever their time.
     pub fn lists(&self, key: &EventKey) -> bool {
         self.events.contains_key(&hash_event(&self.salt, &key.site_id, &key.event_id.0))
     }

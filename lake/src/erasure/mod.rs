@@ -81,8 +81,8 @@ impl Lake {
         .await
     }
 
-    /// The events of a person whose ids must be on the list, since copies may come that say they happened later: what is
-    /// pending, and what came lately by any clock.
+    /// The events of a person whose ids belong on the list, because a later copy may carry a later time: pending events, and
+    /// events that arrived recently by any clock.
     ///
     /// Fails with [`LakeError::Gone`] if a file vanished since it was listed: do it again.
     pub async fn find_events_of(&self, person: &Person, now: DateTime<Utc>) -> Result<PersonsEvents> {
@@ -107,9 +107,9 @@ impl Lake {
         Ok(PersonsEvents { pending, recent })
     }
 
-    /// Events of the table that are erased and came so lately that clients may send them again.
+    /// Erased events of the table that arrived so recently that clients may send them again.
     ///
-    /// Passes over damaged and lost files: whoever removes the rows cannot read them either, and says so. Fails with
+    /// Skips damaged and lost files: the removal of the rows cannot read them either, and reports them. Fails with
     /// [`LakeError::Gone`] if a file was replaced meanwhile.
     pub async fn find_erased(
         &self,
@@ -185,7 +185,7 @@ impl Lake {
                 return Ok(());
             }
             match table.commit(Change::erase(version), base).await {
-                // Somebody else erased somebody: their list may be older than ours, or newer.
+                // Somebody else's erasure was committed. Its list may be older or newer than ours.
                 Err(LakeError::Conflict { .. }) => {}
                 other => return other.map(drop),
             }

@@ -19,7 +19,7 @@ use parquet::file::statistics::Statistics;
 use crate::error::{LakeError, Result};
 use crate::parquet::object_reader::{ObjectReader, open_parquet};
 
-/// The first and the last time (µs) of a column of times in a row group, if its statistics have them.
+/// The first and the last time (µs) of a column in a row group, if its statistics have them.
 pub(crate) fn times_us(row_group: &RowGroupMetaData, column: usize) -> Option<(i64, i64)> {
     match row_group.column(column).statistics() {
         Some(Statistics::Int64(times)) => Some((*times.min_opt()?, *times.max_opt()?)),
@@ -42,7 +42,7 @@ pub(crate) fn schema_problem(found: &Schema, expected: &Schema) -> Option<String
 
 /// Reads chosen columns of one Parquet file of the lake, in the file's order.
 ///
-/// Fails with [`LakeError::Gone`] if the file is not there, [`LakeError::Corrupt`] if it is no Parquet.
+/// Fails with [`LakeError::Gone`] if the file is not there, [`LakeError::Corrupt`] if it is not Parquet.
 pub async fn read_batches(
     store: Arc<dyn ObjectStore>,
     path: &Path,

@@ -50,7 +50,7 @@ impl Lake {
                     let others = self.refused_in_order().await?;
                     self.delete(vec![(file.path, file.size_bytes)]).await?;
                     if others.iter().any(|other| has_gone_on(&other.path, &next)) {
-                        // Its name was free again, since others had gone on from it: what they took out is in ours.
+                        // The name was free again because others had gone on from it, so ours holds rows that they took out.
                         self.delete(vec![(next, 0)]).await?;
                         files = self.refused_in_order().await?;
                     } else {
@@ -58,7 +58,7 @@ impl Lake {
                     }
                 }
                 Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                    // Some stores say so of a put that met another one, though nothing landed.
+                    // Some stores say this when two puts meet, although neither landed.
                     let landed = self.store().head(&next).await;
                     landed.map_err(|error| LakeError::store(format!("look for {next}"), error))?;
                     self.delete(vec![(file.path, file.size_bytes)]).await?;

@@ -37,7 +37,7 @@ fn is_or_has(text: &str, id: &str, nested_max: u32) -> bool {
     if text == id {
         return true;
     }
-    // Somebody may nest them without end.
+    // A sender may nest them without end.
     let Some(nested_max) = nested_max.checked_sub(1) else { return has_word(text, id) };
     let address = text.split_once('#').map_or(text, |(address, _)| address);
     address.split_once('?').is_some_and(|(_, parameters)| has_parameter(parameters, id, nested_max))

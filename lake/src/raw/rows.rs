@@ -27,16 +27,16 @@ pub(crate) struct RawRows {
     pub(crate) decoded_bytes: u64,
 }
 
-/// Memory of a decoded row besides its values: numbers, times, and the places of its texts in dictionaries.
+/// What a decoded row takes beside its texts: numbers, times, and places in dictionaries.
 const DECODED_ROW_BYTES: u64 = 256;
 
-/// About the memory that the rows of a file take once they are [read in whole](Lake::read_raw_rows). Compressed they may be
-/// five hundred times smaller, so their file's size does not tell.
+/// About how much memory the rows of a file take once they are [read whole](Lake::read_raw_rows). Compressed they may be five
+/// hundred times smaller, so the size of the file does not tell.
 fn decoded_bytes(file: &ParquetMetaData) -> u64 {
     let row_groups = file.row_groups().iter();
     row_groups
         .map(|group| {
-            // Counts that are not true are a damage, and found elsewhere.
+            // Wrong counts are damage, which is found elsewhere.
             let count = |number: i64| u64::try_from(number).unwrap_or(0);
             let rows_bytes = count(group.num_rows()).saturating_mul(DECODED_ROW_BYTES);
             count(group.total_byte_size()).saturating_add(rows_bytes)
@@ -45,7 +45,7 @@ fn decoded_bytes(file: &ParquetMetaData) -> u64 {
 }
 
 impl Lake {
-    /// Some columns of a raw file, checked to be all there and of their types.
+    /// Reads some columns of a raw file, after checking that it has all columns with their types.
     pub(crate) async fn read_raw(&self, file: &RawFile, columns: &[&str]) -> Result<RawRows> {
         let (reader, metadata) = self.open_raw(file, ArrowReaderOptions::new()).await?;
         read(file, reader, metadata, columns).await

@@ -23,7 +23,7 @@ impl Lake {
         let random = [self.new_uuid(), self.new_uuid(), self.new_uuid()].map(uuid::Uuid::into_bytes).concat();
         let salt: Salt = blake3::hash(&random).into();
         let created = self.store().put_opts(&path, salt.to_vec().into(), PutOptions::from(PutMode::Create)).await;
-        // Whatever the answer was: the object that lies there is the salt, for us as for everybody.
+        // Whatever the answer to the put was, the object that is there now is the salt, for us and for everybody.
         match (self.read_salt(&path).await?, created) {
             (Some(salt), _) => Ok(salt),
             (None, Err(error)) => Err(LakeError::store(format!("write {path}"), error)),
@@ -40,7 +40,7 @@ impl Lake {
             Ok(bytes) => Salt::try_from(&*bytes).map(Some).map_err(|_| {
                 LakeError::corrupt(path.to_string(), "a salt is 32 bytes; remove it, and another is made")
             }),
-            // S3 denies the reading of what is not there to whoever may not list it.
+            // S3 answers with "denied" instead of "not found" if the caller may not list.
             Err(object_store::Error::NotFound { .. } | object_store::Error::PermissionDenied { .. }) => Ok(None),
             Err(error) => Err(LakeError::store(format!("read {path}"), error)),
         }
@@ -48,9 +48,9 @@ impl Lake {
 
     /// Deletes the salts of the dates that are over. Returns how many.
     ///
-    /// A salt is created at most a few hours before its date, so that none lives for 48 hours if this runs every hour.
+    /// A salt is created at most a few hours before its date, so none lives for 48 hours if this runs every hour.
     pub async fn delete_old_salts(&self, now: DateTime<Utc>) -> Result<usize> {
-        // An hour of grace, for collectors whose clocks are late.
+        // An hour of grace, for collectors with slow clocks.
         let today = (now - chrono::TimeDelta::hours(1)).date_naive();
         let old = self.list(SALTS_DIR).await?.into_iter().filter(|object| {
             let date = object.location.filename().and_then(|name| name.parse::<NaiveDate>().ok());

@@ -68,7 +68,7 @@ pub(crate) const COLUMNS: &[Column] = &[
     maybe("sdk", Source::Text(|event| event.sdk.as_deref())),
 ];
 
-/// What only raw files have, behind the columns of `events`: publishing needs it and nobody else.
+/// Columns that only raw files have, behind those of `events`. Only publishing needs them.
 const RAW_ONLY_COLUMNS: &[Column] = &[
     maybe("corrected_by", Source::Integer(|event| event.corrected_by_us)),
     maybe("id_assigned", Source::Flag(|event| event.id_assigned)),
@@ -119,8 +119,8 @@ fn schema_of(columns: impl Iterator<Item = &'static Column>) -> SchemaRef {
 }
 
 impl Event {
-    /// About how much memory the event takes while it waits to be written: its texts, and for everything else as much as it
-    /// takes on its own, which leaves room for columns that grow by doubling.
+    /// About how much memory the event takes while it waits to be written, in bytes: its texts plus the size of the struct,
+    /// which leaves room for columns that grow by doubling.
     pub fn memory_bytes(&self) -> usize {
         let texts: usize = raw_columns()
             .map(|column| match column.source {
@@ -128,7 +128,7 @@ impl Event {
                 _ => 0,
             })
             .sum();
-        // These two are shared with all events of a site and of a protocol.
+        // All events of a site or a protocol share these two texts.
         size_of::<Self>() + texts - self.site_id.len() - self.protocol.len()
     }
 }

@@ -42,7 +42,7 @@ pub struct LakeRuntime {
     pub kernel: Arc<dyn Engine>,
     /// Where work that blocks is done.
     pub threads: Arc<dyn Threads>,
-    /// A checkpoint every so many versions: what a reader that starts from nothing replays at the most.
+    /// Versions from one checkpoint to the next: the most that a new reader has to replay.
     pub checkpoint_every: u64,
     /// How the files of tables are compressed.
     pub table_compression: Compression,
@@ -85,11 +85,11 @@ impl LakeRuntime {
     }
 }
 
-/// Does work on a task of its own, so that another core can have it. The work ends with the caller, and its panic goes on
-/// there.
+/// Runs work on a task of its own, so that another core can take it. The work is aborted with the caller, and a panic
+/// continues in the caller.
 pub async fn on_own_task<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let task = AbortOnDropHandle::new(tokio::spawn(work));
-    // Nobody else can stop it but a runtime that ends, which drops the caller too.
+    // Only the end of the runtime can abort it otherwise, and that drops the caller too.
     task.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 

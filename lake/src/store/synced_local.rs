@@ -22,7 +22,7 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
-/// Deletes that are waited for together at the most.
+/// The most deletes that share a sync.
 const DELETES_PER_SYNC: usize = 256;
 
 /// `LocalFileSystem`, with puts and deletes that are on the disk when they return.

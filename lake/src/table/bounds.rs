@@ -18,7 +18,7 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// Adds rows. A column that they lack, since their file is older, is null in all of them.
+    /// Adds rows. A column that they lack, because their file is older than it, is null in all of them.
     pub(crate) fn take(&mut self, spec: &TableSpec, batch: &RecordBatch) {
         for &name in spec.bounded {
             let column = batch.column_by_name(name);

@@ -63,15 +63,18 @@ impl Change {
 
     /// Whether a commit that came in between makes this change void.
     ///
-    /// - The same lane was consumed: its rows would be there twice.
-    /// - New rows came to a date in which this change looked for duplicates: one of them may be among them.
-    /// - A file that this change removes was removed: its rows would be there twice, or come back.
-    /// - Somebody was erased, and this change may bring in rows of theirs: its plan honours an older list.
-    /// - Schema or protocol changed.
+    /// It does if the commit
     ///
-    /// A merge beside a publish is no conflict in either order: a merge neither brings nor takes rows, and
-    /// a publish touches no file that was there. Without this distinction, merges of a busy day would lose
-    /// against the publishes of every few seconds for ever.
+    /// - consumed a lane that this change consumes: its rows would be there twice;
+    /// - brought new rows to a date that this change searched for copies: a copy may be among them;
+    /// - removed a file that this change removes: its rows would be there twice, or come back;
+    /// - named a list of erasures, and this change publishes or names one: it may bring in erased rows;
+    /// - changed the schema or the protocol.
+    ///
+    /// A merge and a publish do not conflict in either order: a merge neither adds nor removes rows, so it cannot add a copy
+    /// to a date that was searched, and a publish removes no file. Without this rule the merges of a busy day would lose
+    /// against a publish every few seconds, and never finish. Publishes of different lanes that searched the same date do
+    /// conflict; one of them plans again.
     pub(crate) fn is_void_after(&self, other: &LoggedCommit) -> bool {
         let lanes =
             || self.lanes.iter().any(|(lane, _)| other.lanes.iter().any(|(other, _)| *other == lane.to_string()));

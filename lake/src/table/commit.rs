@@ -93,7 +93,7 @@ impl Table {
                     return Ok(version);
                 }
                 CommitAttempt::Lost => {
-                    // Somebody else's commit is that version, for good: whatever put of ours is still under way fails.
+                    // That version is somebody else's for good, so any put of ours that is still under way fails.
                     *in_doubt = false;
                     // Full jitter: two compactors that met once should not meet again.
                     self.pause(Duration::from_millis(100)).await;

@@ -94,7 +94,7 @@ pub(crate) fn to_add_rows(spec: &TableSpec, files: &[TableFile]) -> Result<Arrow
         ("path", Arc::new(StringArray::from_iter_values(files.iter().map(|file| &file.log_path)))),
         ("partitionValues", Arc::new(partitions.finish())),
         ("size", rows(|file| file.size_bytes as i64)),
-        // Nobody decides anything by this time; Delta wants one. Ages are taken from the store's listing.
+        // Delta requires a time. Nothing is decided by it: ages come from the store's listing.
         ("modificationTime", rows(|_| 0)),
         ("stats", stats(spec, files)),
     ];

@@ -332,8 +332,8 @@ impl Table {
         self.log_dir().join("00000000000000000000.json")
     }
 
-    /// Creates the table at the lowest protocol, which every Delta reader understands. Whoever comes
-    /// first wins; all write the same definition.
+    /// Creates the table at the lowest protocol, which every Delta reader understands. The first
+    /// writer wins; all write the same definition.
     async fn create(&self) -> Result<()> {
         let schema =
             StructType::try_from_arrow(self.spec.schema().as_ref()).expect("the types of our tables have Delta forms");

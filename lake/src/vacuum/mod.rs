@@ -226,7 +226,7 @@ impl Lake {
     }
 }
 
-/// Whether a path relative to a table's root is where the table's own files lie. Whatever else is there is left alone.
+/// Whether a path relative to a table's root is where the table's own files lie. Anything else is left alone.
 pub(crate) fn is_in_a_partition(log_path: &str) -> bool {
     log_path.starts_with("date=")
 }

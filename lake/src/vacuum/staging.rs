@@ -23,7 +23,7 @@ impl Lake {
     /// - `now`: by the store's clock.
     pub(super) async fn vacuum_staging(&self, tables: &[&'static TableSpec], now: DateTime<Utc>) -> Result<Vacuumed> {
         let Some(root) = self.local_dir() else { return Ok(Vacuumed::default()) };
-        // Whatever else lies in the directory is not ours.
+        // Anything else in the directory is not ours.
         let ours =
             [RAW_DIR, DAMAGED_DIR, QUARANTINE, REGISTRY_DIR].into_iter().chain(tables.iter().map(|spec| spec.name));
         let dirs = ours.map(|name| root.join(name)).collect();
