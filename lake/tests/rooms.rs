@@ -1,4 +1,4 @@
-//! The order of the lake's rooms, and no two files in a circle.
+//! The order of the lake's rooms, and no two files of any crate in a circle.
 //!
 //! `lake/src/lib.rs` lists the rooms, lowest first. A file may use its own room and those before it.
 
@@ -22,9 +22,16 @@ fn no_room_uses_one_above_it() {
 }
 
 #[test]
-fn no_two_files_use_each_other_in_a_circle() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    assert_eq!(circles(&read_files(&src)), [""; 0]);
+fn no_two_files_of_a_crate_use_each_other_in_a_circle() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut searched = 0;
+    for entry in fs::read_dir(crates).unwrap() {
+        let src = entry.unwrap().path().join("src");
+        let files = if src.is_dir() { read_files(&src) } else { BTreeMap::new() };
+        searched += usize::from(!files.is_empty());
+        assert_eq!(circles(&files), [""; 0], "in {}", src.display());
+    }
+    assert!(searched > 5, "the crates of the workspace were not found");
 }
 
 #[test]
