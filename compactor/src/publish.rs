@@ -58,9 +58,9 @@ pub(crate) async fn publish_next(
     }
     let table = lake.table(&EVENTS);
     table.require_known_columns(&snapshot.events)?;
-    let find_duplicates =
+    let survey_pending =
         async |files: &[RawFile]| Ok::<_, LakeError>(Arc::new(lake.survey_pending(files, &snapshot.events).await?));
-    let mut duplicates = find_duplicates(&files).await?;
+    let mut duplicates = survey_pending(&files).await?;
     if let Some(column) = &duplicates.unknown_column {
         let reason = format!(
             "a collector of a later release writes the column {column}, which this compactor does not know: update the \
@@ -86,7 +86,7 @@ pub(crate) async fn publish_next(
                 return failed.unwrap_or_else(|panic| resume_unwind(panic)).map(|_| None);
             }
             let readable = DamagedFile::leave_out(&damaged, &files);
-            duplicates = find_duplicates(&readable).await?;
+            duplicates = survey_pending(&readable).await?;
             // The search for duplicates may find further damage and leave those files out: keep their bytes as well.
             for found in &duplicates.damaged {
                 if !damaged.contains(found) {
