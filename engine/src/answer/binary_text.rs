@@ -17,13 +17,14 @@ pub(crate) fn binary_as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowEr
     }
     let columns: Vec<ArrayRef> =
         batch.columns().iter().map(|column| text_of(column).unwrap_or(column.clone())).collect();
-    let fields = batch
-        .schema()
+    let schema = batch.schema();
+    let fields: Vec<Field> = schema
         .fields()
         .iter()
         .zip(&columns)
-        .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), field.is_nullable()));
-    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)
+        .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), field.is_nullable()))
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
 fn is_binary(data_type: &DataType) -> bool {
