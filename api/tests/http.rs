@@ -176,7 +176,7 @@ async fn the_history_of_a_metric_is_served_oldest_first() {
 #[tokio::test]
 async fn a_file_that_is_gone_asks_to_try_again_and_a_damaged_one_needs_a_person() {
     let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
-    let mut writer = TableWriter::start(&lake, &EVENTS, noon().date_naive()).unwrap();
+    let mut writer = TableWriter::start(&lake.table(&EVENTS), noon().date_naive()).unwrap();
     writer.write(&page_views("shop", 0..3).into_batch()).await.unwrap();
     let (file, table) = (writer.finish().await.unwrap(), lake.table(&EVENTS));
     let change = Change::publish(vec![file.clone()], vec![], BTreeSet::new());
