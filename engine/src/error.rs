@@ -296,8 +296,11 @@ mod tests {
         DataFusionError::External(Box::new(error))
     }
 
+    type Wrap = fn(DataFusionError) -> DataFusionError;
+    type Make = fn() -> DataFusionError;
+
     /// Each way in which libraries wrap an error on its way up.
-    fn wrapped() -> Vec<(&'static str, fn(DataFusionError) -> DataFusionError)> {
+    fn wrapped() -> Vec<(&'static str, Wrap)> {
         vec![
             ("bare", |error| error),
             ("context", |error| error.context("while scanning")),
@@ -319,7 +322,7 @@ mod tests {
 
     #[test]
     fn an_error_keeps_its_kind_however_deep_it_is_wrapped() {
-        let cases: Vec<(fn() -> DataFusionError, &str)> = vec![
+        let cases: Vec<(Make, &str)> = vec![
             (|| DataFusionError::Plan("no table t".into()), "query"),
             (|| DataFusionError::Execution("cannot parse".into()), "query"),
             (|| DataFusionError::NotImplemented("that".into()), "query"),

@@ -183,7 +183,7 @@ async fn twelve_requests_at_a_time_take_two_listings_instead_of_twelve() {
     settle().await;
     world.store.gate.add_permits(12);
     for asked in asked {
-        assert_eq!(count(&*asked.await.unwrap().unwrap()).await, 1);
+        assert_eq!(count(&asked.await.unwrap().unwrap()).await, 1);
     }
     assert_eq!(world.listings(), 2);
 }
