@@ -20,7 +20,7 @@ pub type Result<T, E = EngineError> = std::result::Result<T, E>;
 /// Why a query was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The SQL is wrong, or a value that it computes with: a text that is no number, a division by zero. Change it.
+    /// The SQL is wrong, or a value that it computes with: a text that is not a number, a division by zero. Change it.
     #[error("{message}")]
     Query {
         /// What is wrong, in words for the author of the SQL.
@@ -104,6 +104,12 @@ fn cause(link: Link<'_>) -> Option<EngineError> {
     // `source` of an `Arc` passes over the error in it.
     if let Some(error) = link.downcast_ref::<Arc<DataFusionError>>() {
         return of_datafusion(error);
+    }
+    // A reader that ran out of something says so itself.
+    match link.downcast_ref::<EngineError>() {
+        Some(EngineError::Limit { message }) => return Some(EngineError::Limit { message: message.clone() }),
+        Some(EngineError::Disk { message }) => return Some(EngineError::Disk { message: message.clone() }),
+        _ => {}
     }
     if let Some(error) = link.downcast_ref::<LakeError>() {
         return Some(EngineError::Lake(copy(error)));

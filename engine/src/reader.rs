@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
@@ -25,6 +26,9 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::error::EngineError;
+
+/// How long a failed read may ask for the size of its file. A store that is down has been asked for long enough.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes readers that share cached footers.
 #[derive(Debug)]
@@ -130,6 +134,9 @@ impl LakeFile {
                 }
                 None => LakeError::Unavailable { action: format!("read {object}"), source },
             },
+            ran_out @ (EngineError::Limit { .. } | EngineError::Disk { .. }) => {
+                return ParquetError::External(Box::new(ran_out));
+            }
             other => LakeError::Corrupt { object, source: other.into() },
         };
         ParquetError::External(Box::new(explained))
@@ -143,7 +150,8 @@ impl LakeFile {
 
     /// The file's size on the store, if it is there with another one than was written.
     async fn size_if_another(&self) -> Option<u64> {
-        let found = self.store.head(&self.object.location).await.ok()?.size;
+        let head = self.store.head(&self.object.location);
+        let found = tokio::time::timeout(HEAD_TIMEOUT, head).await.ok()?.ok()?.size;
         (found != self.object.size).then_some(found)
     }
 }
@@ -155,8 +163,9 @@ mod tests {
 
     use super::*;
 
-    /// What a reader says of a file of ten bytes when the store has `bytes` under its name.
-    async fn read(bytes: Option<&[u8]>) -> LakeError {
+    /// What a reader says of the footer of a file of ten bytes, and of its last bytes, when the store has `bytes` under
+    /// its name. Nothing of what can be read.
+    async fn read(bytes: Option<&[u8]>) -> Vec<LakeError> {
         let (store, path) = (Arc::new(InMemory::new()), Path::from("events/a.parquet"));
         if let Some(bytes) = bytes {
             store.put(&path, bytes.to_vec().into()).await.unwrap();
@@ -173,13 +182,12 @@ mod tests {
         let footer = reader.get_metadata(None).await.map(drop).unwrap_err();
         let bytes = reader.get_bytes(5..10).await.map(drop);
         let errors = [Some(footer), bytes.err()].into_iter().flatten();
-        let mut errors: Vec<LakeError> = errors
+        errors
             .map(|error| match error {
                 ParquetError::External(error) => *error.downcast().unwrap(),
                 other => panic!("{other:?}"),
             })
-            .collect();
-        errors.pop().unwrap()
+            .collect()
     }
 
     fn footers() -> Arc<FileMetadataCache> {
@@ -188,11 +196,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_is_gone_is_told_from_a_damaged_one_and_both_are_named() {
-        let gone = read(None).await;
-        assert!(matches!(&gone, LakeError::Gone { object } if object == "events/a.parquet"), "{gone:?}");
-        let cut = read(Some(b"123")).await;
-        assert!(matches!(&cut, LakeError::Corrupt { object, .. } if object == "events/a.parquet"), "{cut:?}");
+        for gone in both(read(None).await) {
+            assert!(matches!(&gone, LakeError::Gone { object } if object == "events/a.parquet"), "{gone:?}");
+        }
+        for cut in both(read(Some(b"123")).await) {
+            assert!(matches!(&cut, LakeError::Corrupt { object, .. } if object == "events/a.parquet"), "{cut:?}");
+        }
         let not_parquet = read(Some(b"1234567890")).await;
-        assert!(matches!(&not_parquet, LakeError::Corrupt { .. }), "{not_parquet:?}");
+        assert!(matches!(&not_parquet[..], [LakeError::Corrupt { .. }]), "{not_parquet:?}");
+    }
+
+    fn both(errors: Vec<LakeError>) -> [LakeError; 2] {
+        errors.try_into().expect("neither the footer nor the bytes can be read")
     }
 }

@@ -27,7 +27,7 @@ use crate::pending::{PendingEvents, union};
 use crate::quarantine::QuarantineTable;
 use crate::reports::{Reports, ReportsTable};
 
-/// Tries of a query whose files vanish under it, each on a new snapshot.
+/// Tries of making a view when files vanish meanwhile, each on a new snapshot.
 const SNAPSHOT_TRIES: usize = 3;
 
 /// What queries may use.

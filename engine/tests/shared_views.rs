@@ -72,7 +72,7 @@ impl ObjectStore for Gated {
         let (inner, gate, is_down) = (self.inner.clone(), self.gate.clone(), self.is_down.clone());
         let prefix = prefix.cloned();
         async move {
-            // What is there now is listed, and told later.
+            // The listing is taken now and handed over once the gate opens.
             let listed: Vec<_> = inner.list(prefix.as_ref()).collect().await;
             gate.acquire().await.unwrap().forget();
             match is_down.load(SeqCst) {

@@ -13,7 +13,7 @@ pub(super) fn time(text: Option<&str>, default: DateTime<Utc>) -> Result<DateTim
     }
     match text.parse::<NaiveDate>() {
         Ok(date) => Ok(date.and_time(NaiveTime::MIN).and_utc()),
-        Err(_) => Err(format!("{text:?} is no time: write 2026-03-01 or 2026-03-01T12:00:00Z")),
+        Err(_) => Err(format!("{text:?} is not a time: write 2026-03-01 or 2026-03-01T12:00:00Z")),
     }
 }
 
@@ -30,7 +30,7 @@ mod tests {
         #[test]
         fn every_text_is_a_time_or_refused_in_words(text in "\\PC{0,30}|[-+0-9.:TZ ]{1,32}") {
             if let Err(words) = time(Some(&text), DateTime::UNIX_EPOCH) {
-                proptest::prop_assert!(words.contains("is no time"), "{}", words);
+                proptest::prop_assert!(words.contains("is not a time"), "{}", words);
             }
         }
 
