@@ -4,6 +4,10 @@
 
 use simulation::{Sabotage, run, run_all};
 
+// As in the program: a run allocates all the time.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[test]
 fn no_promise_is_broken() {
     let number = |name, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
