@@ -33,7 +33,7 @@ pub(crate) async fn append(lake: &Lake, reports: &[Report]) -> Result<(), Histor
     let base = table.load().await?;
     table.require_known_columns(&base)?;
     let date = first.generated_at.date_naive();
-    let mut writer = TableWriter::start(&lake.table(&REPORTS), date)?;
+    let mut writer = TableWriter::start(&table, date)?;
     writer.write(&to_rows(reports)?).await?;
     let change = Change::publish(vec![writer.finish().await?], vec![], BTreeSet::new());
     table.commit(change, base).await?;

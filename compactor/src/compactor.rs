@@ -20,11 +20,6 @@ use crate::retention::{Expiry, UnexpiredFiles};
 use crate::settings::{CompactorCrons, CompactorSettings};
 use crate::work::{WorkError, with_new_plans};
 
-/// The tables that the compactor merges and vacuums.
-fn tables() -> [&'static TableSpec; 2] {
-    *TABLES
-}
-
 /// Publishes, merges and vacuums one lake.
 #[derive(Clone)]
 pub struct Compactor {
@@ -114,7 +109,7 @@ impl Compactor {
         let started = Instant::now();
         let policy = MergePolicy { target_bytes: self.settings.merge_target_bytes, ..MergePolicy::default() };
         let (mut total, mut failed) = (Merged::default(), None);
-        for spec in tables() {
+        for spec in *TABLES {
             let mut left_alone: HashSet<String> = HashSet::new();
             loop {
                 let snapshot = match self.engine.lake().table(spec).load().await {
@@ -230,7 +225,7 @@ impl Compactor {
             replaced_grace: self.settings.replaced_grace,
             ..VacuumSettings::default()
         };
-        let done = self.engine.lake().vacuum(&tables(), settings).await?;
+        let done = self.engine.lake().vacuum(&*TABLES, settings).await?;
         if done != Vacuumed::default() {
             metrics::counter!("dewpond_compactor_files_deleted_total").increment(done.files() as u64);
             tracing::info!(

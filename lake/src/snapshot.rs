@@ -33,7 +33,8 @@ pub struct Snapshot {
 
 /// A name for what a snapshot shows of the table `events`, as 32 hexadecimal digits.
 ///
-/// Two snapshots of one lake with the same fingerprint give the same answers, in any process and at any time.
+/// Two snapshots of one lake with the same fingerprint show the same rows of `events` to this release, in any process and
+/// at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 16]);
 

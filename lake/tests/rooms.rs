@@ -49,7 +49,7 @@ fn an_upward_use_is_caught_in_every_form() {
     check_upward("use super::{super::high, other};", &["low/part uses high"]);
     check_upward("use super::other::Thing;", &[]);
     check_upward("fn f(thing: &crate::high::Thing) {}", &["low/part uses high"]);
-    // The root re-exports every room, so its names tell none.
+    // The root re-exports every room, so a name taken from it does not tell the room.
     check_upward("use crate::Thing;", &["low/part uses the crate's root for Thing"]);
     check_upward("// use crate::high::Thing;", &[]);
     check_upward("pub(crate) struct Thing;\n#[cfg(test)]\nmod tests {\n    use crate::high::Thing;\n}", &[]);

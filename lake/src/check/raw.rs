@@ -26,7 +26,7 @@ impl Lake {
                 None if is_probe(object) => {}
                 None => checked.findings.push(Finding::warning(
                     &object.location,
-                    "it is no raw file by its name, so nobody reads it; give it its name back, or remove it",
+                    "its name is not that of a raw file, so nobody reads it; give it its name back, or remove it",
                 )),
             }
         }

@@ -33,7 +33,7 @@ impl Lake {
                 }
                 _ => checked.findings.push(Finding::warning(
                     &object.location,
-                    "it is no version of a document by its name, so nobody reads it; remove it if it is not yours",
+                    "its name is not that of a version of a document, so nobody reads it; remove it if it is not yours",
                 )),
             }
         }

@@ -320,13 +320,13 @@ fn normalize(settings: &mut SiteSettings) -> Result<()> {
         *domain = domain.trim().to_lowercase();
         let odd = |char: char| char.is_whitespace() || char.is_control() || char == '/' || char == ',';
         if domain.is_empty() || domain.len() > DOMAIN_BYTES_MAX || domain.contains(odd) {
-            return Err(invalid(format!("{domain:?} is no domain; write it as in shop.example, without https://")));
+            return Err(invalid(format!("{domain:?} is not a domain; write it as in shop.example, without https://")));
         }
     }
     for origin in &mut settings.origins {
         let url = Url::parse(origin.trim()).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
         *origin = url.map(|origin| origin.ascii_serialization()).ok_or_else(|| {
-            invalid(format!("{origin:?} is no origin; write scheme and host, as in https://shop.example"))
+            invalid(format!("{origin:?} is not an origin; write scheme and host, as in https://shop.example"))
         })?;
     }
     for names in [&mut settings.domains, &mut settings.origins] {

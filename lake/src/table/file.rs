@@ -238,7 +238,8 @@ fn parse_value(data_type: &DataType, json: &Json) -> Result<Option<Value>, Strin
     Ok(match (data_type, json) {
         (_, Json::Null) => None,
         (DataType::Timestamp(_, _), Json::String(text)) => {
-            let time = DateTime::parse_from_rfc3339(text).map_err(|error| format!("{text:?} is no time: {error}"))?;
+            let time =
+                DateTime::parse_from_rfc3339(text).map_err(|error| format!("{text:?} is not a time: {error}"))?;
             Some(Value::TimeUs(time.timestamp_micros()))
         }
         (DataType::Int64, Json::Number(number)) => number.as_i64().map(Value::Integer),

@@ -2,7 +2,7 @@
 // Visits the demo site of a real collector as a person would, and prints every event that the tracker put into its
 // queue, for somebody to compare with what the collector stored.
 //
-//   DEWPOND_URL=http://127.0.0.1:8080 node tests/browser/collector.mjs
+//   DEWPOND_URL=http://127.0.0.1:8080 node tracker/tests/browser/collector.mjs
 //
 // - DEWPOND_SITE, DEWPOND_KEY: whose events these are; default: as the demo says, site `demo`.
 // - DEWPOND_AWAY_S: how long the collector stays away; default 20.
