@@ -445,7 +445,7 @@ async fn a_stray_object_in_the_raw_tier_is_a_warning_and_a_probe_is_none() {
     put(&lake, "raw/probe-1", "dewpond").await;
     finds_nothing(&lake).await;
     put(&lake, "raw/notes.txt", "dewpond").await;
-    finds(&lake, Severity::Warning, "raw/notes.txt", "no raw file").await;
+    finds(&lake, Severity::Warning, "raw/notes.txt", "not that of a raw file").await;
 }
 
 #[tokio::test]
