@@ -240,7 +240,7 @@ pub(crate) fn copy(error: &LakeError) -> LakeError {
 }
 
 /// What an error says and what it was made of, as people read it.
-fn whole_text(error: Link<'_>) -> String {
+pub fn whole_text(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     for cause in successors(next(error), |link| next(*link)).map(ToString::to_string) {
         // Some errors repeat what they were made of.

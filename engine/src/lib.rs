@@ -21,7 +21,7 @@ pub use answer::json_rows::{column_names, to_json_rows};
 pub use answer::text_table;
 pub use answer::{AnswerError, AnswerFormat, AnswerOutput, AnswerWriter};
 pub use as_of::AsOf;
-pub use error::{EngineError, Result};
+pub use error::{EngineError, Result, whole_text};
 pub use params::Param;
 pub use session::{Engine, EngineSettings, QueryResult, Scope, SqlSession, View};
 pub use shared_views::SharedViews;

@@ -1,13 +1,12 @@
 //! Why a request was not answered, and the one place where that becomes a status code.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 
 use analytics::HistoryError;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use engine::EngineError;
+use engine::{EngineError, whole_text};
 use lake::LakeError;
 use serde_json::{Value, json};
 
@@ -102,13 +101,6 @@ fn unread(status: StatusCode, what: &str, error: &EngineError) -> Value {
             json!({ "message": format!("{what} cannot be read; the server's log says why") })
         }
         (_, error) => json!({ "message": error.to_string() }),
-    }
-}
-
-fn whole_text(error: &dyn StdError) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", whole_text(cause)),
-        None => error.to_string(),
     }
 }
 

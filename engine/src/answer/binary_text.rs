@@ -12,11 +12,12 @@ use uuid::Uuid;
 ///
 /// Binary values inside lists and structs stay as they are.
 pub(crate) fn binary_as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    if !batch.columns().iter().any(|column| is_binary(column.data_type())) {
+    let texts: Vec<Option<ArrayRef>> = batch.columns().iter().map(text_of).collect();
+    if texts.iter().all(Option::is_none) {
         return Ok(batch.clone());
     }
     let columns: Vec<ArrayRef> =
-        batch.columns().iter().map(|column| text_of(column).unwrap_or(column.clone())).collect();
+        texts.into_iter().zip(batch.columns()).map(|(text, column)| text.unwrap_or_else(|| column.clone())).collect();
     let schema = batch.schema();
     let fields: Vec<Field> = schema
         .fields()
@@ -25,10 +26,6 @@ pub(crate) fn binary_as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowEr
         .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), field.is_nullable()))
         .collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-}
-
-fn is_binary(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
 }
 
 /// A binary column as text; `None` for any other column.
