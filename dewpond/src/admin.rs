@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use lake::Lake;
@@ -85,9 +85,9 @@ async fn ready(State(admin): State<Admin>) -> Response {
 }
 
 async fn prometheus(State(admin): State<Admin>, headers: HeaderMap) -> Response {
-    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let sent = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
     if let Some(token) = &admin.token
-        && blake3::hash(sent.as_bytes()) != blake3::hash(format!("Bearer {token}").as_bytes())
+        && blake3::hash(sent) != blake3::hash(format!("Bearer {token}").as_bytes())
     {
         return (StatusCode::UNAUTHORIZED, "send \"Authorization: Bearer TOKEN\"\n").into_response();
     }

@@ -1,6 +1,6 @@
 //! Which state of the published table a query is about, as people write it.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 
 /// A state of the published table in the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,19 +12,16 @@ pub enum AsOf {
 }
 
 impl AsOf {
-    /// Reads a version number, a time in RFC 3339, or a date, which means its midnight in UTC.
+    /// Reads a version number, or a time as [`instant`] does. A number that is as large as those of times is a time: no
+    /// table has so many versions.
     ///
     /// Fails with words for whoever typed it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if let Ok(version) = text.parse() {
-            return Ok(Self::Version(version));
-        }
-        if let Ok(date) = text.parse::<NaiveDate>() {
-            return Ok(Self::Time(date.and_time(NaiveTime::MIN).and_utc()));
-        }
-        match DateTime::parse_from_rfc3339(text) {
-            Ok(time) => Ok(Self::Time(time.to_utc())),
-            Err(_) => Err("give a version such as 42, or a time such as 2026-03-01T12:00:00Z or 2026-03-01".into()),
+        match text.parse() {
+            Ok(version) if (version as f64) < instant::SINCE_S => Ok(Self::Version(version)),
+            _ => instant::parse(text)
+                .map(Self::Time)
+                .map_err(|unreadable| format!("it {unreadable}; or give a version such as 42")),
         }
     }
 }
@@ -40,6 +37,8 @@ mod tests {
         check("2026-03-01", midnight());
         check("2026-03-01T00:00:00Z", midnight());
         check("2026-03-01T02:00:00+02:00", midnight());
+        check("2026-03-01 00:00:00 UTC", midnight());
+        check("1772323200", midnight());
         check("yesterday", None);
         check("-1", None);
         check("2026-02-30", None);

@@ -36,8 +36,8 @@ pub enum Param {
 }
 
 impl Param {
-    /// What somebody typed after `name=`: a whole number, a number, `true`, `false`, `null`, an RFC 3339
-    /// time, a day, or else a string. Quotes make it a string whatever it looks like. Total.
+    /// What somebody typed after `name=`: a whole number, a number, `true`, `false`, `null`, a day, a time as
+    /// [`instant`] reads it by the calendar, or else a string. Quotes make it a string whatever it looks like. Total.
     ///
     /// ```
     /// # use engine::Param;
@@ -62,11 +62,14 @@ impl Param {
             if let Ok(float) = text.parse() {
                 return Self::Float(float);
             }
-            if let Ok(time) = text.parse() {
-                return Self::Time(time);
-            }
             if let Ok(date) = text.parse() {
                 return Self::Date(date);
+            }
+            // Without a time of day it is rather a name, such as `1 May 2026`.
+            if text.contains([':', 'T'])
+                && let Ok(time) = instant::parse(text)
+            {
+                return Self::Time(time);
             }
         }
         Self::Text(Some(text.to_owned()))
@@ -103,6 +106,20 @@ mod tests {
         check("null", Param::Text(None));
         check("shop.example.com", Param::Text(Some("shop.example.com".into())));
         check("2026-03-01T10:00:00Z", Param::Time("2026-03-01T10:00:00Z".parse().unwrap()));
+        for text in [
+            "2026-03-01T10:00:00+00:00",     // Python
+            "2026-03-01T10:00Z",             // Java
+            "2026-03-01T05:00:00-0500",      // iOS
+            "2026-03-01 10:00:00+00",        // PostgreSQL, DuckDB
+            "2026-03-01 10:00:00 UTC",       // BigQuery
+            "2026-03-01 10:00:00 +0000 UTC", // Go
+            "2026-03-01 10:00:00,000",       // Python's log
+            "2026-03-01 10:00",              // a person
+        ] {
+            check(text, Param::Time("2026-03-01T10:00:00Z".parse().unwrap()));
+        }
+        check("1 May 2026", Param::Text(Some("1 May 2026".into())));
+        check("3:1", Param::Text(Some("3:1".into())));
         check("'it''s'", Param::Text(Some("it's".into())));
         check("nan", Param::Text(Some("nan".into())));
     }

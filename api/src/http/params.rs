@@ -1,20 +1,13 @@
 //! Parameters of requests, as people write them in a query string.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 
-/// A time in RFC 3339 or a date, which means its midnight in UTC; `default` if there is none.
+/// A time as [`instant`] reads it; `default` if there is none.
 ///
 /// Fails with words for the sender.
 pub(super) fn time(text: Option<&str>, default: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(default) };
-    // A plus in a query string is a space.
-    if let Ok(time) = text.replace(' ', "+").parse() {
-        return Ok(time);
-    }
-    match text.parse::<NaiveDate>() {
-        Ok(date) => Ok(date.and_time(NaiveTime::MIN).and_utc()),
-        Err(_) => Err(format!("{text:?} is not a time: write 2026-03-01 or 2026-03-01T12:00:00Z")),
-    }
+    instant::parse(text).map_err(|unreadable| format!("{text:?} {unreadable}"))
 }
 
 /// The text, unless it is empty: `?site=` asks for nothing.
@@ -26,11 +19,27 @@ pub(super) fn given(text: Option<String>) -> Option<String> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_time_comes_as_programs_write_it_into_an_address() {
+        let noon = "2026-03-01T12:00:00Z".parse().unwrap();
+        for text in [
+            "1772366400",                // date +%s
+            "1772366400000",             // JavaScript
+            "2026-03-01T13:00:00 01:00", // Python, its plus not encoded
+            "2026-03-01 12:00:00 00",    // PostgreSQL, the same
+            "2026-03-01T12:00Z",         // Java
+            "2026-03-01T12:00",          // <input type=datetime-local>
+            "2026-03-01 12:00:00 UTC",   // BigQuery
+        ] {
+            assert_eq!(time(Some(text), DateTime::UNIX_EPOCH), Ok(noon), "{text}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn every_text_is_a_time_or_refused_in_words(text in "\\PC{0,30}|[-+0-9.:TZ ]{1,32}") {
             if let Err(words) = time(Some(&text), DateTime::UNIX_EPOCH) {
-                proptest::prop_assert!(words.contains("is not a time"), "{}", words);
+                proptest::prop_assert!(words.contains("is not a"), "{}", words);
             }
         }
 
