@@ -113,10 +113,10 @@ fn check_origin(site: &Site, parts: &Parts) -> Result<(), IngestError> {
 /// send a `Referer`.
 fn origin_of(parts: &Parts) -> Option<Cow<'_, str>> {
     if let Some(origin) = header_text(&parts.headers, header::ORIGIN) {
-        return Some(origin.into());
+        return Some(origin);
     }
     let referrer = header_text(&parts.headers, header::REFERER).filter(|_| parts.method == Method::GET)?;
-    Some(Url::parse(referrer).ok()?.origin().ascii_serialization().into())
+    Some(Url::parse(&referrer).ok()?.origin().ascii_serialization().into())
 }
 
 #[cfg(test)]
@@ -135,6 +135,9 @@ mod tests {
     fn an_image_has_the_origin_of_the_page_that_shows_it() {
         check("GET", &[("referer", "https://shop.example:8443/a?b=c")], Some("https://shop.example:8443"));
         check("GET", &[("referer", "nonsense")], None);
+        // Mail programs and old browsers encode nothing.
+        check("GET", &[("referer", "https://shop.example/größe?q=日本")], Some("https://shop.example"));
+        check("GET", &[("origin", "https://bücher.example")], Some("https://bücher.example"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The client of a request: what its connection and its headers say, and the cookie that names its visitor.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use axum::http::request::Parts;
@@ -22,7 +23,8 @@ impl Door {
         received_at: DateTime<Utc>,
     ) -> (Client, Option<String>) {
         let settings = &site.settings;
-        let is_set = |name: &'static str| header_text(&parts.headers, HeaderName::from_static(name)) == Some("1");
+        let is_set =
+            |name: &'static str| header_text(&parts.headers, HeaderName::from_static(name)).as_deref() == Some("1");
         let opted_out = settings.honor_opt_out && (is_set("sec-gpc") || is_set("dnt"));
         // Snowplow's trackers send this to keep one request anonymous.
         let anonymous = parts.headers.contains_key("sp-anonymous");
@@ -32,7 +34,7 @@ impl Door {
             false => None,
         };
         let client = Client {
-            user_agent: header_text(&parts.headers, header::USER_AGENT).map(str::to_owned),
+            user_agent: header_text(&parts.headers, header::USER_AGENT).map(Cow::into_owned),
             ip: self.ip_of(parts),
             cookie_id: cookie_id.map(|id| id.to_string()),
             salt: (settings.cookieless && !anonymous).then(|| self.directory.salt_at(received_at)).flatten(),
@@ -63,7 +65,7 @@ fn peer_of(parts: &Parts) -> Option<IpAddr> {
 fn returns_cookies(parts: &Parts) -> bool {
     let from = header_text(&parts.headers, HeaderName::from_static("sec-fetch-site"));
     let is_native = parts.uri.path().starts_with("/v1/events") || parts.uri.path().starts_with("/v1/pixel.gif");
-    is_native && matches!(from, Some("same-origin" | "same-site"))
+    is_native && matches!(from.as_deref(), Some("same-origin" | "same-site"))
 }
 
 #[cfg(test)]

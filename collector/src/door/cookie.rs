@@ -3,6 +3,8 @@
 use axum::http::{HeaderMap, header};
 use uuid::Uuid;
 
+use super::text_of;
+
 /// The prefix of the name. The site's id follows, so that the sites of one collector do not share visitors.
 const NAME: &str = "dewpond_";
 
@@ -12,9 +14,11 @@ const MAX_AGE_S: u32 = 395 * 86_400;
 /// The visitor's id in a request's cookies; `None` if it is not a UUID.
 pub(crate) fn find(headers: &HeaderMap, site_id: &str) -> Option<Uuid> {
     let is_ours = |name: &str| name.strip_prefix(NAME) == Some(site_id);
-    let texts = headers.get_all(header::COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
-    let mut cookies = texts.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-    cookies.find_map(|(name, value)| is_ours(name).then(|| Uuid::try_parse(value).ok()).flatten())
+    // Other cookies of the site may hold any bytes.
+    headers.get_all(header::COOKIE).into_iter().map(text_of).find_map(|cookies| {
+        let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
+        cookies.find_map(|(name, value)| is_ours(name).then(|| Uuid::try_parse(value).ok()).flatten())
+    })
 }
 
 /// The value of the `Set-Cookie` header that gives a visitor an id.
@@ -34,6 +38,8 @@ mod tests {
         let id = Uuid::new_v4();
         check(&format!("a=b; {NAME}shop={id}; c=d"), Some(id));
         check(&format!("a=b;{NAME}shop={id}"), Some(id));
+        check(&format!("name=Jürgen; {NAME}shop={id}"), Some(id));
+        check(&format!("{NAME}shop={id}; cart=größer"), Some(id));
         check(&format!("{NAME}shop=nonsense"), None);
         check(&format!("{NAME}blog={id}"), None);
         check("", None);

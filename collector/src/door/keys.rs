@@ -8,30 +8,40 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::form_urlencoded;
 
+use super::text_of;
+
 /// The ways to send a write key, for the refusals of senders that sent none.
 pub(crate) const WAYS: &str =
     "`Authorization: Bearer <key>`, `X-Api-Key: <key>`, `?key=<key>`, \"key\" in the body, or as your SDK does";
 
 /// The write key in the headers or the address, if there is one. The body may carry one, too.
 pub(crate) fn of_request(parts: &Parts) -> Option<Cow<'_, str>> {
-    let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let bearer = header(AUTHORIZATION.as_str()).and_then(|value| {
-        let (scheme, key) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-    });
+    let header = |name| parts.headers.get(name).map(text_of).map(trimmed);
+    // What stands behind the scheme, if it is this one.
+    let credentials = |scheme: &str| {
+        let value = header(AUTHORIZATION.as_str())?;
+        let (found, rest) = value.split_once(' ')?;
+        found.eq_ignore_ascii_case(scheme).then(|| rest.trim().to_owned())
+    };
+    let bearer = || credentials("bearer").map(Cow::Owned);
     let basic = || {
-        let (scheme, pair) = header(AUTHORIZATION.as_str())?.split_once(' ')?;
-        let pair = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(pair.trim()).ok()).flatten()?;
-        let pair = String::from_utf8(pair).ok()?;
-        // The key is the user name; the password is empty.
-        Some(Cow::Owned(pair.split_once(':').map_or(&*pair, |(user, _)| user).to_owned()))
+        let pair = STANDARD.decode(credentials("basic")?).ok()?;
+        // The key is the user name. The password is empty or anything, in any encoding.
+        let key = pair.split(|byte| *byte == b':').next().unwrap_or_default();
+        Some(Cow::Owned(String::from_utf8_lossy(key).into_owned()))
     };
     let query = || {
         let query = parts.uri.query()?.as_bytes();
         form_urlencoded::parse(query).find(|(name, _)| name == "key").map(|(_, key)| key)
     };
-    let plain = bearer.or_else(|| header("x-api-key")).map(Cow::Borrowed);
-    plain.or_else(basic).or_else(query).filter(|key| !key.is_empty())
+    bearer().or_else(|| header("x-api-key")).or_else(basic).or_else(query).filter(|key| !key.is_empty())
+}
+
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => text.trim().into(),
+        Cow::Owned(text) => text.trim().to_owned().into(),
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +58,15 @@ mod tests {
         check("/?a=b&key=k%2B1", &[], Some("k+1"));
         check("/", &[("authorization", "Basic a2V5Og==")], Some("key"));
         check("/", &[("authorization", "Basic a2V5Og=="), ("x-api-key", "k")], Some("k"));
+    }
+
+    #[test]
+    fn a_key_of_odd_bytes_is_a_key_and_a_password_of_odd_bytes_takes_none_away() {
+        check("/", &[("x-api-key", "schlüssel")], Some("schlüssel"));
+        check("/", &[("authorization", "Bearer schlüssel")], Some("schlüssel"));
+        check("/?key=%FF", &[], Some("\u{fffd}"));
+        // key:pässwort in Latin-1, as a browser encodes it.
+        check("/", &[("authorization", "Basic a2V5OnDkc3N3b3J0")], Some("key"));
     }
 
     #[test]

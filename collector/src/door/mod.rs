@@ -15,12 +15,13 @@ mod open;
 mod peer;
 mod rate;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use intake::protocol::{Message, Parsed, Protocol, Receipt};
@@ -226,6 +227,34 @@ fn context_of(site: &Site, received_at: DateTime<Utc>, client: Client, ids: Ids)
     }
 }
 
-fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
+/// The text of a header, whatever its bytes.
+fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
+    headers.get(name).map(text_of)
+}
+
+/// The text of a header's value: UTF-8, or else Latin-1, which HTTP once said headers are in and which reads any bytes.
+/// Different values stay different.
+pub(crate) fn text_of(value: &HeaderValue) -> Cow<'_, str> {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.into(),
+        Err(_) => value.as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_text_whatever_its_bytes() {
+        for (bytes, text, sender) in [
+            (&b"Mozilla/5.0"[..], "Mozilla/5.0", "most"),
+            ("Приложение/1.0".as_bytes(), "Приложение/1.0", "iOS, an app named in its own script"),
+            (b"Gr\xf6\xdfe/1.0", "Größe/1.0", "Windows, an app in its code page"),
+            (b"\xc3", "\u{c3}", "a text cut within a letter"),
+            (b"", "", "a proxy that blanks it"),
+        ] {
+            assert_eq!(text_of(&HeaderValue::from_bytes(bytes).unwrap()), text, "{sender}");
+        }
+    }
 }

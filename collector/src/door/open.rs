@@ -53,5 +53,5 @@ impl Door {
 }
 
 fn encoding_of(raw: &RawBody, parts: &Parts) -> Encoding {
-    Encoding::detect(&raw.bytes, header_text(&parts.headers, header::CONTENT_ENCODING))
+    Encoding::detect(&raw.bytes, header_text(&parts.headers, header::CONTENT_ENCODING).as_deref())
 }

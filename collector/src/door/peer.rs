@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
+use super::text_of;
+
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
@@ -16,7 +18,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) fn client_ip(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     let mut client = peer?.to_canonical();
-    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
+    let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().map(text_of).collect();
     let mut hops = lines.iter().flat_map(|line| line.split(',')).rev();
     while is_trusted(&client) {
         let Some(hop) = hops.next() else { break };
@@ -31,8 +33,8 @@ pub(crate) fn client_ip(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[Ip
 /// that are sent twice count once. From other peers the header is ignored: two requests with one id would count as one.
 pub(crate) fn request_id(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<String> {
     let peer = peer?.to_canonical();
-    let id = headers.get("x-request-id")?.to_str().ok().filter(|id| !id.is_empty())?;
-    trusted.iter().any(|net| net.contains(&peer)).then(|| id.to_owned())
+    let id = headers.get("x-request-id").map(text_of).filter(|id| !id.is_empty())?;
+    trusted.iter().any(|net| net.contains(&peer)).then(|| id.into_owned())
 }
 
 /// Parses an address, with or without a port.
@@ -62,6 +64,13 @@ mod tests {
         check("::ffff:10.0.0.1", &["2001:db8::7"], "10.0.0.0/8", "2001:db8::7");
         check("10.0.0.1", &["[2001:db8::7]"], "10.0.0.0/8", "2001:db8::7");
         check("10.0.0.1", &["[2001:db8::7]:443"], "10.0.0.0/8", "2001:db8::7");
+    }
+
+    #[test]
+    fn odd_bytes_in_a_list_are_one_unreadable_hop() {
+        check("10.0.0.1", &["ä, 203.0.113.9"], "10.0.0.0/8", "203.0.113.9");
+        check("10.0.0.1", &["ä", "203.0.113.9, 10.0.0.2"], "10.0.0.0/8", "203.0.113.9");
+        check("10.0.0.1", &["203.0.113.9", "ä"], "10.0.0.0/8", "10.0.0.1");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::directory::Directory;
+use crate::door::text_of;
 use intake::protocol::snowplow;
 
 /// How long browsers may cache the answer to a preflight request.
@@ -28,8 +29,8 @@ impl Page {
     pub(super) fn of(request: &Request, directory: &Directory) -> Option<Self> {
         let origin = request.headers().get(header::ORIGIN)?;
         // Snowplow's tracker always asks to send cookies, and drops its events if it may not. It is given none.
-        let with_cookie = request.uri().path().trim_end_matches('/') == snowplow::PATH
-            || origin.to_str().is_ok_and(|origin| directory.has_origin(origin));
+        let with_cookie =
+            request.uri().path().trim_end_matches('/') == snowplow::PATH || directory.has_origin(&text_of(origin));
         // A copy, because a header keeps the whole buffer of its connection alive.
         let origin = HeaderValue::from_bytes(origin.as_bytes()).ok()?;
         Some(Self { origin, with_cookie })
