@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use csv::StringRecord;
+use csv::{ByteRecord, StringRecord};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::exported::{csv_json, from_columns, from_export, in_utc};
@@ -33,7 +33,7 @@ enum Reader {
     Csv {
         file: Box<csv::Reader<BufReader<File>>>,
         header: Option<StringRecord>,
-        record: StringRecord,
+        record: ByteRecord,
         ends_in_crlf: bool,
     },
     Parquet {
@@ -82,7 +82,11 @@ impl Source {
         let file = File::open(path).with_context(|| format!("could not read {name}"))?;
         let size_bytes = file.metadata()?.len();
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let reader = match extension.to_ascii_lowercase().as_str() {
+        let extension = extension.to_ascii_lowercase();
+        if extension != "parquet" && file.metadata()?.is_file() && is_utf_16(&file)? {
+            bail!("{name} is UTF-16; save it as UTF-8, or in PowerShell write it with `-Encoding utf8`");
+        }
+        let reader = match &*extension {
             "ndjson" | "jsonl" | "json" => {
                 Reader::Ndjson { file: BufReader::with_capacity(1 << 20, file), line: Vec::new(), number: 0 }
             }
@@ -91,7 +95,7 @@ impl Source {
                 let ends_in_crlf =
                     file.fill_buf()?.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"\r"));
                 let file = Box::new(csv::Reader::from_reader(file));
-                Reader::Csv { file, header: None, record: StringRecord::new(), ends_in_crlf }
+                Reader::Csv { file, header: None, record: ByteRecord::new(), ends_in_crlf }
             }
             "parquet" => {
                 let file = ParquetRecordBatchReaderBuilder::try_new(file)
@@ -113,12 +117,8 @@ impl Source {
             Reader::Ndjson { file, line, number } => {
                 while read_line(file, line, name, number)? {
                     *read_bytes += line.len() as u64;
-                    if !line.trim_ascii().is_empty() {
-                        let entry = match std::str::from_utf8(line) {
-                            Ok(json) => Entry::of(from_export(json.trim(), site)),
-                            Err(_) => Entry::Unreadable("it is not UTF-8".into()),
-                        };
-                        return Ok(Some((Place::Line(name, *number), entry)));
+                    if !without_mark(line).is_empty() {
+                        return Ok(Some((Place::Line(name, *number), Entry::of_line(without_mark(line), site))));
                     }
                 }
                 Ok(None)
@@ -126,15 +126,23 @@ impl Source {
             Reader::Csv { file, header, record, ends_in_crlf } => {
                 let header = match header {
                     Some(header) => header,
-                    none => none.insert(
-                        file.headers().with_context(|| format!("could not read the header of {name}"))?.clone(),
-                    ),
+                    none => {
+                        let header = file.byte_headers();
+                        let header = header.with_context(|| format!("could not read the header of {name}"))?.clone();
+                        none.insert(StringRecord::from_byte_record_lossy(header))
+                    }
                 };
                 // The reader stands between the two bytes that end a line.
                 let number = file.position().line() + u64::from(*ends_in_crlf);
-                let entry = match file.read_record(record) {
+                let entry = match file.read_byte_record(record) {
                     Ok(false) => return Ok(None),
-                    Ok(true) => Entry::of(csv_json(header, record, site).map(Cow::Owned)),
+                    Ok(true) => {
+                        // Takes the bytes as they are if they are UTF-8.
+                        let text = StringRecord::from_byte_record_lossy(std::mem::take(record));
+                        let json = csv_json(header, &text, site);
+                        *record = text.into_byte_record();
+                        Entry::of(json.map(Cow::Owned))
+                    }
                     Err(error) if matches!(error.kind(), csv::ErrorKind::Io(_)) => return Err(error.into()),
                     Err(error) => Entry::Unreadable(error.to_string()),
                 };
@@ -172,9 +180,35 @@ impl Rows {
 }
 
 impl<'a> Entry<'a> {
+    /// A line of JSON. Bytes that are not UTF-8 become U+FFFD.
+    fn of_line(line: &'a [u8], site: &str) -> Self {
+        match std::str::from_utf8(line) {
+            Ok(json) => Self::of(from_export(json, site)),
+            Err(_) => {
+                let json = from_export(&String::from_utf8_lossy(line), site).map(Cow::into_owned);
+                Self::of(json.map(Cow::Owned))
+            }
+        }
+    }
+
     fn of(event: Option<Cow<'a, str>>) -> Self {
         event.map_or(Self::OfOtherSite, Self::Event)
     }
+}
+
+/// A line without blanks around it and without the byte order mark that many programs begin a file with. Files that were
+/// joined have one in the middle.
+fn without_mark(line: &[u8]) -> &[u8] {
+    let line = line.trim_ascii();
+    line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).trim_ascii()
+}
+
+/// Whether a file begins with the byte order mark of UTF-16, in either order.
+fn is_utf_16(mut file: &File) -> std::io::Result<bool> {
+    let mut start = [0; 2];
+    let read = file.read(&mut start)?;
+    file.rewind()?;
+    Ok(read == 2 && matches!(start, [0xff, 0xfe] | [0xfe, 0xff]))
 }
 
 /// Reads the next line; `false` if there is none.
@@ -186,4 +220,57 @@ fn read_line(file: &mut BufReader<File>, line: &mut Vec<u8>, name: &str, number:
         bail!("{name}:{number} is longer than {LINE_BYTES_MAX} bytes; put each event on a line of its own");
     }
     Ok(read > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn an_odd_byte_is_one_odd_character_and_a_mark_is_none() {
+        // Windows programs, PowerShell and .NET begin files with a mark, and `cat` joins them.
+        check(
+            "ndjson",
+            b"\xef\xbb\xbf{\"name\":\"a\"}\r\n\xef\xbb\xbf{\"name\":\"b\"}",
+            r#"{"name":"a"} {"name":"b"}"#,
+        );
+        check("ndjson", b"\xef\xbb\xbf\n{\"name\":\"a\"}\n", r#"{"name":"a"}"#);
+        check("csv", b"\xef\xbb\xbfname,title\na,b\n", r#"{"name":"a","title":"b"}"#);
+        // A shell and a spreadsheet in Latin-1.
+        check("ndjson", b"{\"name\":\"Gr\xf6\xdfe\"}\n", "{\"name\":\"Gr\u{fffd}\u{fffd}e\"}");
+        check("csv", b"name,gr\xf6\xdfe\nM\xfcller,1\n", "{\"gr\u{fffd}\u{fffd}e\":\"1\",\"name\":\"M\u{fffd}ller\"}");
+    }
+
+    #[test]
+    fn utf_16_is_refused_in_words() {
+        for start in [b"\xff\xfe{\0", b"\xfe\xff\0{"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("events.ndjson");
+            fs::write(&path, start).unwrap();
+            let error = Source::open(&path).err().unwrap().to_string();
+            assert!(
+                error.ends_with("is UTF-16; save it as UTF-8, or in PowerShell write it with `-Encoding utf8`"),
+                "{error}"
+            );
+        }
+    }
+
+    /// Compares the events of a file.
+    #[track_caller]
+    fn check(extension: &str, bytes: &[u8], expected: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events").with_extension(extension);
+        fs::write(&path, bytes).unwrap();
+        let mut source = Source::open(&path).unwrap();
+        let mut events = Vec::new();
+        while let Some((_, entry)) = source.next("shop").unwrap() {
+            match entry {
+                Entry::Event(json) => events.push(json.into_owned()),
+                Entry::OfOtherSite | Entry::Unreadable(_) => events.push("!".into()),
+            }
+        }
+        assert_eq!(events.join(" "), expected);
+    }
 }
