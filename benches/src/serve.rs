@@ -83,7 +83,7 @@ async fn drop_events(State((site_id, ids)): State<(Arc<str>, Ids)>, request: Req
     let received_at_us = Utc::now().timestamp_micros();
     let (parts, body) = request.into_parts();
     match parse(&body_of(body).await, &parts, site_id, ids, received_at_us) {
-        Ok(protocol::Parsed { events, rejected }) => {
+        Ok(protocol::Parsed { events, rejected, .. }) => {
             let answer = json!({ "accepted": events.len(), "duplicates": 0, "rejected": rejected });
             (StatusCode::ACCEPTED, Json(answer)).into_response()
         }

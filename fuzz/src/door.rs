@@ -22,7 +22,7 @@ const LABELS: [Option<&str>; 6] = [None, Some("gzip"), Some("deflate"), Some("br
 const PATHS: [&str; 4] = ["/v1/events", "/v1/events", "/v1/session", "/v1/events?key=none&key=%zz"];
 
 /// The protocols that others define, with a body of each.
-const OTHERS: [(&str, &str); 9] = [
+const OTHERS: [(&str, &str); 10] = [
     (
         "/v1/batch",
         r#"{"sentAt":"2026-03-01T12:00:00Z","context":{"ip":"::1"},"batch":[{"type":"page","userId":"u","properties":{"url":"/a"}},{"type":"alias"},7]}"#,
@@ -49,12 +49,20 @@ const OTHERS: [(&str, &str); 9] = [
         "/com.snowplowanalytics.snowplow/tp2",
         r#"{"data":[{"e":"ue","aid":"a.example","ue_px":"eyJhIjoxfQ","dtm":"1772366399000","cx":"e30"}]}"#,
     ),
+    (
+        "/beacon/v1/batch",
+        r#"{"batch":[{"type":"track","event":"\ud83d","userId":12345678901234567890123,"properties":{"revenue":"9,99 €","\udc00":NaN}}]}"#,
+    ),
     ("/visits", r#"{"identifier":"v","pageUrl":"https://a.example/","visitedAt":"2026-03-01T11:00:00Z"}"#),
 ];
 
 /// Images whose addresses are events, with a query of each.
-const IMAGES: [(&str, &str); 2] = [
+const IMAGES: [(&str, &str); 3] = [
     ("/v1/pixel.gif", "name=opened&user_id=u&url=https%3A%2F%2Fa.example%2F%3Fq%3D1&revenue=1.5&timestamp=1772366399"),
+    (
+        "/pixel/v1/track",
+        "anonymousId=%22x%22&event=a&context.page.url=https%3A%2F%2Fa.example%2F&properties.a.b.c.d.e=%FF",
+    ),
     ("/i", "e=pv&aid=a.example&dtm=1772366399000&ue_px=eyJhIjoxfQ&res=1x2&page=%C3%A4&cx=e30"),
 ];
 

@@ -8,6 +8,9 @@ use crate::context::Context;
 use crate::event_time::Window;
 use crate::{address, agent, channel, event_time};
 
+/// What the scripts of PostHog and RudderStack write if there was no page before.
+const NO_REFERRER: &str = "$direct";
+
 /// An event as its sender describes it. Protocols fill it in, and [`complete`](Draft::complete) does the rest.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Draft {
@@ -57,6 +60,9 @@ impl Draft {
         event.corrected_by_us =
             created_us.filter(|_| sent_us.is_some()).map(|created_us| event.occurred_at_us - created_us);
 
+        if event.referrer.as_deref() == Some(NO_REFERRER) {
+            event.referrer = None;
+        }
         let client = &context.client;
         let user_agent = user_agent.as_deref().or(client.user_agent.as_deref());
         let ip = ip.or(client.ip);

@@ -1,7 +1,5 @@
 //! The time of an event: the client's time, with the error of its clock corrected.
 
-use chrono::{DateTime, NaiveDateTime};
-
 /// Which times an event may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
@@ -21,9 +19,6 @@ const AHEAD_US: i64 = 5 * 60 * US_PER_S;
 
 /// 1970-01-01 to the end of 2100.
 const HISTORY_US: std::ops::Range<i64> = 0..4_133_980_800 * US_PER_S;
-
-/// The largest time that is read as milliseconds: the end of the year 9999.
-const MILLIS_MAX: f64 = 253_402_300_799_999.0;
 
 /// When an event happened. All times are microseconds since the Unix epoch, UTC.
 ///
@@ -52,33 +47,14 @@ pub fn occurred_at_us(
             }
             let clock = if sent_us.is_some() { ", corrected by its time of sending," } else { "" };
             Err(format!(
-                "the event's time{clock} is {} its arrival; it may be at most 72 hours before and 5 minutes after it",
+                "the event's time{clock} is {} its arrival; it may be at most 72 hours before and 5 minutes after it; \
+                 `dewpond import` takes older ones",
                 describe_age(age_us)
             ))
         }
         Window::History if HISTORY_US.contains(&occurred_us) => Ok(occurred_us),
         Window::History => Err("the event's time is not within the years 1970 to 2100".into()),
     }
-}
-
-/// Reads an RFC 3339 time, also with a space for the `T`, into microseconds. One without a zone, as databases
-/// export them, is taken as UTC.
-pub(crate) fn parse_text(text: &str) -> Option<i64> {
-    let text = text.trim();
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some(time.timestamp_micros());
-    }
-    let format = if text.contains('T') { "%Y-%m-%dT%H:%M:%S%.f" } else { "%Y-%m-%d %H:%M:%S%.f" };
-    NaiveDateTime::parse_from_str(text, format).ok().map(|time| time.and_utc().timestamp_micros())
-}
-
-/// Reads epoch milliseconds, as a JSON number is written, into microseconds.
-pub(crate) fn parse_millis(number: &str) -> Option<i64> {
-    if let Ok(whole) = number.parse::<i64>() {
-        return whole.checked_mul(1_000).filter(|_| (whole.unsigned_abs() as f64) <= MILLIS_MAX);
-    }
-    let millis: f64 = number.parse().ok()?;
-    (millis.abs() <= MILLIS_MAX).then(|| (millis * 1_000.0).round() as i64)
 }
 
 fn describe_age(age_us: i64) -> String {
@@ -133,22 +109,6 @@ mod tests {
     fn absurd_times_do_not_overflow() {
         assert!(occurred_at_us(Some(i64::MIN), Some(i64::MAX), NOON, Window::Live).is_err());
         assert!(occurred_at_us(Some(i64::MAX), Some(i64::MIN), NOON, Window::Live).is_err());
-    }
-
-    #[test]
-    fn times_are_read_as_rfc_3339_or_milliseconds() {
-        assert_eq!(parse_text("2026-03-01T12:00:00Z"), Some(NOON));
-        assert_eq!(parse_text("2026-03-01T14:00:00.5+02:00"), Some(NOON + 500_000));
-        assert_eq!(parse_text("2022-12-22 13:25:47.677000+00:00"), Some(1_671_715_547_677_000));
-        assert_eq!(parse_text("2026-03-01T12:00:00"), Some(NOON));
-        assert_eq!(parse_text("2026-03-01 12:00:00.5"), Some(NOON + 500_000));
-        assert_eq!(parse_text("2026-03-01"), None);
-        assert_eq!(parse_text("yesterday"), None);
-        assert_eq!(parse_millis("1772366400000"), Some(NOON));
-        assert_eq!(parse_millis("1772366400000.25"), Some(NOON + 250));
-        assert_eq!(parse_millis("1.7723664e12"), Some(NOON));
-        assert_eq!(parse_millis("1e300"), None);
-        assert_eq!(parse_millis("99999999999999999999"), None);
     }
 
     /// Seconds relative to the arrival.

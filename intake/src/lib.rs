@@ -16,6 +16,7 @@ mod error;
 mod event_time;
 mod geography;
 mod ids;
+mod json;
 mod money;
 pub mod protocol;
 mod redaction;

@@ -6,6 +6,8 @@ use regex::Regex;
 use serde_json::Value;
 use url::form_urlencoded;
 
+use crate::json;
+
 /// Fields, of any protocol, whose values are dropped wherever they are.
 const NOT_STORED: [&str; 12] = [
     "ip",
@@ -33,7 +35,7 @@ static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Redacts an event as it was sent: JSON, or the parameters of an address.
 pub(crate) fn redact(sent: &str) -> String {
-    let kept = match serde_json::from_str::<Value>(sent) {
+    let kept = match json::read::<Value>(sent) {
         Ok(mut json) => {
             strip(&mut json);
             json.to_string()
@@ -102,7 +104,7 @@ mod tests {
             r#"{"a":{"ip":null,"user_agent":null},"name":}"#,
         );
         check(r#"[{"zip":"1","key":7,"user_agent":"Mozilla \"#, r#"[{"zip":"1","key":null,"user_agent":null"#);
-        check(r#"{"ip":["192.0.2.1", "192.0.2.2"],"a":1e999}"#, r#"{"ip":null,"a":1e999}"#);
+        check(r#"{"ip":["192.0.2.1", "192.0.2.2"],"a":1e999}"#, r#"{"a":"1e999"}"#);
         check("{\"ip\":{\"v4\":\"192.0.2.1\",\n\"v6\":\"::1\"},\"a\":}", r#"{"ip":null,"a":}"#);
         check(r#"2026-03-01 {"ip":"192.0.2.1"}"#, r#"2026-03-01 {"ip":null}"#);
         check(r#"["{\"ip\":\"192.0.2.1\"}"]"#, r#"["{\"ip\":null}"]"#);

@@ -196,7 +196,7 @@ impl Door {
         received_at: DateTime<Utc>,
         opted_out: bool,
     ) -> Result<Receipt, IngestError> {
-        let Parsed { events, mut rejected } = parsed;
+        let Parsed { events, mut rejected, warnings } = parsed;
         let accepted = events.len();
         let (visitor_id, is_bot) = events.first().map(|event| (event.visitor_id, event.is_bot)).unwrap_or_default();
         let durable = if rejected.is_empty() {
@@ -213,7 +213,7 @@ impl Door {
             tokio::join!(self.batcher.append(events), quarantine).0
         };
         let duplicates = durable?.duplicates;
-        Ok(Receipt { accepted, duplicates, rejected, visitor_id, is_bot })
+        Ok(Receipt { accepted, duplicates, rejected, warnings, visitor_id, is_bot })
     }
 }
 

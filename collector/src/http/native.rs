@@ -8,10 +8,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use intake::IngestError;
-use intake::protocol::native::Native;
+use intake::protocol::native::{self, Native};
 use intake::protocol::pixel::Pixel;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::resource::Resource;
@@ -33,28 +32,9 @@ async fn start_session(State(door): State<Arc<Door>>, request: Request) -> Respo
     }
 }
 
-/// Whose session it will be.
-#[derive(Deserialize)]
-struct SessionRequest {
-    user_id: Option<Value>,
-    anonymous_id: Option<Value>,
-}
-
 async fn new_session_id(door: &Door, request: Request) -> Result<Uuid, IngestError> {
     let (parts, body) = request.into_parts();
     let body = door.open_small(&parts, body).await?;
-    let request: SessionRequest = serde_json::from_slice(&body)
-        .map_err(|error| IngestError::invalid(format!("the body is not a session request: {error}")))?;
-    if !is_id(&request.user_id) && !is_id(&request.anonymous_id) {
-        return Err(IngestError::invalid("send `user_id` or `anonymous_id`, a string that is not empty"));
-    }
+    native::check_session(&body)?;
     Ok(door.new_session_id())
-}
-
-fn is_id(value: &Option<Value>) -> bool {
-    match value {
-        Some(Value::String(id)) => !id.is_empty(),
-        Some(Value::Number(_)) => true,
-        _ => false,
-    }
 }

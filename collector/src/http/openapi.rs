@@ -55,7 +55,7 @@ struct NativeEvent {
     /// What happened: `page_view`, `page_ping`, `object_in_view`, `object_interaction`, or a name of your own.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S", example = "page_view")]
     name: String,
-    /// When it happened: RFC 3339, or milliseconds since 1970. At most 72 hours before and 5 minutes after its arrival;
+    /// When it happened: RFC 3339, or seconds or milliseconds since 1970. At most 72 hours before and 5 minutes after its arrival;
     /// defaults to the arrival.
     timestamp: Option<Time>,
     /// The person, where known.
@@ -106,7 +106,7 @@ enum Id {
     Number(f64),
 }
 
-/// RFC 3339, or milliseconds since 1970.
+/// RFC 3339, or seconds or milliseconds since 1970.
 #[derive(ToSchema)]
 #[serde(untagged)]
 enum Time {

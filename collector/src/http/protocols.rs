@@ -10,7 +10,7 @@ use intake::protocol::ga4::{self, Ga4};
 use intake::protocol::native::Native;
 use intake::protocol::plausible::Plausible;
 use intake::protocol::posthog::{self, PostHog};
-use intake::protocol::segment::Segment;
+use intake::protocol::segment::{Segment, SegmentPixel};
 use intake::protocol::snowplow::{self, Snowplow, SnowplowPixel};
 use intake::protocol::umami::{Umami, UmamiBatch};
 use intake::protocol::visits::Visits;
@@ -20,7 +20,7 @@ use super::{answer, ingest};
 use crate::door::Door;
 
 /// The paths of Segment's API. The library for browsers uses those of one letter.
-const SEGMENT: [&str; 14] = [
+const SEGMENT: [&str; 15] = [
     "/v1/batch",
     "/v1/import",
     "/v1/track",
@@ -35,6 +35,20 @@ const SEGMENT: [&str; 14] = [
     "/v1/i",
     "/v1/g",
     "/v1/a",
+    // Of RudderStack's library, as a page is left.
+    "/beacon/v1/batch",
+];
+
+/// The paths of calls in the address of an image: RudderStack's, then Segment's.
+const SEGMENT_PIXEL: [&str; 8] = [
+    "/pixel/v1/track",
+    "/pixel/v1/page",
+    "/v1/pixel/track",
+    "/v1/pixel/page",
+    "/v1/pixel/screen",
+    "/v1/pixel/identify",
+    "/v1/pixel/group",
+    "/v1/pixel/alias",
 ];
 
 pub(super) fn visits() -> Resource {
@@ -83,9 +97,10 @@ pub(super) fn posthog() -> Resource {
 }
 
 pub(super) fn segment() -> Resource {
-    SEGMENT
+    let calls = SEGMENT
         .iter()
-        .fold(Resource::default(), |resource, path| resource.endpoint("POST", path, ingest::from_body(&Segment)))
+        .fold(Resource::default(), |resource, path| resource.endpoint("POST", path, ingest::from_body(&Segment)));
+    SEGMENT_PIXEL.iter().fold(calls, |resource, path| resource.endpoint("GET", path, ingest::from_image(&SegmentPixel)))
 }
 
 /// Says what is wrong with a request, and stores nothing of it.

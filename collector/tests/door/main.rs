@@ -153,7 +153,7 @@ async fn a_body_without_a_good_event_is_refused_with_the_reasons() {
     let nested = format!(r#"{{"name":"a","x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     for (body, reason) in [
         (&br#"[{"name":7},{}]"#[..], "no event was taken; the first one: `name` must be a string"),
-        (b"{\"name\":\"\xff\"}", "the body is not UTF-8 from byte 9 on"),
+        (b"{\"name\":\xff}", "the body is not JSON"),
         (b"<html>", "the body is not JSON"),
         (b"", "the body is empty"),
         (b"7", "the body must be an object"),
@@ -168,6 +168,25 @@ async fn a_body_without_a_good_event_is_refused_with_the_reasons() {
         assert!(answer.body["rejected"].is_array());
     }
     assert_eq!(world.stored().await, 0);
+}
+
+#[tokio::test]
+async fn an_odd_character_keeps_the_event_and_sent_again_it_is_a_copy() {
+    let world = World::new().await;
+    for (number, event) in [
+        &b"{\"event_id\":\"1\",\"name\":\"\xff\"}"[..],
+        br#"{"event_id":"2","name":"\ud83d"}"#,
+        br#"{"event_id":"\ud83d","name":"a","\udc00":NaN}"#,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let twice = [b"\xef\xbb\xbf", event, b"\n", event].concat();
+        let answer = world.post(twice).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        assert_eq!(answer.body, json!({"accepted": 2, "duplicates": 1, "rejected": []}));
+        assert_eq!(world.stored().await, number + 1);
+    }
 }
 
 #[tokio::test]
@@ -384,7 +403,9 @@ async fn a_session_is_a_new_name_for_somebody() {
     assert_ne!(first.body["session_id"], second.body["session_id"]);
     let version = first.body["session_id"].as_str().unwrap().parse::<uuid::Uuid>().unwrap().get_version_num();
     assert_eq!(version, 7);
-    for body in ["{}", r#"{"user_id":""}"#, "nonsense", "[]"] {
+    let odd = ask("\u{feff}{\"user_id\":\"\\ud83d\",\"anonymous_id\":null}").await;
+    assert_eq!(odd.status, StatusCode::CREATED);
+    for body in ["{}", r#"{"user_id":""}"#, r#"{"user_id":null}"#, "nonsense", "[]"] {
         assert_eq!(ask(body).await.status, StatusCode::BAD_REQUEST, "{body}");
     }
 }

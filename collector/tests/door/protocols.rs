@@ -48,6 +48,16 @@ async fn each_protocol_is_answered_in_its_own_words_and_its_event_is_durable() {
             200,
             json!({"success": true}),
         ),
+        (
+            format!("/beacon/v1/batch?writeKey={key}"),
+            json!({"batch": [{"type": "track", "event": "a", "userId": "u", "properties": {"revenue": "1,234"}}]})
+                .to_string(),
+            200,
+            json!({"success": true, "warnings": [{
+                "index": 0,
+                "reason": "`revenue` is no clear amount and stays in `properties`: write a number, such as 1234.50",
+            }]}),
+        ),
         ("/v1/identify/".into(), json!({"writeKey": key, "userId": "u"}).to_string(), 200, json!({"success": true})),
         (
             "/batch/".into(),
@@ -121,13 +131,16 @@ async fn images_are_images_and_are_not_kept_by_browsers() {
         "/i?e=pv&aid=shop.example&url=https%3A%2F%2Fshop.example%2F".to_owned(),
         format!("/v1/pixel.gif?key={}&name=opened", world.write_key),
         "/v1/pixel.gif?site=shop.example".to_owned(),
+        format!("/pixel/v1/track?writeKey={}&anonymousId=x&event=opened", world.write_key),
+        // {"userId":"u"}
+        format!("/v1/pixel/page/?data=eyJ1c2VySWQiOiJ1In0&key={}", world.write_key),
     ] {
         let answer = send(&world, Request::get(&path).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
         assert_eq!((&answer.body[..6], answer.body.len()), (&b"GIF89a"[..], 43));
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
-    assert_eq!(world.stored().await, 3);
+    assert_eq!(world.stored().await, 5);
 }
 
 #[tokio::test]

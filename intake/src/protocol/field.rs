@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 
+use instant::{Unit, Unreadable};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::{event_time, money};
+use crate::event_time::Window;
+use crate::json::{self, MendedText, Text};
+use crate::money;
 
 pub(super) const EVENT_ID_CHARS_MAX: usize = 100;
 pub(super) const NAME_CHARS_MAX: usize = 200;
@@ -23,37 +27,43 @@ const FIELDS_MAX: usize = 5_000;
 /// A JSON object, one level deep: its fields in the order they were sent, each value as it was written.
 pub(super) struct Object<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-                    if fields.len() == FIELDS_MAX {
-                        return Err(A::Error::custom(format!("the object has more than {FIELDS_MAX} fields")));
-                    }
-                    fields.push((name, value));
-                }
-                Ok(Object(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
+impl<'a> Object<'a> {
+    pub(super) fn read(json: &'a str) -> serde_json::Result<Self> {
+        // Values are not looked into, so if anything can be mended it is a name.
+        read_fields::<Text>(json).or_else(|error| read_fields::<MendedText>(json).map_err(|_| error)).map(Self)
     }
 }
 
-/// A JSON string, borrowed where it has no escapes.
-#[derive(serde::Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+type Fields<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+/// The fields of an object, whose names are read as `K`.
+fn read_fields<'a, K: Deserialize<'a> + Into<Cow<'a, str>>>(json: &'a str) -> serde_json::Result<Fields<'a>> {
+    struct Names<K>(PhantomData<K>);
+
+    impl<'de, K: Deserialize<'de> + Into<Cow<'de, str>>> Visitor<'de> for Names<K> {
+        type Value = Fields<'de>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut fields = Vec::new();
+            while let Some((name, value)) = map.next_entry::<K, &'de RawValue>()? {
+                if fields.len() == FIELDS_MAX {
+                    return Err(A::Error::custom(format!("the object has more than {FIELDS_MAX} fields")));
+                }
+                fields.push((name.into(), value));
+            }
+            Ok(fields)
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let fields = deserializer.deserialize_map(Names::<K>(PhantomData))?;
+    deserializer.end()?;
+    Ok(fields)
+}
 
 /// What a JSON value is, by its first byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,27 +122,44 @@ pub(super) fn text<'a>(name: &str, value: &'a RawValue, chars_max: usize) -> Res
 /// A string, or a number as its text: databases number their users.
 pub(super) fn id<'a>(name: &str, value: &'a RawValue, chars_max: usize) -> Result<Option<Cow<'a, str>>, String> {
     match Kind::of(value) {
-        Kind::Number if value.get().len() <= chars_max => Ok(Some(value.get().into())),
+        Kind::Number if value.get().len() <= chars_max => Ok(Some(id_of_number(value.get()))),
         Kind::Number => Err(format!("`{name}` is longer than {chars_max} characters")),
         Kind::Null | Kind::Text => text(name, value, chars_max),
         other => Err(format!("`{name}` must be a string or a number, not {other}")),
     }
 }
 
-/// A time, in microseconds since the epoch.
-pub(super) fn time_us(name: &str, value: &RawValue) -> Result<Option<i64>, String> {
+/// The text of a number that is an id. Programs that know only floating-point numbers, or whose column has gaps, write
+/// `42.0` and `4.2e1` for 42.
+pub(super) fn id_of_number(number: &str) -> Cow<'_, str> {
+    /// Beyond, a double does not hold every integer, and the digits are worth more than their form.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    match number.contains(['.', 'e', 'E']).then(|| number.parse::<f64>()) {
+        Some(Ok(float)) if float.fract() == 0.0 && float.abs() <= EXACT_MAX => format!("{float:.0}").into(),
+        _ => number.into(),
+    }
+}
+
+/// A time, in microseconds since the epoch. An empty string counts as missing.
+pub(super) fn time_us(name: &str, value: &RawValue, window: Window) -> Result<Option<i64>, String> {
+    let read = |text: &str| match window {
+        Window::Live => instant::parse_clock(text, Unit::Milliseconds),
+        // No time of sending corrects the clock that a file of history was written by.
+        Window::History => instant::parse(text),
+    };
     let time = match Kind::of(value) {
         Kind::Null => return Ok(None),
-        Kind::Number => event_time::parse_millis(value.get()),
+        Kind::Number => read(value.get()),
         Kind::Text => {
-            // In addresses every value is a string.
             let text = unescape(name, value)?;
-            event_time::parse_text(&text).or_else(|| event_time::parse_millis(text.trim()))
+            if text.is_empty() {
+                return Ok(None);
+            }
+            read(&text)
         }
-        _ => None,
+        _ => Err(Unreadable::NoTime),
     };
-    let expected = || format!("`{name}` must be RFC 3339, such as 2026-03-01T12:00:00Z, or epoch milliseconds");
-    time.map(Some).ok_or_else(expected)
+    time.map(|at| Some(at.timestamp_micros())).map_err(|unreadable| format!("`{name}` {unreadable}"))
 }
 
 /// An amount of money, in ten-thousandths.
@@ -143,7 +170,7 @@ pub(super) fn money_e4(name: &str, value: &RawValue) -> Result<Option<i128>, Str
         Kind::Text => money::parse_e4(&unescape(name, value)?),
         _ => None,
     };
-    let expected = || format!("`{name}` must be a number with at most 14 digits before the point");
+    let expected = || format!("`{name}` must be a number with at most 14 digits before the point, such as 1234.50");
     amount.map(Some).ok_or_else(expected)
 }
 
@@ -159,7 +186,7 @@ pub(super) fn object<'a>(name: &str, value: &'a RawValue) -> Result<Option<Objec
     match Kind::of(value) {
         Kind::Null => Ok(None),
         Kind::Object => {
-            serde_json::from_str(value.get()).map(Some).map_err(|error| format!("`{name}` cannot be read: {error}"))
+            Object::read(value.get()).map(Some).map_err(|error| format!("`{name}` cannot be read: {error}"))
         }
         other => Err(format!("`{name}` must be an object, not {other}")),
     }
@@ -173,7 +200,7 @@ pub(super) fn compact(name: &str, value: &RawValue) -> Result<String, String> {
         Kind::Text => Ok(quote(&unescape(name, value)?)),
         Kind::Array | Kind::Object => {
             let mut nested: serde_json::Value =
-                serde_json::from_str(value.get()).map_err(|error| format!("`{name}` cannot be read: {error}"))?;
+                json::read(value.get()).map_err(|error| format!("`{name}` cannot be read: {error}"))?;
             nested.sort_all_objects();
             Ok(nested.to_string())
         }
@@ -186,7 +213,5 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 fn unescape<'a>(name: &str, value: &'a RawValue) -> Result<Cow<'a, str>, String> {
-    let Text(text) =
-        serde_json::from_str(value.get()).map_err(|error| format!("`{name}` is not a valid string: {error}"))?;
-    Ok(text)
+    json::text(value).map_err(|error| format!("`{name}` is not a valid string: {error}"))
 }

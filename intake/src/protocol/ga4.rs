@@ -6,12 +6,13 @@
 //! in the request, the second of arrival counts.
 
 use http::StatusCode;
+use instant::Unit;
 use lake::EventId;
 use serde_json::{Value, json};
 
 use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, Object};
-use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, Warning};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
@@ -44,12 +45,14 @@ impl Protocol for Ga4 {
         if message.body.len() > BODY_BYTES_MAX {
             return Err(IngestError::too_large(format!("the body is larger than {BODY_BYTES_MAX} bytes")));
         }
-        let (events, mut client) = object::envelope(object::raw(&message.body)?, "events", &CLIENT, EVENTS_MAX)?;
+        let body = object::raw(&message.body)?;
+        let (events, mut client) = object::envelope(&body, "events", &CLIENT, EVENTS_MAX)?;
         let events = events.ok_or_else(|| IngestError::invalid("`events` is missing: an array"))?;
-        let time_us = object::take_time_us(&mut client, "timestamp_micros", 1_000_000).map_err(IngestError::invalid)?;
+        let time_us =
+            object::take_time_us(&mut client, "timestamp_micros", Unit::Microseconds).map_err(IngestError::invalid)?;
         let mut parsed = Parsed::default();
         for (index, item) in events.into_iter().enumerate() {
-            let read = read_event(item.get(), client.clone(), time_us).and_then(|mut draft| {
+            let read = read_event(item.get(), client.clone(), time_us).and_then(|(mut draft, unread)| {
                 let who = draft.event.anonymous_id.clone().or(draft.event.user_id.clone()).unwrap_or_default();
                 draft.id = Some(match draft.created_us {
                     Some(created_us) => EventId::derived(&[
@@ -61,7 +64,9 @@ impl Protocol for Ga4 {
                     ]),
                     None => context.arrival_id(self.name(), format!("{who} {}", item.get()).as_bytes(), index),
                 });
-                draft.complete(context, self.name(), || context.missing_id(item.get(), index))
+                let event = draft.complete(context, self.name(), || context.missing_id(item.get(), index))?;
+                parsed.warnings.extend(unread.map(|reason| Warning { index, reason }));
+                Ok(event)
             });
             parsed.push(index, item.get(), read);
         }
@@ -78,20 +83,22 @@ pub fn validate(message: &Message, context: &Context) -> Value {
     let complaint = |path: String, description: &str| json!({ "fieldPath": path, "description": description, "validationCode": "VALUE_INVALID" });
     let messages: Vec<Value> = match Ga4.parse(message, context, EVENTS_MAX) {
         Ok(parsed) => {
-            let rejected = parsed.rejected.into_iter();
-            rejected.map(|rejected| complaint(format!("events[{}]", rejected.index), &rejected.reason)).collect()
+            let rejected = parsed.rejected.into_iter().map(|rejected| (rejected.index, rejected.reason));
+            let warnings = parsed.warnings.into_iter().map(|warning| (warning.index, warning.reason));
+            rejected.chain(warnings).map(|(index, reason)| complaint(format!("events[{index}]"), &reason)).collect()
         }
         Err(error) => vec![complaint("events".into(), &error.to_string())],
     };
     json!({ "validationMessages": messages })
 }
 
-fn read_event(json: &str, mut client: Object, time_us: Option<i64>) -> Result<Draft, String> {
+/// The draft of an event, and what of it could not be read.
+fn read_event(json: &str, mut client: Object, time_us: Option<i64>) -> Result<(Draft, Option<String>), String> {
     let mut item = object::read(json)?;
     let mut draft = Draft::default();
     let event = &mut draft.event;
     event.name = object::take_text(&mut item, "name", NAME_CHARS_MAX)?.ok_or("`name` is missing: what happened")?;
-    draft.created_us = object::take_time_us(&mut item, "timestamp_micros", 1_000_000)?.or(time_us);
+    draft.created_us = object::take_time_us(&mut item, "timestamp_micros", Unit::Microseconds)?.or(time_us);
     event.anonymous_id = object::take_text(&mut client, "client_id", TEXT_CHARS_MAX)?;
     if event.anonymous_id.is_none() {
         event.anonymous_id = object::take_text(&mut client, "app_instance_id", TEXT_CHARS_MAX)?;
@@ -123,11 +130,13 @@ fn read_event(json: &str, mut client: Object, time_us: Option<i64>) -> Result<Dr
         "refund" => object::take_money_e4(&mut params, "value").map(|amount| -amount),
         _ => None,
     };
-    if let Some(user_properties) = client.remove("user_properties") {
+    let is_paid = matches!(&*event.name, "purchase" | "in_app_purchase" | "refund");
+    let unread = is_paid.then(|| object::unread_money(&params, "value")).flatten();
+    if let Some(user_properties) = object::take(&mut client, "user_properties") {
         params.entry("user_properties").or_insert(user_properties);
     }
     draft.event.properties = object::properties(params)?;
-    Ok(draft)
+    Ok((draft, unread))
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use serde_json::value::RawValue;
 use super::Sender;
 use super::field::{self, Kind, Object, TEXT_CHARS_MAX};
 use crate::error::IngestError;
+use crate::event_time::Window;
+use crate::json;
 
 /// The items of a body.
 pub(super) struct Items<'a> {
@@ -23,15 +25,24 @@ pub(super) struct Items<'a> {
     pub(super) sender: Option<Sender>,
 }
 
-/// Splits a body into items.
+/// Splits a body into items and hands them on.
 ///
 /// - `events_max`: the most items there may be.
-pub(super) fn read(body: &[u8], events_max: usize) -> Result<Items<'_>, IngestError> {
-    let text = std::str::from_utf8(body)
-        .map_err(|error| IngestError::invalid(format!("the body is not UTF-8 from byte {} on", error.valid_up_to())))?;
-    // Some editors and one popular framework begin files with a byte order mark.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
+pub(super) fn with<T>(body: &[u8], events_max: usize, take: impl FnOnce(Items<'_>) -> T) -> Result<T, IngestError> {
+    let text =
+        json::text_of(body).map_err(|error| IngestError::invalid(format!("the body cannot be read: {error}")))?;
+    let read = read(&text, events_max);
+    let can_be_mended = match &read {
+        Ok(items) => items.values.iter().any(Result::is_err),
+        Err(error) => matches!(error, IngestError::Invalid { .. }),
+    };
+    match can_be_mended.then(|| json::mended(&text)).flatten() {
+        Some(mended) => Ok(take(self::read(&mended, events_max)?)),
+        None => Ok(take(read?)),
+    }
+}
 
+fn read(text: &str, events_max: usize) -> Result<Items<'_>, IngestError> {
     let mut values: Vec<&RawValue> = Vec::new();
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         match value {
@@ -57,17 +68,17 @@ pub(super) fn read(body: &[u8], events_max: usize) -> Result<Items<'_>, IngestEr
 /// An envelope if it has an array `events`, else a single event.
 fn read_object(value: &RawValue, events_max: usize) -> Result<Items<'_>, IngestError> {
     let Object(fields) =
-        serde_json::from_str(value.get()).map_err(|error| IngestError::invalid(format!("not an event: {error}")))?;
+        Object::read(value.get()).map_err(|error| IngestError::invalid(format!("not an event: {error}")))?;
     let find = |wanted: &str| fields.iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| *value);
     match find("events") {
         Some(events) if Kind::of(events) == Kind::Array => {
             let sent_at_us = match find("sent_at") {
-                Some(sent_at) => field::time_us("sent_at", sent_at).map_err(IngestError::invalid)?,
+                Some(sent_at) => field::time_us("sent_at", sent_at, Window::Live).map_err(IngestError::invalid)?,
                 None => None,
             };
             list(read_array(events, events_max)?, sent_at_us, sender_of(&fields))
         }
-        Some(events) if find("name").is_none() => {
+        Some(events) if find("name").is_none() && Kind::of(events) != Kind::Null => {
             Err(IngestError::invalid(format!("`events` must be an array, not {}", Kind::of(events))))
         }
         _ => list(vec![value], None, None),
@@ -106,9 +117,9 @@ fn read_lines(text: &str, events_max: usize) -> Result<Items<'_>, IngestError> {
     Ok(Items { values, sent_at_us: None, sender })
 }
 
-/// The lines of a body, without blank ones.
+/// The lines of a body, without blank ones. Files that were joined have byte order marks in the middle.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim_ascii).filter(|line| !line.is_empty())
+    text.lines().map(|line| line.trim_start_matches('\u{feff}').trim_ascii()).filter(|line| !line.is_empty())
 }
 
 fn sender_of_item(item: &str) -> Option<Sender> {
@@ -116,7 +127,7 @@ fn sender_of_item(item: &str) -> Option<Sender> {
     if !item.contains("\"key\"") && !item.contains("\"site\"") {
         return None;
     }
-    let Object(fields) = serde_json::from_str(item).ok()?;
+    let Object(fields) = Object::read(item).ok()?;
     sender_of(&fields)
 }
 
@@ -190,6 +201,7 @@ mod tests {
         check(r#"{"events":[{"a":1},{"a":2}]}"#, r#"{"a":1} {"a":2}"#);
         check("{\"a\":1}\n{\"a\":2}", r#"{"a":1} {"a":2}"#);
         check("\u{feff} {\"a\":1}\r\n\r\n{\"a\":2}\r\n", r#"{"a":1} {"a":2}"#);
+        check("\u{feff}{\"a\":1}\n\u{feff}{\"a\":2}\n", r#"{"a":1} {"a":2}"#);
         check(r#"{"a":1}{"a":2}"#, r#"{"a":1} {"a":2}"#);
         check("[]", "");
     }
@@ -218,7 +230,7 @@ mod tests {
         check("7", "400 the body must be an object or an array of objects, not a number");
         check("null", "400 the body must be an object or an array of objects, not null");
         check(r#"{"events":7}"#, "400 `events` must be an array, not a number");
-        check(r#"{"events":[],"sent_at":"noon"}"#, "400 `sent_at` must be RFC 3339");
+        check(r#"{"events":[],"sent_at":"noon"}"#, "400 `sent_at` is not a time");
     }
 
     #[test]
@@ -229,9 +241,16 @@ mod tests {
     #[test]
     fn deep_nesting_takes_no_stack() {
         let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
-        assert_eq!(read(deep.as_bytes(), 3).unwrap().values.len(), 1);
+        assert_eq!(read(&deep, 3).unwrap().values.len(), 1);
         let deep = "{\"a\":".repeat(1_000_000);
-        assert!(read(deep.as_bytes(), 3).is_err());
+        assert!(read(&deep, 3).is_err());
+    }
+
+    #[test]
+    fn an_odd_word_or_byte_is_mended_in_every_form() {
+        check(r#"[{"a":NaN}]"#, r#"{"a":null}"#);
+        check("{\"a\":NaN}\n{\"a\":2}", r#"{"a":null} {"a":2}"#);
+        check("{\"a\":\"\t\"}", r#"{"a":"\u0009"}"#);
     }
 
     #[test]
@@ -254,20 +273,20 @@ mod tests {
             (r#"{"site":"shop.example","key":"k"}"#, Some(key("k"))),
             (r#"{"events":[{}]}"#, None),
             (r#"{"key":7}"#, None),
+            (r#"{"key":"k","\ud83d":1}"#, Some(key("k"))),
             (r#"{"properties":{"key":"k"}}"#, None),
         ] {
-            assert_eq!(read(body.as_bytes(), 3).unwrap().sender, sender, "{body}");
+            assert_eq!(with(body.as_bytes(), 3, |items| items.sender).unwrap(), sender, "{body}");
         }
     }
 
     /// Compares the items, `!` for a broken one, or the beginning of the status and reason of a refusal.
     #[track_caller]
     fn check(body: &str, expected: &str) {
-        match read(body.as_bytes(), 3) {
-            Ok(items) => {
-                let values: Vec<_> = items.values.into_iter().map(|value| value.unwrap_or("!")).collect();
-                assert_eq!(values.join(" "), expected, "{body}");
-            }
+        let join =
+            |items: Items<'_>| items.values.into_iter().map(|value| value.unwrap_or("!")).collect::<Vec<_>>().join(" ");
+        match with(body.as_bytes(), 3, join) {
+            Ok(values) => assert_eq!(values, expected, "{body}"),
             Err(error) => {
                 let status = if matches!(error, IngestError::TooLarge { .. }) { 413 } else { 400 };
                 let actual = format!("{status} {error}");

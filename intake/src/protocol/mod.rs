@@ -19,6 +19,7 @@ pub mod visits;
 use bytes::Bytes;
 use http::{StatusCode, Uri};
 use lake::Event;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -31,6 +32,17 @@ pub struct Parsed {
     pub events: Vec<Event>,
     /// The invalid ones.
     pub rejected: Vec<Rejection>,
+    /// What could not be read of valid ones.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something that an accepted event says in a way that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// The event's index in the request, from 0.
+    pub index: usize,
+    /// What it is, and what became of it, in words for the sender.
+    pub reason: String,
 }
 
 impl Parsed {
@@ -62,7 +74,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A parameter in the address.
+    /// A parameter in the address. Bytes that are not UTF-8 become U+FFFD.
     fn param(&self, name: &str) -> Option<String> {
         self.params().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
     }
@@ -86,6 +98,8 @@ pub struct Receipt {
     pub duplicates: usize,
     /// Invalid events.
     pub rejected: Vec<Rejection>,
+    /// What could not be read of valid ones.
+    pub warnings: Vec<Warning>,
     /// The visitor of the first event.
     pub visitor_id: Option<i64>,
     /// Whether the first event is a bot's.

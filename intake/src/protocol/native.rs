@@ -21,11 +21,12 @@ use serde_json::value::RawValue;
 use super::field::{
     self, EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, Object, PROPERTIES_BYTES_MAX, TEXT_CHARS_MAX,
 };
-use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items, object};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
 use crate::event_time::Window;
+use crate::json;
 
 /// The value of the column `protocol`.
 const PROTOCOL: &str = "native";
@@ -61,7 +62,10 @@ impl Protocol for Native {
 ///
 /// Fails if the body has no events at all, or more than `events_max`.
 pub fn parse(body: &[u8], context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
-    let items = items::read(body, events_max)?;
+    items::with(body, events_max, |items| parse_items(items, context))
+}
+
+fn parse_items(items: items::Items<'_>, context: &Context) -> Parsed {
     let mut parsed = Parsed::default();
     for (index, item) in items.values.into_iter().enumerate() {
         let (json, read) = match item {
@@ -75,12 +79,26 @@ pub fn parse(body: &[u8], context: &Context, events_max: usize) -> Result<Parsed
         };
         parsed.push(index, json, read);
     }
-    Ok(parsed)
+    parsed
 }
 
 /// The sender that the envelope or the first event names: `key` is a write key, `site` is one of a site's domains.
 pub fn find_sender(body: &[u8], events_max: usize) -> Result<Option<Sender>, IngestError> {
-    Ok(items::read(body, events_max)?.sender)
+    items::with(body, events_max, |items| items.sender)
+}
+
+/// Checks that the body of a request for a session names whose it will be.
+pub fn check_session(body: &[u8]) -> Result<(), IngestError> {
+    let body = object::raw(body)?;
+    let Object(fields) = object::fields(&body)?;
+    let is_id = |(name, value): &(Cow<str>, &RawValue)| {
+        matches!(&**name, "user_id" | "anonymous_id")
+            && field::id(name, value, TEXT_CHARS_MAX).is_ok_and(|id| id.is_some())
+    };
+    match fields.iter().any(is_id) {
+        true => Ok(()),
+        false => Err(IngestError::invalid("send `user_id` or `anonymous_id`, a string that is not empty")),
+    }
 }
 
 /// Parses one event of an import.
@@ -118,7 +136,14 @@ fn read_event(
     if !json.trim_ascii_start().starts_with('{') {
         return Err("the event is not an object".into());
     }
-    let Object(fields) = serde_json::from_str(json).map_err(|error| format!("the event cannot be read: {error}"))?;
+    let mended;
+    let Object(fields) = match Object::read(json) {
+        Ok(fields) => fields,
+        Err(error) => {
+            mended = json::mended(json).ok_or_else(|| format!("the event cannot be read: {error}"))?;
+            Object::read(&mended).map_err(|error| format!("the event cannot be read: {error}"))?
+        }
+    };
 
     let mut draft = Draft { sent_us: sent_at_us, ..Draft::default() };
     let event = &mut draft.event;
@@ -131,8 +156,8 @@ fn read_event(
         match name {
             "event_id" => draft.id = field::id(name, value, EVENT_ID_CHARS_MAX)?.map(|id| EventId::from_client(&id)),
             "name" => event.name = text(NAME_CHARS_MAX)?.unwrap_or_default(),
-            "timestamp" => draft.created_us = field::time_us(name, value)?,
-            "sent_at" => draft.sent_us = field::time_us(name, value)?.or(sent_at_us),
+            "timestamp" => draft.created_us = field::time_us(name, value, context.window)?,
+            "sent_at" => draft.sent_us = field::time_us(name, value, context.window)?.or(sent_at_us),
             "user_id" => event.user_id = person()?,
             "anonymous_id" => event.anonymous_id = person()?,
             "session_id" => event.session_id = person()?,
@@ -370,14 +395,13 @@ mod tests {
         check(r#"{"name":"a","event_id":[]}"#, "`event_id` must be a string or a number, not an array");
         check(r#"{"name":"a","user_id":true}"#, "`user_id` must be a string or a number, not true or false");
         check(r#"{"name":"a","url":{}}"#, "`url` must be a string, not an object");
-        check(r#"{"name":"a","timestamp":"noon"}"#, "`timestamp` must be RFC 3339");
-        check(r#"{"name":"a","timestamp":{}}"#, "`timestamp` must be RFC 3339");
-        check(r#"{"name":"a","timestamp":1e300}"#, "`timestamp` must be RFC 3339");
+        check(r#"{"name":"a","timestamp":"noon"}"#, "`timestamp` is not a");
+        check(r#"{"name":"a","timestamp":{}}"#, "`timestamp` is not a");
+        check(r#"{"name":"a","timestamp":1e300}"#, "`timestamp` is not a");
         check(r#"{"name":"a","revenue":"much"}"#, "`revenue` must be a number with at most 14 digits");
         check(r#"{"name":"a","revenue":100000000000000}"#, "`revenue` must be a number with at most 14 digits");
         check(r#"{"name":"a","properties":"{}"}"#, "`properties` must be an object, not a string");
-        check(r#"{"name":"a","title":"\ud800"}"#, "`title` is not a valid string");
-        check(r#"{"name":"a","mood":"\ud800"}"#, "`mood` is not a valid string");
+        check(r#"{"name":"a","title":"\x"}"#, "the event cannot be read");
         check("7", "the event is not an object");
     }
 

@@ -4,13 +4,22 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::NO_PAD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose};
+use instant::{Unit, Unreadable};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::field::{self, Kind, Object as RawFields, PROPERTIES_BYTES_MAX, TEXT_CHARS_MAX};
 use super::{Message, items};
 use crate::error::IngestError;
-use crate::{event_time, money};
+use crate::{json, money};
+
+/// Base64 of the alphabet for addresses, with or without padding: programs differ. For the other alphabet see
+/// [`base64_of`].
+pub(super) const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// A JSON object.
 pub(super) type Object = Map<String, Value>;
@@ -23,14 +32,13 @@ const ITEM_BYTES_MAX: usize = 512 * 1024;
 const SHARED_BYTES_MAX: usize = 64 * 1024;
 
 /// A body as JSON, one level deep.
-pub(super) fn raw(body: &[u8]) -> Result<&RawValue, IngestError> {
-    let text = std::str::from_utf8(body)
-        .map_err(|error| IngestError::invalid(format!("the body is not UTF-8 from byte {} on", error.valid_up_to())))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
+pub(super) fn raw(body: &[u8]) -> Result<Cow<'_, RawValue>, IngestError> {
+    let text =
+        json::text_of(body).map_err(|error| IngestError::invalid(format!("the body cannot be read: {error}")))?;
     if text.is_empty() {
         return Err(IngestError::invalid("the body is empty"));
     }
-    serde_json::from_str(text).map_err(|error| IngestError::invalid(format!("the body is not JSON: {error}")))
+    json::raw(text).map_err(|error| IngestError::invalid(format!("the body is not JSON: {error}")))
 }
 
 /// The body of a message as one object.
@@ -54,7 +62,7 @@ pub(super) fn envelope<'a>(
             found = Some(items::read_array(value, events_max)?);
         } else if wanted.contains(&&*name)
             && value.get().len() <= SHARED_BYTES_MAX
-            && let Ok(value) = serde_json::from_str(value.get())
+            && let Ok(value) = json::read(value.get())
         {
             others.insert(name.into_owned(), value);
         }
@@ -63,9 +71,9 @@ pub(super) fn envelope<'a>(
 }
 
 /// The fields of an object, none of them parsed.
-fn fields(raw: &RawValue) -> Result<RawFields<'_>, IngestError> {
+pub(super) fn fields(raw: &RawValue) -> Result<RawFields<'_>, IngestError> {
     match Kind::of(raw) {
-        Kind::Object => serde_json::from_str(raw.get())
+        Kind::Object => RawFields::read(raw.get())
             .map_err(|error| IngestError::invalid(format!("the body must be an object: {error}"))),
         other => Err(IngestError::invalid(format!("the body must be an object, not {other}"))),
     }
@@ -84,12 +92,25 @@ pub(super) fn inner<'a>(raw: &'a RawValue, name: &str) -> Option<&'a RawValue> {
     fields.into_iter().rev().find(|(found, _)| found == name).map(|(_, value)| value)
 }
 
+/// Base64 in the alphabet for addresses, from either alphabet. A plus sign that came unescaped through a form or an
+/// address is a space.
+pub(super) fn base64_of(text: &str) -> String {
+    text.trim_end()
+        .chars()
+        .map(|char| match char {
+            '+' | ' ' => '-',
+            '/' => '_',
+            other => other,
+        })
+        .collect()
+}
+
 /// One item as an object.
 pub(super) fn read(json: &str) -> Result<Object, String> {
     if json.len() > ITEM_BYTES_MAX {
         return Err(format!("the event is larger than {ITEM_BYTES_MAX} bytes"));
     }
-    match serde_json::from_str(json) {
+    match json::read(json) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err("the event is not an object".into()),
         Err(error) => Err(format!("the event cannot be read: {error}")),
@@ -101,7 +122,7 @@ pub(super) fn take_text(object: &mut Object, name: &str, chars_max: usize) -> Re
     let text = match object.get(name) {
         Some(Value::String(_) | Value::Number(_)) => match object.remove(name) {
             Some(Value::String(text)) => text,
-            Some(number) => number.to_string(),
+            Some(number) => field::id_of_number(&number.to_string()).into_owned(),
             None => return Ok(None),
         },
         Some(Value::Null) => {
@@ -116,58 +137,74 @@ pub(super) fn take_text(object: &mut Object, name: &str, chars_max: usize) -> Re
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// Takes an object. One that is written as a JSON string counts too.
+/// Takes a value; null counts as missing.
+pub(super) fn take(object: &mut Object, name: &str) -> Option<Value> {
+    object.remove(name).filter(|value| !value.is_null())
+}
+
+/// Takes an object. One that is written as a JSON string counts too, and null counts as missing.
 pub(super) fn take_object(object: &mut Object, name: &str) -> Option<Object> {
     let parsed = match object.get(name)? {
-        Value::Object(_) => None,
-        Value::String(text) => Some(serde_json::from_str::<Object>(text).ok()?),
-        Value::Null => Some(Object::new()),
+        Value::Object(_) | Value::Null => None,
+        Value::String(text) => Some(json::read::<Object>(text).ok()?),
         _ => return None,
     };
-    match (object.remove(name), parsed) {
+    match (take(object, name), parsed) {
         (_, Some(parsed)) => Some(parsed),
         (Some(Value::Object(inner)), None) => Some(inner),
         _ => None,
     }
 }
 
-/// Takes a time, in microseconds: RFC 3339, or a number with `units_per_s` units per second.
-pub(super) fn take_time_us(object: &mut Object, name: &str, units_per_s: i64) -> Result<Option<i64>, String> {
-    let Some(value) = object.remove(name) else { return Ok(None) };
-    let scaled = |number: &str| match units_per_s {
-        1_000 => event_time::parse_millis(number),
-        _ => {
-            let Ok(whole) = number.parse::<i64>() else {
-                let units: f64 = number.parse().ok()?;
-                return event_time::parse_millis(&(units * 1_000.0 / units_per_s as f64).to_string());
-            };
-            i64::try_from(i128::from(whole) * 1_000_000 / i128::from(units_per_s)).ok()
-        }
+/// Takes a time, in microseconds.
+///
+/// - `unit`: what the protocol counts times in. It matters to a clock that was never set; see [`instant`].
+pub(super) fn take_time_us(object: &mut Object, name: &str, unit: Unit) -> Result<Option<i64>, String> {
+    let time = match take(object, name) {
+        None => return Ok(None),
+        Some(Value::String(text)) if text.is_empty() => return Ok(None),
+        Some(Value::String(text)) => instant::parse_clock(&text, unit),
+        Some(Value::Number(number)) => instant::parse_clock(&number.to_string(), unit),
+        Some(_) => Err(Unreadable::NoTime),
     };
-    let time = match &value {
-        Value::Null => return Ok(None),
-        Value::String(text) if text.is_empty() => return Ok(None),
-        Value::String(text) => scaled(text).or_else(|| event_time::parse_text(text)),
-        Value::Number(number) => scaled(&number.to_string()),
-        _ => None,
-    };
-    let unit = match units_per_s {
-        1 => "seconds",
-        1_000 => "milliseconds",
-        _ => "microseconds",
-    };
-    time.map(Some).ok_or_else(|| format!("`{name}` must be a time: RFC 3339, or {unit} since 1970"))
+    time.map(|at| Some(at.timestamp_micros())).map_err(|unreadable| format!("`{name}` {unreadable}"))
 }
 
-/// Takes an amount of money, in ten-thousandths. A value that is not an amount stays.
+/// Takes a duration in milliseconds, as microseconds.
+pub(super) fn take_millis_us(object: &mut Object, name: &str) -> Result<Option<i64>, String> {
+    /// Three hundred years.
+    const MILLIS_MAX: f64 = 1e13;
+    let millis = match take(object, name) {
+        None => return Ok(None),
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(_) => None,
+    };
+    match millis.filter(|millis| millis.abs() <= MILLIS_MAX) {
+        Some(millis) => Ok(Some((millis * 1_000.0).round() as i64)),
+        None => Err(format!("`{name}` must be a number of milliseconds")),
+    }
+}
+
+/// Takes an amount of money, in ten-thousandths. A value that is not an amount stays; null counts as missing.
 pub(super) fn take_money_e4(object: &mut Object, name: &str) -> Option<i128> {
     let amount = match object.get(name)? {
         Value::Number(number) => money::parse_e4(&number.to_string()),
         Value::String(text) => money::parse_e4(text),
+        Value::Null => {
+            object.remove(name);
+            None
+        }
         _ => None,
     }?;
     object.remove(name);
     Some(amount)
+}
+
+/// What to tell a sender whose amount stayed where it was, if one did.
+pub(super) fn unread_money(object: &Object, name: &str) -> Option<String> {
+    object.get(name)?;
+    Some(format!("`{name}` is no clear amount and stays in `properties`: write a number, such as 1234.50"))
 }
 
 /// Takes an IP address. The field is removed even if it is not one: addresses are not stored.
@@ -255,15 +292,26 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn times_have_the_unit_of_their_protocol() {
-        let time = |json: &str, units| take_time_us(&mut read(json).unwrap(), "t", units);
-        assert_eq!(time(r#"{"t":1772366400}"#, 1), Ok(Some(NOON_US)));
-        assert_eq!(time(r#"{"t":1772366400.5}"#, 1), Ok(Some(NOON_US + 500_000)));
-        assert_eq!(time(r#"{"t":"1772366400000"}"#, 1_000), Ok(Some(NOON_US)));
-        assert_eq!(time(r#"{"t":1772366400000000}"#, 1_000_000), Ok(Some(NOON_US)));
-        assert_eq!(time(r#"{"t":"2026-03-01T12:00:00Z"}"#, 1_000), Ok(Some(NOON_US)));
-        assert_eq!(time("{}", 1), Ok(None));
-        assert!(time(r#"{"t":"noon"}"#, 1).unwrap_err().contains("seconds since 1970"));
-        assert!(time(r#"{"t":{}}"#, 1_000).is_err());
+    fn a_time_is_a_text_or_a_number_and_null_is_none() {
+        let time = |json: &str, unit| take_time_us(&mut read(json).unwrap(), "t", unit);
+        for (sent, sender) in [
+            (r#"{"t":1772366400}"#, "Umami"),
+            (r#"{"t":1772366400.0}"#, "Python time.time"),
+            (r#"{"t":"1772366400000"}"#, "Snowplow"),
+            (r#"{"t":1772366400000000}"#, "GA4"),
+            (r#"{"t":1.7723664e18}"#, "a number with an exponent"),
+            (r#"{"t":"2026-03-01T12:00:00+0000"}"#, "iOS"),
+        ] {
+            for unit in [Unit::Seconds, Unit::Milliseconds, Unit::Microseconds] {
+                assert_eq!(time(sent, unit), Ok(Some(NOON_US)), "{sender}");
+            }
+        }
+        for none in ["{}", r#"{"t":null}"#, r#"{"t":""}"#] {
+            assert_eq!(time(none, Unit::Seconds), Ok(None));
+        }
+        assert_eq!(time(r#"{"t":5}"#, Unit::Seconds), Ok(Some(5_000_000)));
+        for wrong in [r#"{"t":"noon"}"#, r#"{"t":{}}"#, r#"{"t":true}"#, r#"{"t":1e300}"#] {
+            assert!(time(wrong, Unit::Seconds).unwrap_err().starts_with("`t` is not a"), "{wrong}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Plausible's events API: <https://plausible.io/docs/events-api>.
 //!
-//! The domain chooses the site; there is no key. `pageview` becomes `page_view`. Events have no id: the same
-//! request within one second counts once.
+//! The domain chooses the site; there is no key. `pageview` becomes `page_view`. `engagement`, which its script sends
+//! when a page is left, becomes `page_ping`: like a ping it says how long a page was looked at, and not that something
+//! happened. Events have no id: the same request within one second counts once.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ impl Protocol for Plausible {
 
     fn sender_of_body(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
         let body = object::raw(&message.body)?;
-        let domain = object::field(body, "domain").or_else(|| object::field(body, "d"));
+        let domain = object::field(&body, "domain").or_else(|| object::field(&body, "d"));
         let domain = domain.ok_or_else(|| IngestError::invalid("`domain` is missing: the site, as in shop.example"))?;
         // A request may name several sites; the events go to the first.
         Ok(Some(Sender::Domain(domain.split(',').next().unwrap_or_default().trim().to_owned())))
@@ -53,7 +54,12 @@ fn read(mut body: Object) -> Result<Draft, String> {
     let mut draft = Draft::default();
     let event = &mut draft.event;
     let name = take(&mut body, ["name", "n"], NAME_CHARS_MAX)?.ok_or("`name` is missing, for example pageview")?;
-    event.name = if name == "pageview" { "page_view".into() } else { name };
+    let is_engagement = name == "engagement";
+    event.name = match &*name {
+        "pageview" => "page_view".into(),
+        "engagement" => "page_ping".into(),
+        _ => name,
+    };
     event.url = take(&mut body, ["url", "u"], LONG_CHARS_MAX)?;
     if event.url.is_none() {
         return Err("`url` is missing: the address of the page".into());
@@ -67,8 +73,17 @@ fn read(mut body: Object) -> Result<Draft, String> {
     let properties = ["props", "p", "meta", "m"].iter().find_map(|name| object::take_object(&mut body, name));
     let mut properties = properties.unwrap_or_default();
     // Not an interaction of the visitor, such as an event that a page sends by itself.
-    if let Some(interactive @ Value::Bool(false)) = body.remove("interactive").or_else(|| body.remove("i")) {
+    let interactive = object::take(&mut body, "interactive").or_else(|| object::take(&mut body, "i"));
+    if let Some(interactive @ Value::Bool(false)) = interactive {
         properties.entry("interactive").or_insert(interactive);
+    }
+    if is_engagement {
+        // GA4 sends the time under this name.
+        for (from, to) in [("e", "engagement_time_msec"), ("sd", "scroll_depth")] {
+            if let Some(value) = object::take(&mut body, from) {
+                properties.entry(to).or_insert(value);
+            }
+        }
     }
     event.properties = object::properties(properties)?;
     Ok(draft)

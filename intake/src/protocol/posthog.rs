@@ -1,19 +1,20 @@
 //! PostHog's capture API: <https://posthog.com/docs/api/capture>.
 //!
 //! `$pageview` becomes `page_view`, `$screen` `screen_view`, `$identify` `identify`, `$create_alias` `alias`, `$groupidentify`
-//! `group`. Other names stay as they are, with their dollar signs. Deduplicated by `uuid`.
+//! `group`, and `$pageleave`, which says how long a page was looked at, `page_ping`. Other names stay as they are, with
+//! their dollar signs. Deduplicated by `uuid`.
 
 use std::borrow::Cow;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
+use instant::Unit;
 use lake::EventId;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::{self, Object};
+use super::object::{self, BASE64, Object};
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items};
 use crate::context::Context;
 use crate::draft::Draft;
@@ -31,9 +32,9 @@ impl Protocol for PostHog {
         let body = body_of(message)?;
         let raw = object::raw(&body)?;
         let key = match raw.get().starts_with('[') {
-            true => items::read_array(raw, events_max)?.first().and_then(|item| key_of(item)),
-            false => key_of(raw).or_else(|| {
-                let (batch, _) = object::envelope(raw, "batch", &[], events_max).ok()?;
+            true => items::read_array(&raw, events_max)?.first().and_then(|item| key_of(item)),
+            false => key_of(&raw).or_else(|| {
+                let (batch, _) = object::envelope(&raw, "batch", &[], events_max).ok()?;
                 key_of(batch?.first()?)
             }),
         };
@@ -44,13 +45,14 @@ impl Protocol for PostHog {
         let body = body_of(message)?;
         let raw = object::raw(&body)?;
         let (items, mut envelope) = match raw.get().starts_with('[') {
-            true => (items::read_array(raw, events_max)?, Object::new()),
-            false => match object::envelope(raw, "batch", &["sent_at"], events_max)? {
+            true => (items::read_array(&raw, events_max)?, Object::new()),
+            false => match object::envelope(&raw, "batch", &["sent_at"], events_max)? {
                 (Some(batch), envelope) => (batch, envelope),
-                (None, envelope) => (vec![raw], envelope),
+                (None, envelope) => (vec![&*raw], envelope),
             },
         };
-        let sent_us = object::take_time_us(&mut envelope, "sent_at", 1_000).map_err(IngestError::invalid)?;
+        let sent_us = object::take_time_us(&mut envelope, "sent_at", Unit::Milliseconds);
+        let sent_us = sent_us.map_err(IngestError::invalid)?.or_else(|| sent_us_of_address(message));
         let mut parsed = Parsed::default();
         let key = items.first().and_then(|first| key_of(first));
         for (index, item) in items.into_iter().enumerate() {
@@ -101,11 +103,17 @@ fn body_of(message: &Message) -> Result<Cow<'_, [u8]>, IngestError> {
         return Ok(Cow::Borrowed(&message.body));
     }
     let (_, data) = url::form_urlencoded::parse(&message.body).next().unwrap_or_default();
-    // A plus sign is a space in a form, and Base64 is often sent unescaped.
-    STANDARD
-        .decode(data.replace(' ', "+").as_bytes())
+    BASE64
+        .decode(object::base64_of(&data))
         .map(Cow::Owned)
         .map_err(|error| IngestError::invalid(format!("`data` is not Base64: {error}")))
+}
+
+/// When an address says that its request was sent: scripts write it there if they send a form or a single event.
+fn sent_us_of_address(message: &Message) -> Option<i64> {
+    // A cache is kept off by other values of `_`, too.
+    let sent = message.param("sent_at").or_else(|| message.param("_"))?;
+    instant::parse_clock(&sent, Unit::Milliseconds).ok().map(|at| at.timestamp_micros())
 }
 
 /// The key of an envelope or an event. Older SDKs send it among the properties.
@@ -123,8 +131,12 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
     let id = object::take_text(&mut item, "uuid", EVENT_ID_CHARS_MAX)?;
     let id = id.or(object::take_text(&mut properties, "$insert_id", EVENT_ID_CHARS_MAX)?);
     draft.id = id.map(|id| EventId::from_client(&id));
-    draft.created_us = object::take_time_us(&mut item, "timestamp", 1_000)?;
-    if let Some(offset_us) = object::take_time_us(&mut item, "offset", 1_000)?.filter(|_| draft.created_us.is_none()) {
+    draft.created_us = object::take_time_us(&mut item, "timestamp", Unit::Milliseconds)?;
+    if properties.remove("$ignore_sent_at") == Some(Value::Bool(true)) {
+        // Its time does not come from the clock that sends it.
+        draft.sent_us = None;
+    }
+    if let Some(offset_us) = object::take_millis_us(&mut item, "offset")?.filter(|_| draft.created_us.is_none()) {
         // The age of the event at the time of sending, instead of its time. Clients send the same age again, however
         // long they wait, like a client whose clock is wrong: so it is corrected in the same way.
         (draft.created_us, draft.sent_us) = (Some(-offset_us), Some(0));
@@ -146,6 +158,7 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
         "$identify" => "identify".into(),
         "$create_alias" => "alias".into(),
         "$groupidentify" => "group".into(),
+        "$pageleave" => "page_ping".into(),
         _ => name.clone(),
     };
     match (&*name, anonymous) {
@@ -160,7 +173,7 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
     let mut take = |name, chars_max| object::take_text(&mut properties, name, chars_max);
     event.session_id = take("$session_id", TEXT_CHARS_MAX)?;
     event.url = take("$current_url", LONG_CHARS_MAX)?;
-    event.referrer = take("$referrer", LONG_CHARS_MAX)?.filter(|referrer| referrer != "$direct");
+    event.referrer = take("$referrer", LONG_CHARS_MAX)?;
     let title = take("title", LONG_CHARS_MAX)?;
     event.title = title.or(take("$title", LONG_CHARS_MAX)?).or(take("$screen_name", LONG_CHARS_MAX)?);
     event.language = take("$browser_language", TEXT_CHARS_MAX)?;
@@ -192,7 +205,7 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
         properties.remove(repeated);
     }
     for name in ["$set", "$set_once"] {
-        if let Some(traits) = item.remove(name) {
+        if let Some(traits) = object::take(&mut item, name) {
             properties.entry(name).or_insert(traits);
         }
     }
@@ -202,6 +215,8 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
     use crate::protocol::object::tests::{NOON_US, digest, event, message, parse};
 
@@ -258,10 +273,25 @@ mod tests {
     fn times_are_corrected_or_counted_back() {
         let corrected = r#"{"sent_at":"2020-01-01T00:01:00Z","batch":[{"event":"a","distinct_id":"u","timestamp":"2020-01-01T00:00:00Z"}]}"#;
         assert_eq!(event(&PostHog, "/batch", corrected).occurred_at_us, NOON_US - 60_000_000);
+        let single = r#"{"event":"a","distinct_id":"u","timestamp":"2020-01-01T00:00:00Z"}"#;
+        for path in ["/e/?_=1577836860000&ver=1.57", "/e/?ip=1&sent_at=1577836860000"] {
+            assert_eq!(event(&PostHog, path, single).occurred_at_us, NOON_US - 60_000_000, "{path}");
+        }
+        let sure = r#"{"event":"a","distinct_id":"u","timestamp":"2026-03-01T11:00:00Z","properties":{"$ignore_sent_at":true}}"#;
+        let found = event(&PostHog, "/e/?_=1577836860000", sure);
+        assert_eq!((found.occurred_at_us, found.properties), (NOON_US - 3_600_000_000, None));
         let back = r#"{"event":"a","distinct_id":"u","offset":2000}"#;
         let found = event(&PostHog, "/e", back);
         assert_eq!(found.occurred_at_us, NOON_US - 2_000_000);
         assert_eq!(found.corrected_by_us, Some(NOON_US), "a copy is looked for however late it comes");
+    }
+
+    #[test]
+    fn leaving_a_page_is_a_ping() {
+        check(
+            r#"{"event":"$pageleave","distinct_id":"d","properties":{"$device_id":"d","$prev_pageview_duration":7.5}}"#,
+            r#"page_ping | - | d | - | - | {"$prev_pageview_duration":7.5}"#,
+        );
     }
 
     #[test]

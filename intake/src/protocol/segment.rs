@@ -1,70 +1,169 @@
 //! Segment's HTTP tracking API, which RudderStack's SDKs speak too:
 //! <https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/>.
 //!
+//! Calls also come in the address of an image: RudderStack's pixel has a parameter for each field, Segment's has the
+//! whole call in Base64.
+//!
 //! `page` and `screen` become `page_view` and `screen_view`; `identify`, `group` and `alias` keep their names, and
 //! `track` has the name of its event. Deduplicated by `messageId`.
 
+use base64::Engine;
 use http::StatusCode;
+use instant::Unit;
 use lake::EventId;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::{self, Object};
-use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
+use super::object::{self, BASE64, Object};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, Warning};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
+use crate::json;
 
 /// Segment's own limits.
 const EVENT_BYTES_MAX: usize = 32 * 1024;
 const BATCH_BYTES_MAX: usize = 500 * 1024;
 const BATCH_EVENTS_MAX: usize = 2_500;
 
-/// See the module.
+/// How deep the name of a parameter nests its value. A sender may put in points without end.
+const NESTED_MAX: u32 = 4;
+
+/// A batch or a call in a body.
 pub struct Segment;
+
+/// A call in the address of an image.
+pub struct SegmentPixel;
+
+const NAME: &str = "segment";
 
 impl Protocol for Segment {
     fn name(&self) -> &'static str {
-        "segment"
+        NAME
+    }
+
+    fn sender_of_address(&self, message: &Message) -> Result<Option<Sender>, IngestError> {
+        // RudderStack's beacons have no header to send it in.
+        Ok(message.param("writeKey").filter(|key| !key.is_empty()).map(Sender::Key))
     }
 
     fn sender_of_body(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
         check_size(message)?;
-        Ok(object::field(object::raw(&message.body)?, "writeKey").map(Sender::Key))
+        Ok(object::field(&object::raw(&message.body)?, "writeKey").map(Sender::Key))
     }
 
     fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
         check_size(message)?;
-        let (items, mut envelope) = read(message, events_max)?;
+        let body = object::raw(&message.body)?;
+        let is_batch = matches!(message.endpoint(), "batch" | "import");
+        let (items, mut envelope) = match is_batch {
+            true => object::envelope(&body, "batch", &["sentAt", "context"], events_max)?,
+            // A single event has its fields, its context too, in the item itself.
+            false => (Some(vec![&*body]), Object::new()),
+        };
         let items = items.ok_or_else(|| IngestError::invalid("`batch` is missing: an array of events"))?;
         if items.len() > BATCH_EVENTS_MAX {
             return Err(IngestError::invalid(format!("more than {BATCH_EVENTS_MAX} events in one request")));
         }
-        let sent_us = object::take_time_us(&mut envelope, "sentAt", 1_000).map_err(IngestError::invalid)?;
+        let sent_us =
+            object::take_time_us(&mut envelope, "sentAt", Unit::Milliseconds).map_err(IngestError::invalid)?;
         let shared = object::take_object(&mut envelope, "context").unwrap_or_default();
-        let kind = Some(message.endpoint()).filter(|endpoint| !matches!(*endpoint, "batch" | "import"));
+        let kind = Some(message.endpoint()).filter(|_| !is_batch);
         let mut parsed = Parsed::default();
         for (index, item) in items.into_iter().enumerate() {
-            let read = read_item(item.get(), kind, sent_us, &shared)
-                .and_then(|draft| draft.complete(context, self.name(), || context.missing_id(item.get(), index)));
+            let read = object_of(item.get()).and_then(|item| read_item(item, kind, sent_us, &shared)).and_then(
+                |(draft, unread)| {
+                    let event = draft.complete(context, NAME, || context.missing_id(item.get(), index))?;
+                    parsed.warnings.extend(unread.map(|reason| Warning { index, reason }));
+                    Ok(event)
+                },
+            );
             parsed.push(index, item.get(), read);
         }
         Ok(parsed)
     }
 
     fn accepted(&self, receipt: &Receipt) -> Answer {
-        Answer::Json(
-            StatusCode::OK,
-            match receipt.rejected.is_empty() {
-                true => json!({ "success": true }),
-                false => json!({ "success": true, "rejected": receipt.rejected }),
-            },
-        )
+        let mut answer = json!({ "success": true });
+        if !receipt.rejected.is_empty() {
+            answer["rejected"] = json!(receipt.rejected);
+        }
+        if !receipt.warnings.is_empty() {
+            answer["warnings"] = json!(receipt.warnings);
+        }
+        Answer::Json(StatusCode::OK, answer)
     }
 
     fn refused(&self, _: StatusCode, error: &IngestError) -> Value {
         json!({ "success": false, "message": error.to_string() })
+    }
+}
+
+impl Protocol for SegmentPixel {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn sender_of_address(&self, message: &Message) -> Result<Option<Sender>, IngestError> {
+        let mut call = call_of(message).map_err(IngestError::invalid)?;
+        Ok(object::take_text(&mut call, "writeKey", TEXT_CHARS_MAX).ok().flatten().map(Sender::Key))
+    }
+
+    fn sender_of_body(&self, _: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
+        Ok(None)
+    }
+
+    fn parse(&self, message: &Message, context: &Context, _: usize) -> Result<Parsed, IngestError> {
+        let mut call = call_of(message).map_err(IngestError::invalid)?;
+        call.remove("writeKey");
+        let sent = Value::Object(call.clone()).to_string();
+        let read = read_item(call, Some(message.endpoint()), None, &Object::new()).and_then(|(mut draft, _)| {
+            // Browsers and proxies may fetch an image again at any time.
+            draft.id = draft.id.or_else(|| Some(context.arrival_id(NAME, sent.as_bytes(), 0)));
+            draft.complete(context, NAME, || context.missing_id(&sent, 0))
+        });
+        let mut parsed = Parsed::default();
+        parsed.push(0, &sent, read);
+        Ok(parsed)
+    }
+
+    fn accepted(&self, _: &Receipt) -> Answer {
+        Answer::Gif
+    }
+
+    fn refused(&self, status: StatusCode, error: &IngestError) -> Value {
+        Segment.refused(status, error)
+    }
+}
+
+/// The call in an address: in `data`, as Base64 of its JSON, or a parameter for each field, with points in the names
+/// of inner ones (`context.page.url`).
+fn call_of(message: &Message) -> Result<Object, String> {
+    if let Some(data) = message.param("data") {
+        let json = BASE64.decode(object::base64_of(&data)).map_err(|error| format!("`data` is not Base64: {error}"))?;
+        let json = json::text_of(&json).map_err(|error| format!("`data` cannot be read: {error}"))?;
+        return json::read(&json).map_err(|error| format!("`data` is not a call in JSON: {error}"));
+    }
+    let mut call = Object::new();
+    for (name, value) in message.params() {
+        // AMP's pages put the id into quotes.
+        let value = if name == "anonymousId" { value.trim_matches('"') } else { &*value };
+        insert_at(&mut call, &name, value.into(), NESTED_MAX);
+    }
+    Ok(call)
+}
+
+fn insert_at(object: &mut Object, path: &str, value: Value, nested_max: u32) {
+    match path.split_once('.').filter(|_| nested_max > 0) {
+        Some((first, rest)) => {
+            let inner = object.entry(first).or_insert(Value::Null);
+            if !inner.is_object() {
+                *inner = Value::Object(Object::new());
+            }
+            let Value::Object(inner) = inner else { return };
+            insert_at(inner, rest, value, nested_max - 1);
+        }
+        None => _ = object.insert(path.to_owned(), value),
     }
 }
 
@@ -75,21 +174,20 @@ fn check_size(message: &Message) -> Result<(), IngestError> {
     }
 }
 
-/// The items of a batch, or the single item of a body, and the fields that all items share.
-fn read(message: &Message, events_max: usize) -> Result<(Option<Vec<&RawValue>>, Object), IngestError> {
-    let body = object::raw(&message.body)?;
-    if matches!(message.endpoint(), "batch" | "import") {
-        return object::envelope(body, "batch", &["sentAt", "context"], events_max);
+fn object_of(json: &str) -> Result<Object, String> {
+    match json.len() > EVENT_BYTES_MAX {
+        true => Err(format!("the event is larger than {EVENT_BYTES_MAX} bytes")),
+        false => object::read(json),
     }
-    // A single event has its fields, its context too, in the item itself.
-    Ok((Some(vec![body]), Object::new()))
 }
 
-fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Object) -> Result<Draft, String> {
-    if json.len() > EVENT_BYTES_MAX {
-        return Err(format!("the event is larger than {EVENT_BYTES_MAX} bytes"));
-    }
-    let mut item = object::read(json)?;
+/// The draft of a call, and what of it could not be read.
+fn read_item(
+    mut item: Object,
+    kind: Option<&str>,
+    sent_us: Option<i64>,
+    shared: &Object,
+) -> Result<(Draft, Option<String>), String> {
     let mut draft = Draft::default();
     let event = &mut draft.event;
     let kind = match object::take_text(&mut item, "type", NAME_CHARS_MAX)? {
@@ -110,12 +208,13 @@ fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Obje
     draft.id = id.map(|id| EventId::from_client(&id));
     event.user_id = object::take_text(&mut item, "userId", TEXT_CHARS_MAX)?;
     event.anonymous_id = object::take_text(&mut item, "anonymousId", TEXT_CHARS_MAX)?;
-    let original_us = object::take_time_us(&mut item, "originalTimestamp", 1_000)?;
-    draft.created_us = object::take_time_us(&mut item, "timestamp", 1_000)?.or(original_us);
-    draft.sent_us = object::take_time_us(&mut item, "sentAt", 1_000)?.or(sent_us);
+    let original_us = object::take_time_us(&mut item, "originalTimestamp", Unit::Milliseconds)?;
+    draft.created_us = object::take_time_us(&mut item, "timestamp", Unit::Milliseconds)?.or(original_us);
+    draft.sent_us = object::take_time_us(&mut item, "sentAt", Unit::Milliseconds)?.or(sent_us);
 
     let mut context = shared.clone();
-    context.extend(object::take_object(&mut item, "context").unwrap_or_default());
+    let own = object::take_object(&mut item, "context").unwrap_or_default();
+    context.extend(own.into_iter().filter(|(_, value)| !value.is_null()));
     let mut traits = object::take_object(&mut item, "traits");
     if kind == "identify" && traits.is_none() {
         // RudderStack's SDKs for browsers and phones send them here.
@@ -126,9 +225,11 @@ fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Obje
     if let Some(category) = object::take_text(&mut item, "category", TEXT_CHARS_MAX)? {
         properties.entry("category").or_insert(category.into());
     }
+    let mut unread = None;
     event.name = match kind {
         "track" => {
             event.revenue_e4 = object::take_money_e4(&mut properties, "revenue");
+            unread = object::unread_money(&properties, "revenue");
             event.currency = object::take_text(&mut properties, "currency", TEXT_CHARS_MAX)?;
             object::take_text(&mut item, "event", NAME_CHARS_MAX)?
                 .ok_or("`event` is missing: the name of what was tracked")?
@@ -166,7 +267,7 @@ fn read_item(json: &str, kind: Option<&str>, sent_us: Option<i64>, shared: &Obje
 
     read_context(&mut draft, context)?;
     draft.event.properties = object::properties(properties)?;
-    Ok(draft)
+    Ok((draft, unread))
 }
 
 /// Reads the context into columns. The context itself is not stored: most of it repeats columns.

@@ -3,26 +3,25 @@
 //!
 //! The app id (`aid`) chooses the site; there is no key. Page views and pings become `page_view` and `page_ping`. A
 //! structured event is named by its action, a self-describing one by its schema. Schemas are not looked up: any data
-//! is accepted.
+//! is accepted. Trackers for phones name the device and its session in the context `client_session`, and trackers of
+//! shops the money in a context beside the event.
 
 use base64::Engine;
-use base64::alphabet::URL_SAFE;
-use base64::engine::general_purpose::NO_PAD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose};
 use http::StatusCode;
-use lake::EventId;
+use instant::Unit;
+use lake::{Event, EventId};
 use serde_json::Value;
 
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::{self, Object};
+use super::object::{self, BASE64, Object};
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
+use crate::json;
 
-/// Trackers differ in whether they pad.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
+/// The id of nobody, which trackers write where the schema wants an id and the visitor wants none.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The path that Snowplow's trackers post to.
 pub const PATH: &str = "/com.snowplowanalytics.snowplow/tp2";
@@ -41,13 +40,15 @@ impl Protocol for Snowplow {
     }
 
     fn sender_of_body(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
-        let (data, _) = object::envelope(object::raw(&message.body)?, "data", &[], events_max)?;
+        let body = object::raw(&message.body)?;
+        let (data, _) = object::envelope(&body, "data", &[], events_max)?;
         let first = data.as_ref().and_then(|data| data.first()).and_then(|first| object::field(first, "aid"));
         first.map(Sender::Domain).map(Some).ok_or_else(no_app)
     }
 
     fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
-        let (data, _) = object::envelope(object::raw(&message.body)?, "data", &[], events_max)?;
+        let body = object::raw(&message.body)?;
+        let (data, _) = object::envelope(&body, "data", &[], events_max)?;
         let data = data.ok_or_else(|| IngestError::invalid("`data` is missing: an array of events"))?;
         let app = data.first().and_then(|first| object::field(first, "aid"));
         let mut parsed = Parsed::default();
@@ -131,6 +132,9 @@ fn read(mut fields: Object) -> Result<Draft, String> {
             if let Some(Value::Object(data)) = inner.get("data") {
                 properties.clone_from(data);
             }
+            if name_in(schema) == Some("screen_view") {
+                draft.event.title = object::take_text(&mut properties, "name", LONG_CHARS_MAX)?;
+            }
             draft.event.revenue_e4 = object::take_money_e4(&mut properties, "revenue");
             if draft.event.revenue_e4.is_some() {
                 draft.event.currency = object::take_text(&mut properties, "currency", TEXT_CHARS_MAX)?;
@@ -153,23 +157,52 @@ fn read(mut fields: Object) -> Result<Draft, String> {
         }
         other => return Err(format!("`e` {other} is unknown; use pv, pp, se, ue, tr or ti")),
     };
-    if let Some(contexts) = decoded(&mut fields, "co", "cx")?
-        && let Some(contexts) = contexts.get("data")
-    {
-        properties.insert("contexts".into(), contexts.clone());
-    }
     read_columns(&mut draft, &mut fields)?;
+    if let Some(mut contexts) = decoded(&mut fields, "co", "cx")?
+        && let Some(contexts) = contexts.get_mut("data").map(Value::take).filter(|contexts| !contexts.is_null())
+    {
+        read_contexts(&mut draft.event, &properties, &contexts)?;
+        properties.insert("contexts".into(), contexts);
+    }
     draft.event.properties = object::properties(properties)?;
     Ok(draft)
+}
+
+/// Reads what contexts say of the visitor and of money. They stay as they are.
+fn read_contexts(event: &mut Event, properties: &Object, contexts: &Value) -> Result<(), String> {
+    let action = properties.get("type").and_then(Value::as_str).filter(|_| event.name == "snowplow_ecommerce_action");
+    for context in contexts.as_array().into_iter().flatten() {
+        let name = context.get("schema").and_then(Value::as_str).and_then(name_in);
+        let Some(Value::Object(data)) = context.get("data") else { continue };
+        let mut data = data.clone();
+        match (name, action) {
+            (Some("client_session"), _) => {
+                let mut take = |name| object::take_text(&mut data, name, TEXT_CHARS_MAX);
+                let (device, session) = (take("userId")?.filter(|id| id != NOBODY), take("sessionId")?);
+                event.anonymous_id = event.anonymous_id.take().or(device);
+                event.session_id = event.session_id.take().or(session);
+            }
+            (Some("transaction"), Some("transaction")) if event.revenue_e4.is_none() => {
+                event.revenue_e4 = object::take_money_e4(&mut data, "revenue");
+                event.currency = object::take_text(&mut data, "currency", TEXT_CHARS_MAX)?;
+            }
+            (Some("refund"), Some("refund")) if event.revenue_e4.is_none() => {
+                event.revenue_e4 = object::take_money_e4(&mut data, "refund_amount").map(|amount| -amount);
+                event.currency = object::take_text(&mut data, "currency", TEXT_CHARS_MAX)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn read_columns(draft: &mut Draft, fields: &mut Object) -> Result<(), String> {
     let event = &mut draft.event;
     let id = object::take_text(fields, "eid", EVENT_ID_CHARS_MAX)?;
     draft.id = id.map(|id| EventId::from_client(&id));
-    let true_us = object::take_time_us(fields, "ttm", 1_000)?;
-    let created_us = object::take_time_us(fields, "dtm", 1_000)?;
-    let sent_us = object::take_time_us(fields, "stm", 1_000)?;
+    let true_us = object::take_time_us(fields, "ttm", Unit::Milliseconds)?;
+    let created_us = object::take_time_us(fields, "dtm", Unit::Milliseconds)?;
+    let sent_us = object::take_time_us(fields, "stm", Unit::Milliseconds)?;
     // The true time does not come from the sender's clock, so the time of sending cannot correct it.
     (draft.created_us, draft.sent_us) = match true_us {
         Some(true_us) => (Some(true_us), None),
@@ -184,7 +217,7 @@ fn read_columns(draft: &mut Draft, fields: &mut Object) -> Result<(), String> {
     }
     event.session_id = take("sid", TEXT_CHARS_MAX)?;
     event.url = take("url", LONG_CHARS_MAX)?;
-    event.title = take("page", LONG_CHARS_MAX)?;
+    event.title = take("page", LONG_CHARS_MAX)?.or(event.title.take());
     event.referrer = take("refr", LONG_CHARS_MAX)?;
     event.language = take("lang", TEXT_CHARS_MAX)?;
     event.screen = take("res", TEXT_CHARS_MAX)?;
@@ -197,24 +230,25 @@ fn read_columns(draft: &mut Draft, fields: &mut Object) -> Result<(), String> {
 
 /// Moves a field to the properties.
 fn move_field(fields: &mut Object, properties: &mut Object, from: &str, to: &str) {
-    if let Some(value) = fields.remove(from) {
+    if let Some(value) = object::take(fields, from) {
         properties.insert(to.into(), value);
     }
 }
 
 /// The JSON in a field: plain under one name, or Base64 under the other.
 fn decoded(fields: &mut Object, plain: &str, base64: &str) -> Result<Option<Value>, String> {
-    let (name, text) = match (fields.remove(plain), fields.remove(base64)) {
+    let (name, text) = match (object::take(fields, plain), object::take(fields, base64)) {
         (Some(Value::String(text)), _) => (plain, text),
         (_, Some(Value::String(encoded))) => {
-            let bytes = BASE64.decode(&encoded).map_err(|error| format!("`{base64}` is not Base64: {error}"))?;
-            (base64, String::from_utf8(bytes).map_err(|_| format!("`{base64}` is not UTF-8"))?)
+            let bytes = BASE64.decode(object::base64_of(&encoded));
+            let bytes = bytes.map_err(|error| format!("`{base64}` is not Base64: {error}"))?;
+            (base64, json::text_of(&bytes).map_err(|error| format!("`{base64}` cannot be read: {error}"))?.into_owned())
         }
         // Some trackers leave the object as it is.
         (Some(value @ Value::Object(_)), _) => return Ok(Some(value)),
         _ => return Ok(None),
     };
-    serde_json::from_str(&text).map(Some).map_err(|error| format!("`{name}` is not JSON: {error}"))
+    json::read(&text).map(Some).map_err(|error| format!("`{name}` is not JSON: {error}"))
 }
 
 /// The name in a schema's address: `iglu:vendor/name/format/version`.
@@ -224,6 +258,7 @@ fn name_in(schema: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
     use serde_json::json;
 
     use super::*;
@@ -254,13 +289,22 @@ mod tests {
         let contexts = r#"{"schema":"iglu:x/contexts/jsonschema/1-0-0","data":[{"schema":"iglu:x/web_page/jsonschema/1-0-0","data":{"id":"p"}}]}"#;
         let expected = r#"order | - | - | - | - | {"contexts":[{"data":{"id":"p"},"schema":"iglu:x/web_page/jsonschema/1-0-0"}],"n":1}"#;
         check(&json!({"e": "ue", "ue_pr": data, "co": contexts}).to_string(), expected);
-        for padding in ["", "="] {
-            let encoded = |text: &str| BASE64.encode(text) + padding;
-            let (data, contexts) = (encoded(&format!("{data} ")), encoded(&format!("{contexts} ")));
-            if BASE64.decode(&data).is_ok() && BASE64.decode(&contexts).is_ok() {
-                check(&json!({"e": "ue", "ue_px": data, "cx": contexts}).to_string(), expected);
+        // Every length of padding, in both alphabets: `?>` and `~` need letters in which they differ.
+        for spaces in ["", " ", "  "] {
+            let (data, contexts) = (format!("{data}{spaces}"), format!("{contexts}{spaces}"));
+            for base64 in [&URL_SAFE, &URL_SAFE_NO_PAD, &STANDARD, &STANDARD_NO_PAD] {
+                check(
+                    &json!({"e": "ue", "ue_px": base64.encode(&data), "cx": base64.encode(&contexts)}).to_string(),
+                    expected,
+                );
             }
         }
+        let odd = r#"{"schema":"x","data":{"schema":"iglu:x/a/jsonschema/1-0-0","data":{"a":"??>>~~ÿÿ"}}}"#;
+        let encoded = STANDARD.encode(odd);
+        assert!(encoded.contains('+') && encoded.contains('/'), "{encoded}");
+        check(&json!({"e": "ue", "ue_px": encoded}).to_string(), r#"a | - | - | - | - | {"a":"??>>~~ÿÿ"}"#);
+        let found = event(&SnowplowPixel, &format!("/i?e=ue&aid=x&ue_px={encoded}"), "");
+        assert_eq!(found.properties.as_deref(), Some(r#"{"a":"??>>~~ÿÿ"}"#));
     }
 
     #[test]
@@ -271,6 +315,51 @@ mod tests {
         assert_eq!(found.occurred_at_us, NOON_US - 60_000_000);
         let sender = SnowplowPixel.sender_of_address(&message(path, "")).unwrap();
         assert_eq!(sender, Some(Sender::Domain("shop.example".into())));
+    }
+
+    #[test]
+    fn phones_name_the_device_and_its_session_in_a_context() {
+        let who = |session: &str, fields: &str| {
+            let session = format!(
+                r#"{{"schema":"iglu:com.snowplowanalytics.snowplow/client_session/jsonschema/1-0-2","data":{session}}}"#
+            );
+            let contexts = format!(r#"{{"schema":"iglu:x/contexts/jsonschema/1-0-1","data":[{session}]}}"#);
+            let item = json!({"e": "pv", "cx": STANDARD.encode(contexts)}).to_string();
+            let item = item.replacen('{', &format!("{{{fields}"), 1);
+            let found = event(&Snowplow, PATH, &format!(r#"{{"data":[{item}]}}"#));
+            (found.anonymous_id.unwrap_or_default(), found.session_id.unwrap_or_default())
+        };
+        let of = |device: &str, session: &str| (device.to_owned(), session.to_owned());
+        let phone = r#"{"userId":"d1","sessionId":"s1","sessionIndex":3,"previousSessionId":null}"#;
+        assert_eq!(who(phone, ""), of("d1", "s1"), "Android, iOS, React Native, Flutter");
+        assert_eq!(who(phone, r#""duid":"d2","sid":"s2","#), of("d2", "s2"), "browsers with the session context");
+        assert_eq!(who(phone, r#""duid":null,"sid":null,"#), of("d1", "s1"), "typed senders");
+        let anonymous = format!(r#"{{"userId":"{NOBODY}","sessionId":"s1"}}"#);
+        assert_eq!(who(&anonymous, ""), of("", "s1"), "any, with anonymous tracking");
+        assert_eq!(who(r#"{"userId":null,"sessionId":null}"#, ""), of("", ""), "a session that has not begun");
+    }
+
+    #[test]
+    fn shops_name_the_money_in_a_context() {
+        let revenue = |kind: &str, context: &str, data: &str| {
+            let vendor = "iglu:com.snowplowanalytics.snowplow.ecommerce";
+            let action = format!(
+                r#"{{"schema":"x","data":{{"schema":"{vendor}/snowplow_ecommerce_action/jsonschema/1-0-2","data":{{"type":"{kind}"}}}}}}"#
+            );
+            let contexts = format!(
+                r#"{{"schema":"x","data":[{{"schema":"{vendor}/{context}/jsonschema/1-0-0","data":{data}}}]}}"#
+            );
+            let item = json!({"e": "ue", "ue_pr": action, "co": contexts}).to_string();
+            let found = event(&Snowplow, PATH, &format!(r#"{{"data":[{item}]}}"#));
+            (found.revenue_e4, found.currency)
+        };
+        let eur = || Some("EUR".to_owned());
+        assert_eq!(
+            revenue("transaction", "transaction", r#"{"revenue":19.9,"currency":"EUR"}"#),
+            (Some(199_000), eur())
+        );
+        assert_eq!(revenue("refund", "refund", r#"{"refund_amount":"5,50","currency":"EUR"}"#), (Some(-55_000), eur()));
+        assert_eq!(revenue("checkout_step", "transaction", r#"{"revenue":19.9,"currency":"EUR"}"#), (None, None));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! view. Events have no id: the same request within one second counts once.
 
 use http::StatusCode;
+use instant::Unit;
 use lake::EventId;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -29,12 +30,12 @@ impl Protocol for Umami {
     }
 
     fn sender_of_body(&self, message: &Message, _: usize) -> Result<Option<Sender>, IngestError> {
-        sender_of(object::raw(&message.body)?)
+        sender_of(&object::raw(&message.body)?)
     }
 
     fn parse(&self, message: &Message, context: &Context, _: usize) -> Result<Parsed, IngestError> {
         let item = object::raw(&message.body)?;
-        Ok(parse_items(&[item], context, website_of(item).unwrap_or_default()))
+        Ok(parse_items(&[&*item], context, website_of(&item).unwrap_or_default()))
     }
 
     fn accepted(&self, receipt: &Receipt) -> Answer {
@@ -60,12 +61,14 @@ impl Protocol for UmamiBatch {
     }
 
     fn sender_of_body(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {
-        let items = items::read_array(object::raw(&message.body)?, events_max)?;
+        let body = object::raw(&message.body)?;
+        let items = items::read_array(&body, events_max)?;
         sender_of(items.first().ok_or_else(|| IngestError::invalid("the array is empty"))?)
     }
 
     fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
-        let items = items::read_array(object::raw(&message.body)?, events_max)?;
+        let body = object::raw(&message.body)?;
+        let items = items::read_array(&body, events_max)?;
         let website = items.first().and_then(|item| website_of(item)).unwrap_or_default();
         Ok(parse_items(&items, context, website))
     }
@@ -142,7 +145,7 @@ fn read(json: &str, website: &str) -> Result<Draft, String> {
     event.language = object::take_text(&mut payload, "language", TEXT_CHARS_MAX)?;
     event.screen = object::take_text(&mut payload, "screen", TEXT_CHARS_MAX)?;
     event.user_id = object::take_text(&mut payload, "id", TEXT_CHARS_MAX)?;
-    draft.created_us = object::take_time_us(&mut payload, "timestamp", 1)?;
+    draft.created_us = object::take_time_us(&mut payload, "timestamp", Unit::Seconds)?;
     draft.ip = object::take_address(&mut payload, "ip");
     draft.user_agent = object::take_text(&mut payload, "userAgent", LONG_CHARS_MAX)?;
     let mut properties = object::take_object(&mut payload, "data").unwrap_or_default();

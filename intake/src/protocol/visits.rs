@@ -4,6 +4,7 @@
 //! same visitor, page and time are one visit.
 
 use http::StatusCode;
+use instant::Unit;
 use lake::EventId;
 use serde_json::{Value, json};
 use url::Url;
@@ -49,16 +50,20 @@ impl Protocol for Visits {
         if !page_url.is_empty() && Url::parse(&page_url).is_err() {
             wrong.push("pageUrl must be a URL address".into());
         }
-        let visited_at_us = match object::take_time_us(&mut body, "visitedAt", 1_000) {
+        let visited_at_us = match object::take_time_us(&mut body, "visitedAt", Unit::Milliseconds) {
             Ok(Some(time_us)) => time_us,
-            Ok(None) | Err(_) => {
+            Ok(None) => {
                 wrong.push("visitedAt must be a valid ISO 8601 date string".into());
+                0
+            }
+            Err(reason) => {
+                wrong.push(format!("visitedAt must be a valid ISO 8601 date string: {reason}"));
                 0
             }
         };
         if !wrong.is_empty() {
             let rejected = vec![Rejection::new(0, wrong.join(AND), &sent)];
-            return Ok(Parsed { events: vec![], rejected });
+            return Ok(Parsed { rejected, ..Parsed::default() });
         }
         let time = visited_at_us.to_le_bytes();
         let id = EventId::derived(&[b"visit", identifier.as_bytes(), page_url.as_bytes(), &time]);
