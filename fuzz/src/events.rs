@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 
+use intake::protocol::imported::{self, Imported};
 use intake::protocol::native::{find_sender, parse};
 use intake::{Client, Context, Ids, Window};
-use lake::RawBatch;
+use lake::{EventId, RawBatch};
 use serde_json::value::RawValue;
 
 const EVENTS_MAX: usize = 50;
@@ -20,6 +21,16 @@ pub(crate) fn read(input: &[u8]) {
         let user_agent = Some(String::from_utf8_lossy(user_agent).into_owned());
         let client = Client { user_agent, ..Client::default() };
         let context = Context { site_id: "shop".into(), received_at_us: NOON_US, window, client, ids: Ids::seeded(1) };
+        if let (Window::History, Ok(row)) = (window, std::str::from_utf8(body)) {
+            match imported::parse(row.trim(), &context, || EventId([7; 16])) {
+                Ok(Imported::Event(event)) => {
+                    assert!((0..=NOON_US * 3).contains(&event.occurred_at_us) && !event.id_assigned, "{event:?}");
+                    RawBatch::default().push(&event);
+                }
+                Ok(Imported::OfOtherSite) => {}
+                Err(reason) => assert!(!reason.is_empty()),
+            }
+        }
         let sender = find_sender(body, EVENTS_MAX);
         let Ok(parsed) = parse(body, &context, EVENTS_MAX) else {
             assert!(sender.is_err(), "a body that has no events has a sender");
@@ -62,7 +73,10 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
             "screen":"1920x1080","viewport":"1200x800","country":"DE","region":"BE","city":"Berlin","sdk":"web/1","properties":{"a":{"b":[1,2]}}}"#,
         r#"{"key":"k","sent_at":"2026-03-01 12:00:00","events":[{"name":"a","timestamp":1772366400000},{"name":7},[],null,{"name":"b","x":1e400}]}"#,
         "\u{feff}{\"name\":\"a\"}\r\n\r\n{\"name\":\"b\",\"user_agent\":\"curl/8\"}\r\nnot json\r\n",
-        r#"[{"name":"a","url":"/a/b?q=1#top","revenue":99999999999999.9999},{"name":"a","ip":"::1","key":"k"}]"#,
+        r#"{"event_id":"4be2b2dd4a594b91b39d2db84cdf31c5","site_id":"shop","name":"a","occurred_at":"2024-01-01T00:00:00Z",
+            "received_at":"2024-01-01T00:00:07Z","is_bot":"t","protocol":"segment","visitor_id":"-7","revenue":-1.5,"path":null,
+            "properties":"{\"a\":1.0}","corrected_by":5,"date":"2024-01-01"}"#,
+        r#"[{"name":"a","url":"/a/b?q=1#/top","revenue":99999999999999.9999},{"name":"a","ip":"::1","key":"k"}]"#,
     ];
     agents.iter().flat_map(|agent| bodies.iter().map(move |body| format!("{agent}\n{body}").into_bytes())).collect()
 }

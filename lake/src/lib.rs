@@ -61,7 +61,7 @@ pub use self::raw::damaged::DamagedFile;
 pub use self::raw::lane::{AppendError, Lane, LaneSettings};
 pub use self::registry::salts::salt_dates;
 pub use self::registry::sites::{IssuedKey, Site, SiteDirectory, SiteSettings, WriteKey, is_write_key};
-pub use self::schema::events::event_schema;
+pub use self::schema::events::{Column, PROTOCOLS, Source, event_column, event_columns, event_schema};
 pub use self::schema::tables::{EVENTS, REPORTS, TABLES, TableSpec};
 pub use self::snapshot::{Fingerprint, Snapshot};
 pub use self::store::runtime::{LakeRuntime, Panicked, Threads, on_own_task};

@@ -5,6 +5,7 @@
 
 mod field;
 pub mod ga4;
+pub mod imported;
 mod items;
 pub mod native;
 mod object;

@@ -25,11 +25,10 @@ use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items, object};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
-use crate::event_time::Window;
 use crate::json;
 
 /// The value of the column `protocol`.
-const PROTOCOL: &str = "native";
+pub(super) const PROTOCOL: &str = "native";
 
 /// The largest event as it is sent. An event within all other limits is smaller, even if every character of it is
 /// escaped.
@@ -101,18 +100,6 @@ pub fn check_session(body: &[u8]) -> Result<(), IngestError> {
     }
 }
 
-/// Parses one event of an import.
-///
-/// - `json`: one JSON object.
-/// - `missing_id`: makes the id of an event without one. An importer that derives it from the event's place in its
-///   source can be run again without storing anything twice.
-///
-/// Fails with a reason that names the field.
-pub fn parse_event(json: &str, context: &Context, missing_id: impl FnOnce() -> EventId) -> Result<Event, String> {
-    // An importer makes the same ids when it runs again.
-    Ok(Event { id_assigned: false, ..read_event(json, None, context, PROTOCOL, missing_id)? })
-}
-
 /// Parses one event in the native form that came by another protocol.
 pub(super) fn read(
     json: &str,
@@ -130,24 +117,40 @@ fn read_event(
     protocol: &'static str,
     missing_id: impl FnOnce() -> EventId,
 ) -> Result<Event, String> {
+    read_fields(split(json, &mut String::new())?, sent_at_us, context, protocol, &mut |_| false, missing_id)
+}
+
+/// The fields of an event.
+///
+/// - `mended`: where the event is kept if it had to be mended to be JSON.
+pub(super) fn split<'a>(json: &'a str, mended: &'a mut String) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, String> {
     if json.len() > EVENT_BYTES_MAX {
         return Err(format!("the event is larger than {EVENT_BYTES_MAX} bytes"));
     }
     if !json.trim_ascii_start().starts_with('{') {
         return Err("the event is not an object".into());
     }
-    let mended;
     let Object(fields) = match Object::read(json) {
         Ok(fields) => fields,
         Err(error) => {
-            mended = json::mended(json).ok_or_else(|| format!("the event cannot be read: {error}"))?;
-            Object::read(&mended).map_err(|error| format!("the event cannot be read: {error}"))?
+            *mended = json::mended(json).ok_or_else(|| format!("the event cannot be read: {error}"))?;
+            Object::read(mended).map_err(|error| format!("the event cannot be read: {error}"))?
         }
     };
+    Ok(fields)
+}
 
+/// - `is_other`: whether a field that senders do not set is for somebody else to read. All others go to `properties`.
+pub(super) fn read_fields(
+    fields: Vec<(Cow<'_, str>, &RawValue)>,
+    sent_at_us: Option<i64>,
+    context: &Context,
+    protocol: &'static str,
+    is_other: &mut dyn FnMut(&str) -> bool,
+    missing_id: impl FnOnce() -> EventId,
+) -> Result<Event, String> {
     let mut draft = Draft { sent_us: sent_at_us, ..Draft::default() };
     let event = &mut draft.event;
-    let is_history = context.window == Window::History;
     let (mut properties, mut others) = (None, Vec::new());
     for (name, value) in fields {
         let name = &*name;
@@ -179,19 +182,13 @@ fn read_event(
             "region" => event.region = text(TEXT_CHARS_MAX)?,
             "city" => event.city = text(TEXT_CHARS_MAX)?,
             "sdk" => event.sdk = text(TEXT_CHARS_MAX)?,
-            // Columns of an export. For live events they are derived from the user agent and the addresses.
-            "channel" if is_history => event.channel = text(TEXT_CHARS_MAX)?,
-            "browser" if is_history => event.browser = text(TEXT_CHARS_MAX)?,
-            "browser_version" if is_history => event.browser_version = text(TEXT_CHARS_MAX)?,
-            "os" if is_history => event.os = text(TEXT_CHARS_MAX)?,
-            "os_version" if is_history => event.os_version = text(TEXT_CHARS_MAX)?,
-            "device" if is_history => event.device = text(TEXT_CHARS_MAX)?,
             "properties" => properties = field::object(name, value)?,
             "user_agent" => draft.user_agent = text(LONG_CHARS_MAX)?,
             "ip" => draft.ip = field::address(name, value)?,
             "key" => {}
             // A field of the sender's own, unless it chose the site.
             "site" if context.client.domain.is_some() => {}
+            other if is_other(other) => {}
             other => others.push((Cow::Owned(other.to_owned()), value)),
         }
     }
@@ -231,6 +228,7 @@ fn write_properties<'a>(
 mod tests {
     use super::*;
     use crate::client::Client;
+    use crate::event_time::Window;
     use crate::ids::Ids;
 
     const NOON_US: i64 = 1_772_366_400_000_000;
@@ -339,6 +337,16 @@ mod tests {
         let event = event(r#"{"name":"a","event_id":7,"user_id":42}"#);
         assert_eq!(event.event_id, EventId::from_client("7"));
         assert_eq!(event.user_id.as_deref(), Some("42"));
+        for (number, id) in [
+            ("42.0", "42"),
+            ("42.5", "42.5"),
+            ("-7.00", "-7"),
+            ("1e3", "1e3"),
+            ("12345678901234567890", "12345678901234567890"),
+        ] {
+            let event = self::event(&format!(r#"{{"name":"a","user_id":{number}}}"#));
+            assert_eq!(event.user_id.as_deref(), Some(id));
+        }
     }
 
     #[test]
@@ -369,22 +377,6 @@ mod tests {
         ] {
             assert_eq!(parse(body.as_bytes(), &context(), 10).unwrap().events[0].occurred_at_us, minute_early);
         }
-    }
-
-    #[test]
-    fn an_importer_reads_old_events_and_names_those_without_an_id() {
-        let json = r#"{"name":"a","timestamp":"2022-12-22 13:25:47.677000+00:00"}"#;
-        check(json, "the event's time is ");
-        let history = Context { window: Window::History, ..context() };
-        let event = parse_event(json, &history, || EventId([7; 16])).unwrap();
-        assert_eq!((event.occurred_at_us, event.event_id), (1_671_715_547_677_000, EventId([7; 16])));
-        let exported = r#"{"name":"a","timestamp":"2022-12-22T13:25:47Z","browser":"Chrome","channel":"Email"}"#;
-        let event = parse_event(exported, &history, || EventId([7; 16])).unwrap();
-        assert_eq!((event.browser.as_deref(), event.channel.as_deref()), (Some("Chrome"), Some("Email")));
-        assert_eq!(event.properties, None);
-        let sent_then = r#"{"name":"a","timestamp":"2022-12-22T13:25:47Z","sent_at":"2022-12-22T13:26:00Z"}"#;
-        let event = parse_event(sent_then, &history, || EventId([7; 16])).unwrap();
-        assert_eq!((event.occurred_at_us, event.corrected_by_us), (1_671_715_547_000_000, None));
     }
 
     #[test]
@@ -471,13 +463,13 @@ mod tests {
 
     #[track_caller]
     fn event(json: &str) -> Event {
-        parse_event(json, &context(), || EventId([7; 16])).unwrap()
+        read_event(json, None, &context(), PROTOCOL, || EventId([7; 16])).unwrap()
     }
 
     /// Checks how the reason begins for which an event is refused.
     #[track_caller]
     fn check(json: &str, expected: &str) {
-        let reason = parse_event(json, &context(), || EventId([7; 16])).unwrap_err();
+        let reason = read_event(json, None, &context(), PROTOCOL, || EventId([7; 16])).unwrap_err();
         assert!(reason.starts_with(expected), "{reason}");
     }
 }

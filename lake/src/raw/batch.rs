@@ -37,11 +37,11 @@ impl Default for RawBatch {
         let builders = raw_columns()
             .map(|column| match column.source {
                 Source::Id => Builder::Id(BinaryBuilder::new()),
-                Source::Text(_) => Builder::Text(StringBuilder::new()),
-                Source::TimeUs(_) => Builder::TimeUs(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
-                Source::Integer(_) => Builder::Integer(Int64Builder::new()),
-                Source::MoneyE4(_) => Builder::MoneyE4(Decimal128Builder::new().with_data_type(MONEY)),
-                Source::Flag(_) => Builder::Flag(BooleanBuilder::new()),
+                Source::Text(..) => Builder::Text(StringBuilder::new()),
+                Source::TimeUs(..) => Builder::TimeUs(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+                Source::Integer(..) => Builder::Integer(Int64Builder::new()),
+                Source::MoneyE4(..) => Builder::MoneyE4(Decimal128Builder::new().with_data_type(MONEY)),
+                Source::Flag(..) => Builder::Flag(BooleanBuilder::new()),
             })
             .collect();
         Self { builders, seen: HashMap::new(), rows: 0, estimated_bytes: 0 }
@@ -68,24 +68,24 @@ impl RawBatch {
                     ids.append_value(event.event_id.0);
                     16
                 }
-                (Source::Text(text), Builder::Text(texts)) => {
+                (Source::Text(text, _), Builder::Text(texts)) => {
                     let text = text(event);
                     texts.append_option(text);
                     text.map_or(1, str::len)
                 }
-                (Source::TimeUs(time), Builder::TimeUs(times)) => {
+                (Source::TimeUs(time, _), Builder::TimeUs(times)) => {
                     times.append_value(time(event));
                     8
                 }
-                (Source::Integer(integer), Builder::Integer(integers)) => {
+                (Source::Integer(integer, _), Builder::Integer(integers)) => {
                     integers.append_option(integer(event));
                     8
                 }
-                (Source::MoneyE4(money), Builder::MoneyE4(moneys)) => {
+                (Source::MoneyE4(money, _), Builder::MoneyE4(moneys)) => {
                     moneys.append_option(money(event));
                     16
                 }
-                (Source::Flag(flag), Builder::Flag(flags)) => {
+                (Source::Flag(flag, _), Builder::Flag(flags)) => {
                     flags.append_value(flag(event));
                     1
                 }

@@ -7,75 +7,122 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::event::Event;
 
-/// One column of `events`: its name, whether it is always there, and where an event has it.
-pub(crate) struct Column {
-    pub(crate) name: &'static str,
-    pub(crate) required: bool,
-    pub(crate) source: Source,
+/// One column of `events`.
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether every event has a value.
+    pub required: bool,
+    /// Where an event has the value.
+    pub source: Source,
 }
 
-pub(crate) enum Source {
+/// Where an event has the value of a column: how to read it, and how to set it to what was read from a table.
+pub enum Source {
+    /// The event's id.
     Id,
-    Text(for<'a> fn(&'a Event) -> Option<&'a str>),
-    TimeUs(fn(&Event) -> i64),
-    Integer(fn(&Event) -> Option<i64>),
-    MoneyE4(fn(&Event) -> Option<i128>),
-    Flag(fn(&Event) -> bool),
+    /// A text.
+    Text(for<'a> fn(&'a Event) -> Option<&'a str>, fn(&mut Event, Option<String>)),
+    /// Microseconds since the Unix epoch.
+    TimeUs(fn(&Event) -> i64, fn(&mut Event, i64)),
+    /// A number.
+    Integer(fn(&Event) -> Option<i64>, fn(&mut Event, Option<i64>)),
+    /// Money, in ten-thousandths.
+    MoneyE4(fn(&Event) -> Option<i128>, fn(&mut Event, Option<i128>)),
+    /// True or false.
+    Flag(fn(&Event) -> bool, fn(&mut Event, bool)),
+}
+
+/// A text of an event that may be missing.
+macro_rules! text {
+    ($field:ident) => {
+        Source::Text(|event| event.$field.as_deref(), |event, text| event.$field = text)
+    };
+}
+
+/// Any other field of an event.
+macro_rules! field {
+    ($kind:ident, $field:ident) => {
+        Source::$kind(|event| event.$field, |event, value| event.$field = value)
+    };
 }
 
 /// The columns of `events` in order. Only ever append, and only columns that may be null: files of
 /// earlier releases must keep reading.
 pub(crate) const COLUMNS: &[Column] = &[
     always("event_id", Source::Id),
-    always("site_id", Source::Text(|event| Some(&event.site_id))),
-    always("name", Source::Text(|event| Some(&event.name))),
-    always("occurred_at", Source::TimeUs(|event| event.occurred_at_us)),
-    always("received_at", Source::TimeUs(|event| event.received_at_us)),
-    maybe("visitor_id", Source::Integer(|event| event.visitor_id)),
-    maybe("user_id", Source::Text(|event| event.user_id.as_deref())),
-    maybe("anonymous_id", Source::Text(|event| event.anonymous_id.as_deref())),
-    maybe("session_id", Source::Text(|event| event.session_id.as_deref())),
-    maybe("url", Source::Text(|event| event.url.as_deref())),
-    maybe("hostname", Source::Text(|event| event.hostname.as_deref())),
-    maybe("path", Source::Text(|event| event.path.as_deref())),
-    maybe("query", Source::Text(|event| event.query.as_deref())),
-    maybe("title", Source::Text(|event| event.title.as_deref())),
-    maybe("referrer", Source::Text(|event| event.referrer.as_deref())),
-    maybe("referrer_host", Source::Text(|event| event.referrer_host.as_deref())),
-    maybe("channel", Source::Text(|event| event.channel.as_deref())),
-    maybe("utm_source", Source::Text(|event| event.utm_source.as_deref())),
-    maybe("utm_medium", Source::Text(|event| event.utm_medium.as_deref())),
-    maybe("utm_campaign", Source::Text(|event| event.utm_campaign.as_deref())),
-    maybe("utm_term", Source::Text(|event| event.utm_term.as_deref())),
-    maybe("utm_content", Source::Text(|event| event.utm_content.as_deref())),
-    maybe("browser", Source::Text(|event| event.browser.as_deref())),
-    maybe("browser_version", Source::Text(|event| event.browser_version.as_deref())),
-    maybe("os", Source::Text(|event| event.os.as_deref())),
-    maybe("os_version", Source::Text(|event| event.os_version.as_deref())),
-    maybe("device", Source::Text(|event| event.device.as_deref())),
-    maybe("country", Source::Text(|event| event.country.as_deref())),
-    maybe("region", Source::Text(|event| event.region.as_deref())),
-    maybe("city", Source::Text(|event| event.city.as_deref())),
-    maybe("language", Source::Text(|event| event.language.as_deref())),
-    maybe("screen", Source::Text(|event| event.screen.as_deref())),
-    maybe("viewport", Source::Text(|event| event.viewport.as_deref())),
-    maybe("object", Source::Text(|event| event.object.as_deref())),
-    maybe("revenue", Source::MoneyE4(|event| event.revenue_e4)),
-    maybe("currency", Source::Text(|event| event.currency.as_deref())),
-    maybe("properties", Source::Text(|event| event.properties.as_deref())),
-    always("is_bot", Source::Flag(|event| event.is_bot)),
-    always("protocol", Source::Text(|event| Some(event.protocol))),
-    maybe("sdk", Source::Text(|event| event.sdk.as_deref())),
+    always(
+        "site_id",
+        Source::Text(|event| Some(&event.site_id), |event, text| event.site_id = text.unwrap_or_default().into()),
+    ),
+    always("name", Source::Text(|event| Some(&event.name), |event, text| event.name = text.unwrap_or_default())),
+    always("occurred_at", field!(TimeUs, occurred_at_us)),
+    always("received_at", field!(TimeUs, received_at_us)),
+    maybe("visitor_id", field!(Integer, visitor_id)),
+    maybe("user_id", text!(user_id)),
+    maybe("anonymous_id", text!(anonymous_id)),
+    maybe("session_id", text!(session_id)),
+    maybe("url", text!(url)),
+    maybe("hostname", text!(hostname)),
+    maybe("path", text!(path)),
+    maybe("query", text!(query)),
+    maybe("title", text!(title)),
+    maybe("referrer", text!(referrer)),
+    maybe("referrer_host", text!(referrer_host)),
+    maybe("channel", text!(channel)),
+    maybe("utm_source", text!(utm_source)),
+    maybe("utm_medium", text!(utm_medium)),
+    maybe("utm_campaign", text!(utm_campaign)),
+    maybe("utm_term", text!(utm_term)),
+    maybe("utm_content", text!(utm_content)),
+    maybe("browser", text!(browser)),
+    maybe("browser_version", text!(browser_version)),
+    maybe("os", text!(os)),
+    maybe("os_version", text!(os_version)),
+    maybe("device", text!(device)),
+    maybe("country", text!(country)),
+    maybe("region", text!(region)),
+    maybe("city", text!(city)),
+    maybe("language", text!(language)),
+    maybe("screen", text!(screen)),
+    maybe("viewport", text!(viewport)),
+    maybe("object", text!(object)),
+    maybe("revenue", field!(MoneyE4, revenue_e4)),
+    maybe("currency", text!(currency)),
+    maybe("properties", text!(properties)),
+    always("is_bot", field!(Flag, is_bot)),
+    always(
+        "protocol",
+        Source::Text(|event| Some(event.protocol), |event, text| event.protocol = known_protocol(text.as_deref())),
+    ),
+    maybe("sdk", text!(sdk)),
 ];
 
 /// Columns that only raw files have, behind those of `events`. Only publishing needs them.
-const RAW_ONLY_COLUMNS: &[Column] = &[
-    maybe("corrected_by", Source::Integer(|event| event.corrected_by_us)),
-    maybe("id_assigned", Source::Flag(|event| event.id_assigned)),
-];
+const RAW_ONLY_COLUMNS: &[Column] =
+    &[maybe("corrected_by", field!(Integer, corrected_by_us)), maybe("id_assigned", field!(Flag, id_assigned))];
 
 pub(crate) fn raw_columns() -> impl Iterator<Item = &'static Column> {
     COLUMNS.iter().chain(RAW_ONLY_COLUMNS)
+}
+
+/// The column of raw files with this name, also if `events` does not have it.
+pub fn event_column(name: &str) -> Option<&'static Column> {
+    raw_columns().find(|column| column.name == name)
+}
+
+/// The columns of `events`, in order.
+pub fn event_columns() -> &'static [Column] {
+    COLUMNS
+}
+
+/// The protocols by which events come.
+pub const PROTOCOLS: [&str; 9] =
+    ["native", "pixel", "visits", "segment", "posthog", "plausible", "umami", "ga4", "snowplow"];
+
+/// A protocol's name, whose text all its events share.
+fn known_protocol(name: Option<&str>) -> &'static str {
+    PROTOCOLS.into_iter().find(|known| Some(*known) == name).unwrap_or_default()
 }
 
 const fn always(name: &'static str, source: Source) -> Column {
@@ -106,11 +153,11 @@ fn schema_of(columns: impl Iterator<Item = &'static Column>) -> SchemaRef {
         .map(|column| {
             let data_type = match column.source {
                 Source::Id => DataType::Binary,
-                Source::Text(_) => DataType::Utf8,
-                Source::TimeUs(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-                Source::Integer(_) => DataType::Int64,
-                Source::MoneyE4(_) => MONEY,
-                Source::Flag(_) => DataType::Boolean,
+                Source::Text(..) => DataType::Utf8,
+                Source::TimeUs(..) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+                Source::Integer(..) => DataType::Int64,
+                Source::MoneyE4(..) => MONEY,
+                Source::Flag(..) => DataType::Boolean,
             };
             Field::new(column.name, data_type, !column.required)
         })
@@ -124,7 +171,7 @@ impl Event {
     pub fn memory_bytes(&self) -> usize {
         let texts: usize = raw_columns()
             .map(|column| match column.source {
-                Source::Text(text) => text(self).map_or(0, str::len),
+                Source::Text(text, _) => text(self).map_or(0, str::len),
                 _ => 0,
             })
             .sum();

@@ -3,7 +3,9 @@
 //! Repeating an import adds nothing. An event without an id gets one from its content and its position among equal events, so
 //! its id is the same each time.
 
-mod exported;
+mod csv_rows;
+mod names;
+mod parquet_rows;
 mod progress;
 mod sources;
 
@@ -12,7 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use chrono::Utc;
-use intake::protocol::native;
+use intake::protocol::imported::{self, Imported};
 use intake::{Client, Context, Ids, Window};
 use lake::{EventId, Lake, Lane, LaneSettings, RawBatch};
 
@@ -76,7 +78,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
 }
 
 #[derive(Debug, Default)]
-struct Imported {
+struct Done {
     accepted: u64,
     rejected: u64,
     /// Exported events that name another site.
@@ -90,7 +92,7 @@ struct Import {
     batch: RawBatch,
     /// For events without an id: how many with the same content have come so far.
     seen: HashMap<[u8; 32], u64>,
-    done: Imported,
+    done: Done,
 }
 
 impl Import {
@@ -103,14 +105,13 @@ impl Import {
             ids: Ids::new(lake.new_rng()),
         };
         let lane = Some(Lane::start(lake.clone(), lake.new_lane_id(Utc::now()), LaneSettings::default()));
-        Self { lake, lane, context, batch: RawBatch::default(), seen: HashMap::new(), done: Imported::default() }
+        Self { lake, lane, context, batch: RawBatch::default(), seen: HashMap::new(), done: Done::default() }
     }
 
     async fn file(&mut self, mut source: Source, progress: &mut Progress) -> anyhow::Result<()> {
-        while let Some((place, entry)) = source.next(&self.context.site_id)? {
+        while let Some((place, entry)) = source.next()? {
             match entry {
                 Entry::Event(json) => self.event(&json, place, progress),
-                Entry::OfOtherSite => self.done.of_other_sites += 1,
                 Entry::Unreadable(reason) => self.reject(&reason, place, progress),
             }
             progress.read(source.read_bytes);
@@ -132,8 +133,9 @@ impl Import {
             *nth += 1;
             EventId::derived(&[b"import", content.as_bytes(), &nth.to_le_bytes()])
         };
-        match native::parse_event(json, &self.context, derived) {
-            Ok(event) => {
+        match imported::parse(json, &self.context, derived) {
+            Ok(Imported::OfOtherSite) => self.done.of_other_sites += 1,
+            Ok(Imported::Event(event)) => {
                 self.done.accepted += 1;
                 self.batch.push(&event);
             }
@@ -159,7 +161,7 @@ impl Import {
         Ok(())
     }
 
-    async fn finish(mut self) -> anyhow::Result<Imported> {
+    async fn finish(mut self) -> anyhow::Result<Done> {
         self.write().await?;
         tracing::debug!(lake = %self.lake.url(), "imported");
         Ok(self.done)

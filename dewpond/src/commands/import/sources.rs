@@ -7,10 +7,12 @@ use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use arrow::array::RecordBatchReader;
 use csv::{ByteRecord, StringRecord};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::exported::{csv_json, from_columns, from_export, in_utc};
+use super::names::Names;
+use super::{csv_rows, parquet_rows};
 
 /// A line of JSON longer than this ends the import: without a bound, a file without line ends would fill the memory.
 const LINE_BYTES_MAX: u64 = 16 << 20;
@@ -25,38 +27,15 @@ pub(super) struct Source {
 }
 
 enum Reader {
-    Ndjson {
-        file: BufReader<File>,
-        line: Vec<u8>,
-        number: u64,
-    },
-    Csv {
-        file: Box<csv::Reader<BufReader<File>>>,
-        header: Option<StringRecord>,
-        record: ByteRecord,
-        ends_in_crlf: bool,
-    },
-    Parquet {
-        file: Box<ParquetRecordBatchReader>,
-        batch: Rows,
-        number: u64,
-    },
-}
-
-/// The rows of one batch of a Parquet file, as lines of JSON.
-#[derive(Default)]
-struct Rows {
-    lines: String,
-    /// Where the next line begins.
-    next: usize,
+    Ndjson { file: BufReader<File>, line: Vec<u8>, number: u64 },
+    Csv { file: Box<csv::Reader<BufReader<File>>>, names: Option<Names>, record: ByteRecord, ends_in_crlf: bool },
+    Parquet { file: Box<ParquetRecordBatchReader>, rows: std::vec::IntoIter<Result<String, String>>, number: u64 },
 }
 
 /// One line, record or row of a file.
 pub(super) enum Entry<'a> {
-    /// An event as JSON, in the fields of the native protocol.
+    /// An event as JSON.
     Event(Cow<'a, str>),
-    /// An exported event that names another site.
-    OfOtherSite,
     /// Not an event, and why.
     Unreadable(String),
 }
@@ -95,13 +74,14 @@ impl Source {
                 let ends_in_crlf =
                     file.fill_buf()?.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"\r"));
                 let file = Box::new(csv::Reader::from_reader(file));
-                Reader::Csv { file, header: None, record: ByteRecord::new(), ends_in_crlf }
+                Reader::Csv { file, names: None, record: ByteRecord::new(), ends_in_crlf }
             }
             "parquet" => {
                 let file = ParquetRecordBatchReaderBuilder::try_new(file)
                     .and_then(|builder| builder.build())
                     .with_context(|| format!("{name} is not a Parquet file"))?;
-                Reader::Parquet { file: Box::new(file), batch: Rows::default(), number: 0 }
+                parquet_rows::check(&file.schema()).with_context(|| format!("{name} cannot be imported"))?;
+                Reader::Parquet { file: Box::new(file), rows: vec![].into_iter(), number: 0 }
             }
             _ => bail!("{name} must end in .ndjson, .csv or .parquet, which tells its format"),
         };
@@ -109,27 +89,27 @@ impl Source {
     }
 
     /// The next entry and its place; `None` at the end of the file.
-    ///
-    /// - `site`: the site that events are imported into.
-    pub(super) fn next(&mut self, site: &str) -> anyhow::Result<Option<(Place<'_>, Entry<'_>)>> {
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<(Place<'_>, Entry<'_>)>> {
         let Self { name, read_bytes, reader, .. } = self;
         match reader {
             Reader::Ndjson { file, line, number } => {
                 while read_line(file, line, name, number)? {
                     *read_bytes += line.len() as u64;
                     if !without_mark(line).is_empty() {
-                        return Ok(Some((Place::Line(name, *number), Entry::of_line(without_mark(line), site))));
+                        // Bytes that are not UTF-8 become U+FFFD.
+                        let json = String::from_utf8_lossy(without_mark(line));
+                        return Ok(Some((Place::Line(name, *number), Entry::Event(json))));
                     }
                 }
                 Ok(None)
             }
-            Reader::Csv { file, header, record, ends_in_crlf } => {
-                let header = match header {
-                    Some(header) => header,
+            Reader::Csv { file, names, record, ends_in_crlf } => {
+                let names = match names {
+                    Some(names) => names,
                     none => {
                         let header = file.byte_headers();
                         let header = header.with_context(|| format!("could not read the header of {name}"))?.clone();
-                        none.insert(StringRecord::from_byte_record_lossy(header))
+                        none.insert(Names::new(StringRecord::from_byte_record_lossy(header).iter()))
                     }
                 };
                 // The reader stands between the two bytes that end a line.
@@ -139,9 +119,9 @@ impl Source {
                     Ok(true) => {
                         // Takes the bytes as they are if they are UTF-8.
                         let text = StringRecord::from_byte_record_lossy(std::mem::take(record));
-                        let json = csv_json(header, &text, site);
+                        let json = csv_rows::json(names, &text);
                         *record = text.into_byte_record();
-                        Entry::of(json.map(Cow::Owned))
+                        Entry::Event(json.into())
                     }
                     Err(error) if matches!(error.kind(), csv::ErrorKind::Io(_)) => return Err(error.into()),
                     Err(error) => Entry::Unreadable(error.to_string()),
@@ -149,50 +129,17 @@ impl Source {
                 *read_bytes = file.position().byte();
                 Ok(Some((Place::Line(name, number), entry)))
             }
-            Reader::Parquet { file, batch, number } => {
-                while batch.is_read() {
-                    let Some(next) = file.next() else { return Ok(None) };
-                    let mut lines = arrow::json::LineDelimitedWriter::new(Vec::new());
-                    lines.write(&in_utc(&next.with_context(|| format!("could not read {name}"))?)?)?;
-                    lines.finish()?;
-                    *batch = Rows { lines: String::from_utf8(lines.into_inner())?, next: 0 };
+            Reader::Parquet { file, rows, number } => loop {
+                if let Some(row) = rows.next() {
+                    *number += 1;
+                    let entry = row.map_or_else(Entry::Unreadable, |json| Entry::Event(json.into()));
+                    return Ok(Some((Place::Row(name, *number), entry)));
                 }
-                *number += 1;
-                let event = from_columns(serde_json::from_str(batch.next_line())?, site);
-                let event = event.map(|json| Cow::Owned(json.to_string()));
-                Ok(Some((Place::Row(name, *number), Entry::of(event))))
-            }
+                let Some(batch) = file.next() else { return Ok(None) };
+                let batch = batch.with_context(|| format!("could not read {name}"))?;
+                *rows = parquet_rows::json(&batch).with_context(|| format!("could not read {name}"))?.into_iter();
+            },
         }
-    }
-}
-
-impl Rows {
-    fn is_read(&self) -> bool {
-        self.next >= self.lines.len()
-    }
-
-    fn next_line(&mut self) -> &str {
-        let rest = &self.lines[self.next..];
-        let line = rest.split_once('\n').map_or(rest, |(line, _)| line);
-        self.next += line.len() + 1;
-        line
-    }
-}
-
-impl<'a> Entry<'a> {
-    /// A line of JSON. Bytes that are not UTF-8 become U+FFFD.
-    fn of_line(line: &'a [u8], site: &str) -> Self {
-        match std::str::from_utf8(line) {
-            Ok(json) => Self::of(from_export(json, site)),
-            Err(_) => {
-                let json = from_export(&String::from_utf8_lossy(line), site).map(Cow::into_owned);
-                Self::of(json.map(Cow::Owned))
-            }
-        }
-    }
-
-    fn of(event: Option<Cow<'a, str>>) -> Self {
-        event.map_or(Self::OfOtherSite, Self::Event)
     }
 }
 

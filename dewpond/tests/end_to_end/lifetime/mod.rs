@@ -4,6 +4,7 @@ mod damage;
 mod erasure;
 mod other_releases;
 mod retention;
+mod round_trip;
 
 use chrono::{TimeDelta, Utc};
 use lake::{Event, EventId};
