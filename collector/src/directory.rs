@@ -95,10 +95,10 @@ impl Directory {
         self.cache.state.read().sites.site_of_key(write_key)
     }
 
-    /// Whether some site names an origin.
+    /// Whether some site names an origin. Nobody owns `null`: it is the origin of frames that any page may have.
     pub(crate) fn has_origin(&self, origin: &str) -> bool {
         let sites = self.cache.state.read().sites.clone();
-        sites.sites().iter().any(|site| site.settings.origins.iter().any(|known| known == origin))
+        origin != "null" && sites.names_origin(origin)
     }
 
     /// The salt of the date of `at`, unless the store has not given it yet.

@@ -59,6 +59,7 @@ pub use self::quarantine::{QuarantineFile, RefusedEvent, encode_refused, quarant
 pub use self::raw::batch::RawBatch;
 pub use self::raw::damaged::DamagedFile;
 pub use self::raw::lane::{AppendError, Lane, LaneSettings};
+pub use self::registry::names::domain_form;
 pub use self::registry::salts::salt_dates;
 pub use self::registry::sites::{IssuedKey, Site, SiteDirectory, SiteSettings, WriteKey, is_write_key};
 pub use self::schema::events::{Column, PROTOCOLS, Source, event_column, event_columns, event_schema};

@@ -99,7 +99,7 @@ fn check_origin(site: &Site, parts: &Parts) -> Result<(), IngestError> {
     let origins = &site.settings.origins;
     if !origins.is_empty()
         && let Some(origin) = origin_of(parts)
-        && !origins.iter().any(|allowed| **allowed == *origin)
+        && !site.settings.names_origin(&origin)
     {
         let (site_id, origin) = (&site.site_id, truncated(&origin, ORIGIN_BYTES_MAX));
         let reason =
@@ -116,7 +116,13 @@ fn origin_of(parts: &Parts) -> Option<Cow<'_, str>> {
         return Some(origin);
     }
     let referrer = header_text(&parts.headers, header::REFERER).filter(|_| parts.method == Method::GET)?;
-    Some(Url::parse(&referrer).ok()?.origin().ascii_serialization().into())
+    let url = Url::parse(&referrer).ok()?;
+    let origin = url.origin();
+    Some(match url.host_str() {
+        // Apps have schemes of their own, which the URL standard gives no origin.
+        Some(host) if !origin.is_tuple() => format!("{}://{host}", url.scheme()).into(),
+        _ => origin.ascii_serialization().into(),
+    })
 }
 
 #[cfg(test)]
@@ -134,6 +140,7 @@ mod tests {
     #[test]
     fn an_image_has_the_origin_of_the_page_that_shows_it() {
         check("GET", &[("referer", "https://shop.example:8443/a?b=c")], Some("https://shop.example:8443"));
+        check("GET", &[("referer", "capacitor://localhost/index.html")], Some("capacitor://localhost"));
         check("GET", &[("referer", "nonsense")], None);
         // Mail programs and old browsers encode nothing.
         check("GET", &[("referer", "https://shop.example/größe?q=日本")], Some("https://shop.example"));

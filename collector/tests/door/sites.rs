@@ -46,13 +46,17 @@ impl World {
 
 #[tokio::test]
 async fn pages_of_other_origins_may_not_send_and_servers_may() {
-    let world = world_of(|settings| settings.origins = vec!["https://shop.example".into()]).await;
+    let origins = ["https://shop.example", "https://*.bücher.example", "capacitor://localhost"].map(str::to_owned);
+    let world = world_of(|settings| settings.origins = origins.to_vec()).await;
     let key = world.write_key.clone();
     let with_key = |header: (&'static str, &'static str)| [("x-api-key", key.clone()), (header.0, header.1.to_owned())];
     for (header, status) in [
         (PAGE, StatusCode::ACCEPTED),
         (CHROME, StatusCode::ACCEPTED),
+        (("origin", "https://a.xn--bcher-kva.example"), StatusCode::ACCEPTED),
+        (("origin", "capacitor://localhost"), StatusCode::ACCEPTED),
         (("origin", "https://evil.example"), StatusCode::FORBIDDEN),
+        (("origin", "https://evilxn--bcher-kva.example"), StatusCode::FORBIDDEN),
         (("origin", "null"), StatusCode::FORBIDDEN),
     ] {
         let headers = with_key(header);

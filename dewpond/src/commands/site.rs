@@ -80,7 +80,8 @@ struct SettingsFlags {
     #[arg(long = "domain", value_name = "NAME", value_delimiter = ',')]
     domains: Option<Vec<String>>,
 
-    /// Accept events only from pages of these origins, such as https://shop.example. Replaces the list; `any` empties it.
+    /// Accept events only from pages of these origins, such as https://shop.example, https://*.shop.example for all hosts
+    /// below, or capacitor://localhost for an app. Replaces the list; `any` empties it.
     #[arg(long = "origin", value_name = "ORIGIN", value_delimiter = ',')]
     origins: Option<Vec<String>>,
 
@@ -115,7 +116,7 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
 }
 
 fn parse_switch(text: &str) -> Result<bool, String> {
-    match text {
+    match &*text.to_ascii_lowercase() {
         "on" => Ok(true),
         "off" => Ok(false),
         _ => Err("give on or off".into()),
@@ -136,7 +137,7 @@ impl SettingsFlags {
     fn apply(&self, settings: &mut SiteSettings) {
         let list = |flag: &Option<Vec<String>>, nothing: &str, setting: &mut Vec<String>| {
             if let Some(names) = flag {
-                *setting = names.iter().filter(|name| *name != nothing).cloned().collect();
+                *setting = names.iter().filter(|name| !name.eq_ignore_ascii_case(nothing)).cloned().collect();
             }
         };
         list(&self.domains, "none", &mut settings.domains);

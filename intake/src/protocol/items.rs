@@ -136,7 +136,7 @@ fn sender_of_item(item: &str) -> Option<Sender> {
 pub(super) fn check_sender(item: &str, sender: &Option<Sender>, domain: Option<&str>) -> Result<(), String> {
     let is_other = match (sender_of_item(item), sender, domain) {
         (Some(Sender::Key(named)), Some(Sender::Key(key)), _) => named != *key,
-        (Some(Sender::Domain(named)), _, Some(domain)) => !named.eq_ignore_ascii_case(domain),
+        (Some(Sender::Domain(named)), _, Some(domain)) => lake::domain_form(&named) != lake::domain_form(domain),
         _ => false,
     };
     if is_other { Err("it names a different key or site than the request".into()) } else { Ok(()) }

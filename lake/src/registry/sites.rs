@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use url::Url;
-
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
+use crate::registry::names::{self, domain_form};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 pub(crate) const SITES: &str = "sites";
 
@@ -37,7 +36,8 @@ pub struct SiteSettings {
     /// The names by which senders without a write key may choose this site: domains, or what their protocols call
     /// website or app ids. Empty: every sender needs a key. A name belongs to one site.
     pub domains: Vec<String>,
-    /// The origins whose pages may send, such as `https://shop.example`; any if empty.
+    /// The origins whose pages may send, such as `https://shop.example`, or `https://*.shop.example` for all hosts below;
+    /// any if empty.
     pub origins: Vec<String>,
     /// Whether visitors without an id of their own get one in a long-lived cookie. Needs `origins`.
     pub cookie: bool,
@@ -59,6 +59,13 @@ impl Default for SiteSettings {
             honor_opt_out: false,
             events_per_second_max: None,
         }
+    }
+}
+
+impl SiteSettings {
+    /// Whether `origins` has the origin of a page, as its browser names it.
+    pub fn names_origin(&self, origin: &str) -> bool {
+        names::is_allowed(&self.origins, origin)
     }
 }
 
@@ -90,6 +97,8 @@ pub struct SiteDirectory {
     sites: Vec<Arc<Site>>,
     by_hash: HashMap<String, Arc<Site>>,
     by_domain: HashMap<String, Arc<Site>>,
+    /// The origins that some site names.
+    origins: Vec<String>,
 }
 
 /// All sites, as the document is stored.
@@ -113,10 +122,14 @@ impl SiteDirectory {
                 directory.by_hash.insert(key.hash.clone(), site.clone());
             }
             for domain in &site.settings.domains {
-                directory.by_domain.insert(domain.clone(), site.clone());
+                // Earlier releases stored some names as they were written.
+                directory.by_domain.insert(domain_form(domain).into_owned(), site.clone());
             }
+            directory.origins.extend_from_slice(&site.settings.origins);
             directory.sites.push(site);
         }
+        directory.origins.sort_unstable();
+        directory.origins.dedup();
         // A site that may be chosen by a domain may be chosen by its own name, unless that is another's domain.
         for site in directory.sites.iter().filter(|site| !site.settings.domains.is_empty()) {
             directory.by_domain.entry(site.site_id.to_lowercase()).or_insert_with(|| site.clone());
@@ -129,9 +142,14 @@ impl SiteDirectory {
         self.by_hash.get(&hash_key(write_key)).cloned()
     }
 
-    /// The site that takes events of a domain without a key, if one does. Case does not matter.
+    /// The site that takes events of a domain without a key, if one does, however the domain is written.
     pub fn site_of_domain(&self, domain: &str) -> Option<Arc<Site>> {
-        self.by_domain.get(&domain.to_lowercase()).cloned()
+        self.by_domain.get(&*domain_form(domain)).cloned()
+    }
+
+    /// Whether some site names the origin of a page.
+    pub fn names_origin(&self, origin: &str) -> bool {
+        names::is_allowed(&self.origins, origin)
     }
 
     /// All sites, in the order they were added.
@@ -164,6 +182,7 @@ impl Lake {
                     "there is a site {name} already; `site key add {name}` issues another key"
                 )));
             }
+            check_case(document, name)?;
             let keys = vec![stored_key(&write_key, now)];
             document.sites.push(Site::new(name, now, keys));
             Ok(())
@@ -182,6 +201,7 @@ impl Lake {
             check_site_id(name)?;
             added = !document.sites.iter().any(|site| &*site.site_id == name);
             if added {
+                check_case(document, name)?;
                 document.sites.push(Site::new(name, now, vec![]));
             }
             Ok(())
@@ -214,7 +234,8 @@ impl Lake {
             normalize(settings)?;
             changed = settings.clone();
             let taken = |domain: &&String| {
-                document.sites.iter().any(|site| &*site.site_id != site_id && site.settings.domains.contains(domain))
+                let others = document.sites.iter().filter(|site| &*site.site_id != site_id);
+                others.flat_map(|site| &site.settings.domains).any(|other| domain_form(other) == domain.as_str())
             };
             match changed.domains.iter().find(taken) {
                 Some(domain) => Err(invalid(format!("another site has the domain {domain} already"))),
@@ -282,9 +303,6 @@ fn stored_key(write_key: &str, now: DateTime<Utc>) -> WriteKey {
     }
 }
 
-/// Longer than any domain, and than the ids that other protocols have instead.
-const DOMAIN_BYTES_MAX: usize = 255;
-
 /// Whether a text can be a write key: one of ours begins like one and has the length of one.
 pub fn is_write_key(text: &str) -> bool {
     let digits = text.strip_prefix(KEY_BEGINNING);
@@ -304,6 +322,16 @@ fn find_site<'a>(document: &'a mut SitesDocument, site_id: &str) -> Result<&'a m
         .ok_or_else(|| not_found(format!("there is no site {site_id}; the sites are: {}", known.join(", "))))
 }
 
+/// A site is found by its name as it is written, but people and domains know no case.
+fn check_case(document: &SitesDocument, name: &str) -> Result<()> {
+    match document.sites.iter().find(|site| site.site_id.eq_ignore_ascii_case(name)) {
+        Some(site) => {
+            Err(invalid(format!("there is a site {} already, which differs from {name} only by case", site.site_id)))
+        }
+        None => Ok(()),
+    }
+}
+
 fn check_site_id(name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
@@ -317,17 +345,10 @@ fn check_site_id(name: &str) -> Result<()> {
 /// Brings domains and origins into the form they are compared in, or says why they cannot be meant.
 fn normalize(settings: &mut SiteSettings) -> Result<()> {
     for domain in &mut settings.domains {
-        *domain = domain.trim().to_lowercase();
-        let odd = |char: char| char.is_whitespace() || char.is_control() || char == '/' || char == ',';
-        if domain.is_empty() || domain.len() > DOMAIN_BYTES_MAX || domain.contains(odd) {
-            return Err(invalid(format!("{domain:?} is not a domain; write it as in shop.example, without https://")));
-        }
+        *domain = names::domain(domain).map_err(invalid)?;
     }
     for origin in &mut settings.origins {
-        let url = Url::parse(origin.trim()).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
-        *origin = url.map(|origin| origin.ascii_serialization()).ok_or_else(|| {
-            invalid(format!("{origin:?} is not an origin; write scheme and host, as in https://shop.example"))
-        })?;
+        *origin = names::origin(origin).map_err(invalid)?;
     }
     for names in [&mut settings.domains, &mut settings.origins] {
         names.sort();
@@ -390,7 +411,7 @@ mod tests {
         assert_eq!(directory.site_of_domain("SHOP.example").map(|site| site.site_id.clone()).as_deref(), Some("shop"));
         assert!(directory.site_of_domain("shop").is_some(), "by its own name, too");
         assert!(directory.site_of_domain("blog").is_none());
-        let taken = lake.change_site("blog", |settings| settings.domains = vec!["shop.example".into()]).await;
+        let taken = lake.change_site("blog", |settings| settings.domains = vec!["shop.example.".into()]).await;
         assert!(matches!(taken, Err(LakeError::Invalid { .. })), "{taken:?}");
     }
 
@@ -444,6 +465,16 @@ mod tests {
         for name in ["", "a b", "ä", "a/b", &"x".repeat(65)] {
             let error = lake().add_site(name, DateTime::UNIX_EPOCH).await.unwrap_err();
             assert!(matches!(error, LakeError::Invalid { .. }), "{name}: {error}");
+        }
+        let lake = lake();
+        lake.add_site("Shop", DateTime::UNIX_EPOCH).await.unwrap();
+        let added = [
+            lake.add_site("shop", DateTime::UNIX_EPOCH).await.map(drop),
+            lake.ensure_site("SHOP", DateTime::UNIX_EPOCH).await.map(drop),
+        ];
+        for added in added {
+            let error = added.unwrap_err().to_string();
+            assert!(error.contains("a site Shop already, which differs"), "{error}");
         }
     }
 }
