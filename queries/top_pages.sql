@@ -1,6 +1,7 @@
 -- Top pages, over [$from, $until).
 --
--- A page is a host and a path; the query string is not part of it.
+-- A page is a host and a path; the query string is not part of it. The path of an application that routes behind the hash
+-- includes the route, as in /#/pricing.
 --
 -- Returns hostname, path, page_views (count), unique_users (count); the 50 most viewed, most viewed first.
 SELECT

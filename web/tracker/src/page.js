@@ -1,13 +1,14 @@
 // @ts-check
 
 /**
- * What makes two addresses the same page: all but the fragment, unless the fragment is a route (`#/…`, `#!…`).
+ * What makes two addresses the same page: all but the fragment, unless the fragment is a route (`#/…`, `#!…`) to
+ * somewhere else than the root. The collector makes `path` by the same rule.
  *
  * @param {string} href
  * @returns {string}
  */
 export function pageOf(href) {
-  return href.replace(/#(?![/!]).*/, "");
+  return href.replace(/#(?![/!]).*|#!?\/?$/, "");
 }
 
 /**

@@ -12,6 +12,11 @@ test("a fragment that is a route is a page", () => {
   for (const page of ["https://shop.example/#/hats", "https://shop.example/#!hats"]) assert.equal(pageOf(page), page);
 });
 
+test("a route to the root is the page itself", () => {
+  // Vue Router and AngularJS add it to the address when they start.
+  for (const root of ["", "#", "#/", "#!", "#!/"]) assert.equal(pageOf(`https://shop.example/a${root}`), "https://shop.example/a");
+});
+
 test("a link to another host is outbound, and another port is another host", () => {
   checkLink("https://other.example/", "outbound_click");
   checkLink("http://shop.example:8080/", "outbound_click");
