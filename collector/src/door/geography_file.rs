@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The current geography. A new file is loaded within seconds; if it cannot be read, the old geography stays in use.
+/// The current geography. A new file is loaded within seconds; if it cannot be used, the old one stays.
 pub(crate) struct GeographyFile {
     current: Arc<RwLock<Arc<Geography>>>,
     _watching: AbortOnDropHandle<()>,
@@ -41,7 +41,7 @@ impl GeographyFile {
                         }
                         Err(error) => tracing::warn!(
                             error = &*error as &dyn std::error::Error,
-                            "could not read the new geography file; the old one stays in use"
+                            "the new geography file cannot be used; the old one stays in use"
                         ),
                     }
                 }
@@ -69,9 +69,11 @@ mod tests {
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../intake/tests/places.mmdb");
     /// The same with 192.0.2.0/24 in Hamburg.
     const NEWER_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../intake/tests/places-newer.mmdb");
+    /// The owner of 192.0.2.0/24, and no place.
+    const FILE_WITHOUT_PLACES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../intake/tests/owners.mmdb");
 
     #[tokio::test]
-    async fn a_new_file_is_read_and_a_broken_one_is_not() {
+    async fn a_new_file_is_read_and_one_that_is_broken_or_has_no_places_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("city.mmdb");
         std::fs::copy(FILE, &path).unwrap();
@@ -80,11 +82,20 @@ mod tests {
         std::fs::write(&path, "nonsense").unwrap();
         sleep(Duration::from_millis(50)).await;
         assert_eq!(city(&file), "Berlin");
+        std::fs::copy(FILE_WITHOUT_PLACES, &path).unwrap();
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(city(&file), "Berlin");
         std::fs::copy(NEWER_FILE, &path).unwrap();
         while city(&file) != "Hamburg" {
             sleep(Duration::from_millis(5)).await;
         }
-        assert!(GeographyFile::watch(dir.path().join("missing.mmdb"), Duration::from_secs(1)).is_err());
+        for unusable in [dir.path().join("missing.mmdb"), FILE_WITHOUT_PLACES.into()] {
+            let refused = GeographyFile::watch(unusable, Duration::from_secs(1)).err().unwrap();
+            assert!(
+                ["could not read", "no countries"].iter().any(|why| format!("{refused:#}").contains(why)),
+                "{refused:#}"
+            );
+        }
     }
 
     fn city(file: &GeographyFile) -> String {
