@@ -329,6 +329,13 @@ fn parse_location(location: &str) -> Result<Url> {
                     .into(),
             });
         }
+        if url.query().is_some() || url.fragment().is_some() {
+            // Without this, the lake would lie in what comes before them.
+            return Err(invalid(
+                location,
+                "in a URL, write ? as %3F, # as %23 and % as %25; a plain path needs none of them",
+            ));
+        }
         return Ok(url);
     }
     let path = std::path::absolute(FsPath::new(location)).map_err(|error| invalid(location, error))?;
@@ -358,6 +365,15 @@ mod tests {
     fn credentials_in_the_url_are_refused() {
         let error = Lake::open("s3://key:secret@bucket/lake", []).unwrap_err().to_string();
         assert!(error.contains("must not carry credentials") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_url_with_a_query_or_a_fragment_is_no_place() {
+        for location in ["s3://bucket/lake?x", "s3://bucket/lake#1", "file:///srv/lake#1"] {
+            let error = Lake::open(location, []).unwrap_err().to_string();
+            assert!(error.contains("write ? as %3F"), "{error}");
+        }
+        check("s3://bucket/lake%231", "s3://bucket/lake%231/");
     }
 
     #[test]
