@@ -221,8 +221,8 @@ fn event(row: &Row, traffic: Traffic, rng: &mut StdRng) -> Event {
     let text = |text: &str| Some(text.to_owned());
     let path = if row.page == 0 { "/".to_owned() } else { format!("/catalogue/{}/item-{}", row.page % 20, row.page) };
     let (browser, browser_version, os, os_version, device) = match row.visitor % 4 {
-        0 => ("Chrome", "142.0.0.0", "Windows 10", "NT 10.0", "desktop"),
-        1 => ("Safari", "18.6", "iPhone", "18.6", "mobile"),
+        0 => ("Chrome", "142.0.0.0", "Windows", "10", "desktop"),
+        1 => ("Safari", "18.6", "iOS", "18.6", "mobile"),
         2 => ("Firefox", "145.0", "Linux", "", "desktop"),
         _ => ("Chrome", "142.0.0.0", "Android", "15", "mobile"),
     };

@@ -160,6 +160,8 @@ pub struct Event {
     pub browser: Option<String>,
     /// Browser version.
     pub browser_version: Option<String>,
+    /// The app that showed the page, such as Instagram.
+    pub browser_app: Option<String>,
     /// Operating system.
     pub os: Option<String>,
     /// Operating system version.
@@ -188,6 +190,8 @@ pub struct Event {
     pub properties: Option<String>,
     /// Whether the sender looks like a robot. Kept and flagged, not counted by default.
     pub is_bot: bool,
+    /// The kind of robot: `search`, `ai-crawler`, `monitor`, …; none of a person.
+    pub bot_kind: Option<String>,
     /// The protocol it came by.
     pub protocol: &'static str,
     /// The client library, if it said.

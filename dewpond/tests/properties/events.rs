@@ -47,7 +47,7 @@ prop_compose! {
         name in prop_oneof![Just("page_view".to_owned()), Just(String::new()), "\\PC{1,8}"],
         (occurred_at_us, delay_us) in (time_us(), prop_oneof![Just(0), Just(1), 0..DAY_US]),
         (corrected_by_us, visitor_id) in (option::of(-DAY_US..DAY_US), integer()),
-        texts in prop::collection::vec(text(), 30),
+        texts in prop::collection::vec(text(), 32),
         revenue_e4 in money_e4(),
         is_bot in any::<bool>(),
     ) -> Event {
@@ -80,6 +80,7 @@ prop_compose! {
             utm_content: text(),
             browser: text(),
             browser_version: text(),
+            browser_app: text(),
             os: text(),
             os_version: text(),
             device: text(),
@@ -94,6 +95,7 @@ prop_compose! {
             currency: text(),
             properties: text(),
             is_bot,
+            bot_kind: text(),
             protocol: "native",
             sdk: None,
         }
@@ -146,6 +148,8 @@ pub fn row(event: &Event) -> Row {
         event.is_bot.to_string(),
         format!("{:?}", event.protocol),
         text(&event.sdk),
+        text(&event.bot_kind),
+        text(&event.browser_app),
         date.to_string(),
     ]
 }

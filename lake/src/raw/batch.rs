@@ -218,6 +218,7 @@ mod tests {
             utm_content: text(),
             browser: text(),
             browser_version: text(),
+            browser_app: text(),
             os: text(),
             os_version: text(),
             device: text(),
@@ -232,6 +233,7 @@ mod tests {
             currency: text(),
             properties: text(),
             is_bot: true,
+            bot_kind: text(),
             protocol: "native",
             sdk: text(),
         }

@@ -20,7 +20,7 @@ const ROW_GROUP_ROWS: usize = 262_144;
 const BLOOM_FALSE_POSITIVES: f64 = 0.03;
 
 /// Texts of few different values: their dictionary leaves nothing to compress.
-const FEW_VALUES: [&str; 15] = [
+const FEW_VALUES: [&str; 17] = [
     "site_id",
     "name",
     "channel",
@@ -36,6 +36,8 @@ const FEW_VALUES: [&str; 15] = [
     "currency",
     "protocol",
     "sdk",
+    "bot_kind",
+    "browser_app",
 ];
 
 /// Raw files live for minutes and are read once or twice: cheap to encode comes first. To set up a compressor costs more

@@ -96,6 +96,8 @@ pub(crate) const COLUMNS: &[Column] = &[
         Source::Text(|event| Some(event.protocol), |event, text| event.protocol = known_protocol(text.as_deref())),
     ),
     maybe("sdk", text!(sdk)),
+    maybe("bot_kind", text!(bot_kind)),
+    maybe("browser_app", text!(browser_app)),
 ];
 
 /// Columns that only raw files have, behind those of `events`. Only publishing needs them.
