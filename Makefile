@@ -15,7 +15,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The other engines that read the table in a test live here.
 VENV := $(TARGET_DIR)/test-venv
 
-.PHONY: help run release test test-web test-build check tools web campaign simulation fuzz bench
+.PHONY: help run release test test-web test-build check tools web campaign simulation fuzz bench lists
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -67,3 +67,6 @@ release: ## The binary for production, target/release/dewpond.
 
 bench: ## The measurements of benches/README.md, in a short form.
 	$(CARGO) run --release --locked -p benches -- all --short
+
+lists: ## Make the tables of intake/data that come from packages anew.
+	scripts/refresh-lists

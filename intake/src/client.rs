@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lake::{Event, Salt};
 
-use crate::agent;
+use crate::agent::{self, Hints};
 use crate::geography::Geography;
 
 /// What the request says about its client. The fields of an event take precedence.
@@ -13,6 +13,8 @@ use crate::geography::Geography;
 pub struct Client {
     /// The user agent of the request.
     pub user_agent: Option<String>,
+    /// The client hints that came with the user agent.
+    pub hints: Option<Hints>,
     /// The address of the client. Used, and not stored.
     pub ip: Option<IpAddr>,
     /// The anonymous id of the client's cookie, on sites that set one.

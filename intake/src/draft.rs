@@ -64,11 +64,13 @@ impl Draft {
             event.referrer = None;
         }
         let client = &context.client;
+        // The hints of a request say nothing of a visitor whose user agent stands in the event.
+        let hints = client.hints.as_ref().filter(|_| user_agent.is_none());
         let user_agent = user_agent.as_deref().or(client.user_agent.as_deref());
         let ip = ip.or(client.ip);
         address::fill(&mut event);
         if let Some(user_agent) = user_agent {
-            agent::fill(&mut event, user_agent);
+            agent::fill(&mut event, user_agent, hints);
         }
         channel::fill(&mut event);
         // A server's location says nothing about the visitor that it sends for.

@@ -7,7 +7,7 @@
 //! no clock: the collector, the importers and the fuzz targets pass in what it needs as a [`Context`].
 
 mod address;
-mod agent;
+pub mod agent;
 mod channel;
 mod client;
 mod context;
@@ -21,6 +21,7 @@ mod money;
 pub mod protocol;
 mod redaction;
 
+pub use channel::channel_of;
 pub use client::Client;
 pub use context::Context;
 pub use error::{IngestError, Rejection, truncated};

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
 use intake::Client;
+use intake::agent::Hints;
 use intake::protocol::Sender;
 
 use super::admit::SiteAccess;
@@ -35,6 +36,7 @@ impl Door {
         };
         let client = Client {
             user_agent: header_text(&parts.headers, header::USER_AGENT).map(Cow::into_owned),
+            hints: Hints::of_headers(&parts.headers),
             ip: self.ip_of(parts),
             cookie_id: cookie_id.map(|id| id.to_string()),
             salt: (settings.cookieless && !anonymous).then(|| self.directory.salt_at(received_at)).flatten(),

@@ -24,6 +24,7 @@ const browser = await launch();
 const context = await browser.newContext({
   // The collector would take a headless browser for a robot, and leave its events out of every metric.
   userAgent: await userAgent(),
+  extraHTTPHeaders: { "sec-ch-ua": "" },
   acceptDownloads: true,
 });
 /** @type {string[]} */

@@ -1,14 +1,14 @@
 //! Channels: how a visit came, in the default channel grouping of Google Analytics 4.
 //!
 //! The rules are those of <https://support.google.com/analytics/answer/9756891>, in the same order. They look at
-//! source and medium. The campaign names these, else a click id does, else the referrer. The lists of sites are
-//! shorter than Google's, which has several hundred entries.
+//! source and medium. The campaign names these, else a click id does, else a parameter such as `ref`, else the referrer.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+mod click;
+mod source;
 
 use lake::Event;
-use url::form_urlencoded;
+
+use self::source::Category;
 
 /// Fills `event.channel`, unless the sender did. A page that was reached from the same host has no channel: only the
 /// first page of the visit has. Nor has an event without a page.
@@ -16,7 +16,7 @@ pub(crate) fn fill(event: &mut Event) {
     if event.channel.is_some() || (event.url.is_none() && event.utm_source.is_none() && event.utm_medium.is_none()) {
         return;
     }
-    let clicked = event.query.as_deref().and_then(clicked_ad);
+    let clicked = event.query.as_deref().and_then(click::source_and_medium);
     let campaign = event.utm_source.is_some() || event.utm_medium.is_some() || event.utm_campaign.is_some();
     let site = |host: &Option<String>| host.as_deref().map(|host| host.trim_start_matches("www.").to_owned());
     let is_internal = event.referrer_host.is_some() && site(&event.referrer_host) == site(&event.hostname);
@@ -30,39 +30,32 @@ pub(crate) fn fill(event: &mut Event) {
         (source, medium) = (ad_source.to_owned(), ad_medium.to_owned());
     }
     if source.is_empty() && medium.is_empty() && event.utm_campaign.is_none() {
-        source = referrer.unwrap_or("(direct)").to_lowercase();
-        medium = match referrer {
-            None => "(none)".into(),
-            Some(_) if sites_of(&source).search => "organic".into(),
-            Some(_) => "referral".into(),
+        let named = event.query.as_deref().and_then(click::named_source).map(|named| named.to_lowercase());
+        // `?source=menu` says nothing of where a visit came from, and is left to the referrer.
+        let named = named.filter(|named| source::category(named).is_some() || (is_host(named) && referrer.is_none()));
+        source = named.unwrap_or_else(|| referrer.unwrap_or("(direct)").to_lowercase());
+        medium = match &*source {
+            "(direct)" => "(none)".into(),
+            source if source::category(source) == Some(Category::Search) => "organic".into(),
+            _ => "referral".into(),
         };
     }
     event.channel = Some(channel(&source, &medium, &lower(&event.utm_campaign)).to_owned());
 }
 
-/// Source and medium by the click ids that advertisers add to addresses.
-fn clicked_ad(query: &str) -> Option<(&'static str, &'static str)> {
-    // Most addresses carry none: look once before decoding every parameter.
-    if !(query.contains("clid") || query.contains("clkid") || query.contains("braid") || query.contains("li_fat_id")) {
-        return None;
-    }
-    form_urlencoded::parse(query.as_bytes()).find_map(|(name, _)| match &*name {
-        "gclid" | "gbraid" | "wbraid" => Some(("google", "cpc")),
-        "dclid" => Some(("dfa", "cpm")),
-        "msclkid" => Some(("bing", "cpc")),
-        "ttclid" => Some(("tiktok", "cpc")),
-        "twclid" => Some(("twitter", "cpc")),
-        "li_fat_id" => Some(("linkedin", "cpc")),
-        // Facebook adds it to every link, paid or not.
-        "fbclid" => Some(("facebook", "social")),
-        _ => None,
-    })
+/// The channel of a page that was reached from `referrer`; none within a site.
+pub fn channel_of(url: &str, referrer: Option<&str>) -> Option<String> {
+    let mut event = Event { url: Some(url.into()), referrer: referrer.map(str::to_owned), ..Event::default() };
+    crate::address::fill(&mut event);
+    fill(&mut event);
+    event.channel
 }
 
 fn channel(source: &str, medium: &str, campaign: &str) -> &'static str {
     let paid = medium.contains("cp") || matches!(medium, "ppc" | "retargeting") || medium.starts_with("paid");
-    let site = sites_of(source);
-    let shop = site.shopping || campaign_is_shopping(campaign);
+    let category = source::category(source);
+    let is = |wanted: Category| category == Some(wanted);
+    let shop = is(Category::Shopping) || campaign_is_shopping(campaign);
     let names_email = |text: &str| matches!(text, "email" | "e-mail" | "e_mail" | "e mail");
     if source == "(direct)" && matches!(medium, "(none)" | "(not set)") {
         "Direct"
@@ -70,25 +63,27 @@ fn channel(source: &str, medium: &str, campaign: &str) -> &'static str {
         "Cross-network"
     } else if paid && shop {
         "Paid Shopping"
-    } else if paid && site.search {
+    } else if paid && is(Category::Search) {
         "Paid Search"
-    } else if paid && site.social {
+    } else if paid && is(Category::Social) {
         "Paid Social"
-    } else if paid && site.video {
+    } else if paid && is(Category::Video) {
         "Paid Video"
     } else if matches!(medium, "display" | "banner" | "expandable" | "interstitial" | "cpm") {
         "Display"
     } else if paid {
         "Paid Other"
+    } else if is(Category::Ai) || matches!(medium, "ai-assistant" | "ai assistant" | "ai_assistant") {
+        "AI Assistant"
     } else if shop {
         "Organic Shopping"
-    } else if site.social
+    } else if is(Category::Social)
         || matches!(medium, "social" | "social-network" | "social-media" | "sm" | "social network" | "social media")
     {
         "Organic Social"
-    } else if site.video || medium.contains("video") {
+    } else if is(Category::Video) || medium.contains("video") {
         "Organic Video"
-    } else if site.search || medium == "organic" {
+    } else if is(Category::Search) || medium == "organic" {
         "Organic Search"
     } else if matches!(medium, "referral" | "app" | "link") {
         "Referral"
@@ -111,6 +106,10 @@ fn channel(source: &str, medium: &str, campaign: &str) -> &'static str {
     }
 }
 
+fn is_host(text: &str) -> bool {
+    text.contains('.') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+}
+
 /// GA4's `^(.*(([^a-df-z]|^)shop|shopping).*)$`: "shop" at the beginning, after an "e", or after anything but a letter.
 fn campaign_is_shopping(campaign: &str) -> bool {
     campaign.contains("shopping")
@@ -120,166 +119,9 @@ fn campaign_is_shopping(campaign: &str) -> bool {
         })
 }
 
-/// Which lists a source is in.
-#[derive(Clone, Copy, Default)]
-struct Sites {
-    search: bool,
-    social: bool,
-    video: bool,
-    shopping: bool,
-}
-
-/// The lists that a source is in: as a name (`google`), or as a host (`www.google.co.uk`).
-fn sites_of(source: &str) -> Sites {
-    // Links on pages of these hosts come from people's mails and documents, not from search results or posts.
-    const NOT_THE_SITE: [&str; 7] =
-        ["mail.", "docs.", "drive.", "calendar.", "accounts.", "sites.", "com.google.android.gm"];
-    if NOT_THE_SITE.iter().any(|beginning| source.starts_with(beginning)) {
-        return Sites::default();
-    }
-    if let Some(sites) = LISTED.get(source) {
-        return *sites;
-    }
-    // The domains above the host (`t.co`), then the name that was registered: `news.google.co.uk` is Google's, and
-    // `ask.metafilter.com` is not Ask's.
-    let mut domains =
-        source.match_indices('.').map(|(dot, _)| &source[dot + 1..]).filter(|domain| domain.contains('.'));
-    domains
-        .find_map(|domain| LISTED.get(domain))
-        .or_else(|| LISTED.get(registered_name(source)?))
-        .copied()
-        .unwrap_or_default()
-}
-
-/// The label before the public suffix, near enough without the list of all of them: `google` of `www.google.co.uk`.
-fn registered_name(host: &str) -> Option<&str> {
-    let mut labels = host.rsplit('.');
-    let (last, second) = (labels.next()?, labels.next()?);
-    let is_suffix =
-        last.len() == 2 && matches!(second, "co" | "com" | "net" | "org" | "ac" | "gov" | "edu" | "or" | "ne");
-    if is_suffix { labels.next() } else { Some(second) }
-}
-
-static LISTED: LazyLock<HashMap<&str, Sites>> = LazyLock::new(|| {
-    let mut listed: HashMap<&str, Sites> = HashMap::new();
-    let mut add = |list: &'static [&'static str], mark: fn(&mut Sites)| {
-        list.iter().for_each(|name| mark(listed.entry(name).or_default()));
-    };
-    add(SEARCH, |sites| sites.search = true);
-    add(SOCIAL, |sites| sites.social = true);
-    add(VIDEO, |sites| sites.video = true);
-    add(SHOPPING, |sites| sites.shopping = true);
-    listed
-});
-
-const SEARCH: &[&str] = &[
-    "360.cn",
-    "ask",
-    "baidu",
-    "bing",
-    "brave.com",
-    "cn.bing",
-    "daum",
-    "duckduckgo",
-    "ecosia.org",
-    "google",
-    "kagi.com",
-    "lycos",
-    "mojeek",
-    "naver",
-    "presearch",
-    "qwant",
-    "rambler",
-    "seznam",
-    "sogou",
-    "so.com",
-    "startpage",
-    "swisscows",
-    "yahoo",
-    "yandex",
-    "you.com",
-];
-
-const SOCIAL: &[&str] = &[
-    "bsky.app",
-    "discord",
-    "facebook",
-    "fb",
-    "flickr",
-    "ig",
-    "instagram",
-    "linkedin",
-    "lnkd.in",
-    "l.facebook.com",
-    "mastodon.social",
-    "medium.com",
-    "meetup",
-    "messenger.com",
-    "news.ycombinator.com",
-    "ok.ru",
-    "pinterest",
-    "quora",
-    "reddit",
-    "slack",
-    "snapchat",
-    "stackoverflow",
-    "t.co",
-    "t.me",
-    "telegram",
-    "threads.net",
-    "tiktok",
-    "tumblr",
-    "twitter",
-    "vk.com",
-    "wechat",
-    "weibo",
-    "whatsapp",
-    "x.com",
-    "xing",
-];
-
-const VIDEO: &[&str] = &[
-    "bilibili",
-    "crackle",
-    "curiositystream",
-    "dailymotion",
-    "disneyplus",
-    "hulu",
-    "iqiyi",
-    "netflix",
-    "ted.com",
-    "twitch",
-    "vimeo",
-    "wistia",
-    "youku",
-    "youtu.be",
-    "youtube",
-];
-
-const SHOPPING: &[&str] = &[
-    "alibaba",
-    "aliexpress",
-    "amazon",
-    "ebay",
-    "etsy",
-    "idealo",
-    "igshopping",
-    "mercadolibre",
-    "rakuten",
-    "shop.app",
-    "shopify",
-    "shopping.google.com",
-    "shopzilla",
-    "stripe.com",
-    "temu",
-    "walmart",
-    "zalando",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address;
 
     #[test]
     fn without_a_campaign_the_referrer_tells() {
@@ -305,17 +147,17 @@ mod tests {
         check("https://a.example/?utm_source=Google&utm_medium=CPC&utm_campaign=shoes-shop", google, "Paid Shopping");
         check("https://a.example/?utm_source=instagram&utm_medium=paid_social", None, "Paid Social");
         check("https://a.example/?utm_source=youtube&utm_medium=cpv", None, "Paid Video");
-        check("https://a.example/?utm_source=x&utm_medium=banner", None, "Display");
-        check("https://a.example/?utm_source=x&utm_medium=ppc", None, "Paid Other");
-        check("https://a.example/?utm_source=x&utm_campaign=workshop", None, "Unassigned");
-        check("https://a.example/?utm_source=x&utm_campaign=eshop", None, "Organic Shopping");
+        check("https://a.example/?utm_source=partner&utm_medium=banner", None, "Display");
+        check("https://a.example/?utm_source=partner&utm_medium=ppc", None, "Paid Other");
+        check("https://a.example/?utm_source=partner&utm_campaign=workshop", None, "Unassigned");
+        check("https://a.example/?utm_source=partner&utm_campaign=eshop", None, "Organic Shopping");
         check("https://a.example/?utm_source=news&utm_medium=email", google, "Email");
         check("https://a.example/?utm_source=partner&utm_medium=affiliate", None, "Affiliates");
         check("https://a.example/?utm_source=sms", None, "SMS");
         check("https://a.example/?utm_source=app&utm_medium=web_push", None, "Mobile Push Notifications");
         check("https://a.example/?utm_campaign=a-cross-network-b", None, "Cross-network");
-        check("https://a.example/?utm_source=x&utm_medium=audio", None, "Audio");
-        check("https://a.example/?utm_source=x&utm_medium=nonsense", None, "Unassigned");
+        check("https://a.example/?utm_source=partner&utm_medium=audio", None, "Audio");
+        check("https://a.example/?utm_source=partner&utm_medium=nonsense", None, "Unassigned");
     }
 
     #[test]
@@ -330,10 +172,89 @@ mod tests {
     }
 
     #[test]
+    fn click_ids_of_mail_tools_and_networks_stand_for_a_campaign_too() {
+        for (parameter, expected) in [
+            ("gad_source=1", "Paid Search"),
+            ("gbraid=x", "Paid Search"),
+            ("yclid=x", "Paid Search"),
+            ("ysclid=x", "Organic Search"),
+            ("srsltid=x", "Organic Shopping"),
+            ("rdt_cid=x", "Paid Social"),
+            ("ScCid=x", "Paid Social"),
+            ("epik=x", "Organic Social"),
+            ("igshid=x", "Organic Social"),
+            ("tblci=x", "Paid Other"),
+            ("mc_cid=x&mc_eid=y", "Email"),
+            ("_hsenc=x", "Email"),
+            ("mkt_tok=x", "Email"),
+            ("_kx=x", "Email"),
+            ("cjevent=x", "Affiliates"),
+            ("fbclid=x&gclid=y", "Paid Search"),
+        ] {
+            check(&format!("https://a.example/?{parameter}"), None, expected);
+        }
+    }
+
+    #[test]
+    fn assistants_come_before_search() {
+        for host in [
+            "chatgpt.com",
+            "chat.openai.com",
+            "www.perplexity.ai",
+            "claude.ai",
+            "gemini.google.com",
+            "copilot.microsoft.com",
+            "chat.deepseek.com",
+            "grok.com",
+            "chat.mistral.ai",
+            "duck.ai",
+        ] {
+            check("https://a.example/", Some(&format!("https://{host}/")), "AI Assistant");
+        }
+        check("https://a.example/?utm_source=chatgpt.com", None, "AI Assistant");
+        check("https://a.example/?utm_source=perplexity", None, "AI Assistant");
+        check("https://a.example/?utm_source=partner&utm_medium=ai-assistant", None, "AI Assistant");
+        check("https://a.example/?utm_source=chatgpt.com&utm_medium=cpc", None, "Paid Other");
+        check("https://a.example/", Some("android-app://com.openai.chatgpt/"), "AI Assistant");
+    }
+
+    #[test]
+    fn apps_and_short_hosts_are_those_of_their_sites() {
+        for (referrer, expected) in [
+            ("https://www.threads.com/", "Organic Social"),
+            ("https://pin.it/x", "Organic Social"),
+            ("https://redd.it/x", "Organic Social"),
+            ("https://www.msn.com/", "Organic Search"),
+            ("https://ya.ru/", "Organic Search"),
+            ("https://search.brave.com/", "Organic Search"),
+            ("android-app://com.google.android.googlequicksearchbox/", "Organic Search"),
+            ("android-app://com.reddit.frontpage/", "Organic Social"),
+            ("android-app://com.google.android.youtube/", "Organic Video"),
+            ("https://youtu.be/x", "Organic Video"),
+            ("https://support.google.com/", "Referral"),
+            ("https://aws.amazon.com/", "Referral"),
+            ("https://ask.fm/", "Organic Social"),
+            ("https://github.com/", "Referral"),
+        ] {
+            check("https://a.example/", Some(referrer), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_may_name_its_source_without_a_campaign() {
+        check("https://a.example/?ref=producthunt", None, "Organic Social");
+        check("https://a.example/?ref=blog.example", None, "Referral");
+        check("https://a.example/?source=google", None, "Organic Search");
+        check("https://a.example/?source=menu", None, "Direct");
+        check("https://a.example/?ref=menu", Some("https://www.google.com/"), "Organic Search");
+        check("https://a.example/?ref=menu&utm_source=sms", None, "SMS");
+    }
+
+    #[test]
     fn within_a_site_there_is_no_channel() {
         check("https://a.example/b", Some("https://a.example/a"), "-");
         check("https://a.example/b", Some("https://www.a.example/a"), "-");
-        check("https://a.example/b?utm_source=x&utm_medium=email", Some("https://a.example/a"), "Email");
+        check("https://a.example/b?utm_source=partner&utm_medium=email", Some("https://a.example/a"), "Email");
         let mut event = Event::default();
         fill(&mut event);
         assert_eq!(event.channel, None);
@@ -341,9 +262,6 @@ mod tests {
 
     #[track_caller]
     fn check(url: &str, referrer: Option<&str>, expected: &str) {
-        let mut event = Event { url: Some(url.into()), referrer: referrer.map(str::to_owned), ..Event::default() };
-        address::fill(&mut event);
-        fill(&mut event);
-        assert_eq!(event.channel.as_deref().unwrap_or("-"), expected, "{url} from {referrer:?}");
+        assert_eq!(channel_of(url, referrer).as_deref().unwrap_or("-"), expected, "{url} from {referrer:?}");
     }
 }
