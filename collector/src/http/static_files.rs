@@ -26,6 +26,11 @@ const CACHED: &str = "public, max-age=3600, stale-while-revalidate=604800";
 /// A version of the tracker only ever gets fixes.
 const CACHED_VERSION: &str = "public, max-age=86400, stale-while-revalidate=604800";
 
+/// What pages of the collector's own ask Chromium browsers to say: the version of Windows and macOS, the browser's whole
+/// version, the shape of the device. Browsers heed it in the answer to a page and nowhere else, so scripts and answers to
+/// events do without.
+const ACCEPT_CH: &str = "Sec-CH-UA-Platform-Version, Sec-CH-UA-Full-Version-List, Sec-CH-UA-Form-Factors";
+
 /// The pages of the demo site.
 const DEMO: [(&str, &str, &[u8]); 9] = [
     ("index.html", "text/html; charset=utf-8", include_bytes!("../../../web/demo/index.html")),
@@ -107,7 +112,11 @@ async fn tracker(
 
 async fn demo(Path(page): Path<String>) -> Response {
     match DEMO.iter().find(|(name, ..)| *name == page) {
-        Some((_, content_type, bytes)) => ([(header::CONTENT_TYPE, *content_type)], *bytes).into_response(),
+        Some((_, content_type, bytes)) => {
+            let headers =
+                [(header::CONTENT_TYPE, *content_type), (header::HeaderName::from_static("accept-ch"), ACCEPT_CH)];
+            (headers, *bytes).into_response()
+        }
         None => (StatusCode::NOT_FOUND, "no such page").into_response(),
     }
 }
