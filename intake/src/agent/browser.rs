@@ -65,9 +65,16 @@ pub(super) fn read(user_agent: &str) -> (Option<String>, Option<String>) {
     let Some(found) = BROWSERS.extract(user_agent) else { return engine(user_agent) };
     let name = name(&found.family);
     let is_app = app(user_agent).is_some() && !BROWSERS_IN_APPS.contains(&name);
-    if is_app || NO_BROWSERS.contains(&name) {
+    let is_page = user_agent.contains("Mozilla/") || user_agent.contains("WebKit");
+    let shows_no_page = APPS_OWN.contains(&name)
+        || user_agent.contains(" CFNetwork/") && name != "Safari"
+        || name == "Android Browser" && !is_page;
+    if is_app || shows_no_page {
+        return engine(user_agent);
+    }
+    if PLATFORMS.contains(&name) {
         let engine = engine(user_agent);
-        if engine.0.is_some() || is_app {
+        if engine.0.is_some() {
             return engine;
         }
     }
@@ -104,18 +111,12 @@ const BROWSERS_IN_APPS: &[&str] = &[
     "Puffin",
 ];
 
-/// Families of uap-core that are a platform or a part of one.
-const NO_BROWSERS: &[&str] = &[
-    "HbbTV",
-    "CFNetwork",
-    "Apple Mail",
-    "Mobile Safari UI/WKWebView",
-    "com.apple.WebKit.Networking",
-    "Crosswalk",
-    "NetCast",
-    "Google",
-    "Dalvik",
-];
+/// Families of uap-core that are a platform: the engine says more, if there is one.
+const PLATFORMS: &[&str] = &["HbbTV", "Crosswalk", "NetCast"];
+
+/// Families of uap-core by which apps ask for something, and no page is shown.
+const APPS_OWN: &[&str] =
+    &["CFNetwork", "Apple Mail", "Mobile Safari UI/WKWebView", "com.apple.WebKit.Networking", "Google", "Dalvik"];
 
 /// The names under which reports show the families of uap-core: a browser's own, whatever it runs on.
 fn name(family: &str) -> &str {

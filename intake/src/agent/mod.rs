@@ -105,7 +105,11 @@ pub fn read(user_agent: &str) -> Agent {
     let device = device::read(user_agent, os);
     Agent {
         bot_kind: None,
-        is_program: browser.is_none() && !user_agent.starts_with("Mozilla/"),
+        // Apps of phones name their system, or Apple's library: they are on the visitor's device.
+        is_program: browser.is_none()
+            && os.is_none()
+            && !user_agent.starts_with("Mozilla/")
+            && !user_agent.contains(" CFNetwork/"),
         browser_app: browser::app(user_agent).map(str::to_owned),
         browser,
         browser_version,
@@ -322,12 +326,35 @@ mod tests {
 
     #[test]
     fn a_library_is_a_robot_unless_it_sends_for_a_visitor() {
-        for user_agent in
-            ["python-requests/2.32.3", "analytics-node/2.1.0", "posthog-python/3.5.0", "GuzzleHttp/7", "axios/1.7.2"]
-        {
+        for user_agent in [
+            "python-requests/2.32.3",
+            "axios/1.7.2",
+            "GuzzleHttp/7",
+            "okhttp/4.12.0",
+            "Dart/3.3 (dart:io)",
+            // SDKs.
+            "analytics-node/2.1.0",
+            "analytics-kotlin/1.16.3",
+            "posthog-python/3.5.0",
+            "posthog-flutter/4.0.0",
+            "rudder-sdk-python/2.0",
+            "snowplow-java-tracker/1.0",
+            "Umami Node",
+            // What loads the pictures of a mail: Gmail, Yahoo, Apple's privacy protection, Outlook.
+            "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+            "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html",
+            "Mozilla/5.0",
+            "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.12026; Pro)",
+            // Servers that give themselves a name.
+            "backend",
+            "my-backend/2.3",
+            "shop-server 1.0",
+            "insight-service/7 (audit library)",
+        ] {
             let mut event = Event::default();
             fill(&mut event, user_agent, None);
             assert_eq!((event.is_bot, event.bot_kind.as_deref()), (true, Some("library")), "{user_agent}");
+            assert!(is_library(user_agent), "{user_agent}");
             for named in [
                 Event { user_id: Some("u".into()), ..Event::default() },
                 Event { anonymous_id: Some("a".into()), ..Event::default() },
@@ -340,6 +367,26 @@ mod tests {
         let mut event = Event { user_id: Some("u".into()), ..Event::default() };
         fill(&mut event, "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", None);
         assert!(event.is_bot);
+    }
+
+    #[test]
+    fn an_app_of_a_phone_is_neither_robot_nor_browser() {
+        for (user_agent, os) in [
+            // URLSession on iOS, with the app's name; it says neither iOS nor macOS.
+            ("MyApp/1.0 CFNetwork/1410.0.3 Darwin/22.6.0", None),
+            ("SHOP%20App/3 CFNetwork/1568.200.51 Darwin/24.1.0", None),
+            // HttpURLConnection on Android.
+            ("Dalvik/2.1.0 (Linux; U; Android 13; Pixel 7 Build/TQ3A.230805.001)", Some("Android")),
+            // Agents that apps write themselves.
+            ("com.example.app/1.0 (Linux; Android 14; Pixel 8)", Some("Android")),
+            ("MyGame/1.0 (iPhone; iOS 17.5; Scale/3.00)", Some("iOS")),
+            // Umami's SDK, whose events have no visitor but for their sender.
+            ("Mozilla/5.0 Umami/0.4.0", None),
+        ] {
+            let agent = read(user_agent);
+            assert_eq!((agent.bot_kind, agent.browser, agent.os.as_deref()), (None, None, os), "{user_agent}");
+            assert!(!is_library(user_agent), "{user_agent}");
+        }
     }
 
     #[test]

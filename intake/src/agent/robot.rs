@@ -190,6 +190,8 @@ static ODD_DEVICES: LazyLock<AhoCorasick> = LazyLock::new(|| {
         "nook browser",
         "Embedded Web Browser",
         "Google Earth/",
+        // Umami's SDK for servers, which names no visitor.
+        "Mozilla/5.0 Umami/",
         "Avant Browser",
         "Apple-iP",
         "(Compatible; Windows NT",
@@ -218,8 +220,20 @@ static KIND_WORDS: &[(&str, BotKind)] = &[
     ("jsoup", BotKind::Library),
 ];
 
+/// Whether a mail service or a mail program loads the pictures of a mail that somebody opened, as Apple's does under the
+/// bare name of Mozilla. To a site these are HTTP libraries: what they ask for may name the person, and is then theirs.
+fn loads_mail(user_agent: &str) -> bool {
+    user_agent == "Mozilla/5.0"
+        || user_agent.contains("GoogleImageProxy")
+        || user_agent.starts_with("YahooMailProxy")
+        || user_agent.starts_with("Microsoft Office/") && user_agent.contains("Microsoft Outlook")
+}
+
 /// The kind of robot that a user agent is; none if it is a person's.
 pub(super) fn kind_of(user_agent: &str) -> Option<BotKind> {
+    if loads_mail(user_agent) {
+        return Some(BotKind::Library);
+    }
     let is_browser = user_agent.starts_with("Mozilla/");
     let text = without_model(user_agent);
     // Browsers have the names of many things in their agents, and so the names of some libraries.
@@ -254,7 +268,9 @@ pub(super) fn kind_of(user_agent: &str) -> Option<BotKind> {
     if let Some((_, kind)) = KIND_WORDS.iter().find(|(word, _)| lower.contains(word)) {
         return Some(*kind);
     }
-    let is_program = !is_browser && !is_robot && has(&PROGRAM);
+    // Servers have names such as "shop-server", which tell no more than that a program sends.
+    let calls_itself_robot = ["bot", "crawl", "spider", "scrap", "http"].iter().any(|word| lower.contains(word));
+    let is_program = !is_browser && !calls_itself_robot && has(&PROGRAM);
     Some(if is_program { BotKind::Library } else { BotKind::Other })
 }
 
