@@ -3,6 +3,7 @@
 //! A measurement: a temporary lake on the local disk → the real parts of Dewpond at work on it → a Markdown
 //! table on the standard output. `benches/README.md` says what the figures mean and keeps some.
 
+mod agents;
 mod ingest;
 mod job;
 mod lake_of;
@@ -42,6 +43,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum What {
+    /// User agents read a second, new ones and ones that were read before.
+    Agents(agents::Flags),
     /// Durable events a second, against a server that parses and drops.
     Ingest(ingest::Flags),
     /// The report over a large lake, against the scan of one column.
@@ -96,6 +99,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let dir = temporary_dir(cli.dir)?;
     println!("{}\n", machine::describe(dir.path())?);
     match cli.what {
+        What::Agents(flags) => agents::run(&flags),
         What::Ingest(flags) => ingest::run(&flags, dir.path()).await,
         What::Job(flags) => job::run(&flags, dir.path()).await,
         What::Publish(flags) => publish::run(&flags, dir.path()).await,
@@ -104,6 +108,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             for batch in ingest::BATCHES {
                 ingest::run(&ingest::Flags::of(batch, short), dir.path()).await?;
             }
+            agents::run(&agents::Flags::of(short))?;
             job::run(&job::Flags::of(short), dir.path()).await?;
             publish::run(&publish::Flags::of(short), dir.path()).await?;
             size::run(&size::Flags::of(short), dir.path()).await
