@@ -45,6 +45,47 @@ impl World {
 }
 
 #[tokio::test]
+async fn client_hints_and_ids_say_whose_an_event_is() {
+    let chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+    let named = r#"{"name":"a","user_id":"u"}"#;
+    let visitors_own = json!({"name": "a", "user_id": "u", "user_agent": chrome}).to_string();
+    let windows = [("sec-ch-ua-platform", "\"Windows\""), ("sec-ch-ua-platform-version", "\"15.0.0\"")];
+    for (headers, body, expected) in [
+        (vec![("user-agent", chrome)], EVENT, "- Chrome Windows 10"),
+        (vec![("user-agent", chrome), windows[0], windows[1]], EVENT, "- Chrome Windows 11"),
+        // A server that sends for a visitor, with the visitor's agent and without; and a script.
+        (vec![("user-agent", "axios/1.7.2")], &visitors_own, "- Chrome Windows 10"),
+        (vec![("user-agent", "axios/1.7.2")], named, "- - - -"),
+        (vec![("user-agent", "axios/1.7.2")], EVENT, "library - - -"),
+        // A robot's agent is a robot's, whomever it names.
+        (
+            vec![("user-agent", "Mozilla/5.0 (compatible; GPTBot/1.2; +https://openai.com/gptbot)")],
+            named,
+            "ai-crawler - - -",
+        ),
+    ] {
+        let world = World::new().await;
+        let key = world.write_key.clone();
+        let headers: Vec<_> = [("x-api-key", key.as_str())].into_iter().chain(headers).collect();
+        assert_eq!(world.post_with(&headers, body.to_owned()).await.status, StatusCode::ACCEPTED);
+        let file = world.lake.snapshot().await.unwrap().pending.remove(0);
+        let columns = ["bot_kind", "browser", "os", "os_version"];
+        let rows = read_batches(world.lake.store(), &file.path, file.size_bytes, &columns).await.unwrap();
+        let rows = rows.try_collect::<Vec<_>>().await.unwrap();
+        let text = |column: &str| rows[0][column].as_string::<i32>().iter().next().unwrap().unwrap_or("-").to_owned();
+        assert_eq!(columns.map(text).join(" "), expected, "{headers:?} {body}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_the_demo_site_ask_for_the_versions_that_browsers_keep_back() {
+    let world = World::with(Settings { demo_site: true, ..Settings::default() }).await;
+    let request = axum::http::Request::get("/demo/").body(axum::body::Body::empty()).unwrap();
+    let answer = world.collector.routes().answer(request).await;
+    assert!(answer.headers()["accept-ch"].to_str().unwrap().contains("Sec-CH-UA-Platform-Version"));
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_may_not_send_and_servers_may() {
     let origins = ["https://shop.example", "https://*.bücher.example", "capacitor://localhost"].map(str::to_owned);
     let world = world_of(|settings| settings.origins = origins.to_vec()).await;
