@@ -54,8 +54,8 @@ static SOURCES: LazyLock<Sources> = LazyLock::new(|| {
 /// Names of sites that are words of their own: `utm_source=app` is not `app.net`.
 const WORDS: &[&str] = &[
     "about", "band", "become", "blog", "blogs", "care", "catch", "chatter", "later", "locals", "mail", "messages",
-    "next", "note", "patch", "path", "peach", "post", "price", "secret", "there", "upcoming", "very", "vine",
-    "whisper",
+    "next", "note", "patch", "path", "peach", "post", "price", "secret", "shop", "target", "there", "upcoming", "very",
+    "vine", "whisper",
 ];
 
 /// The name of the site that has a domain of its own; none for hosts below one, and for short names, which stand for much.
