@@ -16,38 +16,38 @@ use crate::server::Server;
 /// The sizes of requests that are worth comparing: trackers send one event at a time, servers many.
 pub(crate) const BATCHES: [usize; 2] = [1, 100];
 
-/// What to send to both servers.
+/// The load for both servers.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Flags {
-    /// How long each server is measured, after a fifth of it to warm up.
+    /// How long each server is measured, after a warm-up of a fifth of that.
     #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     seconds: u64,
 
-    /// Connections with one request under way on each; several numbers for several measurements. Chosen by the
-    /// size of a request if not given.
+    /// Connections, each with one request in flight; several numbers give several measurements. The default
+    /// depends on the size of a request.
     #[arg(long, value_delimiter = ',', value_name = "N")]
     connections: Vec<u32>,
 
-    /// Events of a request.
+    /// Events per request.
     #[arg(long, default_value_t = 1, value_name = "EVENTS")]
     batch: usize,
 
-    /// The collector's flush interval; its default for a local disk if not given.
+    /// The collector's flush interval [default: its own for a local disk].
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     flush: Option<Duration>,
 
-    /// Measurements of each server, in turns; the one with the most requests counts.
+    /// Measurements of each server, in turn; the one with the most requests counts.
     #[arg(long, default_value_t = 1, value_name = "N")]
     runs: u32,
 
-    /// Measure a tracker of node and PostgreSQL too: benches/peers/postgres, once with an INSERT for each request and
-    /// once with one for all of 25 ms. Needs both installed.
+    /// Also measure a tracker of Node.js and PostgreSQL (benches/peers/postgres), with one INSERT per request and with
+    /// one per 25 ms. Needs both installed.
     #[arg(long)]
     peer: bool,
 }
 
 impl Flags {
-    /// What `all` measures.
+    /// The settings of `all`.
     pub(crate) fn of(batch: usize, short: bool) -> Self {
         let connections = match (batch, short) {
             (1, true) => vec![64, 1_024],
@@ -82,7 +82,7 @@ struct Measured {
     server: Usage,
     generator_cpu: Duration,
     others_cores: f64,
-    /// What a collector put.
+    /// What a collector wrote.
     raw: Option<Raw>,
 }
 
@@ -102,7 +102,7 @@ impl Measured {
         self.requests_per_s() * self.batch as f64
     }
 
-    /// Of the server, µs. What it costs, whoever else is on the machine.
+    /// CPU time of the server, µs: its cost, whatever else runs on the machine.
     fn cpu_us_per_event(&self) -> f64 {
         self.server.cpu.as_secs_f64() * 1e6 / self.events() as f64
     }
@@ -238,12 +238,12 @@ async fn measure(kind: Kind, flags: &Flags, connections: u32, dir: &Path) -> any
     Ok(Measured { raw: Some(raw), ..measured })
 }
 
-/// Makes sure that what was acknowledged is in the lake, each event once.
+/// Checks that every acknowledged event is in the lake once.
 async fn verify(lake: &Lake, measured: &Measured) -> anyhow::Result<Raw> {
     let snapshot = lake.snapshot().await?;
     let found = lake.survey_pending(&snapshot.pending, &snapshot.events).await?;
     ensure!(found.rows_left_out() == 0, "an event is in the lake twice");
-    // A request that was refused may have landed all the same: nobody was told that it had not.
+    // A failed request may have been stored all the same.
     let refused = measured.answers.refused * measured.batch as u64;
     let (acknowledged, rows) = (measured.events(), found.rows);
     ensure!(

@@ -18,10 +18,10 @@ use crate::machine::{self, Watch};
 use crate::own_process;
 use crate::parse_count;
 
-/// Days that the events are spread over: the range of the report.
+/// Days over which the events are spread: the range of the report.
 const DAYS: u64 = 30;
 
-/// The baseline: every row, one column of eight bytes, no work to speak of.
+/// The baseline: every row of one column of eight bytes, and next to no work.
 const SCAN: &str = "SELECT sum(visitor_id) FROM events";
 
 /// What to report on.
@@ -31,7 +31,7 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "10_000_000", value_parser = parse_count, value_name = "N")]
     events: u64,
 
-    /// Visitors that the events are of, at most.
+    /// Visitors, at most.
     #[arg(long, default_value = "1_000_000", value_parser = parse_count, value_name = "N")]
     visitors: u64,
 
@@ -39,13 +39,13 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "queries", value_name = "DIR")]
     queries: PathBuf,
 
-    /// Runs of the job, and of the scan; the first and the fastest are shown.
+    /// Runs of the job and of the scan; the first and the fastest are shown.
     #[arg(long, default_value_t = 3, value_name = "N")]
     runs: usize,
 }
 
 impl Flags {
-    /// What `all` measures.
+    /// The settings of `all`.
     pub(crate) fn of(short: bool) -> Self {
         let (events, visitors) = if short { (1_000_000, 100_000) } else { (10_000_000, 1_000_000) };
         Self { events, visitors, queries: "queries".into(), runs: 3 }
@@ -69,12 +69,12 @@ pub(crate) struct ChildFlags {
     engine: EngineSettings,
 }
 
-/// What the job's process found.
+/// The results of the job's process.
 #[derive(Serialize, Deserialize)]
 struct Found {
     runs: Vec<Run>,
     scans_ms: Vec<f64>,
-    /// What the scan answered.
+    /// The scan's answer.
     scanned: i64,
     rss_bytes_max: u64,
 }
@@ -82,11 +82,11 @@ struct Found {
 /// One run of the job.
 #[derive(Serialize, Deserialize)]
 struct Run {
-    /// The whole of it: the report of the lake, that of its one site, and the history.
+    /// The whole run: the report of the lake, that of its one site, and the history.
     total_ms: f64,
     /// The metrics of the lake's report.
     metrics_ms: BTreeMap<String, i64>,
-    /// Cores that others kept busy meanwhile.
+    /// Cores kept busy by other processes.
     others_cores: f64,
 }
 
@@ -156,7 +156,7 @@ pub(crate) async fn run_child(flags: &ChildFlags) -> anyhow::Result<()> {
         memcached_timeout: Duration::ZERO,
         metric_timeout: Duration::from_secs(600),
     };
-    // The report's range ends now: let it be the end of the lake's last day.
+    // The report's range ends now: at the end of the lake's last day.
     let now = midnight(last_day()) + TimeDelta::days(1) - TimeDelta::seconds(1);
     let analytics = Analytics::new(engine.clone(), settings, Arc::new(move || now));
     let (mut runs, mut scans_ms, mut scanned) = (Vec::new(), Vec::new(), 0);

@@ -1,5 +1,4 @@
-//! Lakes of any size: visitors' events as the collector and the compactor would have left them, made without
-//! either.
+//! Makes lakes of any size, as the collector and the compactor would leave them, without running either.
 
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
@@ -21,10 +20,10 @@ pub(crate) fn last_day() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 3, 31).expect("March has 31 days")
 }
 
-/// Rows that are handed to a file at a time.
+/// Rows handed to a file at a time.
 const CHUNK_ROWS: usize = 8_192;
 
-/// Pages of the site; earlier ones are seen more.
+/// Pages of the site; earlier ones are viewed more often.
 const PAGES: u32 = 400;
 
 /// How the senders make ids.
@@ -36,27 +35,26 @@ pub(crate) enum Ids {
     Random,
 }
 
-/// Which events.
+/// The events to make.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traffic {
     /// How many.
     pub(crate) events: u64,
-    /// Different visitors to choose from. A few come often, most once or twice.
+    /// Distinct visitors to choose from. A few come often, most once or twice.
     pub(crate) visitors: u64,
-    /// The first moment.
+    /// Start, inclusive.
     pub(crate) from: DateTime<Utc>,
-    /// The moment after the last.
+    /// End, exclusive.
     pub(crate) until: DateTime<Utc>,
-    /// What they are known by.
+    /// The kind of their ids.
     pub(crate) ids: Ids,
-    /// Bytes of each event's properties, other ones in each event and alike enough to be a few hundred times smaller in a
-    /// file; none if 0.
+    /// Bytes of properties per event; none if 0. They differ from event to event but compress a few hundred times.
     pub(crate) properties_bytes: usize,
-    /// Other seeds make other events.
+    /// Seed of the random numbers.
     pub(crate) seed: u64,
 }
 
-/// What a lake holds.
+/// The contents of a lake.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Held {
     pub(crate) rows: u64,
@@ -77,7 +75,7 @@ pub(crate) async fn published_days(
     let writes = (0..days).map(|back| {
         let (from, lake) = (midnight(last_day() - Days::new(back)), lake.clone());
         let until = from + TimeDelta::days(1);
-        // What does not divide evenly falls on the last days.
+        // The remainder falls on the last days.
         let events = events / days + u64::from(back < events % days);
         let traffic = Traffic { events, visitors, from, until, ids, properties_bytes: 0, seed: back };
         async move { tokio::spawn(async move { write_sorted(&lake, traffic).await }).await? }
@@ -110,7 +108,7 @@ pub(crate) async fn merged_day(lake: &Lake, traffic: Traffic) -> anyhow::Result<
     publish(lake, written).await
 }
 
-/// Leaves events as raw files that wait to be published.
+/// Leaves events as pending raw files.
 pub(crate) async fn pending(lake: &Lake, traffic: Traffic, file_rows: usize) -> anyhow::Result<()> {
     let mut rng = StdRng::seed_from_u64(traffic.seed);
     let mut visits = rows(traffic, &mut rng);
@@ -123,12 +121,12 @@ pub(crate) async fn pending(lake: &Lake, traffic: Traffic, file_rows: usize) -> 
     Ok(())
 }
 
-/// The midnight with which a day begins.
+/// The midnight at which a day begins.
 pub(crate) fn midnight(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::MIN).and_utc()
 }
 
-/// Writes a file. Returns the sum of its visitor ids with it.
+/// Writes a file. Returns it with the sum of its visitor ids.
 async fn write_sorted(lake: &Lake, traffic: Traffic) -> anyhow::Result<(TableFile, i64)> {
     let mut rng = StdRng::seed_from_u64(traffic.seed);
     let mut visits = rows(traffic, &mut rng);
@@ -157,7 +155,7 @@ async fn publish(lake: &Lake, written: Vec<(TableFile, i64)>) -> anyhow::Result<
     Ok(held)
 }
 
-/// An event before it is written out: small, because a day of them is sorted in memory.
+/// An event before it is written: small, because a whole day is sorted in memory.
 #[derive(Clone, Copy)]
 struct Row {
     visitor_id: i64,
@@ -183,7 +181,7 @@ fn rows(traffic: Traffic, rng: &mut StdRng) -> Vec<Row> {
             let page = (rng.random::<f64>().powi(3) * f64::from(PAGES)) as u32;
             let mut push = |name, after_us| {
                 at_us += after_us;
-                // What would lie beyond the range is not there yet.
+                // Events beyond the range have not happened yet.
                 if at_us < until_us {
                     rows.push(Row { visitor_id, visitor, at_us, page, name, from_search });
                 }
@@ -201,7 +199,7 @@ fn rows(traffic: Traffic, rng: &mut StdRng) -> Vec<Row> {
             if rng.random_bool(0.01) {
                 push("purchase", 30_000_000);
             }
-            // Now and then somebody comes back from a coffee: a new session.
+            // Now and then a visitor returns after a break: a new session.
             at_us += if rng.random_bool(0.03) { 45 * 60_000_000 } else { rng.random_range(3_000_000..90_000_000) };
         }
     }

@@ -1,8 +1,7 @@
-//! The load generator: keep-alive HTTP/1.1 over plain sockets, one request under way on each connection.
+//! The load generator: keep-alive HTTP/1.1 over plain sockets, one request in flight per connection.
 //!
 //! It runs on one thread, because it shares the machine with the server. A connection sends its next request
-//! when it has the answer to the last one, so that the server is as busy as the connections can make it and
-//! the time of an answer grows with their number.
+//! once it has the answer to the last one, so the load and the response times grow with the number of connections.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -19,40 +18,40 @@ use crate::request::Request;
 /// Answers are a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 4 * 1_024;
 
-/// Connections that are opened at once, and the pause after them. A listener's queue holds 128 here, and a
-/// connection that finds it full tries again only after a second.
+/// Connections opened at once, and the pause after them. A listener's queue holds 128 here, and a connection that
+/// finds it full retries only after a second.
 const BURST: u32 = 32;
 const BURST_PAUSE: Duration = Duration::from_millis(2);
 
-/// What to send.
+/// The load.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) write_key: String,
     pub(crate) connections: u32,
-    /// Events of a request.
+    /// Events per request.
     pub(crate) batch: usize,
-    /// Sending before anything is measured.
+    /// Time to send before measuring.
     pub(crate) warm_up: Duration,
-    /// Sending that is measured.
+    /// Time to send while measuring.
     pub(crate) seconds: Duration,
 }
 
-/// What came back.
+/// The answers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
     /// Requests acknowledged while measuring.
     pub(crate) requests: u64,
-    /// Requests acknowledged at any time, those of the warm-up and of the end among them.
+    /// Requests acknowledged at any time, including the warm-up and the end.
     pub(crate) acknowledged: u64,
-    /// Requests that were answered with anything else.
+    /// Requests answered with anything else.
     pub(crate) refused: u64,
     /// Times of acknowledgements while measuring, in µs, ascending.
     times_us: Vec<u32>,
 }
 
 impl Answers {
-    /// The time, in ms, that a share of the acknowledgements kept within.
+    /// The time, in ms, within which this share of the acknowledgements came.
     pub(crate) fn time_ms(&self, share: f64) -> f64 {
         let last = self.times_us.len().saturating_sub(1);
         let at = (self.times_us.len() as f64 * share) as usize;
@@ -68,7 +67,7 @@ impl Answers {
     }
 }
 
-/// Sends a load from a thread of its own. Every request that was begun is waited for.
+/// Sends a load from a thread of its own, and waits for the answers to all its requests.
 pub(crate) async fn send(load: Load) -> anyhow::Result<Answers> {
     let sending = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

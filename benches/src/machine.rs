@@ -1,4 +1,4 @@
-//! What the machine is, and what a process takes of it. Reads Linux's `/proc`.
+//! Describes the machine, and what a process uses of it. Reads Linux's `/proc`.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-/// In which the kernel counts a process's CPU time, whatever its own clock: 100 a second.
+/// Ticks per second in which the kernel counts CPU time in `/proc`, whatever its own clock rate.
 const TICK: Duration = Duration::from_millis(10);
 
 /// What a process has used.
@@ -35,12 +35,12 @@ pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
     })
 }
 
-/// Begins anew to watch how high the own resident memory gets.
+/// Resets this process's peak resident memory.
 pub(crate) fn forget_highest_memory() -> anyhow::Result<()> {
     fs::write("/proc/self/clear_refs", "5").context("could not reset the highest memory")
 }
 
-/// What a process and all below it have used so far. Memory that they share counts once for each of them.
+/// What a process and its descendants have used so far. Memory they share counts once for each.
 pub(crate) fn usage_of_tree(root: u32) -> anyhow::Result<Usage> {
     let mut total = usage(root)?;
     let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
@@ -55,7 +55,7 @@ pub(crate) fn usage_of_tree(root: u32) -> anyhow::Result<Usage> {
     while let Some(parent) = above.pop() {
         for &(child, _) in parents.iter().filter(|(_, of)| *of == parent) {
             above.push(child);
-            // It may have ended meanwhile.
+            // It may have ended by now.
             let Ok(usage) = usage(child) else { continue };
             total.rss_bytes += usage.rss_bytes;
             total.rss_bytes_max += usage.rss_bytes_max;
@@ -65,19 +65,19 @@ pub(crate) fn usage_of_tree(root: u32) -> anyhow::Result<Usage> {
     Ok(total)
 }
 
-/// Watches whether anybody else is at work: figures that were taken beside a compiler mean nothing.
+/// Watches for other work on the machine: figures taken beside a compiler mean nothing.
 pub(crate) struct Watch {
     since: Instant,
     busy: Duration,
 }
 
 impl Watch {
-    /// Begins to watch.
+    /// Starts watching.
     pub(crate) fn start() -> anyhow::Result<Self> {
         Ok(Self { since: Instant::now(), busy: busy()? })
     }
 
-    /// The cores that others have kept busy since the start, on average; the hypervisor is another.
+    /// The average number of cores kept busy by others since the start, including the hypervisor.
     ///
     /// - `ours`: the CPU time that our own processes have used since then.
     pub(crate) fn others_cores(&self, ours: Duration) -> anyhow::Result<f64> {
@@ -86,7 +86,7 @@ impl Watch {
     }
 }
 
-/// The time that all cores together have not been idle since the machine started.
+/// The busy time of all cores since the machine started.
 fn busy() -> anyhow::Result<Duration> {
     let stat = fs::read_to_string("/proc/stat").context("could not read the machine's CPU time")?;
     let times = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
@@ -96,7 +96,7 @@ fn busy() -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * TICK.as_millis() as u64))
 }
 
-/// The machine in a line: cores, memory, how long `dir` takes to make a small file durable, and the load.
+/// Describes the machine in one line: cores, memory, how long `dir` takes to make a small file durable, and the load.
 pub(crate) fn describe(dir: &Path) -> anyhow::Result<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -118,7 +118,7 @@ fn kib(text: &str, label: &str) -> u64 {
     value.and_then(|value| value.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// The median time to write a new file of 64 KiB and sync it: no acknowledgement can be faster.
+/// The median time to write and sync a new file of 64 KiB: no acknowledgement can be faster.
 fn sync_time(dir: &Path) -> anyhow::Result<Duration> {
     const WRITES: usize = 25;
     let mut times = Vec::with_capacity(WRITES);

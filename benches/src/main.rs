@@ -1,4 +1,4 @@
-//! Dewpond's figures: each one beside a baseline that was measured in the same run on the same machine.
+//! Measures Dewpond, each figure beside a baseline measured in the same run on the same machine.
 //!
 //! A measurement: a temporary lake on the local disk → the real parts of Dewpond at work on it → a Markdown
 //! table on the standard output. `benches/README.md` says what the figures mean and keeps some.
@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 use tempfile::TempDir;
 use tracing_subscriber::EnvFilter;
 
-/// The one that `dewpond` has: an allocator is a good part of what is measured.
+/// The allocator of `dewpond`: it is a good part of what is measured.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -32,8 +32,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
-    /// Where temporary lakes are put: on the disk to be measured. The system's directory for temporary files
-    /// if not given.
+    /// Directory for temporary lakes, on the disk to be measured [default: the system's temporary directory].
     #[arg(long, global = true, value_name = "DIR")]
     dir: Option<PathBuf>,
 
@@ -43,17 +42,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum What {
-    /// User agents read a second, new ones and ones that were read before.
+    /// User agents read per second, new ones and ones that were read before.
     Agents(agents::Flags),
-    /// Durable events a second, against a server that parses and drops.
+    /// Durable events per second, against a server that parses and drops.
     Ingest(ingest::Flags),
     /// The report over a large lake, against the scan of one column.
     Job(job::Flags),
-    /// A publish into days that hold rows already, against one into an empty day.
+    /// A publish into days that already hold rows, against one into an empty day.
     Publish(publish::Flags),
     /// What depends on how much a lake holds: bytes per event, write amplification, snapshots of many files.
     Size(size::Flags),
-    /// All of them.
+    /// All of these.
     All {
         /// In a few minutes, with less of everything.
         #[arg(long)]
@@ -95,7 +94,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         What::PlanQuery(flags) => return size::run_child(flags).await,
         _ => {}
     }
-    // Removed with all that is in it when this returns, whichever way.
+    // Removed with its contents when this function returns.
     let dir = temporary_dir(cli.dir)?;
     println!("{}\n", machine::describe(dir.path())?);
     match cli.what {
@@ -138,7 +137,7 @@ fn init_logs() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 
-/// A number as people type it: `10_000_000`.
+/// Parses a number with underscores: `10_000_000`.
 fn parse_count(text: &str) -> Result<u64, String> {
     text.replace('_', "").parse().map_err(|error| format!("{error}; write it as 10_000_000"))
 }

@@ -1,4 +1,4 @@
-//! Work in a process of its own, so that its memory is that of the work and not of what was made before.
+//! Runs work in a process of its own, so that its memory figure excludes what was allocated before.
 
 use std::ffi::OsStr;
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
-/// Runs this program with other arguments. Returns what it says, as JSON.
+/// Runs this program with other arguments. Returns its output, parsed as JSON.
 pub(crate) async fn ask<T: DeserializeOwned>(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> anyhow::Result<T> {
     let child =
         Command::new(std::env::current_exe()?).args(args).stderr(Stdio::inherit()).kill_on_drop(true).output().await?;

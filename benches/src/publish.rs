@@ -1,4 +1,4 @@
-//! A publish into days that hold rows already, against one into an empty day. It should cost the same.
+//! Measures a publish into days that already hold rows against one into an empty day. It should cost the same.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::lake_of::{self, Ids, Traffic, last_day, midnight};
 use crate::machine::{self, Watch};
 use crate::parse_count;
 
-/// Rows of a raw file, about what a busy collector writes at a time.
+/// Rows per raw file, about what a busy collector writes at a time.
 const RAW_FILE_ROWS: usize = 5_000;
 
 const VISITORS: u64 = 100_000;
@@ -22,34 +22,33 @@ const VISITORS: u64 = 100_000;
 /// What to publish, and into what.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Flags {
-    /// Rows that the day holds already; several numbers for several days.
+    /// Rows that the day already holds; several numbers give several days.
     #[arg(long, default_value = "1_000_000,50_000_000", value_delimiter = ',', value_parser = parse_count, value_name = "N")]
     day_rows: Vec<u64>,
 
-    /// Rows to publish: those of the time after all that the day holds.
+    /// Rows to publish, later than all that the day holds.
     #[arg(long, default_value = "35_000", value_parser = parse_count, value_name = "N")]
     new_rows: u64,
 
-    /// Over how long these lie.
+    /// The time over which these are spread.
     #[arg(long, default_value = "1m", value_parser = humantime::parse_duration, value_name = "TIME")]
     span: Duration,
 
-    /// Give each of them properties of so many bytes, which are a few hundred times smaller in a file.
+    /// Bytes of properties per row; they compress a few hundred times.
     #[arg(long, default_value = "0", value_parser = parse_count, value_name = "N")]
     properties_bytes: u64,
 
-    /// Leave the rows pending in a lake here and publish nothing, for a `dewpond compactor --lake DIR --once` that is
-    /// measured from outside.
+    /// Only leave the rows pending in a lake here, for a `dewpond compactor --lake DIR --once` measured from outside.
     #[arg(long, value_name = "DIR")]
     leave_in: Option<PathBuf>,
 
-    /// Publishes into each day, one span after the other; the fastest counts.
+    /// Number of publishes into each day; the fastest counts.
     #[arg(long, default_value_t = 3, value_name = "N")]
     runs: u64,
 }
 
 impl Flags {
-    /// What `all` measures.
+    /// The settings of `all`.
     pub(crate) fn of(short: bool) -> Self {
         let day_rows = if short { vec![250_000] } else { vec![1_000_000, 50_000_000] };
         Self { day_rows, new_rows: 35_000, span: Duration::from_secs(60), properties_bytes: 0, leave_in: None, runs: 3 }
@@ -89,9 +88,9 @@ pub(crate) async fn run(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
 /// One publish.
 struct Measured {
     seconds: f64,
-    /// Resident memory of the whole process at its highest while it published, with what making the rows has left.
+    /// Peak resident memory of the whole process while it published, including what making the rows left behind.
     rss_bytes_max: u64,
-    /// Cores that others kept busy meanwhile.
+    /// Cores kept busy by other processes.
     others_cores: f64,
 }
 
@@ -137,12 +136,12 @@ async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<Mea
     fastest.context("there was no publish")
 }
 
-/// The moment after all that the day holds.
+/// The end of what the day holds.
 fn evening() -> DateTime<Utc> {
     midnight(last_day()) + TimeDelta::hours(18)
 }
 
-/// What the publish of that number, from 0, is of.
+/// The events of publish number `n`, from 0.
 fn next_rows(flags: &Flags, run: u64) -> anyhow::Result<Traffic> {
     let span = TimeDelta::from_std(flags.span)?;
     let from = evening() + span * run as i32;

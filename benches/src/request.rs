@@ -1,4 +1,4 @@
-//! Requests that are built once and patched in place, so that sending one costs the generator almost nothing.
+//! Builds requests once and patches them in place, so that sending one costs the generator almost nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// sixteen digits, in which every value of 64 bits is a different id. Offsets from the id's start.
 const ID_DIGITS: [usize; 16] = [17, 20, 21, 22, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35];
 
-/// Different visitors of a run.
+/// Distinct visitors of a run.
 const VISITORS: u64 = 100_000;
 
 const PAGES: [(&str, &str); 8] = [
@@ -34,7 +34,7 @@ pub(crate) struct Request {
     next: u64,
 }
 
-/// Where an event's changing parts lie.
+/// The offsets of an event's changing parts.
 struct Places {
     id: usize,
     milliseconds: usize,
@@ -44,7 +44,7 @@ struct Places {
 impl Request {
     /// A request with `batch` events, of one connection among many.
     ///
-    /// - `now`: events carry times of the minute before it.
+    /// - `now`: the events' times lie in the minute before it.
     pub(crate) fn new(connection: u32, batch: usize, write_key: &str, now: DateTime<Utc>) -> Self {
         let mut body = String::new();
         let mut events = Vec::with_capacity(batch);
@@ -67,7 +67,7 @@ impl Request {
         Self { bytes: (head + &body).into_bytes(), events, next: u64::from(connection) << 32 }
     }
 
-    /// The request with events that were never sent before.
+    /// The request, with events never sent before.
     pub(crate) fn renewed(&mut self) -> &[u8] {
         for places in &self.events {
             let number = mix(self.next);
@@ -76,7 +76,7 @@ impl Request {
                 self.bytes[places.id + at] = b"0123456789abcdef"[(number >> (digit * 4)) as usize & 15];
             }
             write_decimal(&mut self.bytes[places.milliseconds..][..3], number % 1_000);
-            // The cube of a uniform number: a few visitors come often, most seldom.
+            // Cubing a uniform number makes a few visitors come often and most seldom.
             let uniform = (number >> 32) as f64 / (1_u64 << 32) as f64;
             write_decimal(&mut self.bytes[places.visitor..][..6], (uniform.powi(3) * VISITORS as f64) as u64);
         }

@@ -1,5 +1,5 @@
-//! The two servers that are measured against each other. Each runs in a process of its own, prints its
-//! address, and ends when its standard input does: so it never outlives the process that started it.
+//! The two servers that are compared. Each runs in a process of its own, prints its
+//! address, and ends when its standard input does: so neither outlives the process that started it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,14 +68,14 @@ async fn accept(listener: TcpListener, router: Router) -> anyhow::Result<()> {
     }
 }
 
-/// As the collector's `server` module has it.
+/// As in the collector's `server` module.
 async fn connection(stream: TcpStream, router: Router) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(75))
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // What clients do to their connections is no trouble of ours.
+    // Errors of a client's connection do not concern the server.
     let _ = served.await;
 }
 
@@ -108,7 +108,7 @@ fn parse(
     native::parse(body, &context, Settings::default().batch_events_max)
 }
 
-/// Binds a free port and tells the parent which.
+/// Binds a free port and tells the parent its number.
 async fn listen() -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("could not listen on 127.0.0.1")?;
     println!("{}", listener.local_addr()?);
@@ -121,7 +121,7 @@ async fn end_of_input() {
     while input.read(&mut ignored).await.is_ok_and(|bytes| bytes > 0) {}
 }
 
-/// Counts what a role counts: the figures are of a collector as it is run, with its admin port's recorder.
+/// Installs the metrics recorder that a role has, so that the collector is measured as it is run.
 fn record_metrics() -> anyhow::Result<()> {
     let buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
     let handle = PrometheusBuilder::new()

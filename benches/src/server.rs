@@ -47,12 +47,12 @@ impl Server {
         Ok(Self { child, pid, address: address.context("the server printed no address")? })
     }
 
-    /// What the server has used so far, with all processes that it has started.
+    /// What the server and its child processes have used so far.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         machine::usage_of_tree(self.pid)
     }
 
-    /// Lets the server write down what it has, and waits for its end.
+    /// Lets the server write what it still holds, and waits for it to end.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.child.stdin.take());
         let status = timeout(STOP_WITHIN, self.child.wait()).await.context("the server did not end")??;

@@ -1,4 +1,4 @@
-//! What depends on how much a lake holds: bytes per event, bytes written per byte published over a day of merges, and
+//! Measures what depends on the size of a lake: bytes per event, bytes written per byte published over a day of merges, and
 //! the time of a snapshot, a plan and a listing with many files.
 
 use std::collections::BTreeMap;
@@ -18,11 +18,11 @@ use crate::{machine, own_process};
 /// What to measure.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Flags {
-    /// Events of the lake whose bytes are counted.
+    /// Events in the lake whose bytes are counted.
     #[arg(long, default_value = "4_000_000", value_parser = parse_count, value_name = "N")]
     events: u64,
 
-    /// Give them random ids, in place of UUIDv7.
+    /// Use random ids instead of UUIDv7.
     #[arg(long)]
     random_ids: bool,
 
@@ -30,17 +30,17 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 
-    /// Files of the tables whose snapshots are timed.
+    /// Number of files in the tables whose snapshots are timed.
     #[arg(long, default_value = "10_000,100_000", value_delimiter = ',', value_parser = parse_count, value_name = "N")]
     files: Vec<u64>,
 
-    /// Raw files of the listing that is timed.
+    /// Number of raw files in the listing that is timed.
     #[arg(long, default_value = "10_000", value_parser = parse_count, value_name = "N")]
     raw_files: u64,
 }
 
 impl Flags {
-    /// What `all` measures.
+    /// The settings of `all`.
     pub(crate) fn of(short: bool) -> Self {
         let (events, files) = if short { (400_000, vec![10_000]) } else { (4_000_000, vec![10_000, 100_000]) };
         Self { events, random_ids: false, keep: None, files, raw_files: 10_000 }
@@ -113,7 +113,7 @@ fn write_amplification() {
     println!();
 }
 
-/// The files of one day, as the planner sees them. Times are seconds of the day.
+/// The files of one day, as the planner sees them. Times are in seconds since midnight.
 #[derive(Default)]
 struct Day {
     files: BTreeMap<String, TableFile>,
@@ -138,7 +138,7 @@ impl Day {
         self.files.insert(name, file);
     }
 
-    /// Merges until nothing is worth it. Returns the bytes written.
+    /// Merges until no merge is worth its cost. Returns the bytes written.
     fn merge(&mut self, now_s: i64) -> u64 {
         let start = midnight(last_day());
         let mut written_bytes = 0;
@@ -159,7 +159,7 @@ impl Day {
     }
 }
 
-/// Times what a query does before it reads: the files themselves need not be there.
+/// Times what a query does before it reads, so the files themselves need not exist.
 async fn many_files(count: u64, dir: &Path) -> anyhow::Result<()> {
     let dir = tempfile::tempdir_in(dir)?;
     let location = dir.path().to_string_lossy().into_owned();
@@ -176,17 +176,17 @@ async fn many_files(count: u64, dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The process that reads a table of many files.
+/// The process that takes snapshots of a table with many files.
 #[derive(clap::Args)]
 pub(crate) struct ChildFlags {
     #[arg(long)]
     lake: String,
 }
 
-/// What it took.
+/// Its times and memory.
 #[derive(Serialize, Deserialize)]
 struct Planned {
-    /// Files of the table.
+    /// Files in the table.
     files: usize,
     /// The first snapshot.
     first_ms: f64,
@@ -194,7 +194,7 @@ struct Planned {
     next_ms: f64,
     /// The plan of a query of one day.
     plan_ms: f64,
-    /// Of the whole process.
+    /// Peak memory of the whole process.
     rss_bytes_max: u64,
 }
 

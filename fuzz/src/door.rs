@@ -21,7 +21,7 @@ use crate::block_on;
 const LABELS: [Option<&str>; 6] = [None, Some("gzip"), Some("deflate"), Some("br"), Some("zstd"), Some("x-unknown")];
 const PATHS: [&str; 4] = ["/v1/events", "/v1/events", "/v1/session", "/v1/events?key=none&key=%zz"];
 
-/// The protocols that others define, with a body of each.
+/// The protocols that others define, with a sample body for each.
 const OTHERS: [(&str, &str); 10] = [
     (
         "/v1/batch",
@@ -56,7 +56,7 @@ const OTHERS: [(&str, &str); 10] = [
     ("/visits", r#"{"identifier":"v","pageUrl":"https://a.example/","visitedAt":"2026-03-01T11:00:00Z"}"#),
 ];
 
-/// Images whose addresses are events, with a query of each.
+/// Tracking pixels, with a sample query for each.
 const IMAGES: [(&str, &str); 3] = [
     ("/v1/pixel.gif", "name=opened&user_id=u&url=https%3A%2F%2Fa.example%2F%3Fq%3D1&revenue=1.5&timestamp=1772366399"),
     (
@@ -66,7 +66,7 @@ const IMAGES: [(&str, &str); 3] = [
     ("/i", "e=pv&aid=a.example&dtm=1772366399000&ue_px=eyJhIjoxfQ&res=1x2&page=%C3%A4&cx=e30"),
 ];
 
-/// A collector is thrown away after so many requests, with the files that they became.
+/// Requests after which a collector is dropped, together with its files.
 const REQUESTS_MAX: u32 = 500;
 
 struct Door {
@@ -119,7 +119,7 @@ pub(crate) fn read(input: &[u8]) {
     if path == PATHS[0] || !is_ours {
         request = request.header("x-api-key", &door.key);
     }
-    // What no server hands on is nothing to read: a query of other bytes than an address may have.
+    // No server hands on a query with bytes that an address may not have.
     let Ok(request) = request.body(Body::from(body.to_vec())) else { return DOOR.set(Some(door)) };
     let (status, answer) = block_on(async {
         let response = door.routes.answer(request).await;
@@ -127,7 +127,7 @@ pub(crate) fn read(input: &[u8]) {
         (status, to_bytes(response.into_body(), 64 << 20).await.unwrap())
     });
     if !is_ours {
-        // Each answers in its own words; none of them is ours to blame.
+        // Each protocol has its own answers; a 5xx among them would be our fault.
         assert!(status.is_success() || status.is_client_error(), "{status}");
         DOOR.set(Some(door));
         return;
@@ -157,7 +157,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         for text in [&one[..], &envelope[..], b"{\"name\":\"a\"}\n{\"name\":\"b\"}\n!\n", &zeros] {
             for label in 0..LABELS.len() as u8 {
                 let body = compress(label, text);
-                // What does not shrink and is large is uninteresting after the first time.
+                // Large bodies that do not compress are uninteresting after the first time.
                 if body.len() < 64 << 10 {
                     seeds.push([&[label, path], &body[..]].concat());
                 }

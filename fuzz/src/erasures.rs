@@ -1,4 +1,4 @@
-//! The document of the registry that has the hashes of erased persons and events.
+//! The registry document with the hashes of erased persons and events.
 
 use chrono::DateTime;
 use lake::{EVENTS, Lake, LakeError, Person, PersonId};
@@ -20,7 +20,7 @@ pub(crate) fn read(input: &[u8]) {
             Err(LakeError::Corrupt { .. }) => return,
             Err(other) => panic!("{other:?}"),
         }
-        // The next version is a good one and asked for.
+        // The next version is good and must be read.
         let table = lake.table(&EVENTS).load().await.unwrap();
         let erasures = lake.erasures_of(&table).await.unwrap();
         assert!(erasures.are_unfinished());

@@ -47,7 +47,7 @@ pub(crate) fn read(input: &[u8]) {
             assert!(window == Window::Live || (0..=NOON_US * 3).contains(&event.occurred_at_us), "{event:?}");
             assert!(event.revenue_e4.is_none_or(|money| money.abs() < 1_000_000_000_000_000_000));
             if let Some(properties) = &event.properties {
-                // Numbers may be larger than anybody can hold: they keep their digits.
+                // Numbers may exceed every numeric type: they keep their digits.
                 let fields: HashMap<String, &RawValue> = serde_json::from_str(properties).unwrap();
                 assert!(!fields.is_empty() && properties.len() <= 32 << 10);
             }

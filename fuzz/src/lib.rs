@@ -1,4 +1,4 @@
-//! What reads bytes from outside, and what must hold for every such input: no panic, no hang, bounded memory, and
+//! The readers of bytes from outside, and what must hold for every input: no panic, no hang, bounded memory, and
 //! an error of the declared kinds or a right answer.
 //!
 //! A [`Target`] is one reader. `tests/mutations.rs` runs each of them on changed copies of its seeds, as a part of
@@ -22,9 +22,9 @@ use lake::{Event, EventId, RawBatch};
 pub struct Target {
     /// Its name.
     pub name: &'static str,
-    /// Valid inputs, from which others are made.
+    /// Valid inputs, which are mutated.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// Reads one input. Panics if something does not hold.
+    /// Reads one input. Panics if an invariant does not hold.
     pub read: fn(&[u8]),
 }
 
@@ -39,7 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "log", seeds: log::seeds, read: log::read },
 ];
 
-/// Runs a target's async part to its end.
+/// Runs the async part of a target to completion.
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime =

@@ -1,4 +1,4 @@
-//! A raw file: what a lane wrote, torn or changed on its way.
+//! A raw file as a lane wrote it, torn or changed.
 
 use arrow::array::RecordBatch;
 use chrono::DateTime;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{block_on, raw_batch};
 
-/// Rows that an input can hold at the most: more can only have been made up.
+/// At most this many rows fit in an input: a larger count is invented.
 const ROWS_MAX: usize = 100_000;
 
 pub(crate) fn read(input: &[u8]) {

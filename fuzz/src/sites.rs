@@ -1,4 +1,4 @@
-//! The document of the registry that has the sites and their keys.
+//! The registry document with the sites and their keys.
 
 use chrono::DateTime;
 use lake::{Lake, LakeError};

@@ -1,4 +1,4 @@
-//! The live files of a table. Each is read whole and compared with what the log says of it.
+//! The live files of a table. Each is read completely and compared with its entry in the log.
 
 use std::collections::HashSet;
 
@@ -34,7 +34,7 @@ fn date_column(spec: &TableSpec) -> Option<&'static str> {
     ["occurred_at", "generated_at"].into_iter().find(|name| spec.bounded.contains(name))
 }
 
-/// What reading a file came to.
+/// The outcome of reading a file.
 enum Outcome {
     Read { rows: u64, findings: Vec<Finding> },
     Unreadable(Finding),
@@ -42,9 +42,9 @@ enum Outcome {
 }
 
 impl Lake {
-    /// Reads every live file of a table. Ids go to `ids`, if the table's rows have some.
+    /// Reads every live file of a table. Event ids go to `ids`, if the table has them.
     ///
-    /// Returns those that read whole with their sizes in bytes, and how much that was.
+    /// Returns the files that were read completely, with their sizes in bytes, and totals of what was read.
     pub(super) async fn check_files(
         &self,
         spec: &'static TableSpec,
@@ -67,7 +67,7 @@ impl Lake {
             });
             async move { (path, size_bytes, read.await) }
         });
-        // Lazily, so that no more tasks are started than are waited for.
+        // Lazy, so that at most as many tasks run as are awaited.
         let mut reads = stream::iter(reads).buffer_unordered(CONCURRENT_FILES);
         while let Some((path, size_bytes, read)) = reads.next().await {
             match read {
@@ -88,7 +88,7 @@ impl Lake {
             }
         }
         if !gone.is_empty() {
-            // What was merged and vacuumed while this went on is nobody's loss.
+            // The file was merged and vacuumed during the check: nothing is lost.
             let live: HashSet<Path> = match self.table(spec).load().await {
                 Ok(newest) => newest.files.iter().map(|file| file.path.clone()).collect(),
                 Err(error) if error.is_of_the_store() => return Err(error),
@@ -190,7 +190,7 @@ impl Lake {
     }
 }
 
-/// What the rows of a file are, gathered batch by batch.
+/// What a file's rows say, gathered batch by batch.
 struct RowsRead {
     count: u64,
     order: RowConverter,
@@ -234,7 +234,7 @@ impl RowsRead {
         Ok(())
     }
 
-    /// Compares with what the log says.
+    /// Compares with the log entry.
     fn compare(self, spec: &TableSpec, path: &Path, file: &LiveFile) -> Vec<Finding> {
         let mut wrong = Vec::new();
         let stats = match parse_stats(spec, &file.stats) {

@@ -1,8 +1,8 @@
-//! That every event is in the table once: no site and id twice, on whichever dates.
+//! Checks that every event is in the table once: no pair of site and id repeats, on any dates.
 //!
 //! The keys of all rows are hashed to 16 bytes and spread by their first bits over temporary files, each small enough
 //! to sort in memory. So memory is bounded however large the table is, the lake is read once, and the cost is 16 bytes
-//! of temporary disk per event. Ids are read once more only if some event is there twice, to say where.
+//! of temporary disk per event. Ids are read again only if some event repeats, to say where.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -24,22 +24,22 @@ use crate::lake::Lake;
 use crate::parquet::reader::read_batches;
 use crate::schema::tables::TableSpec;
 
-/// Rows whose keys are sorted at a time: 16 bytes each.
+/// Rows sorted at a time: 16 bytes each.
 const CHUNK_ROWS: u64 = 16 << 20;
 
-/// The most events whose copies are looked up. A list of millions would help nobody.
+/// At most this many repeated events are looked up. A list of millions would help nobody.
 const LOOKED_UP_MAX: usize = 100_000;
 
 const HASH_BYTES: usize = 16;
 
-/// The hashes of keys on their way to being sorted. Clones share the files.
+/// Hashed keys, spread over temporary files for sorting. Clones share the files.
 #[derive(Clone)]
 pub(super) struct SpilledIds {
     parts: Arc<[Mutex<BufWriter<File>>]>,
 }
 
 impl SpilledIds {
-    /// Opens as many temporary files as `rows` need. They have no name and vanish with this.
+    /// Opens as many temporary files as `rows` need. They have no names and vanish when this is dropped.
     pub(super) fn start(dir: &FsPath, rows: u64) -> Result<Self> {
         let parts = (0..rows.div_ceil(CHUNK_ROWS).max(1))
             .map(|_| Ok(Mutex::new(BufWriter::new(tempfile::tempfile_in(dir)?))))
@@ -60,7 +60,7 @@ impl SpilledIds {
         Ok(())
     }
 
-    /// Hashes that are there more than once, [`LOOKED_UP_MAX`] at the most, and how many there are in all.
+    /// The hashes that occur more than once, at most [`LOOKED_UP_MAX`], and how many there are in total.
     fn find_repeated(&self) -> std::io::Result<(HashSet<[u8; HASH_BYTES]>, u64)> {
         let (mut repeated, mut count) = (HashSet::new(), 0);
         for part in &*self.parts {
@@ -108,27 +108,27 @@ fn hash(key: &EventKey) -> [u8; HASH_BYTES] {
     EventId::derived(&[key.site_id.as_bytes(), &key.event_id.0]).0
 }
 
-/// One row of an event that is there more than once.
+/// One row of a repeated event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Copy {
     occurred_at_us: i64,
-    /// Which of the table's files.
+    /// The index of its file.
     file: usize,
 }
 
 impl Copy {
-    /// Whether one of the two must have been left out, whichever came first.
+    /// Whether deduplication should have dropped one of the two, whichever came first.
     ///
-    /// Where they lie farther apart, that depends on how they were timed, and the table does not say it.
+    /// For rows farther apart it depends on where their times came from, which the table does not store.
     fn is_one_with(&self, other: &Self) -> bool {
         CopyReach::Slack.spans(self.occurred_at_us, other.occurred_at_us)
     }
 }
 
 impl Lake {
-    /// Says which events are in a table more than once.
+    /// Reports the events that are in a table more than once.
     ///
-    /// - `files`: the files that `ids` are of, with their sizes in bytes.
+    /// - `files`: the files the ids came from, with their sizes in bytes.
     pub(super) async fn check_ids(
         &self,
         spec: &'static TableSpec,
@@ -154,7 +154,7 @@ impl Lake {
         Ok(())
     }
 
-    /// Where the copies of these events are.
+    /// Finds the rows of these events.
     async fn find_copies(
         &self,
         files: Vec<(Path, u64)>,
@@ -182,7 +182,7 @@ impl Lake {
         while let Some(found) = searches.next().await {
             match found {
                 Ok(found) => found.into_iter().for_each(|(key, copy)| copies.entry(key).or_default().push(copy)),
-                // Merged and vacuumed since it was read.
+                // The file was merged and vacuumed after it was read.
                 Err(LakeError::Gone { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -195,14 +195,14 @@ impl Lake {
 fn describe(files: &[(Path, u64)], copies: HashMap<EventKey, Vec<Copy>>) -> Vec<Finding> {
     let mut pairs: BTreeMap<(usize, usize, bool), (u64, EventKey)> = BTreeMap::new();
     for (key, mut rows) in copies {
-        // Those that are nearest in time.
+        // The pair nearest in time.
         rows.sort_unstable();
         for pair in rows.windows(2) {
             let must = pair[0].is_one_with(&pair[1]);
             let (a, b) = (pair[0].file.min(pair[1].file), pair[0].file.max(pair[1].file));
             let (count, example) = pairs.entry((a, b, must)).or_insert_with(|| (0, key.clone()));
             *count += 1;
-            // The smallest, so that the same lake always gets the same words.
+            // The smallest, so that the same lake always gives the same text.
             *example = example.clone().min(key.clone());
         }
     }
@@ -249,7 +249,7 @@ mod tests {
         check(&[(0, 0), (60, 0), (1, 1)], &[(Severity::Error, "two"), (Severity::Warning, "two")]);
     }
 
-    /// Copies of one event have their minute and the number of their file, `one` or `two`.
+    /// The copies of one event: each has a minute and a file, `one` or `two`.
     #[track_caller]
     fn check(copies: &[(i64, usize)], expected: &[(Severity, &str)]) {
         let key = EventKey { site_id: "shop".into(), event_id: EventId([0; 16]) };

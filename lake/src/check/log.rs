@@ -21,7 +21,7 @@ use crate::table::file::parse_stats;
 impl Log {
     /// Reads the whole log.
     ///
-    /// - `objects`: a listing of the table, taken before.
+    /// - `objects`: an earlier listing of the table.
     pub(super) async fn read(lake: &Lake, spec: &'static TableSpec, objects: &[ObjectMeta]) -> Result<Self> {
         let root = lake.path(spec.name);
         let log_dir = root.clone().join("_delta_log");
@@ -30,7 +30,7 @@ impl Log {
         let mut log = Self { version: listed.newest(), born, chain_is_whole: true, ..Self::default() };
         let Some(newest) = log.version else {
             let has_files = objects.iter().any(|object| object.location.extension() == Some("parquet"));
-            // A page of the listing may be older than the log, and another younger than the file.
+            // The pages of one listing may be of different times, before and after the file was written.
             if has_files && lake.read_small(&log_dir.join(format!("{:020}.json", 0))).await?.is_none() {
                 log.findings.push(Finding::error(
                     &root,
@@ -82,7 +82,7 @@ impl Log {
             ));
         }
         let newest_checksum = log_dir.clone().join(format!("{newest:020}.crc"));
-        // A writer may have been about to write it when the log was listed.
+        // A writer may have written it just after the log was listed.
         let came_later = !listed.checksums.contains_key(&newest) && lake.read_small(&newest_checksum).await?.is_some();
         if last_good_checksum < newest && !came_later {
             log.wants_checksum = true;
@@ -110,7 +110,7 @@ impl Log {
     }
 }
 
-/// Compares the replay with what the kernel, and so every query, makes of the same version.
+/// Compares the replay with the kernel's view of the same version, which every query uses.
 async fn compare_with_kernel(lake: &Lake, spec: &'static TableSpec, log: &mut Log) -> Result<()> {
     let Some(version) = log.version else { return Ok(()) };
     let object = lake.path(spec.name).join("_delta_log");
@@ -135,7 +135,7 @@ async fn compare_with_kernel(lake: &Lake, spec: &'static TableSpec, log: &mut Lo
         .live
         .iter()
         .map(|(path, file)| {
-            // Statistics that cannot be read are a finding about the file.
+            // Unreadable statistics are reported with the file.
             let (rows, ranges) = parse_stats(spec, &file.stats).unwrap_or_default();
             (path.as_str(), (file.size_bytes, file.date, rows, ranges))
         })
@@ -168,7 +168,7 @@ async fn compare_with_kernel(lake: &Lake, spec: &'static TableSpec, log: &mut Lo
 }
 
 impl Lake {
-    /// A small object, whole; `None` if it is not there.
+    /// Reads a small object; `None` if it does not exist.
     pub(super) async fn read_small(&self, path: &Path) -> Result<Option<Bytes>> {
         let read = async { self.store().get(path).await?.bytes().await };
         match read.await {

@@ -1,11 +1,11 @@
-//! Reading everything in a lake and saying what is wrong with it.
+//! Reads everything in a lake and reports what is wrong with it.
 //!
 //! | File | What it checks |
 //! |---|---|
 //! | [`log`], [`replay`] | the log's entries, replayed without the kernel; the kernel's own answer is compared last |
 //! | [`summaries`] | checkpoints, checksums and the hint, against the replay |
 //! | [`files`] | live files, read whole: rows, bounds, order, date, bloom filter, checksum |
-//! | [`ids`] | that no event is there twice |
+//! | [`ids`] | that no event is stored twice |
 //! | [`raw`] | lanes without gaps, and pending files that can be read |
 //! | [`orphans`] | files that are in no version |
 //! | [`reports`] | that no report was made of a version newer than the table |
@@ -13,8 +13,8 @@
 //!
 //! The replay uses the entries alone, so a defect in a checkpoint, a checksum or the kernel shows as a difference.
 //!
-//! Like a vacuum, a check lists a table before it reads the log: what is written and committed in between counts as
-//! live. So a check may run beside everything else. Files come only once there is a log
+//! Like a vacuum, a check lists a table before it reads the log, so that files committed in between count as live. It
+//! can therefore run at any time. Files are written only after the log exists
 //! ([`Table::begin`](crate::table::Table::begin)), so files without a log mean that the log was lost.
 //!
 //! [`repair`] removes only what repeats the entries, and only if every entry is there.
@@ -47,20 +47,20 @@ use crate::layout::RAW_DIR;
 use crate::schema::tables::{EVENTS, REPORTS, TableSpec};
 use crate::table::change::ERASURES;
 
-/// Files read at the same time; each holds a row group in memory.
+/// Files read concurrently; each holds a row group in memory.
 const CONCURRENT_FILES: usize = 4;
 
-/// Small objects read at the same time.
+/// Small objects read concurrently.
 const CONCURRENT_OBJECTS: usize = 32;
 
-/// How a lake is checked.
+/// Settings of a check.
 #[derive(Clone, Debug)]
 pub struct CheckSettings {
-    /// The time by which ages are shown.
+    /// The current time, for the ages shown.
     pub now: DateTime<Utc>,
-    /// Where the ids of events are sorted: 16 bytes an event of temporary disk.
+    /// Directory for sorting event ids: 16 bytes of temporary disk per event.
     pub spill_dir: PathBuf,
-    /// Whether to mend what can be mended without touching a row.
+    /// Whether to repair what can be repaired without touching a row.
     pub repair: bool,
 }
 
@@ -69,16 +69,16 @@ pub struct CheckSettings {
 pub enum Severity {
     /// Rows are lost, doubled, unreadable, or answered wrongly.
     Error,
-    /// It costs speed or space.
+    /// Costs speed or space only.
     Warning,
 }
 
-/// Something that is wrong.
+/// A problem found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// How bad.
     pub severity: Severity,
-    /// The object in the store that it is about.
+    /// The object it concerns.
     pub object: String,
     /// What is wrong, and what to do.
     pub message: String,
@@ -94,14 +94,14 @@ impl Finding {
     }
 }
 
-/// What was read of a part of the lake.
+/// How much of a part of the lake was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Objects.
+    /// Number of objects.
     pub files: u64,
-    /// Rows, where objects have rows.
+    /// Number of rows, for objects that have rows.
     pub rows: u64,
-    /// Bytes of the objects.
+    /// Total size of the objects.
     pub bytes: u64,
 }
 
@@ -113,7 +113,7 @@ impl Amount {
     }
 }
 
-/// A table, as far as it was read.
+/// How much of a table was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedTable {
     /// Its name.
@@ -122,7 +122,7 @@ pub struct CheckedTable {
     pub version: Option<u64>,
     /// The log's entries, checkpoints and checksums.
     pub log: Amount,
-    /// The live files, whole.
+    /// The live files, read completely.
     pub live: Amount,
 }
 
@@ -131,17 +131,17 @@ pub struct CheckedTable {
 pub struct Checked {
     /// The tables.
     pub tables: Vec<CheckedTable>,
-    /// The raw files whose events the table does not have yet, whole.
+    /// The raw files whose events are not in the table yet, read completely.
     pub pending: Amount,
-    /// The raw files that the table has consumed: counted and not read.
+    /// The raw files that the table has consumed: counted, not read.
     pub consumed: Amount,
-    /// The files of refused events, whole.
+    /// The files of refused events, read completely.
     pub quarantine: Amount,
     /// The documents of the registry.
     pub registry: Amount,
-    /// What is wrong: errors first.
+    /// The problems, errors first.
     pub findings: Vec<Finding>,
-    /// What was mended, in words.
+    /// The repairs made, in words.
     pub repaired: Vec<String>,
 }
 
@@ -153,13 +153,13 @@ impl Checked {
 }
 
 impl Lake {
-    /// Reads all of the lake and says what is wrong with it.
+    /// Reads the whole lake and reports what is wrong with it.
     ///
-    /// - `tables`: all tables; among them `events`.
+    /// - `tables`: all tables, including `events`.
     ///
     /// Changes nothing unless `settings.repair` is set. Reads every log entry, checkpoint, checksum, pending raw file and file
-    /// of refused events once, every live file twice, and the ids of all events once more if some event is there twice. Memory is
-    /// bounded but for the list of live files and about 100 bytes a version.
+    /// of refused events once, every live file twice, and the ids of all events once more if some event repeats. Memory is
+    /// bounded except for the list of live files and about 100 bytes per version.
     ///
     /// Fails only if the store does not answer.
     pub async fn check(&self, tables: &[&'static TableSpec], settings: &CheckSettings) -> Result<Checked> {
@@ -175,7 +175,7 @@ impl Lake {
             }
             read.push((*spec, objects, log));
         }
-        // What is live is known only if every log is sound; without that, a live file could pass for an orphan.
+        // Only sound logs tell which files are live; otherwise a live file could be taken for an orphan.
         if settings.repair && read.iter().all(|(_, _, log)| log.is_sound()) {
             checked.repaired.extend(self.remove_orphans(tables).await?);
             for (spec, objects, _) in &mut read {

@@ -1,4 +1,4 @@
-//! Objects in a table's directory that are in no version.
+//! Objects in a table's directory that no version refers to.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::ObjectMeta;
@@ -8,10 +8,10 @@ use super::replay::Log;
 use super::{Finding, relative};
 use crate::vacuum::{VacuumSettings, is_in_a_partition, is_older_than_log};
 
-/// Younger ones may belong to a publish or merge that is under way.
+/// Younger files may belong to a running publish or merge.
 const UNDER_WAY: TimeDelta = TimeDelta::hours(1);
 
-/// Finds the objects that cost space and nothing else.
+/// Finds the objects that only take up space.
 ///
 /// - `objects`: a listing of the table, taken before the log was read.
 pub(super) fn find_orphans(

@@ -13,7 +13,7 @@ impl Lake {
         for file in self.quarantine_files().await? {
             match self.count_refused(&file).await {
                 Ok(rows) => checked.quarantine.add(rows, file.size_bytes),
-                // Deleted since the listing, or written anew without somebody who was erased.
+                // Deleted since the listing, or rewritten by an erasure.
                 Err(LakeError::Gone { .. }) => {}
                 Err(error @ LakeError::Corrupt { .. }) => checked.findings.push(Finding::error(
                     &file.path,

@@ -12,12 +12,14 @@ use crate::lake::Lake;
 use crate::layout::{DAMAGED_DIR, LaneId, RAW_DIR, RawFile};
 use crate::schema::tables::EVENTS;
 
-/// What is lost with a raw file, and what to do.
+/// What a lost raw file means, and what to do.
 const RESTORE: &str = "its events were acknowledged and nothing of its lane is published from it on; restore it from a \
                        backup or from an older version of the object";
 
 impl Lake {
-    /// Checks the raw tier as `objects`, listed before the log was read, show it.
+    /// Checks the raw tier.
+    ///
+    /// - `objects`: a listing of it, taken before the log was read.
     pub(super) async fn check_raw(&self, objects: &[ObjectMeta], log: &Log, checked: &mut Checked) -> Result<()> {
         let mut lanes: BTreeMap<LaneId, Vec<RawFile>> = BTreeMap::new();
         for object in objects {
@@ -83,7 +85,7 @@ impl Lake {
         Ok(())
     }
 
-    /// Names the raw files that were put aside: their events are missing.
+    /// Reports the raw files that were put aside: their events are missing.
     pub(super) async fn check_damaged(&self, checked: &mut Checked) -> Result<()> {
         for object in self.list(DAMAGED_DIR).await? {
             checked.findings.push(Finding::error(
@@ -94,10 +96,10 @@ impl Lake {
         Ok(())
     }
 
-    /// The numbers that a lane lacks behind its watermark, by a listing and a log younger than `files`.
+    /// The numbers missing from a lane above its watermark, by a listing and a log newer than `files`.
     ///
-    /// A listing is not of one instant: it may show a file and not the one before it. Since a file is put only
-    /// after the one before it is confirmed, a second listing shows that one, unless it is lost or consumed.
+    /// A listing is not atomic: it may show a file but not the one before it. Because a file is written only after
+    /// the previous one is confirmed, a second listing shows that one, unless it is lost or consumed.
     async fn confirm_gaps(&self, lane: LaneId, watermark: u64, files: &[RawFile]) -> Result<Vec<u64>> {
         let missing = gaps(watermark, files.iter().map(|file| file.seq));
         if missing.is_empty() {

@@ -15,13 +15,13 @@ use crate::registry::sites::{SITES, SitesDocument};
 impl Lake {
     /// Reads every version of every document.
     ///
-    /// - `erasures`: which list of erasures the table tells everybody to honour; 0 if none.
+    /// - `erasures`: the version of the list of erasures that the table requires; 0 if none.
     pub(super) async fn check_registry(&self, erasures: u64, checked: &mut Checked) -> Result<()> {
         let root = self.path(REGISTRY_DIR);
         let mut documents: BTreeMap<String, BTreeMap<u64, Path>> = BTreeMap::new();
         let salts = self.path(SALTS_DIR);
         for object in self.list(REGISTRY_DIR).await? {
-            // No versions, and deleted day by day.
+            // Salts have no versions and are deleted daily.
             if object.location.prefix_matches(&salts) {
                 continue;
             }
@@ -82,7 +82,7 @@ impl Lake {
     }
 }
 
-/// What follows if nobody can read a document, and what to do.
+/// What an unreadable document means, and what to do.
 fn means_to_lose(document: &str) -> &'static str {
     match document {
         ERASURES_DOCUMENT => {
@@ -97,7 +97,7 @@ fn means_to_lose(document: &str) -> &'static str {
     }
 }
 
-/// Why the bytes cannot be read as a version of document `name`, if they cannot.
+/// Why the bytes are not a valid version of document `name`; `None` if they are.
 fn check_document(name: &str, bytes: &[u8]) -> Result<(), serde_json::Error> {
     serde_json::from_slice::<Writer>(bytes)?;
     if name == SITES {

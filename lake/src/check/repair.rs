@@ -1,7 +1,7 @@
-//! Repairing what can be repaired without touching a row.
+//! Repairs what can be repaired without touching a row.
 //!
-//! Checkpoints and checksums only repeat what the entries say, so bad ones can be removed as long as every entry is
-//! there: the kernel makes new ones from the entries. Entries, live files, raw files and documents are never touched.
+//! Checkpoints and checksums only repeat what the entries say, so bad ones can be removed while every entry
+//! exists: the kernel rebuilds them from the entries. Entries, live files, raw files and documents are never touched.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::lake::Lake;
 use crate::schema::tables::TableSpec;
 use crate::vacuum::VacuumSettings;
 
-/// Longer than any lake is old.
+/// Longer than the age of any lake.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 impl Lake {
@@ -31,7 +31,7 @@ impl Lake {
         }
         let lost_checkpoint = log.bad_summaries.iter().any(|path| path.extension() == Some("parquet"));
         if lost_checkpoint {
-            // It may name the one that is gone, and then the table does not load. Without it, readers list the log.
+            // If it names the deleted checkpoint, the table does not load. Without the hint, readers list the log.
             let hint = log_dir.clone().join("_last_checkpoint");
             match self.store().delete(&hint).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
@@ -52,7 +52,7 @@ impl Lake {
         Ok(done)
     }
 
-    /// Removes the orphans that vacuum would, and nothing else of what it removes.
+    /// Removes the orphans that vacuum would remove, and nothing else.
     pub(super) async fn remove_orphans(&self, tables: &[&'static TableSpec]) -> Result<Option<String>> {
         let settings = VacuumSettings { replaced_grace: FOR_EVER, ..VacuumSettings::default() };
         let now = self.store_now().await?;

@@ -1,4 +1,4 @@
-//! The replay of a log: the state that its entries alone make, one version after the other. Pure.
+//! Replays a log: builds the table's state from the entries alone, version by version. Pure.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::table::change::ERASURES;
 use crate::table::checksums::{CHECKSUMS, from_parameter};
 use crate::table::committer::COMMIT_ID;
 
-/// What the log of a table says, and what is wrong with it.
+/// The state a table's log describes, and the problems found in it.
 #[derive(Default)]
 pub(super) struct Log {
     /// The newest version; `None` while the table does not exist.
@@ -24,22 +24,22 @@ pub(super) struct Log {
     pub(super) born: Option<DateTime<Utc>>,
     /// Entries, checkpoints and checksums that were read.
     pub(super) amount: Amount,
-    /// The live files by their log path. If the chain is broken: those that are known.
+    /// The live files by their log path; incomplete if the log is broken.
     pub(super) live: BTreeMap<String, LiveFile>,
     /// The last sequence number of each lane.
     pub(super) lanes: HashMap<String, u64>,
     /// The table's last definition: its metadata and its protocol.
     pub(super) metadata: Option<Json>,
     pub(super) protocol: Option<Json>,
-    /// When those files were removed that are still in the store, by their log path.
+    /// When each removed file that is still in the store was removed, by its log path.
     pub(super) removed_at: HashMap<String, DateTime<Utc>>,
     pub(super) findings: Vec<Finding>,
     /// Checkpoints, checksums and hints that cannot be read or disagree with the entries.
     pub(super) bad_summaries: Vec<Path>,
-    /// Whether readers should get a new checkpoint, a new checksum.
+    /// Whether a new checkpoint and a new checksum should be written for readers.
     pub(super) wants_checkpoint: bool,
     pub(super) wants_checksum: bool,
-    /// Whether every entry from 0 to the newest version is there and could be read.
+    /// Whether every entry from 0 to the newest version exists and is readable.
     pub(super) chain_is_whole: bool,
 }
 
@@ -50,23 +50,23 @@ pub(super) struct LiveFile {
     pub(super) rows: u64,
     pub(super) date: Option<NaiveDate>,
     pub(super) stats: String,
-    /// What the commit says of its bytes; files of the first releases have none.
+    /// The checksum the commit gives; absent for files of the first releases.
     pub(super) checksum: Option<String>,
 }
 
 impl Log {
-    /// Whether what is live is known for sure, and readers see it.
+    /// Whether the live files are known for certain and are what readers see.
     pub(super) fn is_sound(&self) -> bool {
         self.chain_is_whole && self.findings.iter().all(|finding| finding.severity == Severity::Warning)
     }
 
-    /// Whether there is something to mend in checkpoints and checksums, and all entries to mend it from.
+    /// Whether checkpoints or checksums need repair, and all entries needed for it exist.
     pub(super) fn can_be_repaired(&self) -> bool {
         self.chain_is_whole && (!self.bad_summaries.is_empty() || self.wants_checkpoint || self.wants_checksum)
     }
 }
 
-/// The objects of a log, by what their names say.
+/// The objects of a log, sorted by name.
 #[derive(Default)]
 pub(super) struct Listed {
     pub(super) entries: BTreeMap<u64, ObjectMeta>,
@@ -100,7 +100,7 @@ impl Listed {
         listed
     }
 
-    /// The newest version that anything speaks of.
+    /// The newest version that any object names.
     pub(super) fn newest(&self) -> Option<u64> {
         [&self.entries, &self.checksums, &self.checkpoints]
             .into_iter()
@@ -153,10 +153,10 @@ pub(super) struct Txn {
 }
 
 impl LiveFile {
-    /// Whether two parts of the log say the same of it.
+    /// Whether two parts of the log describe it alike.
     pub(super) fn is_described_as(&self, other: &Self) -> bool {
         let parsed = |stats: &str| serde_json::from_str::<Json>(stats).ok();
-        // Nearly always to the letter, and there may be very many.
+        // Nearly always identical text, and there may be very many.
         let stats_agree = self.stats == other.stats || parsed(&self.stats) == parsed(&other.stats);
         stats_agree && (self.size_bytes, self.date) == (other.size_bytes, other.date)
     }
@@ -174,7 +174,7 @@ impl LiveFile {
     }
 }
 
-/// The replay, one version after the other.
+/// The replay so far.
 pub(super) struct Replay<'a> {
     pub(super) spec: &'static TableSpec,
     pub(super) log: &'a mut Log,
@@ -182,7 +182,7 @@ pub(super) struct Replay<'a> {
     /// Objects of the table by their log path.
     pub(super) present: &'a HashSet<String>,
     commits: HashMap<String, u64>,
-    /// Whether the state is known: nothing was missing since version 0, or since a checkpoint.
+    /// Whether the state is known: nothing is missing since version 0 or since a checkpoint.
     pub(super) is_known: bool,
 }
 
@@ -196,9 +196,9 @@ impl<'a> Replay<'a> {
         Self { spec, log, listed, present, commits: HashMap::new(), is_known: true }
     }
 
-    /// Takes the next version in.
+    /// Applies the next version.
     ///
-    /// - `bytes`: its entry; `None` if that is not there.
+    /// - `bytes`: its entry; `None` if it is missing.
     pub(super) fn follow(&mut self, version: u64, entry: &Path, bytes: Option<&[u8]>) {
         let applied = match bytes {
             Some(bytes) => {
@@ -236,7 +236,7 @@ impl<'a> Replay<'a> {
         for remove in actions.iter().filter_map(|action| action.remove.as_ref()) {
             brings_rows |= remove.data_change;
             if self.present.contains(&remove.path) {
-                // An entry that is not in the listing is younger than it.
+                // An entry missing from the listing is newer than the listing.
                 let removed_at = committed_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
                 self.log.removed_at.insert(remove.path.clone(), removed_at);
             }
@@ -274,7 +274,7 @@ impl<'a> Replay<'a> {
             }
             if let Some(txn) = action.txn {
                 let before = self.log.lanes.insert(txn.app_id.clone(), txn.version);
-                // Two who erase at once may both name the same list.
+                // Two concurrent erasures may both name the same list.
                 let is_list = txn.app_id == ERASURES;
                 let goes_back = |before: &u64| *before > txn.version || (*before == txn.version && !is_list);
                 if let Some(before) = before.filter(goes_back) {
@@ -313,7 +313,7 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// The first name that only one side has, or that has different values.
+/// The first name that only one side has, or whose values differ.
 pub(super) fn first_difference<'a, V: PartialEq>(
     left: &BTreeMap<&'a str, V>,
     right: &BTreeMap<&'a str, V>,

@@ -1,4 +1,4 @@
-//! The versions of `events` that reports were made of: none may be newer than the table.
+//! Checks that no report was made from a version of `events` newer than the table.
 
 use arrow::array::AsArray;
 use arrow::compute;
@@ -13,9 +13,9 @@ use crate::parquet::reader::read_batches;
 use crate::schema::tables::EVENTS;
 
 impl Lake {
-    /// Finds out that `events` was lost, or its newest versions were, if some report was made of them.
+    /// Detects that `events`, or its newest versions, were lost, if a report was made from them.
     ///
-    /// - `reports`: the files of reports that read, and their sizes.
+    /// - `reports`: the readable files of reports, and their sizes.
     pub(super) async fn check_reported_versions(
         &self,
         reports: &[(Path, u64)],
@@ -25,16 +25,16 @@ impl Lake {
         for (path, size_bytes) in reports {
             match self.newest_reported(path, *size_bytes).await {
                 Ok(newest) => reported = reported.max(newest),
-                // Replaced since it was read.
+                // Replaced after it was read.
                 Err(LakeError::Gone { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        // After the reports, so that they are not of a version that came later.
+        // Read after the reports, so that none of them can be of a later version.
         let events = match self.table(&EVENTS).load().await {
             Ok(events) => events,
             Err(error) if error.is_of_the_store() => return Err(error),
-            // Its log has a finding.
+            // A problem with its log is already reported.
             Err(_) => return Ok(()),
         };
         let version = events.version.map_or(-1, |version| version as i64);
@@ -53,7 +53,7 @@ impl Lake {
         Ok(())
     }
 
-    /// The newest version of `events` that some report of a file was made of.
+    /// The newest version of `events` from which a report in a file was made.
     async fn newest_reported(&self, path: &Path, size_bytes: u64) -> Result<Option<i64>> {
         let mut batches = read_batches(self.store(), path, size_bytes, &["lake_version"]).await?;
         let mut newest = None;

@@ -1,5 +1,5 @@
-//! What a log holds beside its entries to make loading cheaper: checkpoints, checksums, and the hint at the last
-//! checkpoint. They must agree with the entries.
+//! Checks what a log holds beside its entries to make loading cheaper: checkpoints, checksums, and the hint
+//! (`_last_checkpoint`). They must agree with the entries.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,7 +21,7 @@ use crate::parquet::object_reader::ObjectReader;
 use crate::table::LastCheckpoint;
 use crate::table::as_of::find_missing;
 
-/// What `--repair` does about a bad one, for the operator.
+/// Tells the operator what `--repair` does about a bad one.
 const REPAIR: &str = "stop the compactors, run `dewpond lake check --repair`, and restart all roles, which remember what \
                       they have read";
 
@@ -33,7 +33,7 @@ pub(super) struct Checkpoint {
     schema: Option<String>,
 }
 
-/// What a checksum says of its version, as far as Dewpond or other engines use it.
+/// The fields of a checksum file that Dewpond or other engines use.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Checksum {
@@ -45,7 +45,7 @@ struct Checksum {
     file_size_histogram: Option<Histogram>,
 }
 
-/// How many files there are of which sizes.
+/// The number of files by size.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Histogram {
@@ -65,7 +65,7 @@ impl Histogram {
     }
 }
 
-/// Reads a checkpoint; the inner error says why it cannot be read. `None` if vacuum has deleted it since it was listed.
+/// Reads a checkpoint; the inner error says why it is unreadable. `None` if vacuum deleted it after the listing.
 pub(super) async fn read_checkpoint(lake: &Lake, object: &ObjectMeta) -> Result<Option<Result<Checkpoint, String>>> {
     match try_read_checkpoint(lake, object).await {
         Ok(checkpoint) => Ok(Some(Ok(checkpoint))),
@@ -122,8 +122,8 @@ fn text<'a>(part: &'a StructArray, name: &str) -> Option<&'a arrow::array::Strin
 }
 
 impl Replay<'_> {
-    /// Compares a checkpoint with the entries up to its version. If these are not known, the replay goes on from
-    /// the checkpoint. Returns whether it is good, as far as one can tell.
+    /// Compares a checkpoint with the entries up to its version. If those are not known, the replay continues
+    /// from the checkpoint. Returns whether it is good, as far as can be told.
     pub(super) fn compare_checkpoint(
         &mut self,
         version: u64,
@@ -152,7 +152,7 @@ impl Replay<'_> {
                  restore the entries from a backup or from older versions of the objects"
             );
             self.log.findings.push(Finding::error(&object.location, message));
-            // Versions after it are right if they go on from it.
+            // Later versions are right if they continue from it.
             (self.log.live, self.log.lanes) = (checkpoint.live, checkpoint.lanes);
             (self.log.metadata, self.log.protocol) = (None, None);
             return true;
@@ -187,14 +187,14 @@ impl Replay<'_> {
         true
     }
 
-    /// Notes that a checkpoint is bad. Returns that it is not good.
+    /// Records that a checkpoint is bad. Returns `false`.
     fn condemn(&mut self, object: &ObjectMeta, what: String) -> bool {
         self.log.findings.push(Finding::error(&object.location, format!("{what}; {REPAIR}")));
         self.log.bad_summaries.push(object.location.clone());
         false
     }
 
-    /// What tells that the entries are wrong, and not a checkpoint that differs from them.
+    /// Evidence that the entries are wrong, rather than the checkpoint that differs from them.
     fn damage_of_entries(&self, checkpoint: &Checkpoint) -> Option<String> {
         let (held, made) = (&checkpoint.live, &self.log.live);
         let is_gone = |path: &&String| !self.present.contains(*path);
@@ -272,16 +272,16 @@ impl Replay<'_> {
     }
 }
 
-/// Checks that the hint names a checkpoint that is there: without one, the table does not load.
+/// Checks that the hint names a checkpoint that exists: otherwise the table does not load.
 pub(super) async fn check_hint(lake: &Lake, log_dir: &Path, listed: &Listed, log: &mut Log) -> Result<()> {
     let checkpoint = |version: u64| log_dir.clone().join(format!("{version:020}.checkpoint.parquet"));
     let Some(object) = &listed.hint else { return Ok(()) };
     let Some(bytes) = lake.read_small(&object.location).await? else { return Ok(()) };
     let finding = match serde_json::from_slice::<LastCheckpoint>(&bytes) {
         Ok(hint) if listed.checkpoints.range(hint.version..).next().is_some() => return Ok(()),
-        // It may name a checkpoint in a form of others, which has its own finding.
+        // It may name a checkpoint in another writer's form, which is reported by itself.
         Ok(_) if !listed.foreign_checkpoints.is_empty() => return Ok(()),
-        // A commit may have written both since the log was listed.
+        // A commit may have written both after the log was listed.
         Ok(hint) if find_missing(&lake.store(), vec![checkpoint(hint.version)]).await?.is_empty() => return Ok(()),
         Ok(hint) => Finding::error(
             &object.location,
@@ -301,13 +301,13 @@ pub(super) async fn check_hint(lake: &Lake, log_dir: &Path, listed: &Listed, log
     Ok(())
 }
 
-/// Whether a checksum's metadata or protocol says what the entry's does.
+/// Whether a checksum's metadata or protocol equals the entry's.
 fn defines_same(entry: &Json, checksum: &Json) -> bool {
     let Some(parts) = entry.as_object() else { return false };
     parts.iter().all(|(name, part)| part.is_null() || checksum.get(name) == Some(part))
 }
 
-/// The names of the columns of a schema, as Delta writes it.
+/// The column names of a schema in Delta's JSON.
 fn columns(schema: &str) -> Vec<String> {
     let schema: Json = serde_json::from_str(schema).unwrap_or_default();
     let fields = schema["fields"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -12,14 +12,14 @@ use parquet::schema::types::ColumnPath;
 
 use crate::schema::tables::TableSpec;
 
-/// Rows of a row group: what a reader decodes at a time, and what one bloom filter covers.
+/// Rows per row group: what a reader decodes at a time, and what one bloom filter covers.
 const ROW_GROUP_ROWS: usize = 262_144;
 
-/// False positives of the bloom filters: each costs one needless read of a row group's ids. With fewer of them a filter,
-/// which has a power of two of bytes, would take two bytes a row instead of one.
+/// False positive rate of the bloom filters; each false positive costs a needless read of a row group's ids. A lower
+/// rate would double a filter, whose size is a power of two, from one byte per row to two.
 const BLOOM_FALSE_POSITIVES: f64 = 0.03;
 
-/// Texts of few different values: their dictionary leaves nothing to compress.
+/// Text columns with few distinct values: their dictionary leaves nothing to compress.
 const FEW_VALUES: [&str; 17] = [
     "site_id",
     "name",
@@ -40,9 +40,9 @@ const FEW_VALUES: [&str; 17] = [
     "browser_app",
 ];
 
-/// Raw files live for minutes and are read once or twice: cheap to encode comes first. To set up a compressor costs more
-/// than encoding a column of a few hundred rows, and so does a decompressor, which each query would need for the keys of
-/// all files that wait. So only texts that gain from it are compressed.
+/// Raw files live for minutes and are read once or twice: cheap encoding comes first. Setting up a compressor costs
+/// more than encoding a column of a few hundred rows, and so does the decompressor that each query would need for the
+/// keys of every pending file. So only texts that gain from it are compressed.
 ///
 /// - `batches`: all rows of the file.
 pub(crate) fn raw_properties(schema: &Schema, batches: &[RecordBatch]) -> WriterProperties {
@@ -61,7 +61,7 @@ pub(crate) fn raw_properties(schema: &Schema, batches: &[RecordBatch]) -> Writer
                 }
             }
             DataType::Timestamp(_, _) => properties = encode_times(properties, column.clone()),
-            // Ids: nearly all are different.
+            // Ids are nearly all distinct.
             DataType::Binary | DataType::Int64 => {
                 properties = properties.set_column_dictionary_enabled(column.clone(), false);
             }
@@ -96,12 +96,12 @@ pub(crate) fn table_properties(spec: &TableSpec, compression: Compression) -> Wr
         .set_created_by(created_by());
     for field in spec.file_schema.fields() {
         let column = ColumnPath::from(field.name().as_str());
-        // Numbers with nearly as many values as rows: a dictionary holds all of them and the rows' places in it too.
+        // Numbers with nearly as many values as rows: a dictionary would hold all values and an index for each row.
         // Without one, times take a fifth less and visitors half (measured with zstd, 1 000 000 events).
         match field.data_type() {
             DataType::Timestamp(_, _) => properties = encode_times(properties, column),
             DataType::Int64 => properties = properties.set_column_dictionary_enabled(column, false),
-            // A file has nearly all texts from the first to the last on each page, and comparing them takes long.
+            // Nearly every page spans the file's whole range of texts, and comparing texts is slow.
             DataType::Utf8 if !spec.bounded.contains(&field.name().as_str()) => {
                 properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
             }
@@ -112,8 +112,7 @@ pub(crate) fn table_properties(spec: &TableSpec, compression: Compression) -> Wr
         let column = ColumnPath::from(bloom);
         properties = properties
             .set_column_dictionary_enabled(column.clone(), false)
-            // Ids that begin with their time, as UUIDv7 do, share their beginnings where one visitor's events lie
-            // together.
+            // Ids that begin with a time, as UUIDv7 does, share prefixes where one visitor's events lie together.
             .set_column_encoding(column.clone(), Encoding::DELTA_BYTE_ARRAY)
             .set_column_bloom_filter_enabled(column.clone(), true)
             .set_column_bloom_filter_fpp(column, BLOOM_FALSE_POSITIVES);
@@ -125,12 +124,12 @@ fn created_by() -> String {
     format!("dewpond {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// Bytes of texts that are encoded between two looks at the size of pages and dictionaries.
+/// Bytes of text encoded between two checks of the sizes of pages and dictionaries.
 const PART_BYTES_MAX: usize = 2 << 20;
 
-/// Divides rows into parts of few bytes of text each. The Parquet writer looks at what pages and dictionaries have become only
-/// after each batch: thousands of large texts at once would be one page of hundreds of megabytes, which every reader has
-/// to hold.
+/// Divides rows into parts with little text each. The Parquet writer checks the sizes of pages and dictionaries only after
+/// each batch: thousands of large texts in one batch would make a page of hundreds of megabytes, which every reader would
+/// have to hold.
 pub(crate) fn divide(batch: &RecordBatch) -> Vec<RecordBatch> {
     let large: Vec<&ArrayRef> =
         batch.columns().iter().filter(|column| text_bytes(column) > PART_BYTES_MAX / 8).collect();
@@ -149,7 +148,7 @@ pub(crate) fn divide(batch: &RecordBatch) -> Vec<RecordBatch> {
     parts
 }
 
-/// Bytes of the different texts of a column, about.
+/// Approximate bytes of a column's distinct texts.
 fn text_bytes(column: &ArrayRef) -> usize {
     match column.data_type() {
         DataType::Utf8 => {
@@ -161,7 +160,7 @@ fn text_bytes(column: &ArrayRef) -> usize {
     }
 }
 
-/// Bytes of the text of a row; 0 of nulls.
+/// Bytes of a row's text; 0 for nulls.
 fn text_bytes_of(column: &ArrayRef, row: usize) -> usize {
     match column.data_type() {
         _ if column.is_null(row) => 0,
