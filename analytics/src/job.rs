@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use engine::{Engine, EngineError, Param, Scope, SqlSession, column_names, params, to_json_rows};
-use schedule::Schedule;
+use schedule::{Cron, Schedule};
 
 use crate::cache::Cache;
 use crate::history::{self, HistoryError};
@@ -21,9 +21,10 @@ pub struct AnalyticsSettings {
     #[arg(long, env = "DEWPOND_QUERIES", default_value = "queries", value_name = "DIR")]
     pub queries: PathBuf,
 
-    /// When to run: a cron of six fields, seconds first, in UTC.
+    /// When to run: a cron in UTC of second, minute, hour, day of month, month and day of week (1 is Monday; a day must match
+    /// both day fields).
     #[arg(long, env = "DEWPOND_REPORT_CRON", default_value = "0 * * * * *", value_name = "CRON")]
-    pub cron: String,
+    pub cron: Cron,
 
     /// The Memcached server that holds the latest reports, as host:port; this process's memory if not given.
     #[arg(long, env = "DEWPOND_MEMCACHED", value_name = "HOST:PORT")]

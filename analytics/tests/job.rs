@@ -19,7 +19,7 @@ fn noon() -> DateTime<Utc> {
 fn analytics(lake: &Lake, queries: &Path) -> Arc<Analytics> {
     let settings = AnalyticsSettings {
         queries: queries.to_owned(),
-        cron: "0 * * * * *".into(),
+        cron: "0 * * * * *".parse().unwrap(),
         memcached: None,
         memcached_timeout: Duration::from_secs(1),
         metric_timeout: Duration::from_secs(60),
@@ -48,7 +48,7 @@ async fn a_metric_that_takes_too_long_is_given_up_and_the_others_stay() {
     std::fs::write(queries.path().join("quick.sql"), "SELECT 1 AS n").unwrap();
     let settings = AnalyticsSettings {
         queries: queries.path().to_owned(),
-        cron: "0 * * * * *".into(),
+        cron: "0 * * * * *".parse().unwrap(),
         memcached: None,
         memcached_timeout: Duration::from_secs(1),
         metric_timeout: Duration::from_millis(300),

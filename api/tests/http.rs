@@ -54,7 +54,7 @@ struct Server {
 fn server(lake: &Lake, queries: &Path) -> Server {
     let settings = AnalyticsSettings {
         queries: queries.to_owned(),
-        cron: "0 * * * * *".into(),
+        cron: "0 * * * * *".parse().unwrap(),
         memcached: None,
         memcached_timeout: Duration::from_secs(1),
         metric_timeout: Duration::from_secs(60),

@@ -151,7 +151,8 @@ pub(crate) async fn run_child(flags: &ChildFlags) -> anyhow::Result<()> {
     let engine = Engine::new(lake, &flags.engine)?;
     let settings = AnalyticsSettings {
         queries: flags.queries.clone(),
-        cron: String::new(),
+        // The measurement runs the job itself.
+        cron: "0 0 * * * *".parse()?,
         memcached: None,
         memcached_timeout: Duration::ZERO,
         metric_timeout: Duration::from_secs(600),

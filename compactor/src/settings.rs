@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
+use schedule::Cron;
+
 /// When each job runs.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CompactorCrons {
-    /// When to publish raw files into the table: a cron expression in UTC with six fields, seconds first.
+    /// When to publish raw files into the table: a cron in UTC of second, minute, hour, day of month, month and day of week
+    /// (1 is Monday; a day must match both day fields).
     #[arg(long, env = "DEWPOND_PUBLISH_CRON", default_value = "*/10 * * * * *", value_name = "CRON")]
-    pub publish_cron: String,
+    pub publish_cron: Cron,
 
     /// When to merge small files.
     #[arg(long, env = "DEWPOND_MERGE_CRON", default_value = "0 */5 * * * *", value_name = "CRON")]
-    pub merge_cron: String,
+    pub merge_cron: Cron,
 
     /// When to remove expired events and delete files that are no longer needed.
     #[arg(long, env = "DEWPOND_VACUUM_CRON", default_value = "0 7 * * * *", value_name = "CRON")]
-    pub vacuum_cron: String,
+    pub vacuum_cron: Cron,
 }
 
 /// Sizes of commits and files, and how long files are kept that are no longer needed.
