@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use engine::{Engine, EngineError, Param, Scope, SqlSession, column_names, params, to_json_rows};
 use schedule::{Cron, Schedule};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Login, MemcachedAddress};
 use crate::history::{self, HistoryError};
 use crate::latest::{LatestReports, Served};
 use crate::queries::{QueryFile, read_queries};
@@ -26,9 +26,15 @@ pub struct AnalyticsSettings {
     #[arg(long, env = "DEWPOND_REPORT_CRON", default_value = "0 * * * * *", value_name = "CRON")]
     pub cron: Cron,
 
-    /// The Memcached server that holds the latest reports, as host:port; this process's memory if not given.
-    #[arg(long, env = "DEWPOND_MEMCACHED", value_name = "HOST:PORT")]
-    pub memcached: Option<String>,
+    /// The Memcached server that holds the latest reports: host:port, or the path of a Unix socket; this process's memory if
+    /// not given.
+    #[arg(long, env = "DEWPOND_MEMCACHED", value_name = "HOST:PORT|PATH")]
+    pub memcached: Option<MemcachedAddress>,
+
+    /// The login of a Memcached server with --auth-file. Use the variable, so that the password is not in the list of
+    /// processes.
+    #[arg(long, env = "DEWPOND_MEMCACHED_LOGIN", value_name = "USER:PASSWORD", hide_env_values = true)]
+    pub memcached_login: Option<Login>,
 
     /// How long an operation of the cache may take.
     #[arg(long, env = "DEWPOND_MEMCACHED_TIMEOUT", default_value = "500ms", value_parser = humantime::parse_duration, value_name = "TIME")]
@@ -55,15 +61,18 @@ impl Analytics {
         clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     ) -> Arc<Self> {
         let cache = match &settings.memcached {
-            Some(address) => Cache::memcached(address.clone(), settings.memcached_timeout),
+            Some(address) => {
+                Cache::memcached(address.clone(), settings.memcached_login.clone(), settings.memcached_timeout)
+            }
             None => Cache::in_process(),
         };
         let latest = LatestReports::new(engine.lake().clone(), cache);
         Arc::new(Self { engine, settings, latest, clock })
     }
 
-    /// Schedules the job.
+    /// Schedules the job. Warns if the cache cannot be used.
     pub async fn schedule(self: &Arc<Self>, schedule: &mut Schedule) -> anyhow::Result<()> {
+        self.latest.probe().await;
         let this = self.clone();
         schedule
             .every("report", &self.settings.cron, move || {
@@ -115,9 +124,7 @@ impl Analytics {
         }
 
         history::append(self.engine.lake(), &reports).await?;
-        for report in &reports {
-            self.latest.set(report).await;
-        }
+        self.latest.set(&reports).await;
         let failed = reports[0].metrics.values().filter(|metric| metric.error.is_some()).count();
         metrics::gauge!("dewpond_analytics_report_timestamp_seconds").set(generated_at.timestamp() as f64);
         metrics::gauge!("dewpond_analytics_metrics_failed").set(failed as f64);

@@ -1,12 +1,15 @@
 //! The latest reports: where the job leaves them, and how readers find them while the cache is away.
 
 use std::collections::HashMap;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use lake::Lake;
 use parking_lot::RwLock;
 
 use crate::cache::{Cache, Lookup};
+use crate::cached::{Head, metric_key, metric_to_json, report_key, report_to_json, to_json};
 use crate::history::{HistoryError, latest_report};
 use crate::report::Report;
 
@@ -15,7 +18,7 @@ use crate::report::Report;
 pub enum Served {
     /// In the cache.
     Hit,
-    /// In history; the cache answers and did not have it.
+    /// In history or this process's memory; the cache answers and did not have it whole.
     Miss,
     /// In history or this process's memory; the cache does not answer, so a newer one may exist.
     Stale,
@@ -25,8 +28,14 @@ pub enum Served {
 pub(crate) struct LatestReports {
     lake: Lake,
     cache: Cache,
-    /// The reports that this process made last, by cache key.
-    made_here: RwLock<HashMap<String, Arc<Vec<u8>>>>,
+    /// The reports that this process made last, whole, by cache key.
+    made_here: RwLock<HashMap<String, MadeHere>>,
+}
+
+#[derive(Clone)]
+struct MadeHere {
+    generated_at: DateTime<Utc>,
+    body: Arc<Vec<u8>>,
 }
 
 impl LatestReports {
@@ -34,52 +43,99 @@ impl LatestReports {
         Self { lake, cache, made_here: RwLock::default() }
     }
 
-    /// Makes a report the latest one of its site. A cache that fails is a warning: readers find the report in memory or in
-    /// history.
-    pub(crate) async fn set(&self, report: &Report) {
-        let key = cache_key(report.site.as_deref());
-        let body = Arc::new(to_json(report));
-        self.made_here.write().insert(key.clone(), body.clone());
-        if let Err(error) = self.cache.set(&key, &body).await {
-            metrics::counter!("dewpond_analytics_cache_failures_total").increment(1);
-            tracing::warn!(key, %error, "could not cache a report; it is served from history");
+    /// Says once whether the cache can be used: a wrong address or login should not be found out from stale reports.
+    pub(crate) async fn probe(&self) {
+        if let (Cache::Memcached(server), Err(error)) = (&self.cache, self.cache.value_bytes_max().await) {
+            tracing::warn!(memcached = %server.address(), %error, "the cache does not answer; reports are served from history");
+        }
+    }
+
+    /// Makes these reports the latest ones of their sites. A cache that fails is a warning: readers find the reports in
+    /// memory or in history.
+    pub(crate) async fn set(&self, reports: &[Report]) {
+        for report in reports {
+            let made_here = MadeHere { generated_at: report.generated_at, body: Arc::new(to_json(report)) };
+            self.made_here.write().insert(report_key(report.site.as_deref()), made_here);
+        }
+        for report in reports {
+            // After the first failure the others would only wait for as long.
+            if let Err(error) = self.cache_report(report).await {
+                metrics::counter!("dewpond_analytics_cache_failures_total").increment(1);
+                tracing::warn!(%error, "could not cache the reports; they are served from history");
+                return;
+            }
+        }
+    }
+
+    /// Fails if the cache does not answer. What is too large for it is a warning.
+    async fn cache_report(&self, report: &Report) -> io::Result<()> {
+        let site = report.site.as_deref();
+        let bytes_max = self.cache.value_bytes_max().await?;
+        self.cache_value(&report_key(site), report_to_json(report, bytes_max)).await?;
+        for (name, metric) in &report.metrics {
+            self.cache_value(&metric_key(site, name), metric_to_json(report, name, metric, bytes_max)).await?;
+        }
+        Ok(())
+    }
+
+    /// - `value`: `None` if it is too large whatever is cut.
+    async fn cache_value(&self, key: &str, value: Option<Vec<u8>>) -> io::Result<()> {
+        let outcome = match value {
+            Some(value) => self.cache.set(key, &value).await,
+            None => self.cache.remove(key).await.and(Err(ErrorKind::FileTooLarge.into())),
+        };
+        match outcome {
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+                metrics::counter!("dewpond_analytics_cache_failures_total").increment(1);
+                tracing::warn!(key, %error, "could not cache a value; it is served from history");
+                Ok(())
+            }
+            done => done,
         }
     }
 
     /// The latest report of a site, or of the whole lake for `None`. From the cache; else from this process's memory; else
     /// from history. Runs no SQL.
     pub(crate) async fn get(&self, site: Option<&str>) -> Result<Option<(Vec<u8>, Served)>, HistoryError> {
-        let key = cache_key(site);
-        let served = match self.cache.get(&key).await {
-            Lookup::Value(body) => return Ok(Some((body, Served::Hit))),
-            Lookup::Absent => Served::Miss,
-            Lookup::Unreachable => Served::Stale,
-        };
-        let made_here = self.made_here.read().get(&key).cloned();
-        let body = match made_here {
-            Some(body) => body.to_vec(),
-            None => match latest_report(&self.lake, site).await? {
-                Some(report) => to_json(&report),
-                None => return Ok(None),
+        let key = report_key(site);
+        let (served, cached) = match self.cache.get(&key).await {
+            Lookup::Value(body) => match serde_json::from_slice::<Head>(&body) {
+                Ok(head) if !head.truncated => return Ok(Some((body, Served::Hit))),
+                Ok(head) => (Served::Miss, Some(head)),
+                Err(error) => {
+                    tracing::warn!(key, %error, "the cache holds no report under this key; reading history instead");
+                    (Served::Miss, None)
+                }
             },
+            Lookup::Absent => (Served::Miss, None),
+            Lookup::Unreachable => (Served::Stale, None),
         };
-        if served == Served::Miss
-            && let Err(error) = self.cache.add(&key, &body).await
-        {
-            tracing::debug!(key, %error, "could not put a report back into the cache");
+        // Another process may have made a newer one.
+        let is_newest = |made: &MadeHere| cached.as_ref().is_none_or(|head| made.generated_at >= head.generated_at);
+        let made_here = self.made_here.read().get(&key).cloned().filter(is_newest);
+        if let Some(made) = made_here {
+            if served == Served::Miss && cached.is_none() {
+                self.put_back(&key, &made.body).await;
+            }
+            return Ok(Some((made.body.to_vec(), served)));
+        }
+        let Some(report) = latest_report(&self.lake, site).await? else { return Ok(None) };
+        let body = to_json(&report);
+        if served == Served::Miss && cached.is_none() {
+            self.put_back(&key, &body).await;
         }
         Ok(Some((body, served)))
     }
-}
 
-/// The key under which any client of the cache finds a report.
-fn cache_key(site: Option<&str>) -> String {
-    match site {
-        None => "dewpond:report".to_owned(),
-        Some(site) => format!("dewpond:report:{site}"),
+    /// Leaves it to the next run if it does not fit.
+    async fn put_back(&self, key: &str, body: &[u8]) {
+        let outcome = match self.cache.value_bytes_max().await {
+            Ok(bytes_max) if body.len() > bytes_max => return,
+            Ok(_) => self.cache.add(key, body).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(key, %error, "could not put a report back into the cache");
+        }
     }
-}
-
-fn to_json(report: &Report) -> Vec<u8> {
-    serde_json::to_vec(report).expect("a report is plain data")
 }

@@ -4,13 +4,14 @@
 //! (history) → the cache → readers, through [`Analytics::latest`], which never runs SQL.
 
 mod cache;
+mod cached;
 mod history;
 mod job;
 mod latest;
 mod queries;
 mod report;
 
-pub use cache::{Cache, Lookup};
+pub use cache::{Cache, InvalidAddress, InvalidLogin, Login, Lookup, Memcached, MemcachedAddress};
 pub use history::{HistoryError, latest_report};
 pub use job::{Analytics, AnalyticsSettings};
 pub use latest::Served;

@@ -37,6 +37,12 @@ pub struct Metric {
     pub error: Option<String>,
     /// How long the query took.
     pub duration_ms: i64,
+    /// Whether `rows` are only the first ones. In the cache alone, where an item has a limit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    /// The number of all rows, where they are truncated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_count: Option<u64>,
 }
 
 impl Metric {
@@ -49,7 +55,7 @@ impl Metric {
             },
             _ => None,
         };
-        Self { title, columns: Some(columns), rows: Some(rows), value, error: None, duration_ms }
+        Self { title, columns: Some(columns), rows: Some(rows), value, duration_ms, ..Self::default() }
     }
 
     /// A query that failed. The others of the report are not touched by it.

@@ -21,6 +21,7 @@ fn analytics(lake: &Lake, queries: &Path) -> Arc<Analytics> {
         queries: queries.to_owned(),
         cron: "0 * * * * *".parse().unwrap(),
         memcached: None,
+        memcached_login: None,
         memcached_timeout: Duration::from_secs(1),
         metric_timeout: Duration::from_secs(60),
     };
@@ -50,6 +51,7 @@ async fn a_metric_that_takes_too_long_is_given_up_and_the_others_stay() {
         queries: queries.path().to_owned(),
         cron: "0 * * * * *".parse().unwrap(),
         memcached: None,
+        memcached_login: None,
         memcached_timeout: Duration::from_secs(1),
         metric_timeout: Duration::from_millis(300),
     };

@@ -56,6 +56,7 @@ fn server(lake: &Lake, queries: &Path) -> Server {
         queries: queries.to_owned(),
         cron: "0 * * * * *".parse().unwrap(),
         memcached: None,
+        memcached_login: None,
         memcached_timeout: Duration::from_secs(1),
         metric_timeout: Duration::from_secs(60),
     };

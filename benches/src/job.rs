@@ -154,6 +154,7 @@ pub(crate) async fn run_child(flags: &ChildFlags) -> anyhow::Result<()> {
         // The measurement runs the job itself.
         cron: "0 0 * * * *".parse()?,
         memcached: None,
+        memcached_login: None,
         memcached_timeout: Duration::ZERO,
         metric_timeout: Duration::from_secs(600),
     };
