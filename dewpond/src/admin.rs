@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use lake::Lake;
+use lake::{Lake, whole_text};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -79,7 +79,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
     let not_ready = |why: String| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     match tokio::time::timeout(READY_WITHIN, admin.lake.reachable()).await {
         Ok(Ok(())) => "ready\n".into_response(),
-        Ok(Err(error)) => not_ready(format!("{:#}\n", anyhow::Error::from(error))),
+        Ok(Err(error)) => not_ready(format!("{}\n", whole_text(&error))),
         Err(_) => not_ready(format!("the store did not answer within {READY_WITHIN:?}\n")),
     }
 }

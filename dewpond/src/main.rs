@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
+use lake::whole_text;
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{health, import, query, report, site};
@@ -77,7 +78,7 @@ fn main() -> ExitCode {
     match start(cli.role) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", whole_text(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -112,7 +113,7 @@ fn init_logs() -> anyhow::Result<()> {
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let filters = match wanted.is_empty() {
         // The scheduler logs an error when it is shut down; what its runs have to say, `schedule` logs.
-        true => "info,delta_kernel=warn,datafusion=error,tokio_cron_scheduler=off",
+        true => "info,delta_kernel=warn,datafusion=error,object_store=warn,tokio_cron_scheduler=off",
         false => &wanted,
     };
     let filter = EnvFilter::try_new(filters).map_err(|error| {

@@ -12,7 +12,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
-use lake::LakeError;
+use lake::{LakeError, whole_text};
 
 /// Result of an engine operation.
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
@@ -237,18 +237,6 @@ pub(crate) fn copy(error: &LakeError) -> LakeError {
         LakeError::Gone { object } => LakeError::Gone { object: object.clone() },
         LakeError::Conflict { table, version } => LakeError::Conflict { table: table.clone(), version: *version },
     }
-}
-
-/// What an error says and what it was made of, as people read it.
-pub fn whole_text(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    for cause in successors(next(error), |link| next(*link)).map(ToString::to_string) {
-        // Some errors repeat what they were made of.
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 /// The number in a parser's "… at Line: 3, Column: 7".

@@ -1,6 +1,8 @@
 //! What can go wrong with a lake, by what the caller can do about it.
 
 use std::error::Error as StdError;
+use std::io;
+use std::iter::successors;
 
 use delta_kernel::KernelError;
 
@@ -118,5 +120,25 @@ impl LakeError {
             };
         }
         Self::corrupt(object.to_string(), error)
+    }
+}
+
+/// What an error says and what it was made of, on one line. A cause that the text has already is left out: errors of
+/// stores repeat theirs.
+pub fn whole_text(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in successors(next(error), |link| next(*link)).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// The error that `link` wraps. `std::io` hides the one it was made of.
+fn next<'a>(link: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match link.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => link.source(),
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, FutureExt, join_all};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
@@ -24,12 +24,17 @@ use crate::erasure::list::Erasures;
 use crate::error::{LakeError, Result};
 use crate::layout::{LaneId, RAW_DIR, REGISTRY_DIR};
 use crate::schema::tables::{EVENTS, TableSpec};
+use crate::store::remote::Remote;
 use crate::store::runtime::{LakeRuntime, Panicked};
 use crate::store::synced_local::SyncedLocal;
+use crate::store::watched::Watched;
 use crate::table::Table;
 
 /// Requests under way at the same time.
 const CONCURRENT: usize = 16;
+
+/// Creates of one object that a probe has under way at once. A store that lets several of them win does so now and then.
+const RACING_PROBES: usize = 8;
 
 /// An open lake. Cheap to clone; clones share the store and what is known of the tables.
 #[derive(Clone)]
@@ -45,13 +50,21 @@ struct Inner {
     root: Path,
     /// The lake's root as a URL, with a slash at its end.
     url: Url,
-    /// The lake's root on the local disk, if it lies there.
-    local_dir: Option<PathBuf>,
+    place: Place,
     runtime: LakeRuntime,
     rng: Arc<Mutex<StdRng>>,
     tables: Mutex<Vec<Arc<Table>>>,
     erasures: Mutex<Option<(u64, Arc<Erasures>)>>,
     recent_ids: RecentIds,
+}
+
+/// What is known of where the store is. Nothing of one that a test brings.
+#[derive(Default)]
+struct Place {
+    /// The lake's root on the local disk, if it lies there.
+    local_dir: Option<PathBuf>,
+    /// The store's settings, if it is in a cloud.
+    remote: Option<Remote>,
 }
 
 impl fmt::Debug for Lake {
@@ -72,7 +85,7 @@ impl Lake {
     pub fn open(location: &str, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let url = parse_location(location)?;
         let (scheme, _) = ObjectStoreScheme::parse(&url).map_err(|error| invalid(location, error))?;
-        let mut local_dir = None;
+        let (mut local_dir, mut remote) = (None, None);
         let store: Arc<dyn ObjectStore> = match scheme {
             ObjectStoreScheme::Local => {
                 let dir = url.to_file_path().map_err(|()| invalid(location, "it is not a path of this machine"))?;
@@ -88,15 +101,20 @@ impl Lake {
                 return Err(invalid(location, "use a path, or file://, s3://, gs:// or az://"));
             }
             _ => {
-                let options = environment
+                let options: Vec<(String, String)> = environment
                     .into_iter()
-                    .filter(|(key, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| key.starts_with(prefix)));
+                    .filter(|(key, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| key.starts_with(prefix)))
+                    .collect();
+                remote = Remote::read(&scheme, &url, &options).map_err(|problem| invalid(location, problem))?;
                 let (store, _) = parse_url_opts(&url, options).map_err(|error| invalid(location, error))?;
-                Arc::from(store)
+                match remote {
+                    Some(_) => Arc::new(Watched::new(Arc::from(store))),
+                    None => Arc::from(store),
+                }
             }
         };
         let runtime = LakeRuntime::of_process(store.clone());
-        Self::assemble(store, &url, StdRng::from_os_rng(), runtime, local_dir)
+        Self::assemble(store, &url, StdRng::from_os_rng(), runtime, Place { local_dir, remote })
     }
 
     /// A lake at `url` in a store that is already open; for tests that bring a store of their own.
@@ -110,7 +128,7 @@ impl Lake {
 
     /// A lake as [`with_store`](Self::with_store) makes it, on a runtime that the caller brings, too.
     pub fn with_runtime(store: Arc<dyn ObjectStore>, url: &Url, rng: StdRng, runtime: LakeRuntime) -> Result<Self> {
-        Self::assemble(store, url, rng, runtime, None)
+        Self::assemble(store, url, rng, runtime, Place::default())
     }
 
     fn assemble(
@@ -118,7 +136,7 @@ impl Lake {
         url: &Url,
         rng: StdRng,
         runtime: LakeRuntime,
-        local_dir: Option<PathBuf>,
+        place: Place,
     ) -> Result<Self> {
         let mut url = url.clone();
         if !url.path().ends_with('/') {
@@ -131,7 +149,7 @@ impl Lake {
             store_url,
             root,
             url,
-            local_dir,
+            place,
             runtime,
             rng: Arc::new(Mutex::new(rng)),
             tables: Mutex::default(),
@@ -141,31 +159,37 @@ impl Lake {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Makes sure that the store can do what the lake's promises rest on: a second create of the same
-    /// object must fail.
+    /// Makes sure that the store can do what the lake's promises rest on: of several creates of the same object, at once or
+    /// one after the other, only one may succeed.
     ///
     /// Leaves the probe object behind if it may not be deleted; vacuum removes it later.
     pub async fn probe(&self) -> Result<()> {
         let path = self.path(&format!("{RAW_DIR}/probe-{}", self.new_uuid()));
-        let create = || PutOptions::from(PutMode::Create);
-        self.inner.store.put_opts(&path, "dewpond".into(), create()).await.map_err(|error| LakeError::Unavailable {
-            action: format!("write to {}", self.inner.url),
-            source: error.into(),
-        })?;
-        let second = self.inner.store.put_opts(&path, "dewpond".into(), create()).await;
+        // The contents differ: a store may take an equal object for the same one.
+        let create = async |content: String| {
+            self.inner.store.put_opts(&path, content.into(), PutOptions::from(PutMode::Create)).await
+        };
+        let at_once = join_all((0..RACING_PROBES).map(|n| create(format!("dewpond {n}")))).await;
+        let later = create("dewpond".to_owned()).await;
         // Least privilege: a collector need not be able to delete.
         let _ = self.inner.store.delete(&path).await;
-        match second {
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(()),
-            Ok(_) => Err(LakeError::Unusable {
+        let created = at_once.iter().chain([&later]).filter(|outcome| outcome.is_ok()).count();
+        if created > 1 {
+            return Err(LakeError::Unusable {
                 reason: format!(
                     "the store of {} overwrites an object that a conditional put must leave alone; \
                      acknowledged events could be lost. Use a store with If-None-Match: *, such as AWS S3, \
                      Google Cloud Storage, Azure Blob Storage or RustFS",
                     self.inner.url
                 ),
-            }),
-            Err(error) => Err(LakeError::store(format!("answer a conditional put in {}", self.inner.url), error)),
+            });
+        }
+        let failed = |error: &object_store::Error| {
+            !matches!(error, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
+        };
+        match at_once.into_iter().chain([later]).filter_map(std::result::Result::err).find(failed) {
+            Some(error) => Err(self.explain(format!("write to {}", self.inner.url), error)),
+            None => Ok(()),
         }
     }
 
@@ -188,8 +212,18 @@ impl Lake {
     async fn has_objects_in(&self, dir: &str) -> Result<bool> {
         match self.inner.store.list(Some(&self.path(dir))).next().await {
             Some(Ok(_)) => Ok(true),
-            None | Some(Err(object_store::Error::NotFound { .. })) => Ok(false),
-            Some(Err(error)) => Err(LakeError::store(format!("list {}", self.inner.url), error)),
+            None => Ok(false),
+            // A local directory may be missing; a bucket is made beforehand.
+            Some(Err(object_store::Error::NotFound { .. })) if self.inner.place.remote.is_none() => Ok(false),
+            Some(Err(error)) => Err(self.explain(format!("list {}", self.inner.url), error)),
+        }
+    }
+
+    /// An error of one of the first requests: says what to set.
+    fn explain(&self, action: String, error: object_store::Error) -> LakeError {
+        match &self.inner.place.remote {
+            Some(remote) => remote.explain(action, error),
+            None => LakeError::unavailable(action, error),
         }
     }
 
@@ -210,7 +244,7 @@ impl Lake {
 
     /// The lake's root on the local disk, if it lies there.
     pub(crate) fn local_dir(&self) -> Option<&FsPath> {
-        self.inner.local_dir.as_deref()
+        self.inner.place.local_dir.as_deref()
     }
 
     /// The table of `spec`. The same one for every clone of this lake, so that what one reader has

@@ -50,7 +50,7 @@ pub use self::copies::times::CLIENT_TIMED_SLACK;
 pub use self::copies::{LeftOut, PendingSurvey};
 pub use self::erasure::PersonsEvents;
 pub use self::erasure::list::{ERASURE_COLUMNS, Erasures, Person, PersonId};
-pub use self::error::{LakeError, Result};
+pub use self::error::{LakeError, Result, whole_text};
 pub use self::event::{Event, EventId, EventKey, Salt, daily_visitor_id, visitor_id};
 pub use self::lake::Lake;
 pub use self::layout::{Hour, LaneId, QUARANTINE, RawFile, in_order_of_arrival};

@@ -85,8 +85,18 @@ async fn run_once(name: &'static str, run: &Run) {
     metrics::counter!("dewpond_schedule_runs_total", "job" => name).increment(1);
     if let Err(error) = outcome {
         metrics::counter!("dewpond_schedule_failures_total", "job" => name).increment(1);
-        tracing::error!(job = name, "a run failed and will be tried again when it is next due: {error:#}");
+        let error = in_words(&error);
+        tracing::error!(job = name, "a run failed and will be tried again when it is next due: {error}");
     }
+}
+
+/// An error and its causes. One that repeats the text before it is left out: errors of stores have theirs in their own text.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.contains(&cause) {
+        true => text,
+        false if text.is_empty() => cause,
+        false => format!("{text}: {cause}"),
+    })
 }
 
 #[cfg(test)]

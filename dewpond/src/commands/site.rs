@@ -189,17 +189,17 @@ fn parse_retention(text: &str) -> Result<Retention, String> {
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     match flags.command {
         Command::Add { name, output } => {
-            let lake = output.lake.open()?;
+            let lake = output.lake.open_for_writing().await?;
             print_key(&lake.add_site(&name, Utc::now()).await?, output.json);
         }
         Command::List { output } => list(&output.lake.open_existing().await?, output.json).await?,
         Command::Set { name, retention, settings, output } => set(&name, retention, &settings, &output).await?,
         Command::Key { command: KeyCommand::Add { name, output } } => {
-            let lake = output.lake.open()?;
+            let lake = output.lake.open_for_writing().await?;
             print_key(&lake.add_key(&name, Utc::now()).await?, output.json);
         }
         Command::Key { command: KeyCommand::Revoke { name, key, output } } => {
-            let revoked = output.lake.open()?.revoke_key(&name, &key, Utc::now()).await?;
+            let revoked = output.lake.open_for_writing().await?.revoke_key(&name, &key, Utc::now()).await?;
             match output.json {
                 true => println!("{}", json!({"site_id": name, "revoked": revoked})),
                 false => println!("revoked {revoked} key(s) of {name}"),
@@ -218,6 +218,7 @@ pub(crate) async fn find(lake: &Lake, site_id: &str) -> anyhow::Result<Arc<Site>
 
 async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, output: &Output) -> anyhow::Result<()> {
     let lake = output.lake.open_existing().await?;
+    lake.probe().await?;
     // Settings first: if they are refused, nothing must have changed.
     if !flags.is_empty() {
         lake.change_site(name, |settings| flags.apply(settings)).await?;

@@ -14,8 +14,8 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::ids::SpilledIds;
 use super::replay::{LiveFile, Log};
-use super::{Amount, CONCURRENT_FILES, Finding, in_words};
-use crate::error::{LakeError, Result};
+use super::{Amount, CONCURRENT_FILES, Finding};
+use crate::error::{LakeError, Result, whole_text};
 use crate::lake::Lake;
 use crate::parquet::object_reader::{open_parquet, with_page_index};
 use crate::parquet::object_writer::in_digits;
@@ -122,7 +122,7 @@ impl Lake {
             Ok(outcome) => Ok(outcome),
             Err(LakeError::Gone { .. }) => Ok(Outcome::Gone),
             Err(error @ LakeError::Corrupt { .. }) => {
-                Ok(Outcome::Unreadable(Finding::error(path, format!("{}; {RESTORE}", in_words(&error)))))
+                Ok(Outcome::Unreadable(Finding::error(path, format!("{}; {RESTORE}", whole_text(&error)))))
             }
             Err(error) => Err(error),
         }

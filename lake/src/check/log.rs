@@ -11,8 +11,8 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::replay::{Listed, Log, Replay, first_difference};
 use super::summaries::{check_hint, read_checkpoint};
-use super::{CONCURRENT_OBJECTS, Finding, in_words, relative};
-use crate::error::{LakeError, Result};
+use super::{CONCURRENT_OBJECTS, Finding, relative};
+use crate::error::{LakeError, Result, whole_text};
 use crate::lake::Lake;
 use crate::layout::LaneId;
 use crate::schema::tables::TableSpec;
@@ -120,7 +120,7 @@ async fn compare_with_kernel(lake: &Lake, spec: &'static TableSpec, log: &mut Lo
         Err(error) => {
             let message = format!(
                 "version {version} does not load ({}), though its entries read; no query answers until this is mended",
-                in_words(&error)
+                whole_text(&error)
             );
             log.findings.push(Finding::error(object, message));
             return Ok(());

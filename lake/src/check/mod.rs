@@ -32,7 +32,6 @@ mod reports;
 mod summaries;
 
 use std::collections::HashSet;
-use std::error::Error as StdError;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -216,15 +215,4 @@ fn relative(root: &Path, path: &Path) -> String {
     let parts: Option<Vec<_>> =
         path.prefix_match(root).map(|parts| parts.map(|part| part.as_ref().to_owned()).collect());
     parts.map_or_else(|| path.to_string(), |parts| parts.join("/"))
-}
-
-/// An error with its causes, on one line.
-fn in_words(error: &dyn StdError) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        words = format!("{words}: {cause}");
-        source = cause.source();
-    }
-    words
 }

@@ -2,8 +2,8 @@
 
 use futures::TryStreamExt;
 
-use super::{Checked, Finding, in_words};
-use crate::error::{LakeError, Result};
+use super::{Checked, Finding};
+use crate::error::{LakeError, Result, whole_text};
 use crate::lake::Lake;
 use crate::quarantine::QuarantineFile;
 
@@ -20,7 +20,7 @@ impl Lake {
                     format!(
                         "it cannot be read ({}), so queries of the table quarantine fail, and an erasure does not look into \
                          it; restore it from an older version of the object, or remove it: it has nothing but refused events",
-                        in_words(&error)
+                        whole_text(&error)
                     ),
                 )),
                 Err(error) => return Err(error),

@@ -6,8 +6,8 @@ use futures::{StreamExt, stream};
 use object_store::ObjectMeta;
 
 use super::replay::Log;
-use super::{CONCURRENT_FILES, Checked, Finding, in_words};
-use crate::error::{LakeError, Result};
+use super::{CONCURRENT_FILES, Checked, Finding};
+use crate::error::{LakeError, Result, whole_text};
 use crate::lake::Lake;
 use crate::layout::{DAMAGED_DIR, LaneId, RAW_DIR, RawFile};
 use crate::schema::tables::EVENTS;
@@ -70,7 +70,7 @@ impl Lake {
                 }
                 // Consumed and deleted since the listing, or else a gap that the next check reports.
                 Ok(Err(LakeError::Gone { .. })) => continue,
-                Ok(Err(error @ LakeError::Corrupt { .. })) => in_words(&error),
+                Ok(Err(error @ LakeError::Corrupt { .. })) => whole_text(&error),
                 Ok(Err(error)) => return Err(error),
                 Err(panicked) => panicked.to_string(),
             };

@@ -13,9 +13,9 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::Finding;
 use super::replay::{Listed, LiveFile, Log, Replay, Txn, first_difference};
-use super::{Finding, in_words};
-use crate::error::{LakeError, Result};
+use crate::error::{LakeError, Result, whole_text};
 use crate::lake::Lake;
 use crate::parquet::object_reader::ObjectReader;
 use crate::table::LastCheckpoint;
@@ -71,7 +71,7 @@ pub(super) async fn read_checkpoint(lake: &Lake, object: &ObjectMeta) -> Result<
         Ok(checkpoint) => Ok(Some(Ok(checkpoint))),
         Err(LakeError::Gone { .. }) => Ok(None),
         Err(error @ LakeError::Unavailable { .. }) => Err(error),
-        Err(error) => Ok(Some(Err(in_words(&error)))),
+        Err(error) => Ok(Some(Err(whole_text(&error)))),
     }
 }
 

@@ -1,13 +1,19 @@
 //! An S3 API in this process, on top of a directory.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use axum::http::Request;
+use axum::http::header::IF_NONE_MATCH;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 
 use super::bucket_policy::Policies;
 
@@ -43,11 +49,24 @@ fn bucket_in(dir: &Path) -> S3ServiceBuilder {
 async fn serve(service: S3Service) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    // The file system behind it looks whether an object is there, and then writes it. A store must do both at once.
+    let conditional_puts = Arc::new(Mutex::new(()));
     tokio::spawn(async move {
         let server = Builder::new(TokioExecutor::new());
         loop {
             let (socket, _) = listener.accept().await.unwrap();
-            let connection = server.serve_connection(TokioIo::new(socket), service.clone()).into_owned();
+            let (service, conditional_puts) = (service.clone(), conditional_puts.clone());
+            let answer = service_fn(move |request: Request<Incoming>| {
+                let (service, conditional_puts) = (service.clone(), conditional_puts.clone());
+                async move {
+                    let _alone = match request.headers().contains_key(IF_NONE_MATCH) {
+                        true => Some(conditional_puts.lock().await),
+                        false => None,
+                    };
+                    service.call(request.map(Into::into)).await
+                }
+            });
+            let connection = server.serve_connection(TokioIo::new(socket), answer).into_owned();
             tokio::spawn(async move {
                 // A client that is killed breaks its connections.
                 let _ = connection.await;
