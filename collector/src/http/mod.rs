@@ -8,6 +8,7 @@ mod openapi;
 mod protocols;
 mod resource;
 mod server;
+mod setup;
 mod static_files;
 
 use std::future::ready;
@@ -66,7 +67,7 @@ fn resources(settings: &Settings) -> Resource {
         .merge(protocols::visits())
         .merge(protocols::plausible())
         .merge(protocols::umami())
-        .merge(protocols::posthog_flags())
+        .merge(setup::resource())
         .merge(protocols::ga4())
         .merge(protocols::snowplow())
         .merge(protocols::posthog())

@@ -9,7 +9,7 @@ use axum::routing::post;
 use intake::protocol::ga4::{self, Ga4};
 use intake::protocol::native::Native;
 use intake::protocol::plausible::Plausible;
-use intake::protocol::posthog::{self, PostHog};
+use intake::protocol::posthog::PostHog;
 use intake::protocol::segment::{Segment, SegmentPixel};
 use intake::protocol::snowplow::{self, Snowplow, SnowplowPixel};
 use intake::protocol::umami::{Umami, UmamiBatch};
@@ -65,12 +65,6 @@ pub(super) fn umami() -> Resource {
         "/api/batch",
         ingest::from_body(&UmamiBatch),
     )
-}
-
-/// What PostHog's SDKs ask before they send: there are no feature flags here.
-pub(super) fn posthog_flags() -> Resource {
-    let no_flags = || post(|| async { Json(posthog::no_flags()) });
-    Resource::default().endpoint("POST", "/flags", no_flags()).endpoint("POST", "/decide", no_flags())
 }
 
 pub(super) fn ga4() -> Resource {

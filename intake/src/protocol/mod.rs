@@ -13,6 +13,7 @@ pub mod pixel;
 pub mod plausible;
 pub mod posthog;
 pub mod segment;
+pub mod setup;
 pub mod snowplow;
 pub mod umami;
 pub mod visits;

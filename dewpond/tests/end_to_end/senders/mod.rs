@@ -1,5 +1,6 @@
 //! Senders of events: SDKs and browsers, the load generator, requests generated from the OpenAPI document, hostile clients.
 
+mod browser_sdks;
 mod hostile;
 mod loadgen;
 mod openapi;

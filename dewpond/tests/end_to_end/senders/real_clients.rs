@@ -22,7 +22,7 @@ fn dir(below_the_root: &str) -> PathBuf {
 }
 
 /// Node.js in a directory with packages, which `make test` installs.
-fn node(dir: &str, args: &[&str]) -> Command {
+pub(super) fn node(dir: &str, args: &[&str]) -> Command {
     let dir = self::dir(dir);
     assert!(dir.join("node_modules").exists(), "install the packages of {}: `make tools` does it", dir.display());
     let mut command = Command::new("node");
@@ -31,14 +31,14 @@ fn node(dir: &str, args: &[&str]) -> Command {
 }
 
 /// Adds a site that senders may also name as a domain, and returns its key.
-async fn add_open_site(lake: &str, name: &str) -> String {
+pub(super) async fn add_open_site(lake: &str, name: &str) -> String {
     let key = add_site(lake, name).await;
     run_well(&["site", "set", name, "--lake", lake, "--domain", name], &[]).await;
     key
 }
 
 /// The rows of a query, as objects.
-async fn query(lake: &str, sql: &str) -> Vec<Json> {
+pub(super) async fn query(lake: &str, sql: &str) -> Vec<Json> {
     let rows = run_well(&["query", "--lake", lake, "--format", "ndjson", "-e", sql], &[]).await;
     rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
