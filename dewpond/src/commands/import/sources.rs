@@ -212,10 +212,10 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         let mut source = Source::open(&path).unwrap();
         let mut events = Vec::new();
-        while let Some((_, entry)) = source.next("shop").unwrap() {
+        while let Some((_, entry)) = source.next().unwrap() {
             match entry {
                 Entry::Event(json) => events.push(json.into_owned()),
-                Entry::OfOtherSite | Entry::Unreadable(_) => events.push("!".into()),
+                Entry::Unreadable(_) => events.push("!".into()),
             }
         }
         assert_eq!(events.join(" "), expected);
