@@ -15,7 +15,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The other engines that read the table in a test live here.
 VENV := $(TARGET_DIR)/test-venv
 
-.PHONY: help run release test test-web test-build check tools web campaign simulation fuzz bench lists
+.PHONY: help run release test test-web test-rust check tools web campaign simulation fuzz bench lists
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,23 +24,24 @@ run: ## Build, start all roles on data/lake, send demo traffic, show the report,
 	$(CARGO) build --locked -p dewpond
 	$(TARGET_DIR)/debug/dewpond up --lake $(LAKE) --demo $(DEMO_EVENTS)
 
+# One of cargo's builds seldom keeps all cores busy, a browser and SDKs wait, and so do the tests of processes: so what can
+# run beside something else does.
 test: tools ## Run the lints and every test, with a bounded share of the long ones.
-	scripts/beside "$(MAKE) --no-print-directory test-web" "$(MAKE) --no-print-directory check test-build"
-	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") scripts/nextest --workspace --locked
-	$(CARGO) test --workspace --locked --doc
+	scripts/beside "$(MAKE) --no-print-directory test-web" "$(MAKE) --no-print-directory check" "scripts/nextest --workspace --locked --no-run"
+	scripts/beside "$(CARGO) test --workspace --locked --doc" "$(MAKE) --no-print-directory test-rust"
 
-# The browser and the SDKs wait more than they compute, so they run while the Rust tests are built.
 test-web: ## The tests of the tracker and of the SDKs.
 	cd web && npm run --silent check && npm test --silent
 	cd dewpond/tests/sdks && node --test --test-timeout=120000
 
-test-build:
-	scripts/nextest --workspace --locked --no-run
+test-rust: ## The Rust tests but for those in documentation.
+	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") scripts/nextest --workspace --locked
 
+# In a target directory of its own: cargo locks the one that it builds in, and tests are built meanwhile.
 check: ## Formatting and lints.
 	$(CARGO) fmt --all --check
 	scripts/one-build
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	CARGO_TARGET_DIR="$(TARGET_DIR)/lints" $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 tools: ## Install what the tests need, where it is missing and can be installed.
 	scripts/install-test-tools "$(VENV)"
