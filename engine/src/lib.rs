@@ -16,6 +16,7 @@ mod reader;
 mod reports;
 mod session;
 mod shared_views;
+mod sql;
 
 pub use answer::json_rows::{column_names, to_json_rows};
 pub use answer::text_table;

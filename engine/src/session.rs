@@ -26,6 +26,7 @@ use crate::params::Param;
 use crate::pending::{PendingEvents, union};
 use crate::quarantine::QuarantineTable;
 use crate::reports::{Reports, ReportsTable};
+use crate::sql;
 
 /// Tries of making a view when files vanish meanwhile, each on a new snapshot.
 const SNAPSHOT_TRIES: usize = 3;
@@ -104,6 +105,7 @@ impl Engine {
         }
         config.options_mut().execution.parquet.pushdown_filters = false;
         config.options_mut().sql_parser.collect_spans = true;
+        config.options_mut().execution.time_zone = Some(sql::SESSION_ZONE.to_owned());
         // In DataFusion 55 this rule moves JSON functions below one side of a union and not the other, so that
         // a query that works on published events fails while anything is pending.
         config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
@@ -198,6 +200,7 @@ impl Engine {
             .build();
         let mut context = SessionContext::new_with_state(state);
         datafusion_functions_json::register_all(&mut context).expect("a new session takes functions");
+        sql::register(&context);
         context
     }
 }
@@ -259,7 +262,7 @@ impl SqlSession {
     /// Fails with [`EngineError::Query`] if the SQL is wrong, with [`EngineError::ReadOnly`] if it is not a
     /// query.
     pub async fn plan(&self, sql: &str, params: &[(String, Param)]) -> Result<DataFrame> {
-        let plan = self.context.state().create_logical_plan(sql).await?;
+        let plan = sql::plan(&self.context.state(), sql).await?;
         check_read_only(&plan)?;
         let values: Vec<_> = params.iter().map(|(name, value)| (name.clone(), value.to_scalar())).collect();
         let plan = plan.with_param_values(ParamValues::from(values))?;

@@ -1,0 +1,468 @@
+//! A query as it was typed: what DataFusion would read and then ignore or mistake is refused in words, and what it would
+//! understand in its own way is rewritten to mean what it means in PostgreSQL.
+
+use std::ops::ControlFlow;
+
+use datafusion::logical_expr::sqlparser::ast::{
+    BinaryOperator, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, Query,
+    Select, SelectItem, Spanned, TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, VisitMut,
+    VisitorMut,
+};
+use datafusion::logical_expr::sqlparser::tokenizer::Span;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+
+use super::dialect::LakeDialect;
+use super::pattern;
+use crate::error::{EngineError, Result};
+
+/// Reads one statement.
+///
+/// - `is_scalar`: whether there is a function of that name which makes one value of one row.
+///
+/// Fails with [`EngineError::Query`], in words that say what to write instead.
+pub(super) fn read(sql: &str, recursion_limit: usize, is_scalar: &dyn Fn(&str) -> bool) -> Result<Statement> {
+    let parser = DFParserBuilder::new(sql).with_dialect(&LakeDialect).with_recursion_limit(recursion_limit).build()?;
+    let mut statements = { parser }.parse_statements()?;
+    let (Some(mut statement), None) = (statements.pop_front(), statements.pop_front()) else {
+        return Err(refusal("write one query: without a second one behind a semicolon", Span::empty()));
+    };
+    mend(&mut statement, is_scalar)?;
+    Ok(statement)
+}
+
+fn mend(statement: &mut Statement, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {
+    match statement {
+        Statement::Explain(explain) => mend(&mut explain.statement, is_scalar),
+        Statement::Statement(statement) => match statement.visit(&mut Mender { is_scalar }) {
+            ControlFlow::Break(error) => Err(error),
+            ControlFlow::Continue(()) => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn refusal(message: impl Into<String>, at: Span) -> EngineError {
+    let place = |number: u64| (number > 0).then_some(number);
+    EngineError::Query { message: message.into(), line: place(at.start.line), column: place(at.start.column) }
+}
+
+struct Mender<'a> {
+    is_scalar: &'a dyn Fn(&str) -> bool,
+}
+
+type Flow = ControlFlow<EngineError>;
+
+/// A step that may refuse, as a visitor wants it.
+fn flow(step: Result<()>) -> Flow {
+    match step {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+impl VisitorMut for Mender<'_> {
+    type Break = EngineError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> Flow {
+        flow(check_query(query))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> Flow {
+        name_columns(select);
+        flow(check_select(select))
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> Flow {
+        flow(check_table(table))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        // A sign binds tighter than ^.
+        if let Expr::UnaryOp { op: UnaryOperator::Minus, expr: power } = expr
+            && let Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, .. } = &mut **power
+        {
+            **left = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(take(left)) };
+            *expr = take(power);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        flow(mend_expr(expr, self.is_scalar))
+    }
+}
+
+/// What stands around a SELECT and would be ignored.
+fn check_query(query: &Query) -> Result<()> {
+    if query.settings.is_some() {
+        return Err(refusal("SETTINGS is not understood: limits are flags of `dewpond query`", query.span()));
+    }
+    if query.format_clause.is_some() {
+        return Err(refusal("FORMAT is not understood: give the format with --format", query.span()));
+    }
+    if query.for_clause.is_some() {
+        return Err(refusal("FOR XML and FOR JSON are not understood: give the format with --format", query.span()));
+    }
+    if let Some(order_by) = &query.order_by
+        && order_by.interpolate.is_some()
+    {
+        return Err(refusal("INTERPOLATE is not understood: join with generate_series to fill gaps", query.span()));
+    }
+    Ok(())
+}
+
+/// What is about to be rewritten keeps the name that its author sees.
+fn name_columns(select: &mut Select) {
+    for item in &mut select.projection {
+        let SelectItem::UnnamedExpr(expr) = item else { continue };
+        let is_rewritten = match expr {
+            Expr::BinaryOp { op, .. } => is_arrow(op),
+            Expr::AtTimeZone { .. } | Expr::SimilarTo { .. } => true,
+            _ => false,
+        };
+        if is_rewritten {
+            let alias = Ident::with_quote('"', expr.to_string());
+            *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
+        }
+    }
+}
+
+/// What a SELECT may hold and would be ignored.
+fn check_select(select: &Select) -> Result<()> {
+    let refuse = |message: &str| Err(refusal(message, select.span()));
+    let modifiers = match &select.group_by {
+        GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers) => modifiers,
+    };
+    if let Some(modifier) = modifiers.first() {
+        let modifier = modifier.to_string();
+        return Err(refusal(
+            format!(
+                "GROUP BY … {modifier} is not understood: write GROUP BY ROLLUP (a, b), CUBE (a, b) or GROUPING SETS (…)"
+            ),
+            select.span(),
+        ));
+    }
+    if select.prewhere.is_some() {
+        return refuse("PREWHERE is not understood: write its condition into WHERE");
+    }
+    if !select.connect_by.is_empty() {
+        return refuse("CONNECT BY is not understood: write WITH RECURSIVE");
+    }
+    if !select.distribute_by.is_empty() {
+        return refuse("DISTRIBUTE BY is not understood: leave it out");
+    }
+    if select.value_table_mode.is_some() {
+        return refuse("SELECT AS is not understood: name the columns");
+    }
+    if select.exclude.is_some() {
+        return refuse("EXCLUDE belongs behind the star: write SELECT * EXCLUDE (a, b)");
+    }
+    select.from.iter().try_for_each(check_joins)
+}
+
+/// The columns of USING are merged, but DataFusion takes those of the left side, which are null where only the right side
+/// has a row.
+fn check_joins(tables: &TableWithJoins) -> Result<()> {
+    for join in &tables.joins {
+        let (kind, constraint) = match &join.join_operator {
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => ("RIGHT", constraint),
+            JoinOperator::FullOuter(constraint) => ("FULL", constraint),
+            _ => continue,
+        };
+        let columns = match constraint {
+            JoinConstraint::Using(columns) => columns.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            JoinConstraint::Natural => vec!["x".to_owned()],
+            _ => continue,
+        };
+        let on: Vec<String> = columns.iter().map(|column| format!("a.{column} = b.{column}")).collect();
+        let merged: Vec<String> = columns.iter().map(|column| format!("coalesce(a.{column}, b.{column})")).collect();
+        let form = if matches!(constraint, JoinConstraint::Natural) { "NATURAL JOIN" } else { "JOIN … USING" };
+        let instead = match kind {
+            "RIGHT" => "swap the tables and write LEFT JOIN".to_owned(),
+            _ => format!("write FULL JOIN b ON {}, and {} for the column", on.join(" AND "), merged.join(", ")),
+        };
+        return Err(refusal(format!("{kind} {form} is not supported: {instead}"), join.span()));
+    }
+    Ok(())
+}
+
+/// What a table may carry and would be ignored.
+fn check_table(table: &TableFactor) -> Result<()> {
+    let at = table.span();
+    match table {
+        TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => Err(refusal(
+            "TABLESAMPLE is not supported: a sample that is the same each time is WHERE visitor_id % 100 = 0, and random() < 0.01 is another each time",
+            at,
+        )),
+        TableFactor::Table { version: Some(_), .. } => {
+            Err(refusal("a table AS OF a time is not understood: give the time with --as-of", at))
+        }
+        TableFactor::Table { with_ordinality: true, .. } => {
+            Err(refusal("WITH ORDINALITY is not supported: write row_number() OVER ()", at))
+        }
+        TableFactor::Table { partitions, with_hints, .. } if !partitions.is_empty() || !with_hints.is_empty() => {
+            Err(refusal("partitions and hints of a table are not understood: write a condition into WHERE", at))
+        }
+        TableFactor::NestedJoin { table_with_joins, .. } => check_joins(table_with_joins),
+        _ => Ok(()),
+    }
+}
+
+fn mend_expr(expr: &mut Expr, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {
+    let at = expr.span();
+    match expr {
+        Expr::BinaryOp { left, op, right } if is_arrow(op) => {
+            check_arrow(left, op, right, at)?;
+            *expr = json_at(take(left), op, take(right), at)?;
+            Ok(())
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right } => {
+            *expr = call("power", vec![take(left), take(right)]);
+            Ok(())
+        }
+        Expr::AtTimeZone { timestamp, time_zone } => {
+            *expr = call("timezone", vec![take(time_zone), take(timestamp)]);
+            Ok(())
+        }
+        Expr::SimilarTo { negated, expr: text, pattern, escape_char } => {
+            let escape = match escape_char.as_ref().map(|escape| &escape.value) {
+                None => Some('\\'),
+                Some(Value::SingleQuotedString(escape)) => escape.chars().next(),
+                Some(_) => None,
+            };
+            let (Some(pattern), Some(escape)) = (text_of(pattern), escape) else {
+                return Err(refusal(
+                    "SIMILAR TO takes a pattern in quotes; for a computed one write ~ with a regular expression",
+                    at,
+                ));
+            };
+            let regex = pattern::of_similar_to(pattern, escape).map_err(|message| refusal(message, at))?;
+            let op = if *negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
+            *expr = Expr::BinaryOp { left: Box::new(take(text)), op, right: Box::new(text_expr(regex)) };
+            Ok(())
+        }
+        // Properties are JSON as they are.
+        Expr::Cast { expr: inner, data_type: DataType::JSON | DataType::JSONB, .. } => {
+            *expr = Expr::Nested(Box::new(take(inner)));
+            Ok(())
+        }
+        Expr::Cast { expr: inner, data_type, .. } => {
+            if !is_text(data_type)
+                && let Some(function) = json_call(inner, JSON_TEXT)
+            {
+                function.name = ObjectName::from(vec![Ident::new(JSON_VALUE)]);
+            }
+            match data_type {
+                DataType::Float(ExactNumberInfo::None) => *data_type = DataType::DoublePrecision,
+                DataType::Float(ExactNumberInfo::Precision(digits)) if *digits > 24 => {
+                    *data_type = DataType::DoublePrecision;
+                }
+                _ => {}
+            }
+            Ok(())
+        }
+        Expr::Function(function) => mend_function(function, is_scalar, at).map(|replacement| {
+            if let Some(replacement) = replacement {
+                *expr = replacement;
+            }
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn is_arrow(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::Arrow | BinaryOperator::LongArrow | BinaryOperator::HashArrow | BinaryOperator::HashLongArrow
+    )
+}
+
+/// `'a' || properties->>'b'` reads a key of the text `'a' || properties`, and `properties->>'n'::int` the key `'n'::int`:
+/// the first is null in every row, the second an error about casts.
+fn check_arrow(left: &Expr, op: &BinaryOperator, right: &Expr, at: Span) -> Result<()> {
+    match (left, right) {
+        (Expr::BinaryOp { op: first, right: json, .. }, key) if !is_arrow(first) => Err(refusal(
+            format!("{op} binds no tighter than {first} on its left: write {first} ({json} {op} {key})"),
+            at,
+        )),
+        (json, Expr::Cast { expr: key, data_type, .. }) if text_of(key).is_some() => Err(refusal(
+            format!(":: binds tighter than {op}: write ({json} {op} {key})::{}", data_type.to_string().to_lowercase()),
+            at,
+        )),
+        (json, Expr::BinaryOp { left: key, op: next, right: rest }) if text_of(key).is_some() => Err(refusal(
+            format!("{next} binds tighter than {op}: write ({json} {op} {key})::numeric {next} {rest}"),
+            at,
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The JSON at a place, as the text of JSON: `->` and `#>`.
+const JSON_TEXT: &str = "json_get_json";
+
+/// The value at a place, as plain text: `->>` and `#>>`.
+const PLAIN_TEXT: &str = "json_as_text";
+
+/// The value at a place, of the type to which it is cast.
+const JSON_VALUE: &str = "json_get";
+
+/// An arrow as a call. Arrows behind one another become one call, which reads the JSON once.
+fn json_at(json: Expr, op: &BinaryOperator, place: Expr, at: Span) -> Result<Expr> {
+    let (name, paths) = match op {
+        BinaryOperator::Arrow => (JSON_TEXT, vec![vec![place]]),
+        BinaryOperator::LongArrow => (PLAIN_TEXT, vec![vec![place]]),
+        BinaryOperator::HashArrow => (JSON_TEXT, paths(&place, at)?),
+        _ => (PLAIN_TEXT, paths(&place, at)?),
+    };
+    let mut json = json;
+    let before = match json_call(&mut json, JSON_TEXT).and_then(|function| plain_args(function)) {
+        Some(args) if args[1..].iter().chain(&paths[0]).all(|step| matches!(step, Expr::Value(_))) => args,
+        _ => vec![json],
+    };
+    let mut calls = paths.into_iter().map(|path| call(name, before.iter().cloned().chain(path).collect()));
+    Ok(match (calls.next(), calls.next()) {
+        (Some(only), None) => only,
+        (first, second) => call("coalesce", first.into_iter().chain(second).chain(calls).collect()),
+    })
+}
+
+/// The places that a path of `#>>` may mean: a number in it is the place in a list, or a key.
+fn paths(path: &Expr, at: Span) -> Result<Vec<Vec<Expr>>> {
+    let steps: Option<Vec<String>> = match path {
+        Expr::Array(array) => array.elem.iter().map(|step| text_of(step).map(str::to_owned)).collect(),
+        path => text_of(path)
+            .and_then(|path| path.trim().strip_prefix('{')?.strip_suffix('}'))
+            .map(|path| path.split(',').map(|step| step.trim().trim_matches('"').to_owned()).collect()),
+    };
+    let Some(steps) = steps.filter(|steps| steps.iter().all(|step| !step.is_empty())) else {
+        return Err(refusal("a path is written in braces, such as properties #>> '{cart,items,0}'", at));
+    };
+    let numbers = steps.iter().filter(|step| step.parse::<i64>().is_ok()).count();
+    if numbers > 3 {
+        return Err(refusal("a path may hold three numbers: write properties->'a'->0->'b'->1->>'c' for more", at));
+    }
+    let mut paths = vec![vec![]];
+    for step in steps {
+        let key = text_expr(step.clone());
+        let number = step.parse::<i64>().is_ok().then(|| number_expr(step));
+        let longer = |path: &Vec<Expr>, step: &Expr| path.iter().cloned().chain([step.clone()]).collect::<Vec<_>>();
+        paths = number.iter().chain([&key]).flat_map(|step| paths.iter().map(move |path| longer(path, step))).collect();
+    }
+    Ok(paths)
+}
+
+/// The call of `name`, if the expression is one, with or without parentheses around it.
+fn json_call<'a>(expr: &'a mut Expr, name: &str) -> Option<&'a mut Function> {
+    match expr {
+        Expr::Nested(inner) => json_call(inner, name),
+        Expr::Function(function) if function.name.to_string() == name => Some(function),
+        _ => None,
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Text | DataType::String(_) | DataType::Varchar(_) | DataType::Char(_) | DataType::CharacterVarying(_)
+    )
+}
+
+/// Another expression in the function's place, if it needs one.
+fn mend_function(function: &mut Function, is_scalar: &dyn Fn(&str) -> bool, at: Span) -> Result<Option<Expr>> {
+    let name = function.name.to_string().to_lowercase();
+    if !matches!(function.parameters, FunctionArguments::None) {
+        return Err(refusal(
+            format!(
+                "{name}(…)(…) is not understood: write approx_percentile_cont(0.9) WITHIN GROUP (ORDER BY x) for a quantile"
+            ),
+            at,
+        ));
+    }
+    let distinct = matches!(
+        &function.args,
+        FunctionArguments::List(FunctionArgumentList { duplicate_treatment: Some(DuplicateTreatment::Distinct), .. })
+    );
+    let of_many_rows = function.filter.is_some() || function.over.is_some() || !function.within_group.is_empty();
+    if (distinct || of_many_rows) && is_scalar(&name) {
+        let clause = match () {
+            () if distinct => "DISTINCT",
+            () if function.filter.is_some() => "FILTER",
+            () if function.over.is_some() => "OVER",
+            () => "WITHIN GROUP",
+        };
+        return Err(refusal(
+            format!(
+                "{name} makes one value of one row, so {clause} belongs to the aggregate around it: sum({name}(…)) FILTER (…)"
+            ),
+            at,
+        ));
+    }
+    let Some(args) = plain_args(function) else { return Ok(None) };
+    Ok(match (name.as_str(), args.as_slice()) {
+        // In the calendar of a zone: there and back again.
+        ("date_trunc", [unit, time, zone]) => {
+            let local = call("timezone", vec![zone.clone(), time.clone()]);
+            let begin = call("date_trunc", vec![unit.clone(), local]);
+            Some(call("timezone", vec![zone.clone(), begin]))
+        }
+        ("to_char", [time, format]) => match text_of(format) {
+            Some(format) if !format.contains('%') => {
+                let format = pattern::of_to_char(format).map_err(|message| refusal(message, at))?;
+                Some(call("to_char", vec![time.clone(), text_expr(format)]))
+            }
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// The arguments of a plain call: no names, no clauses.
+fn plain_args(function: &Function) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    if !list.clauses.is_empty() || list.duplicate_treatment.is_some() {
+        return None;
+    }
+    list.args
+        .iter()
+        .map(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
+
+fn text_expr(text: String) -> Expr {
+    Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span: Span::empty() })
+}
+
+fn number_expr(digits: String) -> Expr {
+    Expr::Value(ValueWithSpan { value: Value::Number(digits, false), span: Span::empty() })
+}
+
+/// The text between quotes.
+fn text_of(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => Some(text),
+        _ => None,
+    }
+}
+
+/// The expression, leaving nothing of it in its old place.
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() }))
+}

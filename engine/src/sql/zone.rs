@@ -1,0 +1,194 @@
+//! `AT TIME ZONE` as in PostgreSQL: an instant becomes the local time of the zone, without a zone; a local time becomes
+//! an instant.
+//!
+//! DataFusion keeps an instant and only shows it in the zone. Whatever is then computed with it, a day's beginning or a
+//! bin, may be of UTC again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
+use datafusion::arrow::array::timezone::Tz;
+use datafusion::arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
+use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+
+/// The zone of a session: in what is written without a zone, the clock shows UTC.
+pub(crate) const SESSION_ZONE: &str = "UTC";
+
+/// `timezone(zone, time)`, which is what `time AT TIME ZONE zone` means.
+pub(super) fn timezone() -> ScalarUDF {
+    ScalarUDF::from(Timezone { signature: Signature::user_defined(Volatility::Immutable) })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Timezone {
+    signature: Signature,
+}
+
+fn local() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, None)
+}
+
+fn instant() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some(SESSION_ZONE.into()))
+}
+
+impl ScalarUDFImpl for Timezone {
+    fn name(&self) -> &str {
+        "timezone"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let [zone, time] = types else { return plan_err!("timezone takes a zone and a time") };
+        if !matches!(zone, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null) {
+            return plan_err!("AT TIME ZONE takes the name of a zone, such as 'Europe/Berlin'");
+        }
+        let time = match time {
+            DataType::Timestamp(_, None) => local(),
+            // A text is an instant, as in PostgreSQL.
+            DataType::Timestamp(_, Some(_))
+            | DataType::Date32
+            | DataType::Date64
+            | DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Null => instant(),
+            other => return plan_err!("AT TIME ZONE takes a timestamp and not {other}"),
+        };
+        Ok(vec![DataType::Utf8, time])
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(match &types[1] {
+            DataType::Timestamp(_, None) => instant(),
+            _ => local(),
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [zones, times] = args.args.as_slice() else { return exec_err!("timezone takes a zone and a time") };
+        let to_instant = matches!(args.return_type(), DataType::Timestamp(_, Some(_)));
+        let times_array: ArrayRef =
+            times.to_array(if is_scalar(zones) && is_scalar(times) { 1 } else { args.number_rows })?;
+        let times_us = times_array.as_primitive::<TimestampMicrosecondType>();
+        let shifted: TimestampMicrosecondArray = match zones {
+            ColumnarValue::Scalar(zone) => match zone.try_as_str().flatten() {
+                Some(zone) => {
+                    let zone = zone_of(zone)?;
+                    times_us.try_unary(|us| shift(us, zone, to_instant))?
+                }
+                None => TimestampMicrosecondArray::new_null(times_us.len()),
+            },
+            ColumnarValue::Array(zones) => {
+                let mut known: HashMap<&str, Tz> = HashMap::new();
+                let zones = zones.as_string::<i32>();
+                let mut shifted = Vec::with_capacity(times_us.len());
+                for (zone, us) in zones.iter().zip(times_us) {
+                    let (Some(name), Some(us)) = (zone, us) else {
+                        shifted.push(None);
+                        continue;
+                    };
+                    let zone = match known.get(name) {
+                        Some(zone) => *zone,
+                        None => *known.entry(name).or_insert(zone_of(name)?),
+                    };
+                    shifted.push(Some(shift(us, zone, to_instant)?));
+                }
+                shifted.into()
+            }
+        };
+        let shifted = if to_instant { shifted.with_timezone(SESSION_ZONE) } else { shifted };
+        if is_scalar(zones) && is_scalar(times) {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&shifted, 0)?));
+        }
+        Ok(ColumnarValue::Array(Arc::new(shifted)))
+    }
+}
+
+fn is_scalar(value: &ColumnarValue) -> bool {
+    matches!(value, ColumnarValue::Scalar(_))
+}
+
+/// A zone by its name. Offsets are refused: in PostgreSQL their sign is turned round, and elsewhere it is not.
+fn zone_of(name: &str) -> Result<Tz> {
+    match name.parse::<Tz>() {
+        Ok(zone) if name.starts_with(|c: char| c.is_ascii_alphabetic()) => Ok(zone),
+        _ => exec_err!("there is no time zone {name:?}: write a name such as 'Europe/Berlin' or 'UTC'"),
+    }
+}
+
+/// The instant of a local time, or the local time of an instant; both in microseconds.
+fn shift(us: i64, zone: Tz, to_instant: bool) -> Result<i64> {
+    let Some(time) = DateTime::from_timestamp_micros(us).map(|time| time.naive_utc()) else {
+        return exec_err!("the time {us} µs is beyond the calendar");
+    };
+    let shifted = match to_instant {
+        true => instant_of(time, zone),
+        false => time.checked_add_offset(zone.offset_from_utc_datetime(&time).fix()),
+    };
+    match shifted {
+        Some(time) => Ok(time.and_utc().timestamp_micros()),
+        None => exec_err!("the time {time} is beyond the calendar"),
+    }
+}
+
+/// The instant at which clocks in the zone show `time`. Of two, the later; if clocks pass over it, the one that they would
+/// show had they not been turned yet. Both as in PostgreSQL.
+fn instant_of(time: NaiveDateTime, zone: Tz) -> Option<NaiveDateTime> {
+    let instant = |offset: <Tz as TimeZone>::Offset| time.checked_sub_offset(offset.fix());
+    match zone.offset_from_local_datetime(&time) {
+        MappedLocalTime::Single(offset) => instant(offset),
+        MappedLocalTime::Ambiguous(one, other) => instant(one).max(instant(other)),
+        // No clock was ever turned forward by more than a day.
+        MappedLocalTime::None => (1..=25).find_map(|hours| {
+            let before = time.checked_sub_signed(TimeDelta::hours(hours))?;
+            zone.offset_from_local_datetime(&before).latest().and_then(instant)
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_time_and_its_instant_are_those_of_postgresql() {
+        // Summer and winter, the hour that is twice, the hour that is not, a day that is not, and half hours.
+        check("Europe/Berlin", "2026-07-01T00:00:00", "2026-06-30T22:00:00");
+        check("Europe/Berlin", "2026-01-01T00:00:00", "2025-12-31T23:00:00");
+        check("Europe/Berlin", "2026-10-25T02:30:00", "2026-10-25T01:30:00");
+        check("Europe/Berlin", "2026-03-29T02:30:00", "2026-03-29T01:30:00");
+        check("Pacific/Apia", "2011-12-30T12:00:00", "2011-12-30T22:00:00");
+        check("Asia/Kolkata", "2026-03-01T00:00:00", "2026-02-28T18:30:00");
+        check("UTC", "2026-03-01T00:00:00", "2026-03-01T00:00:00");
+    }
+
+    #[track_caller]
+    fn check(zone: &str, local: &str, instant: &str) {
+        let us = |text: &str| text.parse::<NaiveDateTime>().unwrap().and_utc().timestamp_micros();
+        let zone_read = zone_of(zone).unwrap();
+        assert_eq!(shift(us(local), zone_read, true).unwrap(), us(instant), "{local} in {zone}");
+    }
+
+    #[test]
+    fn an_instant_is_the_local_time_that_clocks_show() {
+        let us = |text: &str| text.parse::<NaiveDateTime>().unwrap().and_utc().timestamp_micros();
+        let berlin = zone_of("Europe/Berlin").unwrap();
+        assert_eq!(shift(us("2026-06-30T22:00:00"), berlin, false).unwrap(), us("2026-07-01T00:00:00"));
+        assert_eq!(shift(us("2026-10-25T00:30:00"), berlin, false).unwrap(), us("2026-10-25T02:30:00"));
+        assert_eq!(shift(us("2026-10-25T01:30:00"), berlin, false).unwrap(), us("2026-10-25T02:30:00"));
+    }
+
+    #[test]
+    fn an_offset_or_an_unknown_name_is_no_zone() {
+        for name in ["+02:00", "-05", "Europe/Nowhere", ""] {
+            assert!(zone_of(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! SQL as people type it: every query here answers as PostgreSQL does, or is refused in words that say what to write.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod harness;
+mod ignored;
+mod operators;
+mod zones;
