@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use engine::{Engine, EngineError, Param, Scope, SqlSession, column_names, params, to_json_rows};
+use parking_lot::Mutex;
 use schedule::{Cron, Schedule};
 
 use crate::cache::{Cache, Login, MemcachedAddress};
@@ -50,8 +51,22 @@ pub struct Analytics {
     engine: Engine,
     settings: AnalyticsSettings,
     latest: LatestReports,
+    /// What the job is at, for readers of its reports.
+    state: Mutex<State>,
     clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
+
+/// Whether the job makes reports.
+#[derive(Default)]
+struct State {
+    /// When the run began that is going on.
+    running_since: Option<DateTime<Utc>>,
+    /// When the last run ended without a report, and why.
+    failed: Option<(DateTime<Utc>, String)>,
+}
+
+/// A run that takes longer keeps readers waiting for their numbers.
+const LONG_RUN: TimeDelta = TimeDelta::minutes(5);
 
 impl Analytics {
     /// The job over the engine's lake.
@@ -67,7 +82,7 @@ impl Analytics {
             None => Cache::in_process(),
         };
         let latest = LatestReports::new(engine.lake().clone(), cache);
-        Arc::new(Self { engine, settings, latest, clock })
+        Arc::new(Self { engine, settings, latest, state: Mutex::default(), clock })
     }
 
     /// Schedules the job. Warns if the cache cannot be used.
@@ -90,6 +105,17 @@ impl Analytics {
         self.latest.get(site).await
     }
 
+    /// Why the latest report is older than it should be, in words for its readers; `None` while runs make reports.
+    pub fn trouble(&self) -> Option<String> {
+        let state = self.state.lock();
+        let time = |at: &DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        if let Some(began) = state.running_since.filter(|began| (self.clock)() - began > LONG_RUN) {
+            return Some(format!("the run that began at {} is still going", time(&began)));
+        }
+        let (at, reason) = state.failed.as_ref()?;
+        Some(format!("the run of {} failed: {reason}", time(at)))
+    }
+
     /// Runs all metrics once, for the whole lake and for each site, and keeps and caches the reports.
     ///
     /// All reports of a run are of the same events. Returns the report of the whole lake. A metric that
@@ -97,9 +123,22 @@ impl Analytics {
     /// directory of the metrics cannot be read, or the history not be written: then nothing is cached either,
     /// so that readers never see what history does not have.
     pub async fn run(&self) -> anyhow::Result<Report> {
-        let started = Instant::now();
         let generated_at = truncate_to_micros((self.clock)());
+        self.state.lock().running_since = Some(generated_at);
+        let outcome = self.report(generated_at).await;
+        let failed = outcome.as_ref().err().map(|error| (generated_at, format!("{error:#}")));
+        *self.state.lock() = State { running_since: None, failed };
+        outcome
+    }
+
+    async fn report(&self, generated_at: DateTime<Utc>) -> anyhow::Result<Report> {
+        let started = Instant::now();
         let queries = read_queries(&self.settings.queries)?;
+        for query in &queries {
+            if let Err(reason) = &query.sql {
+                tracing::warn!(metric = query.name, "{}: {reason}", file_name(query));
+            }
+        }
         let view = self.engine.view().await?;
         let lake_version = view.snapshot().events.version.map_or(-1, |version| version as i64);
         let sites = self.engine.lake().sites().await?;
@@ -140,10 +179,14 @@ impl Analytics {
     }
 
     async fn measure(&self, session: &Arc<SqlSession>, query: &QueryFile, params: &[(String, Param)]) -> Metric {
+        let sql = match &query.sql {
+            Ok(sql) => sql.clone(),
+            Err(reason) => return Metric::failed(None, format!("{}: {reason}", file_name(query)), 0),
+        };
         let started = Instant::now();
         let limit = self.settings.metric_timeout;
         // In a task of its own, so that a query that keeps its thread busy cannot keep the clock from being seen.
-        let (session, sql, params) = (session.clone(), query.sql.clone(), params.to_vec());
+        let (session, params) = (session.clone(), params.to_vec());
         let mut task = tokio::spawn(async move { session.query(&sql, &params).await });
         let answer = match tokio::time::timeout(limit, &mut task).await {
             Ok(Ok(answer)) => answer.map_err(|error| describe(query, &error)),

@@ -15,5 +15,5 @@ pub use cache::{Cache, InvalidAddress, InvalidLogin, Login, Lookup, Memcached, M
 pub use history::{HistoryError, latest_report};
 pub use job::{Analytics, AnalyticsSettings};
 pub use latest::Served;
-pub use queries::{QueryFile, read_queries};
+pub use queries::{QueryFile, read_queries, read_sql};
 pub use report::{Metric, Report};

@@ -60,3 +60,52 @@ async fn a_metric_that_takes_too_long_is_given_up_and_the_others_stay() {
     assert_eq!(report.metrics["slow"].error.as_deref(), Some("slow.sql: gave up after 300ms"));
     assert_eq!(report.metrics["quick"].value, Some(json!(1)));
 }
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_costs_only_its_metric() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    let analytics = analytics(&lake, queries.path());
+    let path = |name: &str| queries.path().join(name);
+    std::fs::write(path("good.sql"), "SELECT 1 AS n").unwrap();
+    std::fs::write(path("cafes.sql"), b"-- Caf\xe9s.\nSELECT 1 AS n").unwrap();
+    std::os::unix::fs::symlink("/no/such/file", path("gone.sql")).unwrap();
+    std::fs::write(path("empty.sql"), "").unwrap();
+    lake.add_site("shop", noon()).await.unwrap();
+
+    let report = analytics.run().await.unwrap();
+    assert_eq!(report.metrics["good"].value, Some(json!(1)));
+    for (name, error) in [
+        ("cafes", "cafes.sql: a letter in line 1 is not in UTF-8: save the file in UTF-8"),
+        ("gone", "gone.sql: the file is a link to one that does not exist"),
+        ("empty", "empty.sql: the file has no query in it"),
+    ] {
+        assert_eq!(report.metrics[name].error.as_deref(), Some(error));
+    }
+    let (of_site, _) = analytics.latest(Some("shop")).await.unwrap().unwrap();
+    let of_site: analytics::Report = serde_json::from_slice(&of_site).unwrap();
+    assert_eq!(of_site.metrics["good"].value, Some(json!(1)));
+    assert!(of_site.metrics["cafes"].error.is_some());
+
+    // It is mended, one goes, and one comes.
+    std::fs::write(path("cafes.sql"), "-- Caf\u{e9}s.\nSELECT 2 AS n").unwrap();
+    std::fs::remove_file(path("gone.sql")).unwrap();
+    std::fs::write(path("late.sql"), "SELECT 3 AS n").unwrap();
+    let report = analytics.run().await.unwrap();
+    assert_eq!((&report.metrics["cafes"].value, report.metrics.get("gone")), (&Some(json!(2)), None));
+    assert_eq!(report.metrics["late"].value, Some(json!(3)));
+}
+
+#[tokio::test]
+async fn a_run_that_makes_no_report_is_known_until_one_does() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    let dir = queries.path().join("queries");
+    let analytics = analytics(&lake, &dir);
+    assert_eq!(analytics.trouble(), None);
+    assert!(analytics.run().await.is_err());
+    let trouble = analytics.trouble().unwrap();
+    assert!(trouble.starts_with("the run of 2026-03-01T12:00:00Z failed: could not read"), "{trouble}");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("one.sql"), "SELECT 1 AS one").unwrap();
+    analytics.run().await.unwrap();
+    assert_eq!(analytics.trouble(), None);
+}

@@ -208,3 +208,21 @@ async fn a_period_at_the_end_of_the_calendar_is_answered() {
         assert_eq!((answer.status(), body(answer).await), (StatusCode::OK, json!({"data": {}})), "{query}");
     }
 }
+
+#[tokio::test]
+async fn a_report_that_no_run_renews_says_so() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(queries.path().join("one.sql"), "SELECT 1 AS one").unwrap();
+    let server = server(&lake, queries.path());
+    server.analytics.run().await.unwrap();
+    assert!(!get(&server, "/metrics", None, None).await.headers().contains_key("x-report-trouble"));
+    let moved = queries.path().with_extension("moved");
+    std::fs::rename(queries.path(), &moved).unwrap();
+    assert!(server.analytics.run().await.is_err());
+    let old = get(&server, "/metrics", None, None).await;
+    let trouble = old.headers()["x-report-trouble"].to_str().unwrap();
+    assert!(trouble.starts_with("the run of 2026-03-01T12:00:00Z failed: could not read"), "{trouble}");
+    std::fs::rename(&moved, queries.path()).unwrap();
+    server.analytics.run().await.unwrap();
+    assert!(!get(&server, "/metrics", None, None).await.headers().contains_key("x-report-trouble"));
+}

@@ -57,7 +57,16 @@ async fn latest(
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         headers.insert(header::ETAG, etag);
     }
+    if let Some(trouble) = api.analytics.trouble() {
+        headers.insert("x-report-trouble", header_text(&trouble));
+    }
     Ok(response)
+}
+
+/// Words as the value of a header, which holds no letters beyond ASCII and no line breaks.
+fn header_text(words: &str) -> HeaderValue {
+    let plain: String = words.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).collect();
+    HeaderValue::from_str(&plain).expect("printable ASCII can be a header")
 }
 
 /// How a report was found, as the header `X-Cache` says it.

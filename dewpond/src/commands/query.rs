@@ -73,7 +73,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             if is_sql(file) {
                 bail!("{file:?} is not a file; to run SQL given on the command line, use -e");
             }
-            let sql = std::fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?;
+            let sql = analytics::read_sql(file).with_context(|| format!("could not read {}", file.display()))?;
             (sql, Some(file.clone()))
         }
         (None, None) => bail!("give a query with -e or a file"),

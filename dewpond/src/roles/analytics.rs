@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use analytics::{Analytics, AnalyticsSettings};
+use anyhow::bail;
 use api::Api;
 use clap::ArgAction;
 use engine::{Engine, EngineSettings};
@@ -26,7 +27,8 @@ pub(crate) struct Flags {
     #[arg(long, env = "DEWPOND_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
 
-    /// Run the metrics once, print the report, then exit.
+    /// Run the metrics once, print the report, then exit: with an error if a metric failed, which keeps the others from
+    /// nothing.
     #[arg(long, action = ArgAction::SetTrue)]
     once: bool,
 
@@ -52,6 +54,11 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if flags.once {
         let report = analytics.run().await?;
         print!("{}", report::render(&report, report::ROWS_SHOWN));
+        let failed: Vec<&str> =
+            report.metrics.iter().filter(|(_, metric)| metric.error.is_some()).map(|(name, _)| name.as_str()).collect();
+        if !failed.is_empty() {
+            bail!("{} of {} metrics failed: {}", failed.len(), report.metrics.len(), failed.join(", "));
+        }
         return Ok(());
     }
     let shutdown = shutdown::on_signal()?;

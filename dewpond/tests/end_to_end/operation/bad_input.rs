@@ -1,5 +1,7 @@
 //! Mistakes by operators and query authors give one clear line and a non-zero exit status, never a panic.
 
+use std::path::Path;
+
 use serde_json::{Value as Json, json};
 
 use crate::harness::role::{Role, add_site, queries_dir, run, run_under, run_well};
@@ -88,12 +90,15 @@ async fn a_broken_metric_is_reported_by_name_line_and_reason_and_takes_no_other_
     let imported = run_well(&["import", "--lake", lake, "--site", "shop", sample.to_str().unwrap()], &[]).await;
     assert!(imported.contains("imported 1 events") && imported.contains("1 rejected"), "{imported}");
 
-    run_well(&["analytics", "--lake", lake, "--queries", queries, "--once"], &[]).await;
+    std::fs::write(Path::new(queries).join("cafes.sql"), b"-- Caf\xe9s.\nSELECT 1").unwrap();
+    let once = ["analytics", "--lake", lake, "--queries", queries, "--once"];
+    check(&once, "3 of 4 metrics failed: broken, cafes, divides").await;
     let report: Json = serde_json::from_str(&run_well(&["report", "--lake", lake, "--json"], &[]).await).unwrap();
     assert_eq!(report["metrics"]["good"]["value"], 1);
     let error = |metric: &str| report["metrics"][metric]["error"].as_str().unwrap().to_owned();
     assert!(error("broken").starts_with("broken.sql:3: "), "{}", error("broken"));
     assert!(error("divides").contains("ivide by zero"), "{}", error("divides"));
+    assert!(error("cafes").starts_with("cafes.sql: a letter in line 1 is not in UTF-8"), "{}", error("cafes"));
     assert_eq!(report["metrics"]["broken"]["rows"], Json::Null);
     assert_eq!(report["metrics"]["broken"]["title"], "Broken");
 }
