@@ -105,6 +105,11 @@ impl Analytics {
         self.latest.get(site).await
     }
 
+    /// The names of the metrics as their directory is now. Fails if it cannot be read.
+    pub fn metric_names(&self) -> anyhow::Result<Vec<String>> {
+        Ok(read_queries(&self.settings.queries)?.into_iter().map(|query| query.name).collect())
+    }
+
     /// Why the latest report is older than it should be, in words for its readers; `None` while runs make reports.
     pub fn trouble(&self) -> Option<String> {
         let state = self.state.lock();

@@ -210,6 +210,74 @@ async fn a_period_at_the_end_of_the_calendar_is_answered() {
 }
 
 #[tokio::test]
+async fn a_parameter_that_an_endpoint_does_not_have_is_refused() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(queries.path().join("one.sql"), "SELECT 1 AS one").unwrap();
+    let server = server(&lake, queries.path());
+    server.analytics.run().await.unwrap();
+    for (uri, words) in [
+        ("/metrics?Site=shop", json!("there is no parameter \"Site\": write site")),
+        ("/metrics/?site_id=shop", json!("there is no parameter \"site_id\": there is site")),
+        ("/metrics?site=a&site=b", json!("the parameter site is there twice")),
+        (
+            "/metrics/history?metric=one&sinc=2026-01-01",
+            json!("there is no parameter \"sinc\": there is metric, site, from, until"),
+        ),
+        ("/metrics/history?Metric=one", json!("there is no parameter \"Metric\": write metric")),
+        ("/visits?datefrom=2026-03-01", json!(["there is no parameter \"datefrom\": write dateFrom"])),
+        (
+            "/visits/?format=csv",
+            json!(["there is no parameter \"format\": there is aggregation, dateFrom, dateTo, site"]),
+        ),
+        ("/?site=shop", json!("there is no parameter \"site\": this address takes none")),
+    ] {
+        let refused = get(&server, uri, None, None).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{uri}");
+        assert_eq!(body(refused).await["message"], words, "{uri}");
+    }
+    for uri in ["/", "/metrics", "/metrics?site=", "/visits?site="] {
+        assert_eq!(get(&server, uri, None, None).await.status(), StatusCode::OK, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_metric_or_a_site_that_is_not_there_is_not_found() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    let file = |name: &str| queries.path().join(name);
+    lake.add_site("shop", noon()).await.unwrap();
+    std::fs::write(file("old.sql"), "SELECT 1 AS n").unwrap();
+    let server = server(&lake, queries.path());
+    server.analytics.run().await.unwrap();
+    std::fs::rename(file("old.sql"), file("new.sql")).unwrap();
+
+    let answer = async |uri: &str| {
+        let answer = get(&server, uri, None, None).await;
+        (answer.status().as_u16(), body(answer).await)
+    };
+    for uri in [
+        "/metrics/history?metric=old",
+        // No longer a metric, and not yet one.
+        "/metrics/history?metric=old&until=2020-01-01",
+        "/metrics/history?metric=new",
+        "/metrics/history?metric=new&site=shop",
+        "/visits?site=shop",
+    ] {
+        assert_eq!(answer(uri).await.0, 200, "{uri}");
+    }
+    for (uri, words) in [
+        ("/metrics/history?metric=evnts", "there is no metric evnts: there is new, old"),
+        ("/metrics/history?metric=Old", "there is no metric Old: there is new, old"),
+        ("/metrics/history?metric=old.sql", "there is no metric old.sql: there is new, old"),
+        ("/metrics/history?metric=old&site=shpo", "there is no site shpo"),
+        ("/visits?site=shpo", "there is no site shpo"),
+        ("/visits?site=Shop&dateFrom=2026-01-01", "there is no site Shop"),
+        ("/metrics?site=shpo", "there is no site shpo"),
+    ] {
+        assert_eq!(answer(uri).await, (404, json!({ "message": words })), "{uri}");
+    }
+}
+
+#[tokio::test]
 async fn a_report_that_no_run_renews_says_so() {
     let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(queries.path().join("one.sql"), "SELECT 1 AS one").unwrap();

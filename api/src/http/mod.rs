@@ -3,6 +3,7 @@
 mod error;
 mod own_sql;
 mod params;
+mod query_string;
 mod reports;
 mod state;
 mod token;
@@ -15,6 +16,7 @@ use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
 use error::ApiError;
+use query_string::QueryString;
 pub use state::Api;
 
 /// All routes.
@@ -33,8 +35,9 @@ pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
     }
 }
 
-async fn index() -> Json<Value> {
-    Json(json!({
+async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
+    let [] = query.read([]).map_err(ApiError::invalid)?;
+    Ok(Json(json!({
         "service": "dewpond analytics",
         "endpoints": {
             "GET /metrics": "the latest report of the whole lake",
@@ -42,7 +45,7 @@ async fn index() -> Json<Value> {
             "GET /metrics/history?metric=NAME&site=ID&from=TIME&until=TIME": "a metric over time",
             "GET /visits?aggregation=minute|hour|day|month&dateFrom=TIME&dateTo=TIME&site=ID": "page views by page and time",
         }
-    }))
+    })))
 }
 
 async fn not_found() -> ApiError {

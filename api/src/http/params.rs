@@ -10,11 +10,6 @@ pub(super) fn time(text: Option<&str>, default: DateTime<Utc>) -> Result<DateTim
     instant::parse(text).map_err(|unreadable| format!("{text:?} {unreadable}"))
 }
 
-/// The text, unless it is empty: `?site=` asks for nothing.
-pub(super) fn given(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

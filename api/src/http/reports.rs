@@ -1,21 +1,22 @@
 //! `GET /metrics`, the latest report, which runs no SQL, and `GET /metrics/history`, a metric over time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use analytics::Served;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use chrono::Days;
-use engine::{EngineError, Param};
-use serde::Deserialize;
+use engine::{EngineError, Param, SqlSession};
 use serde_json::{Value, json};
 
 use super::error::{ApiError, of_history};
 use super::own_sql;
-use super::params::{given, time};
+use super::params::time;
+use super::query_string::QueryString;
 use super::state::Api;
 
 /// Rows of history in one answer.
@@ -28,17 +29,8 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/metrics/history", get(metric_history))
 }
 
-#[derive(Deserialize)]
-struct ReportQuery {
-    site: Option<String>,
-}
-
-async fn latest(
-    State(api): State<Arc<Api>>,
-    Query(query): Query<ReportQuery>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let site = given(query.site);
+async fn latest(State(api): State<Arc<Api>>, query: QueryString, headers: HeaderMap) -> Result<Response, ApiError> {
+    let [site] = query.read(["site"]).map_err(ApiError::invalid)?;
     let found = api.analytics.latest(site.as_deref()).await;
     let found = found.map_err(of_history).map_err(ApiError::unread("the latest report"))?;
     let Some((body, served)) = found else { return Err(no_report(&api, site.as_deref()).await) };
@@ -85,35 +77,22 @@ fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
 
 /// There is no report because there is no such site, or because there has been no run yet.
 async fn no_report(api: &Api, site: Option<&str>) -> ApiError {
-    if let Some(site) = site
-        && api.views.engine().lake().sites().await.is_ok_and(|sites| !sites.has_site(site))
-    {
-        return ApiError::NotFound(format!("there is no site {site}"));
+    match api.check_site(site).await {
+        Err(error @ ApiError::NotFound(_)) => error,
+        _ => ApiError::NotYet("No data available".into()),
     }
-    ApiError::NotYet("No data available".into())
-}
-
-#[derive(Deserialize)]
-struct HistoryQuery {
-    metric: Option<String>,
-    site: Option<String>,
-    from: Option<String>,
-    until: Option<String>,
 }
 
 /// The newest reports of a metric in `[from, until)`, oldest first.
-async fn metric_history(
-    State(api): State<Arc<Api>>,
-    Query(query): Query<HistoryQuery>,
-) -> Result<Json<Value>, ApiError> {
-    let Some(metric) = given(query.metric) else {
+async fn metric_history(State(api): State<Arc<Api>>, query: QueryString) -> Result<Json<Value>, ApiError> {
+    let [metric, site, from, until] = query.read(["metric", "site", "from", "until"]).map_err(ApiError::invalid)?;
+    let Some(metric) = metric else {
         return Err(ApiError::invalid("name a metric: /metrics/history?metric=events"));
     };
     let now = (api.clock)();
     let month_ago = now.checked_sub_days(Days::new(30)).unwrap_or(now);
-    let from = time(query.from.as_deref(), month_ago).map_err(ApiError::invalid)?;
-    let until = time(query.until.as_deref(), now).map_err(ApiError::invalid)?;
-    let site = given(query.site);
+    let from = time(from.as_deref(), month_ago).map_err(ApiError::invalid)?;
+    let until = time(until.as_deref(), now).map_err(ApiError::invalid)?;
 
     let session = api.views.history().await.map_err(ApiError::unread("the history"))?;
     let params = [
@@ -125,8 +104,30 @@ async fn metric_history(
     ];
     let rows = own_sql::rows(&session, include_str!("metric_history.sql"), params).await;
     let rows = rows.map_err(ApiError::unread::<EngineError>("the history"))?;
+    if rows.is_empty() {
+        api.check_site(site.as_deref()).await?;
+        check_metric(&api, &session, &metric).await?;
+    }
     let points: Vec<Value> = rows.iter().rev().map(|row| point(row)).collect();
     Ok(Json(json!({ "metric": metric, "site": site, "from": from, "until": until, "points": points })))
+}
+
+/// Fails if there is no such metric: neither now nor in any report.
+async fn check_metric(api: &Api, session: &SqlSession, metric: &str) -> Result<(), ApiError> {
+    // If the directory cannot be read, the job says so.
+    let now = api.analytics.metric_names().unwrap_or_default();
+    let ever = own_sql::rows(session, include_str!("metric_names.sql"), []).await;
+    let ever = ever.map_err(ApiError::unread::<EngineError>("the history"))?;
+    let ever = ever.iter().filter_map(|row| row[0].as_str()).map(str::to_owned);
+    let names: BTreeSet<String> = ever.chain(now).collect();
+    if names.contains(metric) {
+        return Ok(());
+    }
+    let names: Vec<String> = names.into_iter().collect();
+    Err(ApiError::NotFound(match names.is_empty() {
+        true => format!("there is no metric {metric}: there is none yet"),
+        false => format!("there is no metric {metric}: there is {}", names.join(", ")),
+    }))
 }
 
 fn point(row: &[Value]) -> Value {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use analytics::Analytics;
 use chrono::{DateTime, Utc};
-use engine::{Engine, SharedViews};
+use engine::{Engine, EngineError, SharedViews};
+
+use super::error::ApiError;
 
 /// The reports and the lake that requests ask about.
 pub struct Api {
@@ -23,5 +25,16 @@ impl Api {
         clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     ) -> Arc<Self> {
         Arc::new(Self { analytics, views: SharedViews::new(engine), clock })
+    }
+
+    /// Fails if there is no such site; `None` is the whole lake.
+    pub(super) async fn check_site(&self, site: Option<&str>) -> Result<(), ApiError> {
+        let Some(site) = site else { return Ok(()) };
+        let sites = self.views.engine().lake().sites().await;
+        let sites = sites.map_err(EngineError::from).map_err(ApiError::unread("the sites"))?;
+        match sites.has_site(site) {
+            true => Ok(()),
+            false => Err(ApiError::NotFound(format!("there is no site {site}"))),
+        }
     }
 }

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::{EngineError, Param, Scope};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::own_sql;
-use super::params::{given, time};
+use super::params::time;
+use super::query_string::QueryString;
 use super::state::Api;
 
 /// Lines of one answer: pages times timeframes.
@@ -21,16 +21,6 @@ const ROWS_MAX: i64 = 100_000;
 
 pub(super) fn router() -> Router<Arc<Api>> {
     Router::new().route("/visits", get(visits)).route("/visits/", get(visits))
-}
-
-/// What is asked for.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct VisitsQuery {
-    aggregation: Option<String>,
-    date_from: Option<String>,
-    date_to: Option<String>,
-    site: Option<String>,
 }
 
 /// How visits are grouped: the unit in SQL, and the span that is counted if the request names none.
@@ -45,16 +35,17 @@ fn aggregation(name: &str) -> Option<(&'static str, TimeDelta)> {
 }
 
 /// `{"data":{"<page url>":[{"timeframe":…,"visit_count":n}]}}`, timeframes in order.
-async fn visits(State(api): State<Arc<Api>>, Query(query): Query<VisitsQuery>) -> Result<Json<Value>, ApiError> {
+async fn visits(State(api): State<Arc<Api>>, query: QueryString) -> Result<Json<Value>, ApiError> {
     let invalid = |text: String| ApiError::invalid(vec![text]);
-    let name = given(query.aggregation).unwrap_or_else(|| "day".into());
+    let [name, from, until, site] = query.read(["aggregation", "dateFrom", "dateTo", "site"]).map_err(invalid)?;
+    let name = name.unwrap_or_else(|| "day".into());
     let Some((unit, span)) = aggregation(&name) else {
         return Err(invalid("aggregation must be one of the following values: minute, hour, day, month".into()));
     };
-    let until = time(query.date_to.as_deref(), (api.clock)()).map_err(|text| invalid(format!("dateTo: {text}")))?;
+    let until = time(until.as_deref(), (api.clock)()).map_err(|text| invalid(format!("dateTo: {text}")))?;
     let default = until.checked_sub_signed(span).unwrap_or(DateTime::<Utc>::MIN_UTC);
-    let from = time(query.date_from.as_deref(), default).map_err(|text| invalid(format!("dateFrom: {text}")))?;
-    let scope = given(query.site).map_or(Scope::Lake, Scope::Site);
+    let from = time(from.as_deref(), default).map_err(|text| invalid(format!("dateFrom: {text}")))?;
+    let scope = site.clone().map_or(Scope::Lake, Scope::Site);
 
     let view = api.views.view().await.map_err(ApiError::unread("the events"))?;
     let session = view.session(&scope).map_err(ApiError::unread("the events"))?;
@@ -66,6 +57,9 @@ async fn visits(State(api): State<Arc<Api>>, Query(query): Query<VisitsQuery>) -
     ];
     let rows = own_sql::rows(&session, include_str!("visits.sql"), params).await;
     let rows = rows.map_err(ApiError::unread::<EngineError>("the events"))?;
+    if rows.is_empty() {
+        api.check_site(site.as_deref()).await?;
+    }
     let mut data: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for row in rows {
         let url = row[0].as_str().unwrap_or_default().to_owned();
