@@ -13,8 +13,7 @@ SELECT
     error
 FROM reports
 WHERE metric = $metric
-    -- The parentheses matter: without them the parser compares with all that follows.
-    AND (site_id IS NOT DISTINCT FROM $site)
+    AND site_id IS NOT DISTINCT FROM $site
     AND generated_at >= $from
     AND generated_at < $until
 ORDER BY generated_at DESC

@@ -7,6 +7,7 @@
 
 use std::any::TypeId;
 
+use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -56,6 +57,22 @@ impl Dialect for LakeDialect {
             Token::Word(word) if word.keyword == Keyword::COLLATE => None,
             _ => POSTGRES.get_next_precedence(parser),
         }
+    }
+
+    /// The parser takes all that follows for the right side: in `a IS NOT DISTINCT FROM b AND c` also `AND c`.
+    fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        let negated = if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
+            false
+        } else if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {
+            true
+        } else {
+            return None;
+        };
+        let left = Box::new(left.clone());
+        Some(parser.parse_subexpr(precedence).map(|right| match negated {
+            true => Expr::IsNotDistinctFrom(left, Box::new(right)),
+            false => Expr::IsDistinctFrom(left, Box::new(right)),
+        }))
     }
 
     as_generic! {

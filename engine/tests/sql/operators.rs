@@ -18,6 +18,8 @@ async fn arrows_bind_as_in_postgresql() {
         ("SELECT count(*) FROM events WHERE properties->>'plan' IS NULL", "2"),
         ("SELECT count(*) FROM events WHERE properties->>'plan' IS NOT NULL", "6"),
         ("SELECT count(*) FROM events WHERE properties->>'plan' IS DISTINCT FROM 'pro'", "5"),
+        ("SELECT count(*) FROM events WHERE user_id IS NOT DISTINCT FROM '7' AND name = 'signup'", "1"),
+        ("SELECT count(*) FROM events WHERE is_bot IS DISTINCT FROM true AND name = 'signup'", "3"),
         ("SELECT count(*) FROM events WHERE properties->>'plan' ~ '^p'", "3"),
         ("SELECT count(*) FROM events WHERE properties->>'plan' > 'g'", "4"),
         ("SELECT count(*) FROM events WHERE NOT properties->>'plan' = 'pro'", "3"),
