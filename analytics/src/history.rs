@@ -94,13 +94,16 @@ fn to_rows(reports: &[Report]) -> Result<RecordBatch, HistoryError> {
         text(|(_, _, metric)| metric.title.clone()),
         text(|(_, _, metric)| metric.columns.as_ref().map(to_json)),
         text(|(_, _, metric)| metric.rows.as_ref().map(to_json)),
-        Arc::new(
-            rows.iter().map(|(_, _, metric)| metric.value.as_ref().and_then(Json::as_f64)).collect::<Float64Array>(),
-        ),
+        Arc::new(rows.iter().map(|(_, _, metric)| metric.value.as_ref().and_then(double)).collect::<Float64Array>()),
         text(|(_, _, metric)| metric.error.clone()),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|(_, _, metric)| metric.duration_ms))),
     ];
     Ok(RecordBatch::try_new(REPORTS.file_schema.clone(), columns)?)
+}
+
+/// The number as near as a double comes; `rows` has it exactly.
+fn double(number: &Json) -> Option<f64> {
+    number.as_f64().or_else(|| number.as_str()?.parse().ok())
 }
 
 fn to_json(value: &impl serde::Serialize) -> String {

@@ -31,7 +31,7 @@ pub struct Metric {
     pub columns: Option<Vec<String>>,
     /// The rows, each a list in the order of the columns; null if the query failed.
     pub rows: Option<Vec<Vec<Json>>>,
-    /// The number of an answer of one row and one column.
+    /// The number of an answer of one row and one column; its digits as text if a double does not hold it.
     pub value: Option<Json>,
     /// Why the query failed, with file and line where they are known.
     pub error: Option<String>,
@@ -51,6 +51,7 @@ impl Metric {
         let value = match rows.as_slice() {
             [row] => match row.as_slice() {
                 [value @ Json::Number(_)] => Some(value.clone()),
+                [value @ Json::String(digits)] if is_long_number(digits) => Some(value.clone()),
                 _ => None,
             },
             _ => None,
@@ -64,6 +65,15 @@ impl Metric {
     }
 }
 
+/// Whether a text is a number that was written as text because a double does not hold it.
+fn is_long_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    // As many digits as the first number above 2⁵³ has, and as a decimal has that is text.
+    digits.len() >= 16 && all_digits(whole) && all_digits(fraction)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -75,6 +85,10 @@ mod tests {
         let value = |rows| Metric::answered(None, vec![], rows, 0).value;
         assert_eq!(value(vec![vec![json!(7)]]), Some(json!(7)));
         assert_eq!(value(vec![vec![json!("x")]]), None);
+        assert_eq!(value(vec![vec![json!("9007199254740993")]]), Some(json!("9007199254740993")));
+        assert_eq!(value(vec![vec![json!("-12345678901234.5678")]]), Some(json!("-12345678901234.5678")));
+        assert_eq!(value(vec![vec![json!("2026")]]), None);
+        assert_eq!(value(vec![vec![json!("4be2b2dd4a594b91b39d2db84cdf31c5")]]), None);
         assert_eq!(value(vec![vec![json!(1), json!(2)]]), None);
         assert_eq!(value(vec![vec![json!(1)], vec![json!(2)]]), None);
         assert_eq!(value(vec![]), None);

@@ -25,7 +25,7 @@ connection.execute("SET TimeZone = 'UTC'")
 
 
 def show(engine, version, rows):
-    cells = [[None if cell is None else cell if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    cells = [[None if cell is None else cell if isinstance(cell, int) and abs(cell) <= 2**53 else str(cell) for cell in row] for row in rows]
     print(json.dumps({"engine": engine, "version": version, "rows": sorted(cells)}))
 
 

@@ -33,6 +33,9 @@ pub enum Param {
     Flag(bool),
     /// A string, or null.
     Text(Option<String>),
+    /// What somebody typed: it takes the type of what it is compared with, and where it is compared with nothing, that of
+    /// which it looks ([`parse`](Self::parse)).
+    Written(String),
 }
 
 impl Param {
@@ -55,8 +58,15 @@ impl Param {
             "false" => return Self::Flag(false),
             _ => {}
         }
-        if let Ok(integer) = text.parse() {
-            return Self::Integer(integer);
+        // No number is written like this; an id may be. Nor does a float have all digits of a long one.
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let is_id = text.starts_with('+')
+            || digits.starts_with('0') && digits.bytes().nth(1).is_some_and(|b| b.is_ascii_digit());
+        let is_long = digits.len() > 18 && digits.bytes().all(|b| b.is_ascii_digit());
+        match text.parse() {
+            Ok(integer) if !is_id => return Self::Integer(integer),
+            _ if is_id || is_long => return Self::Text(Some(text.to_owned())),
+            _ => {}
         }
         if text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.') {
             if let Ok(float) = text.parse() {
@@ -83,6 +93,7 @@ impl Param {
             Self::Float(float) => ScalarValue::Float64(Some(*float)),
             Self::Flag(flag) => ScalarValue::Boolean(Some(*flag)),
             Self::Text(text) => ScalarValue::Utf8(text.clone()),
+            Self::Written(text) => Self::parse(text).to_scalar(),
         }
     }
 }
@@ -122,6 +133,11 @@ mod tests {
         check("3:1", Param::Text(Some("3:1".into())));
         check("'it''s'", Param::Text(Some("it's".into())));
         check("nan", Param::Text(Some("nan".into())));
+        for id in ["007", "+49", "-01", "12345678901234567890"] {
+            check(id, Param::Text(Some(id.into())));
+        }
+        check("0", Param::Integer(0));
+        check("0.5", Param::Float(0.5));
     }
 
     proptest::proptest! {

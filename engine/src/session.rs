@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::ParamValues;
 use datafusion::datasource::ViewTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
@@ -194,6 +193,8 @@ impl Engine {
     }
 
     fn context_with(&self, config: SessionConfig) -> SessionContext {
+        let state =
+            SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(self.runtime.clone());
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config)
             .with_runtime_env(self.runtime.clone())
@@ -264,8 +265,7 @@ impl SqlSession {
     pub async fn plan(&self, sql: &str, params: &[(String, Param)]) -> Result<DataFrame> {
         let plan = sql::plan(&self.context.state(), sql).await?;
         check_read_only(&plan)?;
-        let values: Vec<_> = params.iter().map(|(name, value)| (name.clone(), value.to_scalar())).collect();
-        let plan = plan.with_param_values(ParamValues::from(values))?;
+        let plan = sql::bind(plan, params)?;
         Ok(DataFrame::new(self.context.state(), plan))
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     text: Text,
 
-    /// A value for the parameter $NAME in the SQL. $now, $until (now), $from (midnight 29 days ago) and $site are predefined
+    /// A value for the parameter $NAME in the SQL, of the type of what it is compared with there. $now, $until (now), $from (midnight 29 days ago) and $site are predefined
     /// and can be overridden.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
@@ -86,7 +86,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         let Some((name, value)) = param.split_once('=') else { bail!("--param takes NAME=VALUE, not {param:?}") };
         let name = name.trim_start_matches('$');
         params.retain(|(known, _)| known != name);
-        params.push((name.to_owned(), Param::parse(value)));
+        params.push((name.to_owned(), Param::Written(value.to_owned())));
     }
 
     let lake = flags.lake.open_existing().await?;

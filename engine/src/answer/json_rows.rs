@@ -16,8 +16,12 @@ pub fn column_names(result: &QueryResult) -> Vec<String> {
     result.schema.fields().iter().map(|field| field.name().clone()).collect()
 }
 
-/// An answer as JSON: numbers as numbers, decimals without loss, times in RFC 3339, binary as UUIDs or in
-/// hexadecimal, anything else as Arrow prints it. Not-a-number and infinities are null, since JSON has none.
+/// The largest whole number that every reader of JSON has exactly: most read numbers as doubles.
+pub(super) const EXACT_INTEGER_MAX: u64 = 1 << 53;
+
+/// An answer as JSON: numbers as numbers, and as their digits in text if a double does not hold them; times in RFC 3339,
+/// binary as UUIDs or in hexadecimal, anything else as Arrow prints it. Not-a-number and infinities are null, since JSON
+/// has none.
 pub fn to_json_rows(result: &QueryResult) -> Result<Vec<Vec<Json>>, arrow::error::ArrowError> {
     let mut rows = Vec::new();
     for batch in &result.batches {
@@ -41,11 +45,11 @@ fn column_values(column: &ArrayRef) -> Result<Vec<Json>, arrow::error::ArrowErro
         DataType::Int8 => numbers!(Int8Type),
         DataType::Int16 => numbers!(Int16Type),
         DataType::Int32 => numbers!(Int32Type),
-        DataType::Int64 => numbers!(Int64Type),
+        DataType::Int64 => column.as_primitive::<Int64Type>().iter().map(|v| integer(v.map(i128::from))).collect(),
         DataType::UInt8 => numbers!(UInt8Type),
         DataType::UInt16 => numbers!(UInt16Type),
         DataType::UInt32 => numbers!(UInt32Type),
-        DataType::UInt64 => numbers!(UInt64Type),
+        DataType::UInt64 => column.as_primitive::<UInt64Type>().iter().map(|v| integer(v.map(i128::from))).collect(),
         DataType::Float32 => column.as_primitive::<Float32Type>().iter().map(|v| float(v.map(f64::from))).collect(),
         DataType::Float64 => column.as_primitive::<Float64Type>().iter().map(float).collect(),
         DataType::Decimal128(_, _) => {
@@ -71,6 +75,17 @@ fn column_values(column: &ArrayRef) -> Result<Vec<Json>, arrow::error::ArrowErro
     })
 }
 
+/// A whole number, as its digits in text if a double does not hold it.
+fn integer(value: Option<i128>) -> Json {
+    match value {
+        None => Json::Null,
+        Some(value) => match i64::try_from(value) {
+            Ok(exact) if value.unsigned_abs() <= EXACT_INTEGER_MAX.into() => Json::from(exact),
+            _ => Json::String(value.to_string()),
+        },
+    }
+}
+
 fn float(value: Option<f64>) -> Json {
     value.and_then(Number::from_f64).map_or(Json::Null, Json::Number)
 }
@@ -89,7 +104,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        BinaryArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
+        BinaryArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt64Array,
     };
     use serde_json::json;
 
@@ -97,7 +112,13 @@ mod tests {
 
     #[test]
     fn every_type_has_a_form_in_json() {
-        check(Arc::new(Int64Array::from(vec![Some(i64::MAX), None])), json!([i64::MAX, null]));
+        let exact = 9_007_199_254_740_992_i64;
+        check(Arc::new(Int64Array::from(vec![Some(exact), Some(-exact), None])), json!([exact, -exact, null]));
+        check(
+            Arc::new(Int64Array::from(vec![exact + 1, -exact - 1, i64::MIN])),
+            json!(["9007199254740993", "-9007199254740993", "-9223372036854775808"]),
+        );
+        check(Arc::new(UInt64Array::from(vec![7, u64::MAX])), json!([7, "18446744073709551615"]));
         check(Arc::new(Float64Array::from(vec![0.5, f64::NAN])), json!([0.5, null]));
         check(Arc::new(TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC")), json!(["1970-01-01T00:00:00Z"]));
         check(Arc::new(BinaryArray::from(vec![&b"\x01\xff"[..]])), json!(["01ff"]));

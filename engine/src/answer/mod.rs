@@ -1,6 +1,7 @@
 //! An answer in the format that its reader asked for, written batch by batch.
 
 mod binary_text;
+mod exact_json;
 pub(crate) mod json_rows;
 pub mod text_table;
 
@@ -123,8 +124,8 @@ impl AnswerWriter {
                 writer.write(&RecordBatch::new_empty(schema)).map_err(csv)?;
                 Encoder::Csv(Box::new(writer))
             }
-            AnswerFormat::Json => Encoder::Json(arrow::json::ArrayWriter::new(output)),
-            AnswerFormat::Ndjson => Encoder::Ndjson(arrow::json::LineDelimitedWriter::new(output)),
+            AnswerFormat::Json => Encoder::Json(exact_json::writer().build(output)),
+            AnswerFormat::Ndjson => Encoder::Ndjson(exact_json::writer().build(output)),
             AnswerFormat::Parquet => {
                 let properties =
                     WriterProperties::builder().set_compression(Compression::ZSTD(Default::default())).build();
@@ -249,8 +250,8 @@ mod tests {
     #[test]
     fn each_format_holds_the_rows() {
         check(AnswerFormat::Csv, "name,count\n\"a,b\",7\n,8\n");
-        check(AnswerFormat::Json, "[{\"name\":\"a,b\",\"count\":7},{\"count\":8}]\n");
-        check(AnswerFormat::Ndjson, "{\"name\":\"a,b\",\"count\":7}\n{\"count\":8}\n");
+        check(AnswerFormat::Json, "[{\"name\":\"a,b\",\"count\":7},{\"name\":null,\"count\":8}]\n");
+        check(AnswerFormat::Ndjson, "{\"name\":\"a,b\",\"count\":7}\n{\"name\":null,\"count\":8}\n");
         check(AnswerFormat::Table, "name  count\n────  ─────\na,b       7\n          8\n");
     }
 

@@ -1,5 +1,6 @@
 //! From the text of a query to a plan that answers as PostgreSQL does, or to words that say what to write instead.
 
+mod binding;
 mod dialect;
 mod pattern;
 mod statement;
@@ -10,6 +11,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 
 use crate::error::Result;
+use crate::params::Param;
 pub(crate) use zone::SESSION_ZONE;
 
 /// Gives a new session the functions that queries have here beside DataFusion's.
@@ -23,4 +25,9 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
     let is_scalar = |name: &str| state.scalar_functions().contains_key(name);
     let statement = statement::read(sql, recursion_limit, &is_scalar)?;
     Ok(state.statement_to_plan(statement).await?)
+}
+
+/// Puts the values of parameters into a plan; see [`Param`].
+pub(crate) fn bind(plan: LogicalPlan, params: &[(String, Param)]) -> Result<LogicalPlan> {
+    binding::bind(plan, params)
 }

@@ -130,7 +130,7 @@ pub(crate) async fn ask(session: &SqlSession, sql: &str, params: &[&str]) -> Res
     let params: Vec<(String, Param)> = params
         .iter()
         .map(|param| param.split_once('=').unwrap())
-        .map(|(name, value)| (name.to_owned(), Param::parse(value)))
+        .map(|(name, value)| (name.to_owned(), Param::Written(value.to_owned())))
         .collect();
     session.query(sql, &params).await.map(|answer| text(&answer))
 }

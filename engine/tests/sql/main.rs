@@ -5,4 +5,5 @@
 mod harness;
 mod ignored;
 mod operators;
+mod params;
 mod zones;
