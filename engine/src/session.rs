@@ -195,10 +195,7 @@ impl Engine {
     fn context_with(&self, config: SessionConfig) -> SessionContext {
         let state =
             SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(self.runtime.clone());
-        let state = SessionStateBuilder::new_with_default_features()
-            .with_config(config)
-            .with_runtime_env(self.runtime.clone())
-            .build();
+        let state = sql::configure(state).build();
         let mut context = SessionContext::new_with_state(state);
         datafusion_functions_json::register_all(&mut context).expect("a new session takes functions");
         sql::register(&context);

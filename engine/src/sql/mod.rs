@@ -1,11 +1,15 @@
 //! From the text of a query to a plan that answers as PostgreSQL does, or to words that say what to write instead.
 
 mod binding;
+mod dependencies;
 mod dialect;
 mod pattern;
 mod statement;
 mod zone;
 
+use std::sync::Arc;
+
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
@@ -13,6 +17,11 @@ use datafusion::prelude::SessionContext;
 use crate::error::Result;
 use crate::params::Param;
 pub(crate) use zone::SESSION_ZONE;
+
+/// A session in which queries are planned as here.
+pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
+    state.with_optimizer_rules(dependencies::rules()).with_relation_planners(vec![Arc::new(dependencies::Relations)])
+}
 
 /// Gives a new session the functions that queries have here beside DataFusion's.
 pub(crate) fn register(context: &SessionContext) {
