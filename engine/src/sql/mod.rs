@@ -3,8 +3,11 @@
 mod binding;
 mod dependencies;
 mod dialect;
+mod functions;
+mod meaning;
 mod pattern;
 mod statement;
+mod sum;
 mod zone;
 
 use std::sync::Arc;
@@ -26,6 +29,7 @@ pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
 /// Gives a new session the functions that queries have here beside DataFusion's.
 pub(crate) fn register(context: &SessionContext) {
     context.register_udf(zone::timezone());
+    context.register_udaf(sum::sum());
 }
 
 /// Plans the one statement in `sql`.
@@ -36,7 +40,7 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan>
     Ok(state.statement_to_plan(statement).await?)
 }
 
-/// Puts the values of parameters into a plan; see [`Param`].
+/// Puts the values of parameters into a plan (see [`Param`]) and makes it the plan of what its author meant.
 pub(crate) fn bind(plan: LogicalPlan, params: &[(String, Param)]) -> Result<LogicalPlan> {
-    binding::bind(plan, params)
+    Ok(meaning::mend(binding::bind(plan, params)?)?)
 }

@@ -5,6 +5,7 @@
 mod groups;
 mod harness;
 mod ignored;
+mod numbers;
 mod operators;
 mod params;
 mod zones;

@@ -1,0 +1,123 @@
+//! Functions that stand for operators which DataFusion carries out in another way than PostgreSQL.
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum, Float64Array};
+use datafusion::arrow::compute::kernels::{cmp, numeric};
+use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use crate::answer::binary_text;
+
+/// What a function does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Function {
+    /// `+` of whole numbers. DataFusion's goes on below zero.
+    Add,
+    /// `-` of whole numbers.
+    Subtract,
+    /// `*` of whole numbers.
+    Multiply,
+    /// `/` of decimals, as a double. DataFusion's has four places more than its operand and cuts the rest.
+    Divide,
+    /// Bytes as text: an id as its UUID. DataFusion's takes the bytes for UTF-8.
+    BytesAsText,
+}
+
+impl Function {
+    /// The function for an operator between whole numbers.
+    pub(super) fn of(op: Operator) -> Option<Self> {
+        match op {
+            Operator::Plus => Some(Self::Add),
+            Operator::Minus => Some(Self::Subtract),
+            Operator::Multiply => Some(Self::Multiply),
+            _ => None,
+        }
+    }
+
+    pub(super) fn call(self, args: Vec<Expr>) -> Expr {
+        let arguments = args.len();
+        ScalarUDF::from(Udf { function: self, signature: Signature::any(arguments, Volatility::Immutable) }).call(args)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Udf {
+    function: Function,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Udf {
+    fn name(&self) -> &str {
+        match self.function {
+            Function::Add => "checked_add",
+            Function::Subtract => "checked_subtract",
+            Function::Multiply => "checked_multiply",
+            Function::Divide => "divide",
+            Function::BytesAsText => "bytes_as_text",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(match self.function {
+            Function::Add | Function::Subtract | Function::Multiply => types[0].clone(),
+            Function::Divide => DataType::Float64,
+            Function::BytesAsText => DataType::LargeUtf8,
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if all_scalar { 1 } else { args.number_rows };
+        let columns: Vec<ArrayRef> = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
+        let answer = self.apply(&columns)?;
+        if all_scalar {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?));
+        }
+        Ok(ColumnarValue::Array(answer))
+    }
+}
+
+impl Udf {
+    fn apply(&self, columns: &[ArrayRef]) -> Result<ArrayRef> {
+        let whole = |kernel: fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, arrow::error::ArrowError>| match kernel(
+            &columns[0],
+            &columns[1],
+        ) {
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                exec_err!("a number is beyond what {} holds: cast to numeric or float first", columns[0].data_type())
+            }
+        };
+        match self.function {
+            Function::Add => whole(numeric::add),
+            Function::Subtract => whole(numeric::sub),
+            Function::Multiply => whole(numeric::mul),
+            Function::Divide => {
+                let zero = Float64Array::new_scalar(0.0);
+                let by_zero = cmp::eq(&columns[1], &zero)?;
+                let (above, below) =
+                    (columns[0].as_primitive::<Float64Type>(), columns[1].as_primitive::<Float64Type>());
+                // As in PostgreSQL: what is divided by null is null, whatever it is.
+                if (0..by_zero.len()).any(|row| by_zero.is_valid(row) && by_zero.value(row) && above.is_valid(row)) {
+                    return exec_err!("division by zero: divide by nullif(x, 0)");
+                }
+                Ok(numeric::div(above, below)?)
+            }
+            Function::BytesAsText => match binary_text::text_of(&columns[0]) {
+                Some(text) => Ok(text),
+                None => exec_err!("{} are no bytes", columns[0].data_type()),
+            },
+        }
+    }
+}
+
+/// Bytes as a literal.
+pub(super) fn bytes(bytes: &[u8]) -> Expr {
+    Expr::Literal(ScalarValue::Binary(Some(bytes.to_vec())), None)
+}

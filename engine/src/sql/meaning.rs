@@ -1,0 +1,218 @@
+//! Expressions that DataFusion understands in another way than PostgreSQL, rewritten once their types are known, or
+//! refused in words.
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, plan_err};
+use datafusion::error::Result;
+use datafusion::functions::math::expr_fn::round;
+use datafusion::logical_expr::expr::{Between, InList, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, TryCast, cast, lit};
+use uuid::Uuid;
+
+use super::functions::{Function, bytes};
+
+/// The plan of what its author meant.
+pub(super) fn mend(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let mended = plan.transform_up_with_subqueries(|plan| {
+        let schema = merge_schema(&plan.inputs());
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let mended = expr.transform_up(|expr| mend_expr(expr, &schema))?;
+            Ok(mended.update_data(|expr| name.restore(expr)))
+        })?
+        .map_data(|plan| plan.recompute_schema())
+    })?;
+    Ok(mended.data)
+}
+
+fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let type_of = |expr: &Expr| expr.get_type(schema).ok();
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (Some(left_type), Some(right_type)) = (type_of(&left), type_of(&right)) else {
+                return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
+            };
+            mend_binary(*left, left_type, op, *right, right_type)
+        }
+        Expr::InList(InList { expr, list, negated }) => {
+            let Some(data_type) = type_of(&expr) else {
+                return Ok(Transformed::no(Expr::InList(InList { expr, list, negated })));
+            };
+            let mut changed = false;
+            let mut mended = Vec::with_capacity(list.len());
+            for item in list {
+                let item_type = type_of(&item);
+                let compared = compared(&expr, &data_type, item, item_type.as_ref())?;
+                changed |= compared.transformed;
+                mended.push(compared.data);
+            }
+            Ok(Transformed::new_transformed(Expr::InList(InList { expr, list: mended, negated }), changed))
+        }
+        Expr::Between(Between { expr, negated, low, high }) => {
+            let Some(data_type) = type_of(&expr) else {
+                return Ok(Transformed::no(Expr::Between(Between { expr, negated, low, high })));
+            };
+            let (low_type, high_type) = (type_of(&low), type_of(&high));
+            let low = compared(&expr, &data_type, *low, low_type.as_ref())?;
+            let high = compared(&expr, &data_type, *high, high_type.as_ref())?;
+            let changed = low.transformed || high.transformed;
+            let between = Between { expr, negated, low: Box::new(low.data), high: Box::new(high.data) };
+            Ok(Transformed::new_transformed(Expr::Between(between), changed))
+        }
+        Expr::Cast(Cast { expr, field }) => match mended_cast(&expr, type_of(&expr), field.data_type()) {
+            Some(inner) if is_text(field.data_type()) => Ok(Transformed::yes(cast(inner, field.data_type().clone()))),
+            Some(inner) => Ok(Transformed::yes(Expr::Cast(Cast { expr: Box::new(inner), field }))),
+            None => Ok(Transformed::no(Expr::Cast(Cast { expr, field }))),
+        },
+        Expr::TryCast(TryCast { expr, field }) => match mended_cast(&expr, type_of(&expr), field.data_type()) {
+            Some(inner) => Ok(Transformed::yes(Expr::TryCast(TryCast { expr: Box::new(inner), field }))),
+            None => Ok(Transformed::no(Expr::TryCast(TryCast { expr, field }))),
+        },
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "date_part" && args.len() == 2 => {
+            let part = match &args[0] {
+                Expr::Literal(part, _) => part.try_as_str().flatten().map(str::to_lowercase),
+                _ => None,
+            };
+            match (part, type_of(&args[1])) {
+                (Some(part), Some(DataType::Duration(unit))) => {
+                    Ok(Transformed::yes(part_of_duration(&part, args[1].clone(), unit)?))
+                }
+                _ => Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))),
+            }
+        }
+        expr => Ok(Transformed::no(expr)),
+    }
+}
+
+fn mend_binary(
+    left: Expr,
+    left_type: DataType,
+    op: Operator,
+    right: Expr,
+    right_type: DataType,
+) -> Result<Transformed<Expr>> {
+    let again = |left: Expr, right: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
+    if left_type.is_integer()
+        && right_type.is_integer()
+        && let Some(function) = Function::of(op)
+    {
+        let wide = if left_type == DataType::UInt64 && right_type == DataType::UInt64 {
+            DataType::UInt64
+        } else {
+            DataType::Int64
+        };
+        let args = [(left, left_type), (right, right_type)];
+        let args = args.map(|(arg, data_type)| if data_type == wide { arg } else { cast(arg, wide.clone()) });
+        return Ok(Transformed::yes(function.call(args.into())));
+    }
+    if op == Operator::Divide
+        && (is_decimal(&left_type) && right_type.is_numeric() || is_decimal(&right_type) && left_type.is_numeric())
+    {
+        let args = [left, right].map(|arg| cast(arg, DataType::Float64));
+        return Ok(Transformed::yes(Function::Divide.call(args.into())));
+    }
+    if is_comparison(op) {
+        let mended_right = compared(&left, &left_type, right, Some(&right_type))?;
+        let mended_left = compared(&mended_right.data, &right_type, left, Some(&left_type))?;
+        let changed = mended_left.transformed || mended_right.transformed;
+        return Ok(Transformed::new_transformed(again(mended_left.data, mended_right.data), changed));
+    }
+    Ok(Transformed::no(again(left, right)))
+}
+
+/// `value` as it is compared with `expr`: the text of an id with the bytes of ids. A text is not compared with a number,
+/// because `'007'` would be 7.
+fn compared(
+    expr: &Expr,
+    data_type: &DataType,
+    value: Expr,
+    value_type: Option<&DataType>,
+) -> Result<Transformed<Expr>> {
+    let Some(value_type) = value_type else { return Ok(Transformed::no(value)) };
+    if is_binary(data_type) && is_text(value_type) {
+        let Expr::Literal(text, _) = &value else {
+            return plan_err!("{} is bytes: write {}::text to compare it with text", plain(expr), plain(expr));
+        };
+        let Some(text) = text.try_as_str().flatten() else { return Ok(Transformed::no(value)) };
+        return match Uuid::try_parse(text) {
+            Ok(id) => Ok(Transformed::yes(bytes(id.as_bytes()))),
+            Err(_) => plan_err!("{} holds UUIDs, and {text:?} is none", plain(expr)),
+        };
+    }
+    if let (Expr::Column(_), Expr::Literal(number, _)) = (expr, &value)
+        && is_text(data_type)
+        && value_type.is_numeric()
+    {
+        return plan_err!("{} is text and {number} a number: write '{number}'", plain(expr));
+    }
+    Ok(Transformed::no(value))
+}
+
+/// What is cast instead: a number that is rounded, bytes as their text.
+fn mended_cast(expr: &Expr, from: Option<DataType>, to: &DataType) -> Option<Expr> {
+    let from = from?;
+    if to.is_integer() && (from.is_floating() || is_decimal(&from)) {
+        return Some(round(vec![expr.clone()]));
+    }
+    if is_text(to) && is_binary(&from) {
+        return Some(Function::BytesAsText.call(vec![expr.clone()]));
+    }
+    None
+}
+
+/// A part of the time between two instants: whole days, and what is left of the last one.
+fn part_of_duration(part: &str, duration: Expr, unit: TimeUnit) -> Result<Expr> {
+    let per_second: i64 = match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    };
+    let ticks = cast(duration, DataType::Int64);
+    let whole = |seconds: i64| ticks.clone() / lit(per_second * seconds);
+    let seconds = |ticks: Expr| cast(ticks, DataType::Float64) / lit(per_second as f64);
+    Ok(match part {
+        "epoch" => seconds(ticks),
+        "day" | "days" => whole(86_400),
+        "hour" | "hours" => whole(3_600) % lit(24_i64),
+        "minute" | "minutes" => whole(60) % lit(60_i64),
+        "second" | "seconds" => seconds(ticks % lit(per_second * 60)),
+        part => {
+            return plan_err!(
+                "a time between two instants has no {part}: extract day, hour, minute, second, or epoch for all of it in seconds"
+            );
+        }
+    })
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+fn is_decimal(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..)
+    )
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn is_binary(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
+}
+
+/// An expression as its author knows it.
+fn plain(expr: &Expr) -> String {
+    match expr {
+        Expr::Column(column) => column.name.clone(),
+        other => other.to_string(),
+    }
+}
