@@ -9,10 +9,13 @@ use std::iter::successors;
 use std::sync::Arc;
 
 use datafusion::arrow::error::ArrowError;
+use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use lake::{LakeError, whole_text};
+
+use crate::advice;
 
 /// Result of an engine operation.
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
@@ -153,9 +156,15 @@ fn wraps_a_cause(error: &io::Error) -> bool {
 fn of_datafusion(error: &DataFusionError) -> Option<EngineError> {
     Some(match error {
         DataFusionError::SQL(parser, _) => of_parser(parser),
-        DataFusionError::Plan(message) | DataFusionError::Execution(message) => query(message),
-        DataFusionError::SchemaError(error, _) => query(error.to_string()),
-        DataFusionError::NotImplemented(_) => query(error.strip_backtrace()),
+        DataFusionError::Plan(message) | DataFusionError::Execution(message) => query(advice::plainly(message)),
+        DataFusionError::NotImplemented(message) => query(advice::unsupported(message)),
+        DataFusionError::SchemaError(error, _) => query(match &**error {
+            SchemaError::FieldNotFound { field, valid_fields } => {
+                let columns: Vec<String> = valid_fields.iter().map(|column| column.name.clone()).collect();
+                advice::unknown_column(&field.name, &columns)
+            }
+            error => advice::plainly(&error.to_string()),
+        }),
         DataFusionError::ResourcesExhausted(message) => EngineError::Limit { message: message.clone() },
         DataFusionError::Internal(_)
         | DataFusionError::Configuration(_)

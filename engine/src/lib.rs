@@ -4,6 +4,7 @@
 //! files cannot: the rows to skip are an extension of each file, and DataFusion's wire form drops extensions without an
 //! error.
 
+mod advice;
 mod answer;
 mod as_of;
 mod error;

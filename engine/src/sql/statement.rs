@@ -24,9 +24,12 @@ use crate::error::{EngineError, Result};
 pub(super) fn read(sql: &str, recursion_limit: usize, is_scalar: &dyn Fn(&str) -> bool) -> Result<Statement> {
     let parser = DFParserBuilder::new(sql).with_dialect(&LakeDialect).with_recursion_limit(recursion_limit).build()?;
     let mut statements = { parser }.parse_statements()?;
-    let (Some(mut statement), None) = (statements.pop_front(), statements.pop_front()) else {
-        return Err(refusal("write one query: without a second one behind a semicolon", Span::empty()));
+    let Some(mut statement) = statements.pop_front() else {
+        return Err(refusal("there is no query: the text is empty, or all of it a comment", Span::empty()));
     };
+    if !statements.is_empty() {
+        return Err(refusal("write one query: without a second one behind a semicolon", Span::empty()));
+    }
     mend(&mut statement, is_scalar)?;
     Ok(statement)
 }
@@ -203,6 +206,16 @@ fn check_table(table: &TableFactor) -> Result<()> {
         }
         TableFactor::Table { partitions, with_hints, .. } if !partitions.is_empty() || !with_hints.is_empty() => {
             Err(refusal("partitions and hints of a table are not understood: write a condition into WHERE", at))
+        }
+        TableFactor::Pivot { .. } => Err(refusal(
+            "PIVOT is not supported: write a column for each value, such as count(*) FILTER (WHERE name = 'a') AS a",
+            at,
+        )),
+        TableFactor::Unpivot { .. } => {
+            Err(refusal("UNPIVOT is not supported: join the SELECTs of each column with UNION ALL", at))
+        }
+        TableFactor::MatchRecognize { .. } => {
+            Err(refusal("MATCH_RECOGNIZE is not supported: compare rows with lag() and lead()", at))
         }
         TableFactor::NestedJoin { table_with_joins, .. } => check_joins(table_with_joins),
         _ => Ok(()),

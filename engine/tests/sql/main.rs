@@ -5,6 +5,7 @@
 mod groups;
 mod harness;
 mod ignored;
+mod messages;
 mod numbers;
 mod operators;
 mod params;
