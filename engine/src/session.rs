@@ -108,6 +108,9 @@ impl Engine {
         // In DataFusion 55 this rule moves JSON functions below one side of a union and not the other, so that
         // a query that works on published events fails while anything is pending.
         config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
+        // In DataFusion 55 the filter of min and max holds for those of them that have a value so far, and for columns
+        // alone: it leaves out what the others, such as max(revenue) beside min(date), have not found yet.
+        config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         Ok(Self { lake, runtime, config, store })
     }
 

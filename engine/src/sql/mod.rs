@@ -6,6 +6,7 @@ mod dialect;
 mod functions;
 mod meaning;
 mod pattern;
+mod pushdown;
 mod statement;
 mod sum;
 mod zone;
@@ -23,7 +24,10 @@ pub(crate) use zone::SESSION_ZONE;
 
 /// A session in which queries are planned as here.
 pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
-    state.with_optimizer_rules(dependencies::rules()).with_relation_planners(vec![Arc::new(dependencies::Relations)])
+    state
+        .with_optimizer_rules(dependencies::rules())
+        .with_relation_planners(vec![Arc::new(dependencies::Relations)])
+        .with_physical_optimizer_rules(pushdown::rules())
 }
 
 /// Gives a new session the functions that queries have here beside DataFusion's.

@@ -9,4 +9,5 @@ mod messages;
 mod numbers;
 mod operators;
 mod params;
+mod unread;
 mod zones;

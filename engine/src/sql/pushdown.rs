@@ -1,0 +1,78 @@
+//! Filters are moved down a plan only where columns have names of their own.
+//!
+//! DataFusion 55.2 finds a filter's columns in the inputs of an operator by their names (`FilterRemapper::try_remap`
+//! takes the first of a name). Over a join of events with events there are two columns `date`, and a condition on one is
+//! moved to the other: other rows, without a word. Filters that operators make while they run (the bounds of a join, or
+//! of an ORDER BY with a LIMIT) go the same way.
+//!
+//! Where names repeat, filters stay where the query has them. Files are still left out by their bounds, because that is
+//! decided when the query is planned; parts of files are read that might have been left out.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
+
+type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+
+/// The rules that move filters, before and after the others.
+const MOVERS: [&str; 2] = ["FilterPushdown", "FilterPushdown(Post)"];
+
+/// DataFusion's rules, with those that move filters bound to names that do not repeat.
+pub(super) fn rules() -> Vec<Rule> {
+    let bound = |rule: Rule| match MOVERS.contains(&rule.name()) {
+        true => Arc::new(WhereNamesAreUnique(rule)) as Rule,
+        false => rule,
+    };
+    PhysicalOptimizer::new().rules.into_iter().map(bound).collect()
+}
+
+#[derive(Debug)]
+struct WhereNamesAreUnique(Rule);
+
+impl PhysicalOptimizerRule for WhereNamesAreUnique {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        match names_repeat(&plan) {
+            true => Ok(plan),
+            false => self.0.optimize(plan, config),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+/// Whether some operator has two columns of one name. A join may leave out what its inputs have together.
+fn names_repeat(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let mut names = HashSet::new();
+    let is_join = plan.children().len() > 1 && plan.name().contains("Join");
+    let schemas: Vec<_> = match is_join {
+        true => plan.children().iter().map(|child| child.schema()).collect(),
+        false => vec![plan.schema()],
+    };
+    let repeats = schemas.iter().flat_map(|schema| schema.fields()).any(|field| !names.insert(field.name().clone()));
+    repeats || plan.children().into_iter().any(names_repeat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_that_moves_filters_is_bound() {
+        let names: Vec<String> = rules().iter().map(|rule| rule.name().to_owned()).collect();
+        for mover in MOVERS {
+            assert_eq!(names.iter().filter(|name| *name == mover).count(), 1, "{mover} in {names:?}");
+        }
+        assert_eq!(names.iter().filter(|name| name.contains("FilterPushdown")).count(), MOVERS.len(), "{names:?}");
+    }
+}
