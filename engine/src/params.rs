@@ -58,14 +58,13 @@ impl Param {
             "false" => return Self::Flag(false),
             _ => {}
         }
-        // No number is written like this; an id may be. Nor does a float have all digits of a long one.
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        let is_id = text.starts_with('+')
-            || digits.starts_with('0') && digits.bytes().nth(1).is_some_and(|b| b.is_ascii_digit());
-        let is_long = digits.len() > 18 && digits.bytes().all(|b| b.is_ascii_digit());
+        // No number is written like this, an id may be; nor does a float have all digits of a long one.
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let all_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let is_id = all_digits && (text.starts_with('+') || digits.len() > 1 && digits.starts_with('0'));
         match text.parse() {
             Ok(integer) if !is_id => return Self::Integer(integer),
-            _ if is_id || is_long => return Self::Text(Some(text.to_owned())),
+            _ if all_digits => return Self::Text(Some(text.to_owned())),
             _ => {}
         }
         if text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.') {

@@ -58,7 +58,7 @@ async fn a_query_that_is_wrong_or_writes_is_refused_in_words() {
     sql("SELECT nonsense FROM events", "nonsense").await;
     sql("SELECT * FROM nowhere", "nowhere").await;
     sql("SELEC 1", "SELEC").await;
-    sql("SELECT 1; SELECT 2", "single SQL statement").await;
+    sql("SELECT 1; SELECT 2", "write one query").await;
     sql("SELECT * FROM events WHERE name = $missing", "missing").await;
     sql("CREATE TABLE t AS SELECT 1", "not allowed").await;
     sql("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", "dewpond import").await;
