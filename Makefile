@@ -10,6 +10,7 @@ FROM ?= 0
 CASES ?= 2000
 LAKE_CASES ?= 200
 HISTORIES ?= 50
+SQL_QUERIES ?= 100000
 FUZZ_SECONDS ?= 60
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The other engines that read the table in a test live here.
@@ -49,12 +50,14 @@ tools: ## Install what the tests need, where it is missing and can be installed.
 web: tools ## Build the tracker, web/dist/tracker.js, which the collector serves.
 	cd web && npm run build
 
-campaign: tools simulation ## The long tests: SEEDS of the simulation, kill loops of KILL_ROUNDS rounds, CASES and LAKE_CASES of properties, HISTORIES, and make fuzz.
+campaign: tools simulation ## The long tests: SEEDS of the simulation, kill loops of KILL_ROUNDS rounds, CASES and LAKE_CASES of properties, HISTORIES, SQL_QUERIES beside DuckDB, and make fuzz.
 	DEWPOND_KILL_ROUNDS=$(KILL_ROUNDS) $(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture kill
 	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --workspace --exclude dewpond --lib --test properties --test mutations
 	PROPTEST_CASES=$(LAKE_CASES) $(CARGO) test --locked -p dewpond --test properties
 	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") DEWPOND_READER_HISTORIES=$(HISTORIES) \
 		$(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture other_engines
+	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") DEWPOND_SQL_QUERIES=$(SQL_QUERIES) \
+		$(CARGO) test --locked -p engine -p dewpond --test sql -- --nocapture generated
 	scripts/fuzz $(FUZZ_SECONDS)
 
 simulation: ## SEEDS runs of the lake under faults, from seed FROM on.

@@ -1,13 +1,13 @@
 //! A small lake of published and pending events, and the two ways in which a query is checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use chrono::{DateTime, NaiveDate};
 use engine::{Engine, EngineError, EngineSettings, Param, QueryResult, Scope, SqlSession};
 use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter};
 
-/// The day of most events, a Sunday.
-const DAY: &str = "2026-03-01";
+use crate::random::Random;
 
 struct Row {
     id: &'static str,
@@ -75,8 +75,7 @@ fn event(row: &Row) -> Event {
     }
 }
 
-fn batch(rows: &[Row]) -> RawBatch {
-    let mut events: Vec<Event> = rows.iter().map(event).collect();
+fn batch(mut events: Vec<Event>) -> RawBatch {
     events.sort_by_key(|event| (event.site_id.clone(), event.visitor_id, event.occurred_at_us));
     let mut batch = RawBatch::default();
     assert!(events.iter().all(|event| batch.push(event)));
@@ -85,15 +84,63 @@ fn batch(rows: &[Row]) -> RawBatch {
 
 /// A session over the events.
 pub(crate) async fn session() -> SqlSession {
+    let events: Vec<Event> = ROWS.iter().map(event).collect();
+    let (published, pending) = events.split_at(events.len() - PENDING);
+    session_over(published, pending).await
+}
+
+/// A session over some events that follow from the seed: people who come back around midnight, some of them without a
+/// name, and about a quarter of the events pending.
+pub(crate) async fn session_of(random: &mut Random) -> SqlSession {
+    let start = chrono::DateTime::parse_from_rfc3339("2026-02-27T20:00:00Z").unwrap().timestamp_micros();
+    let mut id = 0;
+    let mut events = |count: u64, random: &mut Random| -> Vec<Event> {
+        (0..count)
+            .map(|_| {
+                id += 1;
+                let at_us = start + 900_000_000 * random.below(500) as i64;
+                let plan = random.choose(&[r#""pro""#, r#""free""#, "null"]);
+                Event {
+                    event_id: EventId::from_client(&id.to_string()),
+                    site_id: "shop".into(),
+                    name: (*random.choose(&["signup", "page_view", "page_view", "purchase"])).into(),
+                    occurred_at_us: at_us,
+                    received_at_us: at_us,
+                    visitor_id: (random.below(8) > 0).then(|| random.below(6) as i64),
+                    user_id: (random.below(3) > 0).then(|| format!("u{}", random.below(4))),
+                    path: (random.below(8) > 0).then(|| (*random.choose(&["/", "/docs", "/buy"])).into()),
+                    revenue_e4: (random.below(3) == 0).then(|| 2_500 * random.below(40) as i128),
+                    properties: (random.below(4) > 0)
+                        .then(|| format!(r#"{{"plan":{plan},"items":{},"a":{{"b":"c"}}}}"#, random.below(5))),
+                    protocol: "native",
+                    ..Event::default()
+                }
+            })
+            .collect()
+    };
+    let published = events(10 + random.below(40), random);
+    let pending = events(1 + random.below(12), random);
+    session_over(&published, &pending).await
+}
+
+async fn session_over(published: &[Event], pending: &[Event]) -> SqlSession {
     let lake = Lake::open("memory:///", []).unwrap();
     let table = lake.table(&EVENTS);
-    let (published, pending) = ROWS.split_at(ROWS.len() - PENDING);
-    let mut writer = TableWriter::start(&table, DAY.parse().unwrap()).unwrap();
-    writer.write(&batch(published).into_batch()).await.unwrap();
-    let change = Change::publish(vec![writer.finish().await.unwrap()], vec![], BTreeSet::new());
+    let mut days: BTreeMap<NaiveDate, Vec<Event>> = BTreeMap::new();
+    for event in published {
+        let at = DateTime::from_timestamp_micros(event.occurred_at_us).unwrap();
+        days.entry(at.date_naive()).or_default().push(event.clone());
+    }
+    let mut files = Vec::new();
+    for (day, events) in days {
+        let mut writer = TableWriter::start(&table, day).unwrap();
+        writer.write(&batch(events).into_batch()).await.unwrap();
+        files.push(writer.finish().await.unwrap());
+    }
+    let change = Change::publish(files, vec![], BTreeSet::new());
     table.commit(change, table.load().await.unwrap()).await.unwrap();
     let lane = Lane::start(lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
-    lane.append(batch(pending).encode(), "2026-03-02T09:00:00Z".parse().unwrap()).await.unwrap();
+    lane.append(batch(pending.to_vec()).encode(), "2026-03-05T09:00:00Z".parse().unwrap()).await.unwrap();
     Engine::new(lake, &EngineSettings::default()).unwrap().view().await.unwrap().session(&Scope::Lake).unwrap()
 }
 

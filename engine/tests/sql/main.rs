@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+mod generated;
 mod groups;
 mod harness;
 mod ignored;
@@ -9,5 +10,6 @@ mod messages;
 mod numbers;
 mod operators;
 mod params;
+mod random;
 mod unread;
 mod zones;

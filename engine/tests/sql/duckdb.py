@@ -1,0 +1,32 @@
+"""Answers queries with DuckDB: python duckdb.py EVENTS.parquet < QUERIES.
+
+A query is a line of JSON, and so is its answer: the rows, or the error as a string.
+"""
+
+import datetime
+import decimal
+import json
+import sys
+
+# The script has the name of the module.
+sys.path = sys.path[1:]
+import duckdb
+
+connection = duckdb.connect()
+connection.execute("SET TimeZone = 'UTC'")
+connection.execute("SET threads = 1")
+connection.execute("CREATE TABLE events AS SELECT * FROM read_parquet(?)", [sys.argv[1]])
+
+
+def plain(value):
+    if isinstance(value, (decimal.Decimal, datetime.date)):
+        return str(value)
+    return value
+
+
+for line in sys.stdin:
+    try:
+        rows = connection.execute(json.loads(line)).fetchall()
+        print(json.dumps([[plain(value) for value in row] for row in rows]))
+    except duckdb.Error as error:
+        print(json.dumps(str(error)))
