@@ -26,6 +26,11 @@ async fn a_share_has_all_of_its_places() {
         ("SELECT round(100 * count(*) FILTER (WHERE name = 'purchase') / count(*)::numeric, 1) FROM events", "25.0"),
         ("SELECT sum(revenue) / 3 FROM events", "3.6633333333333336"),
         ("SELECT sum(revenue) / nullif(count(*) FILTER (WHERE name = 'x'), 0) FROM events", "null"),
+        (
+            "SELECT path, sum(revenue), count(DISTINCT visitor_id) FROM events GROUP BY 1 HAVING sum(revenue) > 2.5",
+            "/buy 10.9900 2",
+        ),
+        ("SELECT path, count(DISTINCT visitor_id) FROM events GROUP BY 1 HAVING sum(revenue) + 1 > 2.5", "/buy 2"),
         ("SELECT 7 / 2, -7 / 2, 7 % 3", "3 -3 1"),
         (
             "SELECT name, count(*)::numeric / 7 AS share FROM events GROUP BY name ORDER BY share DESC, name LIMIT 1",
