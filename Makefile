@@ -56,7 +56,7 @@ campaign: tools simulation ## The long tests: SEEDS of the simulation, kill loop
 	PROPTEST_CASES=$(LAKE_CASES) $(CARGO) test --locked -p dewpond --test properties
 	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") DEWPOND_READER_HISTORIES=$(HISTORIES) \
 		$(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture other_engines
-	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") DEWPOND_SQL_QUERIES=$(SQL_QUERIES) \
+	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") DEWPOND_SQL_QUERIES=$(SQL_QUERIES) DEWPOND_SQL_SEED=$(FROM) \
 		$(CARGO) test --locked -p engine -p dewpond --test sql -- --nocapture generated
 	scripts/fuzz $(FUZZ_SECONDS)
 

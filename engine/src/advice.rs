@@ -109,7 +109,7 @@ const SLIPS_MAX: usize = 2;
 
 /// A message about a query in words for its author. What is not known here stays as it is, without the request to file a
 /// report about it.
-pub(crate) fn plainly(message: &str) -> String {
+pub(crate) fn in_plain_words(message: &str) -> String {
     if let Some(name) = between(message, "Invalid function '", "'") {
         return unknown_function(name, between(message, "Did you mean '", "'"));
     }
@@ -134,7 +134,7 @@ pub(crate) fn plainly(message: &str) -> String {
 /// That something is not supported. DataFusion prints pages of the parser's own form of it: its name is enough.
 pub(crate) fn unsupported(message: &str) -> String {
     const LENGTH_MAX: usize = 200;
-    let message = plainly(message);
+    let message = in_plain_words(message);
     let short = match message.char_indices().nth(LENGTH_MAX) {
         Some(_) => message.split(['{', '(']).next().unwrap_or(&message).trim(),
         None => &message,
@@ -249,7 +249,7 @@ mod tests {
 
     #[track_caller]
     fn check(message: &str, part: &str) {
-        let plain = plainly(message);
+        let plain = in_plain_words(message);
         assert!(plain.contains(part) && !plain.contains("bug report"), "{message:?} became {plain:?}");
     }
 

@@ -156,14 +156,14 @@ fn wraps_a_cause(error: &io::Error) -> bool {
 fn of_datafusion(error: &DataFusionError) -> Option<EngineError> {
     Some(match error {
         DataFusionError::SQL(parser, _) => of_parser(parser),
-        DataFusionError::Plan(message) | DataFusionError::Execution(message) => query(advice::plainly(message)),
+        DataFusionError::Plan(message) | DataFusionError::Execution(message) => query(advice::in_plain_words(message)),
         DataFusionError::NotImplemented(message) => query(advice::unsupported(message)),
         DataFusionError::SchemaError(error, _) => query(match &**error {
             SchemaError::FieldNotFound { field, valid_fields } => {
                 let columns: Vec<String> = valid_fields.iter().map(|column| column.name.clone()).collect();
                 advice::unknown_column(&field.name, &columns)
             }
-            error => advice::plainly(&error.to_string()),
+            error => advice::in_plain_words(&error.to_string()),
         }),
         DataFusionError::ResourcesExhausted(message) => EngineError::Limit { message: message.clone() },
         DataFusionError::Internal(_)

@@ -22,16 +22,16 @@ use datafusion::logical_expr::sqlparser::ast::TableFactor;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 /// The rules that ask for dependencies.
-const BELIEVERS: [&str; 4] =
+const RULES_THAT_TRUST: [&str; 4] =
     ["replace_distinct_aggregate", "eliminate_join", "eliminate_duplicated_expr", "optimize_projections"];
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
 /// The rules, with one that takes the dependencies away before each that would believe them.
-pub(super) fn before_believers(rules: Vec<Rule>) -> Vec<Rule> {
+pub(super) fn forgetting_before(rules: Vec<Rule>) -> Vec<Rule> {
     let mut all: Vec<Rule> = Vec::new();
     for rule in rules {
-        if BELIEVERS.contains(&rule.name()) {
+        if RULES_THAT_TRUST.contains(&rule.name()) {
             all.push(Arc::new(ForgetDependencies));
         }
         all.push(rule);
@@ -66,14 +66,11 @@ fn forget(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             // The others have none, or those of their input.
             _ => return Ok(Transformed::no(plan)),
         };
-        match without_dependencies(schema)? {
-            // Not called a change: another pass of the optimizer would find the same to do.
-            Some(plain) => {
-                *schema = plain;
-                Ok(Transformed::no(plan))
-            }
-            None => Ok(Transformed::no(plan)),
+        if let Some(plain) = without_dependencies(schema)? {
+            *schema = plain;
         }
+        // Not called a change: another pass of the optimizer would find the same to do.
+        Ok(Transformed::no(plan))
     })
 }
 
@@ -87,7 +84,7 @@ fn without_dependencies(schema: &DFSchemaRef) -> Result<Option<DFSchemaRef>> {
 
 thread_local! {
     /// Whether the next relation is one that [`Relations`] has asked to be planned.
-    static ASKED: Cell<bool> = const { Cell::new(false) };
+    static PLANNING_ORIGINAL: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Plans each relation of a FROM as it would be, and takes its dependencies away.
@@ -103,12 +100,12 @@ impl RelationPlanner for Relations {
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         // Asking begins at the first planner again, which is this one.
-        if ASKED.replace(false) {
+        if PLANNING_ORIGINAL.replace(false) {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
-        ASKED.set(true);
+        PLANNING_ORIGINAL.set(true);
         let planned = context.plan(relation);
-        ASKED.set(false);
+        PLANNING_ORIGINAL.set(false);
         let plan = forget(planned?)?.data;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, None))))
     }
@@ -122,11 +119,11 @@ mod tests {
 
     #[test]
     fn every_rule_that_believes_dependencies_is_there() {
-        let rules = before_believers(Optimizer::new().rules);
+        let rules = forgetting_before(Optimizer::new().rules);
         let names: Vec<String> = rules.iter().map(|rule| rule.name().to_owned()).collect();
-        for believer in BELIEVERS {
-            let place = names.iter().position(|name| name == believer);
-            let place = place.unwrap_or_else(|| panic!("{believer} has another name now: {names:?}"));
+        for rule in RULES_THAT_TRUST {
+            let place = names.iter().position(|name| name == rule);
+            let place = place.unwrap_or_else(|| panic!("{rule} has another name now: {names:?}"));
             assert_eq!(names[place - 1], "forget_dependencies");
         }
     }

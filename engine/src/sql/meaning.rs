@@ -6,10 +6,12 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, plan_err};
 use datafusion::error::Result;
 use datafusion::functions::math::expr_fn::round;
-use datafusion::logical_expr::expr::{Between, InList, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, InList, InSubquery, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, TryCast, cast, lit};
+use datafusion::logical_expr::{
+    BinaryExpr, Case, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator, TryCast, cast, lit,
+};
 use uuid::Uuid;
 
 use super::functions::{Function, bytes};
@@ -19,14 +21,35 @@ pub(super) fn mend(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mended = plan.transform_up_with_subqueries(|plan| {
         let schema = merge_schema(&plan.inputs());
         let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
+        check_join(&plan)?;
+        let mend_named = |expr: Expr| {
             let name = names.save(&expr);
             let mended = expr.transform_up(|expr| mend_expr(expr, &schema))?;
             Ok(mended.update_data(|expr| name.restore(expr)))
+        };
+        plan.map_expressions(|expr| match expr {
+            // A name around the whole set would hide it.
+            Expr::GroupingSet(_) => expr.map_children(mend_named),
+            expr => mend_named(expr),
         })?
         .map_data(|plan| plan.recompute_schema())
     })?;
     Ok(mended.data)
+}
+
+/// Refuses a join of ids with texts: it would match nothing.
+fn check_join(plan: &LogicalPlan) -> Result<()> {
+    let LogicalPlan::Join(join) = plan else { return Ok(()) };
+    for (left, right) in &join.on {
+        let types = (left.get_type(join.left.schema()), right.get_type(join.right.schema()));
+        let (Ok(left_type), Ok(right_type)) = types else { continue };
+        for (bytes, of_bytes, of_other) in [(left, &left_type, &right_type), (right, &right_type, &left_type)] {
+            if is_binary(of_bytes) && is_text(of_other) {
+                return plan_err!("{} is bytes: write {}::text to join it with text", plain(bytes), plain(bytes));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -62,6 +85,30 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let changed = low.transformed || high.transformed;
             let between = Between { expr, negated, low: Box::new(low.data), high: Box::new(high.data) };
             Ok(Transformed::new_transformed(Expr::Between(between), changed))
+        }
+        Expr::Case(Case { expr: Some(subject), when_then_expr, else_expr }) => {
+            let Some(data_type) = type_of(&subject) else {
+                return Ok(Transformed::no(Expr::Case(Case { expr: Some(subject), when_then_expr, else_expr })));
+            };
+            let mut changed = false;
+            let mut mended = Vec::with_capacity(when_then_expr.len());
+            for (when, then) in when_then_expr {
+                let when_type = type_of(&when);
+                let compared = compared(&subject, &data_type, *when, when_type.as_ref())?;
+                changed |= compared.transformed;
+                mended.push((Box::new(compared.data), then));
+            }
+            let case = Case { expr: Some(subject), when_then_expr: mended, else_expr };
+            Ok(Transformed::new_transformed(Expr::Case(case), changed))
+        }
+        Expr::Like(Like { ref expr, .. }) if type_of(expr).is_some_and(|of| is_binary(&of)) => {
+            plan_err!("{} is bytes: write {}::text LIKE …", plain(expr), plain(expr))
+        }
+        Expr::InSubquery(InSubquery { ref expr, ref subquery, .. })
+            if type_of(expr).is_some_and(|of| is_binary(&of))
+                && subquery.subquery.schema().fields().iter().any(|field| is_text(field.data_type())) =>
+        {
+            plan_err!("{} is bytes: write {}::text to look for it among texts", plain(expr), plain(expr))
         }
         Expr::Cast(Cast { expr, field }) => match mended_cast(&expr, type_of(&expr), field.data_type()) {
             Some(inner) if is_text(field.data_type()) => Ok(Transformed::yes(cast(inner, field.data_type().clone()))),
@@ -100,11 +147,9 @@ fn mend_binary(
         && right_type.is_integer()
         && let Some(function) = Function::of(op)
     {
-        let wide = if left_type == DataType::UInt64 && right_type == DataType::UInt64 {
-            DataType::UInt64
-        } else {
-            DataType::Int64
-        };
+        // A difference of ranks may be below zero.
+        let is_signed = op == Operator::Minus || left_type != DataType::UInt64 || right_type != DataType::UInt64;
+        let wide = if !is_signed { DataType::UInt64 } else { DataType::Int64 };
         let args = [(left, left_type), (right, right_type)];
         let args = args.map(|(arg, data_type)| if data_type == wide { arg } else { cast(arg, wide.clone()) });
         return Ok(Transformed::yes(function.call(args.into())));

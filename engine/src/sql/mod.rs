@@ -26,7 +26,7 @@ pub(crate) use zone::SESSION_ZONE;
 /// A session in which queries are planned as here.
 pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
     state
-        .with_optimizer_rules(dependencies::before_believers(distinct::rules()))
+        .with_optimizer_rules(dependencies::forgetting_before(distinct::rules()))
         .with_relation_planners(vec![Arc::new(dependencies::Relations)])
         .with_physical_optimizer_rules(pushdown::rules())
 }

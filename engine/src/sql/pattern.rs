@@ -6,7 +6,7 @@
 pub(super) fn of_similar_to(pattern: &str, escape: char) -> Result<String, String> {
     let mut regex = String::from("^(?s:");
     let mut chars = pattern.chars();
-    // Inside brackets every character stands for itself, save the escape.
+    // Inside brackets every character stands for itself, except the escape.
     let mut in_brackets = false;
     while let Some(c) = chars.next() {
         match c {
@@ -42,7 +42,8 @@ fn push_plain(regex: &mut String, c: char) {
     regex.push(c);
 }
 
-/// The parts of a pattern of `to_char`, the longest first where one begins with another, and what chrono calls them.
+/// The parts of a pattern of `to_char`, the longest first where one begins with another, and what chrono calls them:
+/// nothing where it has no such part.
 const PARTS: &[(&str, &str)] = &[
     ("FMMonth", "%B"),
     ("FMDay", "%A"),
@@ -53,6 +54,9 @@ const PARTS: &[(&str, &str)] = &[
     ("FMHH", "%-I"),
     ("FMMI", "%-M"),
     ("FMSS", "%-S"),
+    ("SSSSS", ""),
+    ("SSSS", ""),
+    ("IDDD", ""),
     ("YYYY", "%Y"),
     ("IYYY", "%G"),
     ("YY", "%y"),
@@ -85,12 +89,12 @@ pub(super) fn of_to_char(pattern: &str) -> Result<String, String> {
             continue;
         }
         // Parts that are numbers are the same in lower case; those that are words would be words in lower case.
-        let found =
-            PARTS.iter().find(|(part, _)| match part.chars().any(|c| c.is_ascii_lowercase()) || part.ends_with("AM") {
-                true => rest.starts_with(part),
-                false => rest.get(..part.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(part)),
-            });
-        match found {
+        let is_word = |part: &str| part.chars().any(|c| c.is_ascii_lowercase()) || matches!(part, "AM" | "PM");
+        let found = PARTS.iter().find(|(part, _)| match is_word(part) {
+            true => rest.starts_with(part),
+            false => rest.get(..part.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(part)),
+        });
+        match found.filter(|(_, written)| !written.is_empty()) {
             Some((part, written)) => {
                 chrono.push_str(written);
                 rest = &rest[part.len()..];

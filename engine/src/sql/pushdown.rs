@@ -5,7 +5,7 @@
 //! moved to the other: other rows, without a word. Filters that operators make while they run (the bounds of a join, or
 //! of an ORDER BY with a LIMIT) go the same way.
 //!
-//! Where names repeat, filters stay where the query has them. Files are still left out by their bounds, because that is
+//! Where names repeat, filters stay where the query has them, and are moved below it. Files are still left out by their bounds, because that is
 //! decided when the query is planned; parts of files are read that might have been left out.
 
 use std::collections::HashSet;
@@ -15,16 +15,16 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// The rules that move filters, before and after the others.
-const MOVERS: [&str; 2] = ["FilterPushdown", "FilterPushdown(Post)"];
+const FILTER_RULES: [&str; 2] = ["FilterPushdown", "FilterPushdown(Post)"];
 
 /// DataFusion's rules, with those that move filters bound to names that do not repeat.
 pub(super) fn rules() -> Vec<Rule> {
-    let bound = |rule: Rule| match MOVERS.contains(&rule.name()) {
+    let bound = |rule: Rule| match FILTER_RULES.contains(&rule.name()) {
         true => Arc::new(WhereNamesAreUnique(rule)) as Rule,
         false => rule,
     };
@@ -36,10 +36,13 @@ struct WhereNamesAreUnique(Rule);
 
 impl PhysicalOptimizerRule for WhereNamesAreUnique {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        match names_repeat(&plan) {
-            true => Ok(plan),
-            false => self.0.optimize(plan, config),
+        if !names_repeat(&plan) {
+            return self.0.optimize(plan, config);
         }
+        // Below the operator whose names repeat they may not.
+        let inputs = plan.children().into_iter().map(|input| self.optimize(input.clone(), config));
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        replace_children_if_necessary(plan, inputs)
     }
 
     fn name(&self) -> &str {
@@ -70,9 +73,13 @@ mod tests {
     #[test]
     fn every_rule_that_moves_filters_is_bound() {
         let names: Vec<String> = rules().iter().map(|rule| rule.name().to_owned()).collect();
-        for mover in MOVERS {
-            assert_eq!(names.iter().filter(|name| *name == mover).count(), 1, "{mover} in {names:?}");
+        for rule in FILTER_RULES {
+            assert_eq!(names.iter().filter(|name| *name == rule).count(), 1, "{rule} in {names:?}");
         }
-        assert_eq!(names.iter().filter(|name| name.contains("FilterPushdown")).count(), MOVERS.len(), "{names:?}");
+        assert_eq!(
+            names.iter().filter(|name| name.contains("FilterPushdown")).count(),
+            FILTER_RULES.len(),
+            "{names:?}"
+        );
     }
 }

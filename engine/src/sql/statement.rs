@@ -192,30 +192,31 @@ fn check_joins(tables: &TableWithJoins) -> Result<()> {
 
 /// What a table may carry and would be ignored.
 fn check_table(table: &TableFactor) -> Result<()> {
-    let at = table.span();
+    // Only where it is needed: a span is found by a walk through all that is inside.
+    let at = || table.span();
     match table {
         TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => Err(refusal(
             "TABLESAMPLE is not supported: a sample that is the same each time is WHERE visitor_id % 100 = 0, and random() < 0.01 is another each time",
-            at,
+            at(),
         )),
         TableFactor::Table { version: Some(_), .. } => {
-            Err(refusal("a table AS OF a time is not understood: give the time with --as-of", at))
+            Err(refusal("a table AS OF a time is not understood: give the time with --as-of", at()))
         }
         TableFactor::Table { with_ordinality: true, .. } => {
-            Err(refusal("WITH ORDINALITY is not supported: write row_number() OVER ()", at))
+            Err(refusal("WITH ORDINALITY is not supported: write row_number() OVER ()", at()))
         }
         TableFactor::Table { partitions, with_hints, .. } if !partitions.is_empty() || !with_hints.is_empty() => {
-            Err(refusal("partitions and hints of a table are not understood: write a condition into WHERE", at))
+            Err(refusal("partitions and hints of a table are not understood: write a condition into WHERE", at()))
         }
         TableFactor::Pivot { .. } => Err(refusal(
             "PIVOT is not supported: write a column for each value, such as count(*) FILTER (WHERE name = 'a') AS a",
-            at,
+            at(),
         )),
         TableFactor::Unpivot { .. } => {
-            Err(refusal("UNPIVOT is not supported: join the SELECTs of each column with UNION ALL", at))
+            Err(refusal("UNPIVOT is not supported: join the SELECTs of each column with UNION ALL", at()))
         }
         TableFactor::MatchRecognize { .. } => {
-            Err(refusal("MATCH_RECOGNIZE is not supported: compare rows with lag() and lead()", at))
+            Err(refusal("MATCH_RECOGNIZE is not supported: compare rows with lag() and lead()", at()))
         }
         TableFactor::NestedJoin { table_with_joins, .. } => check_joins(table_with_joins),
         _ => Ok(()),
@@ -223,9 +224,11 @@ fn check_table(table: &TableFactor) -> Result<()> {
 }
 
 fn mend_expr(expr: &mut Expr, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {
-    let at = expr.span();
+    // Where an expression stands is looked for in a small part of it: a walk through all of it, at each of its parts, would be
+    // as deep as a chain of OR is long.
     match expr {
         Expr::BinaryOp { left, op, right } if is_arrow(op) => {
+            let at = right.span();
             check_arrow(left, op, right, at)?;
             *expr = json_at(take(left), op, take(right), at)?;
             Ok(())
@@ -239,6 +242,7 @@ fn mend_expr(expr: &mut Expr, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {
             Ok(())
         }
         Expr::SimilarTo { negated, expr: text, pattern, escape_char } => {
+            let at = pattern.span();
             let escape = match escape_char.as_ref().map(|escape| &escape.value) {
                 None => Some('\\'),
                 Some(Value::SingleQuotedString(escape)) => escape.chars().next(),
@@ -255,7 +259,7 @@ fn mend_expr(expr: &mut Expr, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {
             *expr = Expr::BinaryOp { left: Box::new(take(text)), op, right: Box::new(text_expr(regex)) };
             Ok(())
         }
-        // Properties are JSON as they are.
+        // Properties already are JSON text, so the cast is dropped.
         Expr::Cast { expr: inner, data_type: DataType::JSON | DataType::JSONB, .. } => {
             *expr = Expr::Nested(Box::new(take(inner)));
             Ok(())
@@ -275,7 +279,7 @@ fn mend_expr(expr: &mut Expr, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {
             }
             Ok(())
         }
-        Expr::Function(function) => mend_function(function, is_scalar, at).map(|replacement| {
+        Expr::Function(function) => mend_function(function, is_scalar).map(|replacement| {
             if let Some(replacement) = replacement {
                 *expr = replacement;
             }
@@ -318,51 +322,44 @@ const JSON_TEXT: &str = "json_get_json";
 const PLAIN_TEXT: &str = "json_as_text";
 
 /// The value at a place, of the type to which it is cast.
-const JSON_VALUE: &str = "json_get";
+const JSON_VALUE: &str = "json_as_text";
 
 /// An arrow as a call. Arrows behind one another become one call, which reads the JSON once.
 fn json_at(json: Expr, op: &BinaryOperator, place: Expr, at: Span) -> Result<Expr> {
-    let (name, paths) = match op {
-        BinaryOperator::Arrow => (JSON_TEXT, vec![vec![place]]),
-        BinaryOperator::LongArrow => (PLAIN_TEXT, vec![vec![place]]),
-        BinaryOperator::HashArrow => (JSON_TEXT, paths(&place, at)?),
-        _ => (PLAIN_TEXT, paths(&place, at)?),
+    let (name, steps) = match op {
+        BinaryOperator::Arrow => (JSON_TEXT, vec![place]),
+        BinaryOperator::LongArrow => (PLAIN_TEXT, vec![place]),
+        BinaryOperator::HashArrow => (JSON_TEXT, path(&place, at)?),
+        _ => (PLAIN_TEXT, path(&place, at)?),
     };
     let mut json = json;
     let before = match json_call(&mut json, JSON_TEXT).and_then(|function| plain_args(function)) {
-        Some(args) if args[1..].iter().chain(&paths[0]).all(|step| matches!(step, Expr::Value(_))) => args,
+        Some(args) if !args.is_empty() && args[1..].iter().chain(&steps).all(|step| matches!(step, Expr::Value(_))) => {
+            args
+        }
         _ => vec![json],
     };
-    let mut calls = paths.into_iter().map(|path| call(name, before.iter().cloned().chain(path).collect()));
-    Ok(match (calls.next(), calls.next()) {
-        (Some(only), None) => only,
-        (first, second) => call("coalesce", first.into_iter().chain(second).chain(calls).collect()),
-    })
+    Ok(call(name, before.into_iter().chain(steps).collect()))
 }
 
-/// The places that a path of `#>>` may mean: a number in it is the place in a list, or a key.
-fn paths(path: &Expr, at: Span) -> Result<Vec<Vec<Expr>>> {
+/// The steps of a path of `#>>`. A number among them is the place in a list, or a key: the JSON decides.
+fn path(path: &Expr, at: Span) -> Result<Vec<Expr>> {
     let steps: Option<Vec<String>> = match path {
         Expr::Array(array) => array.elem.iter().map(|step| text_of(step).map(str::to_owned)).collect(),
         path => text_of(path)
             .and_then(|path| path.trim().strip_prefix('{')?.strip_suffix('}'))
-            .map(|path| path.split(',').map(|step| step.trim().trim_matches('"').to_owned()).collect()),
+            // A quoted step may hold a comma.
+            .filter(|path| !path.contains('"'))
+            .map(|path| path.split(',').map(|step| step.trim().to_owned()).collect()),
     };
-    let Some(steps) = steps.filter(|steps| steps.iter().all(|step| !step.is_empty())) else {
-        return Err(refusal("a path is written in braces, such as properties #>> '{cart,items,0}'", at));
-    };
-    let numbers = steps.iter().filter(|step| step.parse::<i64>().is_ok()).count();
-    if numbers > 3 {
-        return Err(refusal("a path may hold three numbers: write properties->'a'->0->'b'->1->>'c' for more", at));
+    match steps.filter(|steps| steps.iter().all(|step| !step.is_empty())) {
+        Some(steps) => Ok(steps.into_iter().map(text_expr).collect()),
+        None => Err(refusal(
+            "a path is written in braces without quotes, such as properties #>> '{cart,items,0}'; for other keys write \
+             properties->'a, b'->>'c'",
+            at,
+        )),
     }
-    let mut paths = vec![vec![]];
-    for step in steps {
-        let key = text_expr(step.clone());
-        let number = step.parse::<i64>().is_ok().then(|| number_expr(step));
-        let longer = |path: &Vec<Expr>, step: &Expr| path.iter().cloned().chain([step.clone()]).collect::<Vec<_>>();
-        paths = number.iter().chain([&key]).flat_map(|step| paths.iter().map(move |path| longer(path, step))).collect();
-    }
-    Ok(paths)
 }
 
 /// The call of `name`, if the expression is one, with or without parentheses around it.
@@ -382,7 +379,8 @@ fn is_text(data_type: &DataType) -> bool {
 }
 
 /// Another expression in the function's place, if it needs one.
-fn mend_function(function: &mut Function, is_scalar: &dyn Fn(&str) -> bool, at: Span) -> Result<Option<Expr>> {
+fn mend_function(function: &mut Function, is_scalar: &dyn Fn(&str) -> bool) -> Result<Option<Expr>> {
+    let at = function.name.span();
     let name = function.name.to_string().to_lowercase();
     if !matches!(function.parameters, FunctionArguments::None) {
         return Err(refusal(
@@ -463,10 +461,6 @@ fn text_expr(text: String) -> Expr {
     Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span: Span::empty() })
 }
 
-fn number_expr(digits: String) -> Expr {
-    Expr::Value(ValueWithSpan { value: Value::Number(digits, false), span: Span::empty() })
-}
-
 /// The text between quotes.
 fn text_of(expr: &Expr) -> Option<&str> {
     match expr {
@@ -478,4 +472,29 @@ fn text_of(expr: &Expr) -> Option<&str> {
 /// The expression, leaving nothing of it in its old place.
 fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_chain_is_read_on_a_small_stack() {
+        let chain = |condition: &str, operator: &str| vec![condition; 20_000].join(operator);
+        let queries = [
+            format!("SELECT 1 FROM events WHERE {}", chain("visitor_id = 1", " OR ")),
+            format!("SELECT {} FROM events", chain("visitor_id", " + ")),
+            format!("SELECT {} FROM events", chain("name", " || ")),
+        ];
+        let small = std::thread::Builder::new().stack_size(2 << 20);
+        let reading = small.spawn(move || {
+            for query in queries {
+                let read = read(&query, 50, &|_| true);
+                assert!(read.is_ok(), "{:?}", read.err());
+                // Taking it apart again is as deep.
+                std::mem::forget(read);
+            }
+        });
+        reading.unwrap().join().unwrap();
+    }
 }

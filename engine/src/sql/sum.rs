@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -67,7 +67,7 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        if !is_whole(args.return_field.data_type()) || args.is_distinct {
+        if !is_whole(args.return_field.data_type()) {
             return self.inner.accumulator(args);
         }
         let to = args.return_field.data_type().clone();
@@ -75,7 +75,7 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        if !is_whole(args.return_field.data_type()) || args.is_distinct {
+        if !is_whole(args.return_field.data_type()) {
             return self.inner.create_sliding_accumulator(args);
         }
         let to = args.return_field.data_type().clone();
@@ -83,10 +83,11 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        if !is_whole(args.return_type()) || args.is_distinct {
+        if !is_whole(args.return_type()) {
             return self.inner.state_fields(args);
         }
-        Ok(vec![Arc::new(Field::new(format!("{}[sum]", args.name), WIDE, true))])
+        let return_field: FieldRef = Arc::new(args.return_field.as_ref().clone().with_data_type(WIDE));
+        self.inner.state_fields(StateFieldsArgs { return_field, ..args })
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {

@@ -115,7 +115,7 @@ fn is_scalar(value: &ColumnarValue) -> bool {
     matches!(value, ColumnarValue::Scalar(_))
 }
 
-/// A zone by its name. Offsets are refused: in PostgreSQL their sign is turned round, and elsewhere it is not.
+/// A zone by its name. Offsets are refused: in PostgreSQL their sign is reversed, and elsewhere it is not.
 fn zone_of(name: &str) -> Result<Tz> {
     match name.parse::<Tz>() {
         Ok(zone) if name.starts_with(|c: char| c.is_ascii_alphabetic()) => Ok(zone),

@@ -27,6 +27,11 @@ fn queries() -> usize {
     std::env::var("DEWPOND_SQL_QUERIES").ok().and_then(|queries| queries.parse().ok()).unwrap_or(500)
 }
 
+/// The seed of the first lake: the same in every test run, another in each campaign.
+fn seed() -> u64 {
+    std::env::var("DEWPOND_SQL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}
+
 /// The Python with DuckDB, which `make test` installs and sets.
 fn python() -> Option<String> {
     let python = std::env::var("DEWPOND_TEST_PYTHON").ok();
@@ -40,10 +45,8 @@ fn python() -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn generated_queries_are_answered_as_by_duckdb() {
     let Some(python) = python() else { return };
-    let seed = std::env::var("DEWPOND_SQL_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(|| uuid::Uuid::now_v7().as_u64_pair().1 >> 32);
-    println!("DEWPOND_SQL_SEED={seed}");
-    let (mut asked, mut refused, mut wrong) = (0, 0, Vec::new());
+    let seed = seed();
+    let (mut asked, mut refused, mut unanswered, mut wrong) = (0, 0, 0, Vec::new());
     while asked < queries() {
         let mut random = Random::new(seed + asked as u64);
         let session = session_of(&mut random).await;
@@ -53,7 +56,7 @@ async fn generated_queries_are_answered_as_by_duckdb() {
             let Json::Array(theirs) = theirs else {
                 // A query that DuckDB does not answer says nothing of ours. There must be few.
                 println!("{sql}\n  {theirs}");
-                refused += 1;
+                unanswered += 1;
                 continue;
             };
             let ours = match session.query(sql, &[]).await {
@@ -84,7 +87,8 @@ async fn generated_queries_are_answered_as_by_duckdb() {
     }
     let shown = wrong.iter().take(10).map(String::as_str).collect::<Vec<_>>().join("\n");
     assert!(wrong.is_empty(), "{} of {asked} queries from the seed {seed} on:\n{shown}", wrong.len());
-    assert!(refused * 20 <= asked, "{refused} of {asked} queries were refused");
+    assert!(refused * 100 <= asked * 3, "{refused} of {asked} queries were refused");
+    assert!(unanswered * 100 <= asked * 3, "DuckDB did not answer {unanswered} of {asked} queries");
 }
 
 /// The session's events as a Parquet file.

@@ -44,6 +44,15 @@ async fn all_keys_of_group_by_count() {
             "SELECT count(*) FROM (SELECT v, name FROM (SELECT v, e.name FROM (SELECT DISTINCT visitor_id AS v FROM events) CROSS JOIN events e) GROUP BY v, name)",
             "12",
         ),
+        // Sets of keys whose types are mended.
+        (
+            "SELECT visitor_id + 1, count(*) FROM events GROUP BY ROLLUP (visitor_id + 1) ORDER BY 1",
+            "2 2; 3 2; 4 2; 5 2; null 8",
+        ),
+        (
+            "SELECT revenue::int, count(*) FROM events GROUP BY GROUPING SETS ((revenue::int), ()) ORDER BY 2, 1",
+            "1 1; 10 1; null 6; null 8",
+        ),
         // A key that is the whole of a grouped query groups on.
         ("SELECT count(*) FROM (SELECT name, n FROM (SELECT name, count(*) AS n FROM events GROUP BY 1) GROUP BY 1, 2)", "3"),
         ("SELECT v, sum(n) FROM (SELECT f.v, e.path, count(*) AS n FROM (SELECT visitor_id AS v, min(date) FROM events GROUP BY 1) f JOIN events e ON e.visitor_id = f.v GROUP BY 1, 2) GROUP BY v ORDER BY v", "1 2; 2 2; 3 2; 4 2"),

@@ -26,6 +26,10 @@ async fn a_mistake_is_answered_with_what_to_write() {
         ("SELECT * FROM events PIVOT (count(*) FOR name IN ('a', 'b'))", &["count(*) FILTER (WHERE name = 'a') AS a"]),
         ("SELECT lower(1, 2) FROM events", &["there is no lower(Int64, Int64): there is lower(String)"]),
         ("-- Nothing.", &["there is no query"]),
+        ("SELECT properties #>> '{\"a,b\"}' FROM events", &["properties->'a, b'->>'c'"]),
+        ("SELECT json_get_json() -> 'a'", &["json_get_json"]),
+        ("SELECT to_char(occurred_at, 'SSSS') FROM events", &["to_char does not know"]),
+        ("SELECT to_char(occurred_at, 'HH12:MI am') FROM events", &["to_char does not know"]),
     ])
     .await;
 }

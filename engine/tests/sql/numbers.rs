@@ -14,6 +14,7 @@ async fn a_number_is_rounded_and_not_cut() {
             "3.7 Float64 Float64 Float32",
         ),
         ("SELECT (properties->>'items')::int FROM events WHERE properties->>'items' = '7'", "7"),
+        ("SELECT sum((properties->'items')::int) FROM events", "13"),
     ])
     .await;
 }
@@ -52,6 +53,10 @@ async fn a_number_beyond_its_type_is_an_error() {
         ("SELECT sum(visitor_id), sum(DISTINCT visitor_id), sum(visitor_id) FILTER (WHERE visitor_id > 3) FROM events", "20 10 8"),
         ("SELECT visitor_id, sum(visitor_id) OVER (ORDER BY occurred_at ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM events ORDER BY occurred_at LIMIT 3", "1 1; 1 2; 2 3"),
         ("SELECT sum(x) FROM (SELECT 1 AS x WHERE false)", "null"),
+        (
+            "SELECT min(d) FROM (SELECT rank() OVER (ORDER BY occurred_at) - rank() OVER (ORDER BY occurred_at DESC) AS d FROM events)",
+            "-7",
+        ),
         ("SELECT sum(visitor_id + 1), sum(visitor_id * 2), sum(-visitor_id), visitor_id + 1 AS n FROM events GROUP BY visitor_id + 1 ORDER BY n LIMIT 1", "4 4 -2 2"),
         ("SELECT arrow_typeof(sum(visitor_id)), arrow_typeof(sum(revenue)) FROM events", "Int64 Decimal128(28, 4)"),
     ])
@@ -59,6 +64,10 @@ async fn a_number_beyond_its_type_is_an_error() {
     check_refused(&[
         (&format!("SELECT sum(x) FROM (VALUES ({largest}), (1)) AS t(x)"), &["sum(x::numeric)"]),
         (&format!("SELECT g, sum(x) FROM (VALUES (1, {largest}), (1, 1)) AS t(g, x) GROUP BY g"), &["sum(x::numeric)"]),
+        (
+            &format!("SELECT sum(DISTINCT x), count(DISTINCT y) FROM (VALUES ({largest}, 1), (1, 2)) AS t(x, y)"),
+            &["sum(x::numeric)"],
+        ),
         (&format!("SELECT visitor_id + {largest} FROM events"), &["cast to numeric"]),
         (&format!("SELECT visitor_id * {largest} FROM events WHERE visitor_id > 1"), &["cast to numeric"]),
         (&format!("SELECT -2 - {largest}"), &["cast to numeric"]),
@@ -88,6 +97,8 @@ async fn an_id_is_compared_and_written_as_its_uuid() {
         (&format!("SELECT event_id::text FROM events WHERE event_id = '{}'", id.to_uppercase()), id),
         (&format!("SELECT count(*) FROM events WHERE event_id::text = '{id}'"), "1"),
         ("SELECT count(*) FROM events WHERE CAST(event_id AS varchar) LIKE '%000000003'", "1"),
+        (&format!("SELECT name FROM events ORDER BY CASE event_id WHEN '{id}' THEN 0 ELSE 1 END LIMIT 1"), "signup"),
+        (&format!("SELECT sum(CASE event_id WHEN '{id}' THEN 1 ELSE 0 END) FROM events"), "1"),
         (
             &format!(
                 "SELECT CASE WHEN event_id = '{id}' THEN 'x' END FROM events WHERE name = 'signup' ORDER BY 1 LIMIT 1"
@@ -99,6 +110,12 @@ async fn an_id_is_compared_and_written_as_its_uuid() {
     check_refused(&[
         ("SELECT count(*) FROM events WHERE event_id = 'abc'", &["event_id holds UUIDs"]),
         ("SELECT count(*) FROM events WHERE event_id = user_id", &["event_id::text"]),
+        ("SELECT count(*) FROM events WHERE event_id LIKE '0000%'", &["event_id::text LIKE"]),
+        ("SELECT count(*) FROM events WHERE event_id IN (SELECT user_id FROM events)", &["event_id::text"]),
+        (
+            "SELECT count(*) FROM events e JOIN (SELECT '00000000-0000-4000-8000-000000000003' AS event_id) o USING (event_id)",
+            &["event_id::text"],
+        ),
     ])
     .await;
 }
