@@ -80,7 +80,7 @@ pub(crate) fn report_to_json(report: &Report, bytes_max: usize) -> Option<Vec<u8
     // What a cut adds to each metric, and to the report.
     let marks_bytes = 64 * (row_bytes.len() + 1);
     let fixed_bytes = whole.len() - row_bytes.iter().sum::<usize>() + marks_bytes;
-    let allowed_bytes = level(&row_bytes, bytes_max.checked_sub(fixed_bytes)?);
+    let allowed_bytes = bytes_per_metric_max(&row_bytes, bytes_max.checked_sub(fixed_bytes)?);
     for metric in report.metrics.values_mut() {
         cut(metric, allowed_bytes);
     }
@@ -112,8 +112,8 @@ pub(crate) fn metric_to_json(report: &Report, name: &str, metric: &Metric, bytes
     (json.len() <= bytes_max).then_some(json)
 }
 
-/// The largest size that all `sizes` can have at most, so that their sum is within `budget`.
-fn level(sizes: &[usize], budget: usize) -> usize {
+/// The largest limit of a metric's size that keeps the sum of `sizes` within `budget`.
+fn bytes_per_metric_max(sizes: &[usize], budget: usize) -> usize {
     let mut ascending = sizes.to_vec();
     ascending.sort_unstable();
     let mut left = budget;

@@ -65,6 +65,19 @@ struct State {
     failed: Option<(DateTime<Utc>, String)>,
 }
 
+/// Notes how a run ended, whichever way it did.
+struct Ending<'a> {
+    state: &'a Mutex<State>,
+    /// When it began and why it failed, if it did.
+    failed: Option<(DateTime<Utc>, String)>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        *self.state.lock() = State { running_since: None, failed: self.failed.take() };
+    }
+}
+
 /// A run that takes longer keeps readers waiting for their numbers.
 const LONG_RUN: TimeDelta = TimeDelta::minutes(5);
 
@@ -130,9 +143,11 @@ impl Analytics {
     pub async fn run(&self) -> anyhow::Result<Report> {
         let generated_at = truncate_to_micros((self.clock)());
         self.state.lock().running_since = Some(generated_at);
+        // Also if the run panics or is dropped.
+        let mut ending =
+            Ending { state: &self.state, failed: Some((generated_at, "it ended without an answer".into())) };
         let outcome = self.report(generated_at).await;
-        let failed = outcome.as_ref().err().map(|error| (generated_at, format!("{error:#}")));
-        *self.state.lock() = State { running_since: None, failed };
+        ending.failed = outcome.as_ref().err().map(|error| (generated_at, format!("{error:#}")));
         outcome
     }
 

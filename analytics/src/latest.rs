@@ -3,15 +3,20 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lake::Lake;
 use parking_lot::RwLock;
+use tokio::time::timeout;
 
 use crate::cache::{Cache, Lookup};
 use crate::cached::{Head, metric_key, metric_to_json, report_key, report_to_json, to_json};
 use crate::history::{HistoryError, latest_report};
 use crate::report::Report;
+
+/// How long a run may take to cache its reports.
+const CACHING_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where a report was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,23 +62,27 @@ impl LatestReports {
             let made_here = MadeHere { generated_at: report.generated_at, body: Arc::new(to_json(report)) };
             self.made_here.write().insert(report_key(report.site.as_deref()), made_here);
         }
-        for report in reports {
-            // After the first failure the others would only wait for as long.
-            if let Err(error) = self.cache_report(report).await {
-                metrics::counter!("dewpond_analytics_cache_failures_total").increment(1);
-                tracing::warn!(%error, "could not cache the reports; they are served from history");
-                return;
-            }
+        // A server that answers slowly must not keep the next run from its time.
+        let outcome = timeout(CACHING_WITHIN, self.cache_reports(reports)).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(io::Error::new(ErrorKind::TimedOut, "the cache is too slow")));
+        if let Err(error) = outcome {
+            metrics::counter!("dewpond_analytics_cache_failures_total").increment(1);
+            tracing::warn!(%error, "could not cache all reports; the others are served from memory and history");
         }
     }
 
-    /// Fails if the cache does not answer. What is too large for it is a warning.
-    async fn cache_report(&self, report: &Report) -> io::Result<()> {
-        let site = report.site.as_deref();
+    /// Fails at the first value for which the cache does not answer: the others would only wait for as long. What is too
+    /// large for it is a warning.
+    async fn cache_reports(&self, reports: &[Report]) -> io::Result<()> {
         let bytes_max = self.cache.value_bytes_max().await?;
-        self.cache_value(&report_key(site), report_to_json(report, bytes_max)).await?;
-        for (name, metric) in &report.metrics {
-            self.cache_value(&metric_key(site, name), metric_to_json(report, name, metric, bytes_max)).await?;
+        for report in reports {
+            self.cache_value(&report_key(report.site.as_deref()), report_to_json(report, bytes_max)).await?;
+        }
+        for report in reports {
+            for (name, metric) in &report.metrics {
+                let key = metric_key(report.site.as_deref(), name);
+                self.cache_value(&key, metric_to_json(report, name, metric, bytes_max)).await?;
+            }
         }
         Ok(())
     }
@@ -100,7 +109,9 @@ impl LatestReports {
         let key = report_key(site);
         let (served, cached) = match self.cache.get(&key).await {
             Lookup::Value(body) => match serde_json::from_slice::<Head>(&body) {
-                Ok(head) if !head.truncated => return Ok(Some((body, Served::Hit))),
+                Ok(head) if !head.truncated && !self.has_newer(&key, head.generated_at) => {
+                    return Ok(Some((body, Served::Hit)));
+                }
                 Ok(head) => (Served::Miss, Some(head)),
                 Err(error) => {
                     tracing::warn!(key, %error, "the cache holds no report under this key; reading history instead");
@@ -125,6 +136,11 @@ impl LatestReports {
             self.put_back(&key, &body).await;
         }
         Ok(Some((body, served)))
+    }
+
+    /// Whether this process has made a newer report, which the cache did not take.
+    fn has_newer(&self, key: &str, generated_at: DateTime<Utc>) -> bool {
+        self.made_here.read().get(key).is_some_and(|made| made.generated_at > generated_at)
     }
 
     /// Leaves it to the next run if it does not fit.

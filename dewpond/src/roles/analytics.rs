@@ -27,8 +27,8 @@ pub(crate) struct Flags {
     #[arg(long, env = "DEWPOND_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
 
-    /// Run the metrics once, print the report, then exit: with an error if a metric failed, which keeps the others from
-    /// nothing.
+    /// Run the metrics once, print the report, then exit: with an error if a metric failed; the others are
+    /// unaffected.
     #[arg(long, action = ArgAction::SetTrue)]
     once: bool,
 
