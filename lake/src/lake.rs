@@ -187,7 +187,9 @@ impl Lake {
         let failed = |error: &object_store::Error| {
             !matches!(error, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
         };
-        match at_once.into_iter().chain([later]).filter_map(std::result::Result::err).find(failed) {
+        let mut errors = at_once.into_iter().chain([later]).filter_map(std::result::Result::err);
+        // Where nothing was created, not even "exists already" is an answer.
+        match errors.find(|error| created == 0 || failed(error)) {
             Some(error) => Err(self.explain(format!("write to {}", self.inner.url), error)),
             None => Ok(()),
         }

@@ -90,7 +90,8 @@ async fn run_once(name: &'static str, run: &Run) {
     }
 }
 
-/// An error and its causes. One that repeats the text before it is left out: errors of stores have theirs in their own text.
+/// An error and its causes, as `lake::whole_text` has them, which this crate does not know: a cause that the text has already
+/// is left out.
 fn in_words(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.contains(&cause) {
         true => text,

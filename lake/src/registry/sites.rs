@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::registry::names::{self, domain_form};
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
 pub(crate) const SITES: &str = "sites";
 

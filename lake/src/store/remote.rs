@@ -68,7 +68,7 @@ static AZURE: Cloud = Cloud {
 
 static GOOGLE: Cloud = Cloud {
     bucket: "bucket",
-    endpoints: &[],
+    endpoints: &["GOOGLE_BASE_URL"],
     allow_http: "GOOGLE_ALLOW_HTTP",
     credentials: &[
         "GOOGLE_SERVICE_ACCOUNT",

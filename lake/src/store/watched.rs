@@ -78,8 +78,11 @@ impl Reports {
             return;
         }
         *last = Some(now);
-        let path = path.map_or("", |path| path.as_ref());
-        tracing::warn!("still waiting for the store to {action} {path}, for {} s", started.elapsed().as_secs());
+        let waited_s = started.elapsed().as_secs();
+        match path {
+            Some(path) => tracing::warn!("waiting for the store to {action} {path}, {waited_s} s so far"),
+            None => tracing::warn!("waiting for the store to {action}, {waited_s} s so far"),
+        }
     }
 }
 
