@@ -16,10 +16,21 @@ pub struct Hints {
     form_factor: Option<&'static str>,
 }
 
+/// No browser's hint is longer: a list has three or four brands.
+const HEADER_BYTES_MAX: usize = 512;
+
+/// `142.0.7444.176` has fourteen.
+const VERSION_CHARS_MAX: usize = 32;
+
 impl Hints {
     /// Reads the hints among the headers of a request; none if it has none.
     pub fn of_headers(headers: &HeaderMap) -> Option<Self> {
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        // Each event of a request gets a copy of them.
+        let header = |name: &str| {
+            let value =
+                headers.get(name).map(|value| value.as_bytes()).filter(|value| value.len() <= HEADER_BYTES_MAX)?;
+            std::str::from_utf8(value).ok()
+        };
         let text = |name: &str| header(name).map(unquoted).filter(|text| !text.is_empty()).map(str::to_owned);
         let brands = header("sec-ch-ua-full-version-list").or_else(|| header("sec-ch-ua"));
         let (platform, is_mobile) = (text("sec-ch-ua-platform"), header("sec-ch-ua-mobile"));
@@ -31,7 +42,7 @@ impl Hints {
             brand,
             brand_version,
             platform,
-            platform_version: text("sec-ch-ua-platform-version"),
+            platform_version: text("sec-ch-ua-platform-version").filter(|version| version.len() <= VERSION_CHARS_MAX),
             is_mobile: is_mobile == Some("?1"),
             form_factor: header("sec-ch-ua-form-factors").and_then(form_factor),
         })
@@ -44,13 +55,17 @@ impl Hints {
 
     /// Sets right what the user agent keeps back.
     pub(super) fn fill(&self, event: &mut Event) {
-        if let Some(name) = self.brand.as_deref().and_then(browser)
-            && event.browser.as_deref() != Some(name)
-        {
-            event.browser = Some(name.to_owned());
-            event.browser_version.clone_from(&self.brand_version);
-        } else if let Some(version) = self.brand_version.as_deref().filter(|version| version.contains('.')) {
-            event.browser_version = Some(version.to_owned());
+        if let Some(name) = self.brand.as_deref().and_then(browser) {
+            // Chrome's brand is also that of browsers built on it, which their user agents name.
+            let is_news = name != "Chrome" || matches!(event.browser.as_deref(), None | Some("Chromium"));
+            if event.browser.as_deref() != Some(name) && is_news {
+                event.browser = Some(name.to_owned());
+                event.browser_version.clone_from(&self.brand_version);
+            } else if event.browser.as_deref() == Some(name)
+                && let Some(version) = self.brand_version.as_deref().filter(|version| version.contains('.'))
+            {
+                event.browser_version = Some(version.to_owned());
+            }
         }
         if let Some(system) = self.platform.as_deref().and_then(system) {
             if event.os.as_deref() != Some(system) {
@@ -76,7 +91,8 @@ impl Hints {
 fn brand(list: &str) -> Option<(String, String)> {
     let brands = list.split("\",").filter_map(|item| {
         let (name, version) = item.split_once(";v=")?;
-        Some((unquoted(name), unquoted(version)))
+        let version = unquoted(version);
+        (version.len() <= VERSION_CHARS_MAX).then(|| (unquoted(name), version))
     });
     // Browsers add a brand that is none, spelt differently each time, so that nobody relies on the list.
     let is_brand = |name: &str| !(name.contains("Not") && name.contains("Brand"));
@@ -92,7 +108,7 @@ fn brand(list: &str) -> Option<(String, String)> {
 /// A browser by its brand; none of one that only shows the pages of others.
 fn browser(brand: &str) -> Option<&str> {
     match brand {
-        "Google Chrome" | "Android WebView" => Some("Chrome"),
+        "Google Chrome" => Some("Chrome"),
         "Microsoft Edge" | "Microsoft Edge WebView2" => Some("Edge"),
         "Opera GX" | "Opera Mobile" => Some("Opera"),
         "YaBrowser" | "Yandex" => Some("Yandex Browser"),

@@ -89,6 +89,12 @@ pub fn remembered(user_agent: &str) -> Arc<Agent> {
     agent
 }
 
+/// Makes the tables, for which the first agent would otherwise wait for a tenth of a second.
+pub fn make_tables() {
+    // A browser: it is looked for among the robots, too.
+    read("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36");
+}
+
 /// Reads a user agent. Robots are looked for first: most of them call themselves a browser, too.
 pub fn read(user_agent: &str) -> Agent {
     let user_agent = cut(user_agent).trim();
@@ -470,6 +476,15 @@ mod tests {
             (vec![(FORM, r#""Automotive", "Tablet""#), (MOBILE, "?0")], "Chrome 142.0.0.0 | Windows 10 | car"),
             // A Chrome without a window, whatever user agent it was given.
             (vec![(BRANDS, r#""HeadlessChrome";v="142", "Chromium";v="142""#)], "- - | - - | bot"),
+            // A brand that is no browser here does not lend Chrome its version.
+            (
+                vec![(BRANDS, r#""Chromium";v="142", "Avast Secure Browser";v="131.0.2.3""#)],
+                "Chrome 142.0.0.0 | Windows 10 | desktop",
+            ),
+            (
+                vec![(BRANDS, r#""Android WebView";v="142", "Chromium";v="142""#)],
+                "Chrome 142.0.0.0 | Windows 10 | desktop",
+            ),
             // What proxies and scripts make of them.
             (vec![(BRANDS, "nonsense"), (PLATFORM, r#""""#)], "Chrome 142.0.0.0 | Windows 10 | desktop"),
             (vec![(BRANDS, ""), (MOBILE, "?0")], "Chrome 142.0.0.0 | Windows 10 | desktop"),
@@ -477,6 +492,30 @@ mod tests {
         ] {
             check_hints(&headers, expected);
         }
+    }
+
+    #[test]
+    fn hints_leave_the_browser_that_the_agent_names() {
+        let miui = "Mozilla/5.0 (Linux; U; Android 14; de-de; 2201116SG Build/UKQ1) AppleWebKit/537.36 (KHTML, like Gecko) \
+                    Version/4.0 Chrome/112.0.5615.136 Mobile Safari/537.36 XiaoMi/MiuiBrowser/14.25.1-gn";
+        let mut headers = HeaderMap::new();
+        let brands = r#""Google Chrome";v="112", "Chromium";v="112", "Not:A-Brand";v="99""#;
+        headers.insert("sec-ch-ua", HeaderValue::from_static(brands));
+        let mut event = Event::default();
+        fill(&mut event, miui, Hints::of_headers(&headers).as_ref());
+        assert_eq!(event.browser, read(miui).browser);
+        assert_ne!(event.browser.as_deref(), Some("Chrome"));
+    }
+
+    #[test]
+    fn a_hint_longer_than_any_browsers_is_none() {
+        let mut headers = HeaderMap::new();
+        headers.insert("sec-ch-ua-platform", HeaderValue::from_static("\"Windows\""));
+        let version = format!("\"{}\"", "1.".repeat(10_000));
+        headers.insert("sec-ch-ua-platform-version", HeaderValue::from_str(&version).unwrap());
+        let mut event = Event::default();
+        fill(&mut event, CHROME, Hints::of_headers(&headers).as_ref());
+        assert_eq!(event.os_version.as_deref(), Some("10"));
     }
 
     #[test]

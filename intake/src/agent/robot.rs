@@ -222,7 +222,7 @@ static KIND_WORDS: &[(&str, BotKind)] = &[
 
 /// Whether a mail service or a mail program loads the pictures of a mail that somebody opened, as Apple's does under the
 /// bare name of Mozilla. To a site these are HTTP libraries: what they ask for may name the person, and is then theirs.
-fn loads_mail(user_agent: &str) -> bool {
+fn is_mail_image_proxy(user_agent: &str) -> bool {
     user_agent == "Mozilla/5.0"
         || user_agent.contains("GoogleImageProxy")
         || user_agent.starts_with("YahooMailProxy")
@@ -231,7 +231,7 @@ fn loads_mail(user_agent: &str) -> bool {
 
 /// The kind of robot that a user agent is; none if it is a person's.
 pub(super) fn kind_of(user_agent: &str) -> Option<BotKind> {
-    if loads_mail(user_agent) {
+    if is_mail_image_proxy(user_agent) {
         return Some(BotKind::Library);
     }
     let is_browser = user_agent.starts_with("Mozilla/");
@@ -297,7 +297,7 @@ fn signs(of: impl Fn(&str) -> bool) -> Regex {
     let signs: Vec<&str> = include_str!("../../data/robot-signs-ours.tsv")
         .lines()
         .chain(include_str!("../../data/robot-signs.tsv").lines())
-        .filter(|sign| of(sign))
+        .filter(|sign| !sign.is_empty() && !sign.starts_with('#') && of(sign))
         .collect();
     regex(&signs.join("|"))
 }
