@@ -78,6 +78,7 @@ impl Collector {
     /// Serves until `shutdown`; then stops accepting, gives requests in flight up to 20 seconds to finish, and
     /// writes what is left. When it returns, every event that was received is durable or was refused.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        tokio::task::spawn_blocking(intake::agent::make_tables);
         // Order matters: stop taking events, then write those that were taken.
         http::serve(listener, self.routes, self.connections_max, shutdown).await;
         tokio::join!(self.batcher.close(), self.quarantine.close());

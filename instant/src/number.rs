@@ -54,7 +54,8 @@ pub(crate) fn read(text: &str, small: Option<Unit>) -> Option<Result<DateTime<Ut
     if !text.trim_start_matches(['+', '-']).starts_with(|first: char| first.is_ascii_digit() || first == '.') {
         return None;
     }
-    if let Some(at) = calendar::read_digits(text) {
+    // By a clock, eight digits are hours since it was started; a date in digits nobody's clock gives.
+    if let Some(at) = calendar::read_digits(text).filter(|_| small.is_none() || text.len() > 8) {
         return Some(Ok(at));
     }
     let value: f64 = text.parse().ok()?;

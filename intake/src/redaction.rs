@@ -9,12 +9,13 @@ use url::form_urlencoded;
 use crate::json;
 
 /// Fields, of any protocol, whose values are dropped wherever they are.
-const NOT_STORED: [&str; 12] = [
+const NOT_STORED: [&str; 13] = [
     "ip",
     "$ip",
     "ip_override",
     "user_agent",
     "userAgent",
+    "userAgentData",
     "$raw_user_agent",
     "ua",
     "key",

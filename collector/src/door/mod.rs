@@ -233,7 +233,6 @@ fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
 }
 
 /// The text of a header's value: UTF-8, or else Latin-1, which HTTP once said headers are in and which reads any bytes.
-/// Different values stay different.
 pub(crate) fn text_of(value: &HeaderValue) -> Cow<'_, str> {
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => text.into(),

@@ -1,37 +1,29 @@
 //! What SDKs ask before they send: settings and feature flags.
 
-use std::sync::Arc;
-
+use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use intake::protocol::posthog;
 use intake::protocol::setup::{self, Reached};
 use serde::Deserialize;
 
 use super::resource::Resource;
-use crate::door::Door;
+use crate::door::text_of;
 
 /// Every page load asks: a few minutes of an old answer do no harm. Private, because it depends on how the page reached us.
 const CACHED: &str = "private, max-age=300";
 
-/// Lists what people may look for, with the key as they have to write it.
 pub(super) fn resource() -> Resource {
     let no_flags = || post(|| async { Json(posthog::no_flags()) });
-    let segment_path = "/v1/projects/{key}/settings";
-    let posthog_paths = ["/array/{key}/config", "/array/{key}/config.js"];
-    let router: Router<Arc<Door>> = Router::new()
-        .route(segment_path, get(segment))
-        .route(posthog_paths[0], get(posthog_config))
-        .route(posthog_paths[1], get(posthog_script));
-    let flags = Resource::default().endpoint("POST", "/flags", no_flags()).endpoint("POST", "/decide", no_flags());
-    let mut resource = flags.endpoint("GET", "/sourceConfig", get(rudderstack));
-    let paths = [segment_path, posthog_paths[0], posthog_paths[1]];
-    resource.endpoints.extend(paths.map(|path| format!("GET {path}")));
-    resource.router = resource.router.merge(router);
-    resource
+    Resource::default()
+        .endpoint("POST", "/flags", no_flags())
+        .endpoint("POST", "/decide", no_flags())
+        .endpoint("GET", "/sourceConfig", get(rudderstack))
+        .endpoint("GET", "/v1/projects/{key}/settings", get(segment))
+        .endpoint("GET", "/array/{key}/config", get(posthog_config))
+        .endpoint("GET", "/array/{key}/config.js", get(posthog_script))
 }
 
 async fn segment(Path(key): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
@@ -62,17 +54,17 @@ fn cached(answer: impl IntoResponse) -> Response {
 }
 
 /// Where the page that asks reached this collector: the host that it named, and TLS if a proxy says so or the page itself was
-/// loaded by it, since such a page can send in no other way.
+/// loaded by it, since browsers let such a page send in no other way but to this machine.
 fn reached(uri: &Uri, headers: &HeaderMap) -> Reached {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let is_secure = |url: Option<&str>| url.is_some_and(|url| url.starts_with("https://"));
-    let securely = match text("x-forwarded-proto").and_then(|list| list.split(',').next()) {
-        Some(scheme) => scheme.trim().eq_ignore_ascii_case("https"),
-        None => is_secure(text("origin")) || is_secure(text("referer")),
-    };
+    let text = |name: &str| headers.get(name).map(text_of);
     // HTTP/2 has the host in the address. A forwarded host is anybody's claim, and it would be where a page sends its events.
-    let host = text("host").or_else(|| uri.authority().map(|host| host.as_str()));
-    Reached { securely, host: host.unwrap_or_default().to_owned() }
+    let host = text("host").or_else(|| uri.authority().map(|host| host.as_str().into())).unwrap_or_default();
+    let is_this_machine = ["localhost", "127.", "[::1]"].iter().any(|own| host.starts_with(own));
+    let ended_tls = text("x-forwarded-proto")
+        .is_some_and(|list| list.split(',').next().is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https")));
+    let page_has_tls =
+        ["origin", "referer"].iter().any(|name| text(name).is_some_and(|url| url.starts_with("https://")));
+    Reached { securely: ended_tls || (page_has_tls && !is_this_machine), host: host.into_owned() }
 }
 
 #[cfg(test)]
@@ -87,8 +79,10 @@ mod tests {
         check(&[("host", "events.shop.example"), ("origin", "https://shop.example")], true, "events.shop.example");
         check(&[("host", "events.shop.example"), ("referer", "https://shop.example/")], true, "events.shop.example");
         check(&[("host", "localhost"), ("origin", "http://localhost:3000")], false, "localhost");
-        let said = [("host", "e"), ("origin", "https://shop.example"), ("x-forwarded-proto", "http")];
-        check(&said, false, "e");
+        check(&[("host", "localhost:8080"), ("origin", "https://shop.example")], false, "localhost:8080");
+        // A proxy behind the one that ends TLS.
+        let inner = [("host", "e.example"), ("origin", "https://shop.example"), ("x-forwarded-proto", "http")];
+        check(&inner, true, "e.example");
     }
 
     fn check(sent: &[(&'static str, &str)], securely: bool, host: &str) {

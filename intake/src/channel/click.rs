@@ -58,13 +58,11 @@ fn of_parameter(name: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// The source that an address names without a campaign: `?ref=producthunt`, `?source=newsletter.example`.
-pub(super) fn named_source(query: &str) -> Option<Cow<'_, str>> {
-    // Most addresses have neither: look once before decoding every parameter.
-    if !(query.contains("ref=") || query.contains("source=")) {
-        return None;
-    }
-    let mut named = form_urlencoded::parse(query.as_bytes())
-        .filter(|(name, value)| matches!(&**name, "ref" | "source") && !value.is_empty());
-    named.next().map(|(_, value)| value)
+/// The sources that an address names without a campaign: `?ref=producthunt`, `?source=newsletter.example`.
+pub(super) fn named_sources(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    // Most addresses have none: look once before decoding every parameter.
+    let query = if query.contains("ref=") || query.contains("source=") { query } else { "" };
+    form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, value)| matches!(&**name, "ref" | "source") && !value.is_empty())
+        .map(|(_, value)| value)
 }

@@ -30,9 +30,10 @@ pub(crate) fn fill(event: &mut Event) {
         (source, medium) = (ad_source.to_owned(), ad_medium.to_owned());
     }
     if source.is_empty() && medium.is_empty() && event.utm_campaign.is_none() {
-        let named = event.query.as_deref().and_then(click::named_source).map(|named| named.to_lowercase());
+        let mut named =
+            click::named_sources(event.query.as_deref().unwrap_or_default()).map(|named| named.to_lowercase());
         // `?source=menu` says nothing of where a visit came from, and is left to the referrer.
-        let named = named.filter(|named| source::category(named).is_some() || (is_host(named) && referrer.is_none()));
+        let named = named.find(|named| source::category(named).is_some() || (is_host(named) && referrer.is_none()));
         source = named.unwrap_or_else(|| referrer.unwrap_or("(direct)").to_lowercase());
         medium = match &*source {
             "(direct)" => "(none)".into(),

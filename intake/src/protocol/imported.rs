@@ -23,8 +23,19 @@ use crate::context::Context;
 use crate::event_time::{self, Window};
 
 /// Columns that the lake itself sets. In rows that were not exported their names are the sender's own.
-const OF_THE_LAKE: [&str; 9] =
-    ["site_id", "occurred_at", "received_at", "visitor_id", "hostname", "path", "query", "referrer_host", "protocol"];
+const OF_THE_LAKE: [&str; 11] = [
+    "site_id",
+    "occurred_at",
+    "received_at",
+    "visitor_id",
+    "hostname",
+    "path",
+    "query",
+    "referrer_host",
+    "protocol",
+    "corrected_by",
+    "id_assigned",
+];
 
 /// Columns of the table that say nothing new: the partition, and what only raw files have.
 const NOT_STORED: [&str; 2] = ["date", "id_assigned"];
@@ -305,6 +316,10 @@ mod tests {
             Ok(
                 r#"channel=Email browser=Chrome properties={"path":"/mine","visitor_id":"v"} is_bot=true protocol=native"#,
             ),
+        );
+        check(
+            r#"{"name":"a","corrected_by":"ann","id_assigned":7}"#,
+            Ok(r#"properties={"corrected_by":"ann","id_assigned":7} is_bot=false protocol=native"#),
         );
     }
 

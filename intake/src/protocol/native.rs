@@ -140,13 +140,13 @@ pub(super) fn split<'a>(json: &'a str, mended: &'a mut String) -> Result<Vec<(Co
     Ok(fields)
 }
 
-/// - `is_other`: whether a field that senders do not set is for somebody else to read. All others go to `properties`.
+/// - `is_taken`: whether the caller reads a field that senders do not set. All others go to `properties`.
 pub(super) fn read_fields(
     fields: Vec<(Cow<'_, str>, &RawValue)>,
     sent_at_us: Option<i64>,
     context: &Context,
     protocol: &'static str,
-    is_other: &mut dyn FnMut(&str) -> bool,
+    is_taken: &mut dyn FnMut(&str) -> bool,
     missing_id: impl FnOnce() -> EventId,
 ) -> Result<Event, String> {
     let mut draft = Draft { sent_us: sent_at_us, ..Draft::default() };
@@ -188,7 +188,7 @@ pub(super) fn read_fields(
             "key" => {}
             // A field of the sender's own, unless it chose the site.
             "site" if context.client.domain.is_some() => {}
-            other if is_other(other) => {}
+            other if is_taken(other) => {}
             other => others.push((Cow::Owned(other.to_owned()), value)),
         }
     }
@@ -341,7 +341,7 @@ mod tests {
             ("42.0", "42"),
             ("42.5", "42.5"),
             ("-7.00", "-7"),
-            ("1e3", "1e3"),
+            ("1e3", "1000"),
             ("12345678901234567890", "12345678901234567890"),
         ] {
             let event = self::event(&format!(r#"{{"name":"a","user_id":{number}}}"#));

@@ -201,7 +201,7 @@ pub(super) fn take_money_e4(object: &mut Object, name: &str) -> Option<i128> {
     Some(amount)
 }
 
-/// What to tell a sender whose amount stayed where it was, if one did.
+/// What to tell a sender whose amount could not be read and stayed where it was.
 pub(super) fn unread_money(object: &Object, name: &str) -> Option<String> {
     object.get(name)?;
     Some(format!("`{name}` is no clear amount and stays in `properties`: write a number, such as 1234.50"))

@@ -111,9 +111,9 @@ fn body_of(message: &Message) -> Result<Cow<'_, [u8]>, IngestError> {
 
 /// When an address says that its request was sent: scripts write it there if they send a form or a single event.
 fn sent_us_of_address(message: &Message) -> Option<i64> {
-    // A cache is kept off by other values of `_`, too.
+    // A cache is kept off by other values of `_`, too: what is no time is none.
     let sent = message.param("sent_at").or_else(|| message.param("_"))?;
-    instant::parse_clock(&sent, Unit::Milliseconds).ok().map(|at| at.timestamp_micros())
+    instant::parse(&sent).ok().map(|at| at.timestamp_micros())
 }
 
 /// The key of an envelope or an event. Older SDKs send it among the properties.
@@ -277,6 +277,9 @@ mod tests {
         for path in ["/e/?_=1577836860000&ver=1.57", "/e/?ip=1&sent_at=1577836860000"] {
             assert_eq!(event(&PostHog, path, single).occurred_at_us, NOON_US - 60_000_000, "{path}");
         }
+        // A number that only keeps a cache off.
+        let told = r#"{"event":"a","distinct_id":"u","timestamp":"2026-03-01T11:00:00Z"}"#;
+        assert_eq!(event(&PostHog, "/e/?_=42", told).occurred_at_us, NOON_US - 3_600_000_000);
         let sure = r#"{"event":"a","distinct_id":"u","timestamp":"2026-03-01T11:00:00Z","properties":{"$ignore_sent_at":true}}"#;
         let found = event(&PostHog, "/e/?_=1577836860000", sure);
         assert_eq!((found.occurred_at_us, found.properties), (NOON_US - 3_600_000_000, None));

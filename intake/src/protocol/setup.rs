@@ -56,7 +56,8 @@ pub fn rudderstack(write_key: &str) -> Value {
     })
 }
 
-/// `GET /array/<write key>/config` of PostHog's assets, as `posthog-js` reads it.
+/// `GET /array/<write key>/config` of PostHog's assets, as `posthog-js` reads it. Of surveys it says nothing: told that there
+/// are none, the SDK loads its script for them all the same.
 pub fn posthog(write_key: &str) -> Value {
     json!({
         "token": write_key,
@@ -76,7 +77,6 @@ pub fn posthog(write_key: &str) -> Value {
         "productTours": false,
         "sessionRecording": false,
         "siteApps": [],
-        "surveys": false,
         "toolbarParams": {},
     })
 }
