@@ -63,7 +63,10 @@ pub(super) fn json(batch: &RecordBatch) -> anyhow::Result<Vec<Result<String, Str
     let names = Names::new(schema.fields().iter().map(|field| field.name().as_str()));
     let mut refused = BTreeMap::new();
     let (mut fields, mut columns) = (Vec::new(), Vec::new());
-    for (name, column) in names.iter().zip(batch.columns()).filter(|(name, _)| !names::is_row_number(name)) {
+    let mut named: Vec<_> = names.iter().zip(batch.columns()).filter(|(name, _)| !names::is_row_number(name)).collect();
+    // An event without an id gets one from its JSON: the same whatever the order of columns.
+    named.sort_by(|a, b| a.0.cmp(b.0));
+    for (name, column) in named {
         let column = plain_column(name, column, &mut refused)?;
         fields.push(Field::new(name, column.data_type().clone(), true));
         columns.push(column);
@@ -383,7 +386,7 @@ mod tests {
             let batch = RecordBatch::try_from_iter([(time, names.clone()), ("channel", nulls.clone())]).unwrap();
             json(&batch).unwrap().remove(0).unwrap()
         };
-        assert_eq!(rows("occurred_at"), r#"{"occurred_at":"a","channel":null}"#);
+        assert_eq!(rows("occurred_at"), r#"{"channel":null,"occurred_at":"a"}"#);
         assert_eq!(rows("timestamp"), r#"{"timestamp":"a"}"#);
     }
 
