@@ -13,12 +13,15 @@ import { build } from "esbuild";
 import { chromium } from "playwright-core";
 import { PAGES } from "./pages.js";
 
+const USER_AGENT =
+  "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+
 const [sdk, url, key, site] = process.argv.slice(2);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 const bundle = await build({
   stdin: { contents: PAGES[sdk], resolveDir: fileURLToPath(new URL(".", import.meta.url)) },
-  define: { URL: JSON.stringify(url), KEY: JSON.stringify(key), SITE: JSON.stringify(site) },
+  define: { COLLECTOR: JSON.stringify(url), WRITE_KEY: JSON.stringify(key), SITE: JSON.stringify(site) },
   bundle: true,
   write: false,
   logLevel: "error",
@@ -33,11 +36,17 @@ await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
 
 const browser = await chromium.launch({
   executablePath: process.env.DEWPOND_CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
+  args: [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    // SDKs leave out robots, and so does every metric: a browser that somebody looks at.
+    `--user-agent=${USER_AGENT}`,
+  ],
 });
-// SDKs leave out robots, and so does every metric: a browser that somebody looks at.
-const agent = (await (await browser.newContext()).newPage()).evaluate(() => navigator.userAgent);
-const context = await browser.newContext({ userAgent: (await agent).replace("HeadlessChrome", "Chrome") });
+const context = await browser.newContext();
 await context.addInitScript(() => Object.defineProperty(navigator, "webdriver", { get: () => false }));
 const elsewhere = [];
 await context.route(

@@ -8,7 +8,7 @@
  * @returns {string}
  */
 export function pageOf(href) {
-  return href.replace(/#(?![/!]).*|#!?\/?$/, "");
+  return href.replace(/#(?![/!]).*|#!?\/?(?:\?.*)?$/, "");
 }
 
 /**

@@ -14,7 +14,7 @@ test("a fragment that is a route is a page", () => {
 
 test("a route to the root is the page itself", () => {
   // Vue Router and AngularJS add it to the address when they start.
-  for (const root of ["", "#", "#/", "#!", "#!/"]) assert.equal(pageOf(`https://shop.example/a${root}`), "https://shop.example/a");
+  for (const root of ["", "#", "#/", "#!", "#!/", "#/?tab=2", "#!?tab=2"]) assert.equal(pageOf(`https://shop.example/a${root}`), "https://shop.example/a");
 });
 
 test("a link to another host is outbound, and another port is another host", () => {

@@ -21,12 +21,7 @@ const awayMs = Number(DEWPOND_AWAY_S ?? 20) * 1_000;
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 const browser = await launch();
-const context = await browser.newContext({
-  // The collector would take a headless browser for a robot, and leave its events out of every metric.
-  userAgent: await userAgent(),
-  extraHTTPHeaders: { "sec-ch-ua": "" },
-  acceptDownloads: true,
-});
+const context = await browser.newContext({ acceptDownloads: true });
 /** @type {string[]} */
 const errors = [];
 context.on("weberror", (error) => errors.push(String(error.error())));
@@ -200,11 +195,4 @@ function settled() {
     "an empty queue",
     90_000,
   );
-}
-
-async function userAgent() {
-  const page = await browser.newPage();
-  const text = await page.evaluate(() => navigator.userAgent);
-  await page.close();
-  return text.replace("HeadlessChrome", "Chrome");
 }
