@@ -119,8 +119,11 @@ impl Remote {
     pub(crate) fn explain(&self, action: String, error: Error) -> LakeError {
         let Cloud { bucket: word, login, .. } = self.cloud;
         let at = self.endpoint.as_ref().map_or_else(String::new, |(_, endpoint)| format!(" at {endpoint}"));
+        // Where a listing failed, only the code of the answer tells it.
+        let no_bucket = matches!(error, Error::NotFound { .. })
+            || ["NoSuchBucket", "ContainerNotFound"].contains(&code(&error).as_str());
         match error {
-            Error::NotFound { .. } => LakeError::NotFound {
+            _ if no_bucket => LakeError::NotFound {
                 reason: format!(
                     "there is no {word} {:?}{at}: create it, or correct the address of the lake",
                     self.bucket
@@ -156,16 +159,23 @@ fn is_true(value: &str) -> bool {
 
 /// What a store answered, in a line: the code and message of its XML if there is one, else the last cause.
 fn answer(error: &Error) -> String {
-    let text = whole_text(error);
-    let tag = |name: &str| {
-        let (_, rest) = text.split_once(&format!("<{name}>"))?;
-        Some(rest.split_once(&format!("</{name}>"))?.0.split_whitespace().collect::<Vec<_>>().join(" "))
-    };
-    match (tag("Code"), tag("Message")) {
-        (Some(code), Some(message)) => format!("{code}: {}", message.trim_end_matches('.')),
-        (Some(code), None) => code,
-        _ => last_cause(error),
+    match (code(error), tag(error, "Message")) {
+        (code, _) if code.is_empty() => last_cause(error),
+        (code, Some(message)) => format!("{code}: {}", message.trim_end_matches('.')),
+        (code, None) => code,
     }
+}
+
+/// The code in a store's answer; nothing if there is none.
+fn code(error: &Error) -> String {
+    tag(error, "Code").unwrap_or_default()
+}
+
+/// A text in the XML of a store's answer, on one line.
+fn tag(error: &Error, name: &str) -> Option<String> {
+    let text = whole_text(error);
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once(&format!("</{name}>"))?.0.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// The innermost cause: the others only say what was being done.
@@ -229,6 +239,8 @@ mod tests {
         let denied = |source| Error::PermissionDenied { path: "lake".into(), source };
         let failed = |source| Error::Generic { store: "S3", source };
         check(LOCAL, missing, "404", &["there is no bucket \"bucket\" at http://store:9000", "create it"]);
+        const NO_BUCKET: &str = "<Error><Code>NoSuchBucket</Code><Message>The bucket does not exist</Message></Error>";
+        check(LOCAL, failed, NO_BUCKET, &["there is no bucket \"bucket\" at http://store:9000", "create it"]);
         check(LOCAL, denied, XML, &["InvalidAccessKeyId: The key does not exist", "AWS_SECRET_ACCESS_KEY"]);
         check(LOCAL, failed, "connection refused", &["connection refused", "Is AWS_ENDPOINT=http://store:9000 right"]);
         check(&[], failed, "timed out", &["no credentials are set", "AWS_ACCESS_KEY_ID", "timed out"]);
