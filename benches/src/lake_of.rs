@@ -60,8 +60,8 @@ pub(crate) struct Held {
     pub(crate) rows: u64,
     pub(crate) files: usize,
     pub(crate) bytes: u64,
-    /// The sum of all visitor ids, as SQL adds them: wrapping.
-    pub(crate) visitor_ids_sum: i64,
+    /// All visitor ids, combined by exclusive or.
+    pub(crate) visitor_ids_xor: i64,
 }
 
 /// Publishes `events` over the last `days` days: one sorted file a day, as merges leave them.
@@ -126,7 +126,7 @@ pub(crate) fn midnight(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::MIN).and_utc()
 }
 
-/// Writes a file. Returns it with the sum of its visitor ids.
+/// Writes a file. Returns it with its visitor ids, combined by exclusive or.
 async fn write_sorted(lake: &Lake, traffic: Traffic) -> anyhow::Result<(TableFile, i64)> {
     let mut rng = StdRng::seed_from_u64(traffic.seed);
     let mut visits = rows(traffic, &mut rng);
@@ -135,18 +135,18 @@ async fn write_sorted(lake: &Lake, traffic: Traffic) -> anyhow::Result<(TableFil
     for chunk in visits.chunks(CHUNK_ROWS) {
         writer.write(&batch(chunk, traffic, &mut rng).into_batch()).await?;
     }
-    let visitor_ids_sum = visits.iter().fold(0, |sum: i64, row| sum.wrapping_add(row.visitor_id));
-    Ok((writer.finish().await?, visitor_ids_sum))
+    let visitor_ids_xor = visits.iter().fold(0, |xor: i64, row| xor ^ row.visitor_id);
+    Ok((writer.finish().await?, visitor_ids_xor))
 }
 
 async fn publish(lake: &Lake, written: Vec<(TableFile, i64)>) -> anyhow::Result<Held> {
-    let visitor_ids_sum = written.iter().fold(0, |sum: i64, (_, of_file)| sum.wrapping_add(*of_file));
+    let visitor_ids_xor = written.iter().fold(0, |xor: i64, (_, of_file)| xor ^ *of_file);
     let adds: Vec<TableFile> = written.into_iter().map(|(file, _)| file).collect();
     let held = Held {
         rows: adds.iter().map(|file| file.rows).sum(),
         files: adds.len(),
         bytes: adds.iter().map(|file| file.size_bytes).sum(),
-        visitor_ids_sum,
+        visitor_ids_xor,
     };
     let table = lake.table(&EVENTS);
     let base = table.load().await?;
