@@ -72,7 +72,7 @@ impl LatestReports {
     }
 
     /// Fails at the first value for which the cache does not answer: the others would only wait for as long. What is too
-    /// large for it is a warning.
+    /// large for it, or was set by somebody else at the same time, is a warning.
     async fn cache_reports(&self, reports: &[Report]) -> io::Result<()> {
         let bytes_max = self.cache.value_bytes_max().await?;
         for report in reports {
@@ -94,7 +94,7 @@ impl LatestReports {
             None => self.cache.remove(key).await.and(Err(ErrorKind::FileTooLarge.into())),
         };
         match outcome {
-            Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            Err(error) if matches!(error.kind(), ErrorKind::FileTooLarge | ErrorKind::AlreadyExists) => {
                 metrics::counter!("dewpond_analytics_cache_failures_total").increment(1);
                 tracing::warn!(key, %error, "could not cache a value; it is served from history");
                 Ok(())

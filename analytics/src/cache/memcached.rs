@@ -173,8 +173,9 @@ impl Operation<'_> {
                 // The client sends it without asking for a reply: read it back to know.
                 connection.set(key, value, 0).await?;
                 match connection.get(key).await {
-                    // Another value is one that somebody else has set since, whole as well.
-                    Ok(_) => Ok(vec![]),
+                    Ok(kept) if kept == value => Ok(vec![]),
+                    // Somebody else has set it since, or the server kept what it had: the connection is sound either way.
+                    Ok(_) => Err(io::Error::new(ErrorKind::AlreadyExists, "another value is kept under the key")),
                     Err(error) if error.kind() == ErrorKind::NotFound => {
                         Err(io::Error::new(ErrorKind::FileTooLarge, "the server did not keep the value"))
                     }

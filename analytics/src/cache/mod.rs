@@ -89,7 +89,8 @@ impl Cache {
     }
 
     /// Keeps a value. One larger than [`value_bytes_max`](Self::value_bytes_max) is refused with
-    /// [`ErrorKind::FileTooLarge`], and an older value of the key is removed rather than left to be read.
+    /// [`ErrorKind::FileTooLarge`], and an older value of the key is removed rather than left to be read. If another value is
+    /// found under the key right after, it fails with [`ErrorKind::AlreadyExists`].
     pub async fn set(&self, key: &str, value: &[u8]) -> io::Result<()> {
         match self {
             Self::InProcess(values) => {
