@@ -2,14 +2,12 @@
 //! each SDK does while the collector is away is what `docs/PROTOCOLS.md` says.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::real_clients::{add_open_site, node, query};
+use super::real_clients::{add_open_site, node, query, visit};
 use crate::harness::role::Role;
 
 /// What becomes of an event that is tracked while the collector is away for a few seconds.
@@ -59,35 +57,20 @@ async fn check(sdk: &str, while_away: WhileAway) {
     let url = collector.as_ref().unwrap().url("collector");
     let listen = url.strip_prefix("http://").unwrap().to_owned();
 
-    let mut browser = node("dewpond/tests/browser_sdks", &["visit.js", sdk, &url, &key, "shop.example"]);
-    let mut browser = browser.stdin(Stdio::piped()).spawn().unwrap();
-    let mut commands = browser.stdin.take().unwrap();
-    let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines();
+    let browser = node("dewpond/tests/browser_sdks", &["visit.js", sdk, &url, &key, "shop.example"]);
     let mut last_event = "before";
-    let visit = async {
-        let mut last = String::new();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            match &*line {
-                "SENT" => {
-                    wait_for_event(lake, sdk, last_event).await;
-                    if last_event == "after" && while_away == WhileAway::Kept {
-                        wait_for_event(lake, sdk, "away").await;
-                    }
-                    last_event = "after";
-                }
-                "DOWN" => collector.take().unwrap().kill().await,
-                "UP" => collector = Some(start(&listen).await),
-                _ => {
-                    last = line;
-                    continue;
-                }
+    let last = visit(browser, Duration::from_secs(240), async |line| match line {
+        "SENT" => {
+            wait_for_event(lake, sdk, last_event).await;
+            if last_event == "after" && while_away == WhileAway::Kept {
+                wait_for_event(lake, sdk, "away").await;
             }
-            commands.write_all(b"ok\n").await.unwrap();
+            last_event = "after";
         }
-        last
-    };
-    let last = timeout(Duration::from_secs(240), visit).await.expect("a visit takes four minutes at most");
-    assert!(browser.wait().await.unwrap().success(), "{sdk}: the visit failed; see its output above");
+        "DOWN" => collector.take().unwrap().kill().await,
+        _ => collector = Some(start(&listen).await),
+    })
+    .await;
     let said: Json = serde_json::from_str(&last).unwrap();
     assert_eq!(said["errors"], Json::Array(vec![]), "{sdk}: errors in the page's console");
 

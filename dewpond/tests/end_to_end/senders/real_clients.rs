@@ -43,6 +43,29 @@ pub(super) async fn query(lake: &str, sql: &str) -> Vec<Json> {
     rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Visits pages with a browser, at most for `limit`. At each of its lines `SENT`, `DOWN` and `UP` it waits until `obey` has done
+/// what the line is about. Returns the last other line.
+pub(super) async fn visit(mut browser: Command, limit: Duration, mut obey: impl AsyncFnMut(&str)) -> String {
+    let mut browser = browser.stdin(Stdio::piped()).spawn().unwrap();
+    let mut commands = browser.stdin.take().unwrap();
+    let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines();
+    let visit = async {
+        let mut last = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if ["SENT", "DOWN", "UP"].contains(&&*line) {
+                obey(&line).await;
+                commands.write_all(b"ok\n").await.unwrap();
+            } else {
+                last = line;
+            }
+        }
+        last
+    };
+    let last = timeout(limit, visit).await.expect("a visit ends in time");
+    assert!(browser.wait().await.unwrap().success(), "the visit failed; see its output above");
+    last
+}
+
 /// The stored name of an event that an SDK sent.
 fn stored_name(sent: &Json) -> String {
     match sent["kind"].as_str().unwrap() {
@@ -129,26 +152,12 @@ async fn a_browser_loses_nothing_while_the_collector_is_away() {
     let listen = url.strip_prefix("http://").unwrap().to_owned();
 
     let mut browser = node("web", &["tracker/tests/browser/collector.mjs"]);
-    let mut browser = browser.env("DEWPOND_URL", &url).stdin(Stdio::piped()).spawn().unwrap();
-    let mut commands = browser.stdin.take().unwrap();
-    let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines();
-    let visit = async {
-        let mut last = String::new();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            match &*line {
-                "DOWN" => collector.take().unwrap().kill().await,
-                "UP" => collector = Some(start(&listen).await),
-                _ => {
-                    last = line;
-                    continue;
-                }
-            }
-            commands.write_all(b"ok\n").await.unwrap();
-        }
-        last
-    };
-    let last = timeout(Duration::from_secs(180), visit).await.expect("a visit takes three minutes at most");
-    assert!(browser.wait().await.unwrap().success(), "the visit failed; see its output above");
+    browser.env("DEWPOND_URL", &url);
+    let last = visit(browser, Duration::from_secs(180), async |line| match line {
+        "DOWN" => collector.take().unwrap().kill().await,
+        _ => collector = Some(start(&listen).await),
+    })
+    .await;
 
     let queued: Json = serde_json::from_str(&last).unwrap();
     let by_id = |rows: &[Json], id: &str| {
