@@ -97,6 +97,7 @@ fn to_rows(reports: &[Report]) -> Result<RecordBatch, HistoryError> {
         Arc::new(rows.iter().map(|(_, _, metric)| metric.value.as_ref().and_then(double)).collect::<Float64Array>()),
         text(|(_, _, metric)| metric.error.clone()),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|(_, _, metric)| metric.duration_ms))),
+        text(|(_, _, metric)| metric.how.as_ref().map(to_json)),
     ];
     Ok(RecordBatch::try_new(REPORTS.file_schema.clone(), columns)?)
 }
@@ -136,10 +137,13 @@ fn from_rows(batches: &[RecordBatch], site: Option<&str>) -> Vec<Report> {
                 text("columns", row).and_then(|json| serde_json::from_str(json).ok()),
                 text("rows", row).and_then(|json| serde_json::from_str(json).ok()),
             );
-            let metric = match parsed {
+            let how = batch.column_by_name("how").map(|column| column.as_string::<i32>());
+            let how = how.filter(|how| how.is_valid(row)).and_then(|how| serde_json::from_str(how.value(row)).ok());
+            let mut metric = match parsed {
                 (Some(columns), Some(rows)) => Metric::answered(owned("title"), columns, rows, duration_ms),
                 _ => Metric { title: owned("title"), error: owned("error"), duration_ms, ..Metric::default() },
             };
+            metric.how = how;
             report.metrics.insert(name.to_owned(), metric);
         }
     }
@@ -151,10 +155,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::report::MadeHow;
 
     fn report(minute: i64, site: Option<&str>, events: i64) -> Report {
         let at = DateTime::from_timestamp(1_700_000_000 + 60 * minute, 0).unwrap();
         let answered = Metric::answered(Some("Events".into()), vec!["events".into()], vec![vec![json!(events)]], 3);
+        let how = MadeHow { incremental: true, files: Some(3), ..MadeHow::default() };
+        let answered = Metric { how: Some(how), ..answered };
         let failed = Metric::failed(None, "broken.sql:1: no such table".into(), 1);
         Report {
             generated_at: at,

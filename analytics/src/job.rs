@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use engine::{Engine, EngineError, Param, Scope, SqlSession, column_names, params, to_json_rows};
+use engine::{Engine, EngineError, Param, RecurringQuery, Scope, View, column_names, params, to_json_rows};
+use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use schedule::{Cron, Schedule};
 
@@ -77,6 +78,9 @@ impl Drop for Ending<'_> {
         *self.state.lock() = State { running_since: None, failed: self.failed.take() };
     }
 }
+
+/// Scopes that are measured concurrently. Most answers are small, and a thread does others while one waits.
+const SCOPES_AT_ONCE: usize = 4;
 
 /// A run that takes longer keeps readers waiting for their numbers.
 const LONG_RUN: TimeDelta = TimeDelta::minutes(5);
@@ -165,21 +169,27 @@ impl Analytics {
 
         let mut scopes = vec![Scope::Lake];
         scopes.extend(sites.sites().iter().map(|site| Scope::Site(site.site_id.to_string())));
-        let mut reports = Vec::new();
-        for scope in scopes {
-            let session = Arc::new(view.session(&scope)?);
-            let site = match scope {
-                Scope::Lake => None,
-                Scope::Site(site) => Some(site),
-            };
-            let params = params::of_period(generated_at, site.as_deref());
-            let mut report =
-                Report { generated_at, complete_until: generated_at, lake_version, site, metrics: Default::default() };
-            for query in &queries {
-                let metric = self.measure(&session, query, &params).await;
+        let params = params::of_period(generated_at, None);
+        let mut reports: Vec<Report> = scopes
+            .iter()
+            .map(|scope| Report {
+                generated_at,
+                complete_until: generated_at,
+                lake_version,
+                site: match scope {
+                    Scope::Lake => None,
+                    Scope::Site(site) => Some(site.clone()),
+                },
+                metrics: Default::default(),
+            })
+            .collect();
+        // Query by query: what one made of the events serves all scopes, and is gone before the next begins.
+        let view = Arc::new(view);
+        for query in &queries {
+            let metrics = self.measure(&view, query, &params, &scopes).await;
+            for (report, metric) in reports.iter_mut().zip(metrics) {
                 report.metrics.insert(query.name.clone(), metric);
             }
-            reports.push(report);
         }
 
         history::append(self.engine.lake(), &reports).await?;
@@ -198,36 +208,75 @@ impl Analytics {
         Ok(reports.swap_remove(0))
     }
 
-    async fn measure(&self, session: &Arc<SqlSession>, query: &QueryFile, params: &[(String, Param)]) -> Metric {
+    /// One metric of each scope, in their order.
+    async fn measure(
+        &self,
+        view: &Arc<View>,
+        query: &QueryFile,
+        params: &[(String, Param)],
+        scopes: &[Scope],
+    ) -> Vec<Metric> {
         let sql = match &query.sql {
             Ok(sql) => sql.clone(),
-            Err(reason) => return Metric::failed(None, format!("{}: {reason}", file_name(query)), 0),
-        };
-        let started = Instant::now();
-        let limit = self.settings.metric_timeout;
-        // In a task of its own, so that a query that keeps its thread busy cannot keep the clock from being seen.
-        let (session, params) = (session.clone(), params.to_vec());
-        let mut task = tokio::spawn(async move { session.query(&sql, &params).await });
-        let answer = match tokio::time::timeout(limit, &mut task).await {
-            Ok(Ok(answer)) => answer.map_err(|error| describe(query, &error)),
-            Ok(Err(panic)) => Err(format!("{}: the query crashed: {panic}", file_name(query))),
-            Err(_) => {
-                task.abort();
-                Err(format!("{}: gave up after {}", file_name(query), humantime::format_duration(limit)))
+            Err(reason) => {
+                let failed = Metric::failed(None, format!("{}: {reason}", file_name(query)), 0);
+                return vec![failed; scopes.len()];
             }
         };
-        let rows = answer.and_then(|answer| {
+        let (view, params) = (view.clone(), params.to_vec());
+        let recurring = self.limited(query, async move { view.recurring(&sql, &params).await }).await;
+        let recurring = match recurring {
+            Ok(recurring) => Arc::new(recurring),
+            Err(error) => {
+                tracing::warn!(metric = query.name, "{error}");
+                return vec![Metric::failed(query.title.clone(), error, 0); scopes.len()];
+            }
+        };
+        // The first makes what all of them need.
+        let mut metrics = vec![self.measure_scope(query, &recurring, &scopes[0]).await];
+        let others: Vec<_> = scopes[1..].iter().map(|scope| self.measure_scope(query, &recurring, scope)).collect();
+        metrics.extend(stream::iter(others).buffered(SCOPES_AT_ONCE).collect::<Vec<Metric>>().await);
+        metrics
+    }
+
+    async fn measure_scope(&self, query: &QueryFile, recurring: &Arc<RecurringQuery>, scope: &Scope) -> Metric {
+        let started = Instant::now();
+        let (recurring, of) = (recurring.clone(), scope.clone());
+        let answer = self.limited(query, async move { recurring.answer(&of).await }).await;
+        let rows = answer.and_then(|(answer, how)| {
             let rows = to_json_rows(&answer).map_err(|error| format!("{}: {error}", file_name(query)))?;
-            Ok((column_names(&answer), rows))
+            Ok((column_names(&answer), rows, how))
         });
         let duration_ms = started.elapsed().as_millis() as i64;
         metrics::histogram!("dewpond_analytics_metric_seconds", "metric" => query.name.clone())
             .record(started.elapsed());
         match rows {
-            Ok((columns, rows)) => Metric::answered(query.title.clone(), columns, rows, duration_ms),
+            Ok((columns, rows, how)) => {
+                let metric = Metric::answered(query.title.clone(), columns, rows, duration_ms);
+                Metric { how: Some(how.into()), ..metric }
+            }
             Err(error) => {
                 tracing::warn!(metric = query.name, "{error}");
                 Metric::failed(query.title.clone(), error, duration_ms)
+            }
+        }
+    }
+
+    /// Waits for work on a query up to the limit of a metric. Fails in words for the query's author.
+    async fn limited<T: Send + 'static>(
+        &self,
+        query: &QueryFile,
+        work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+    ) -> Result<T, String> {
+        let limit = self.settings.metric_timeout;
+        // In a task of its own, so that a query that keeps its thread busy cannot keep the clock from being seen.
+        let mut task = tokio::spawn(work);
+        match tokio::time::timeout(limit, &mut task).await {
+            Ok(Ok(done)) => done.map_err(|error| describe(query, &error)),
+            Ok(Err(panic)) => Err(format!("{}: the query crashed: {panic}", file_name(query))),
+            Err(_) => {
+                task.abort();
+                Err(format!("{}: gave up after {}", file_name(query), humantime::format_duration(limit)))
             }
         }
     }

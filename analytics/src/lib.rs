@@ -16,4 +16,4 @@ pub use history::{HistoryError, latest_report};
 pub use job::{Analytics, AnalyticsSettings};
 pub use latest::Served;
 pub use queries::{QueryFile, read_queries, read_sql};
-pub use report::{Metric, Report};
+pub use report::{MadeHow, Metric, Report};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use engine::How;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -37,12 +38,49 @@ pub struct Metric {
     pub error: Option<String>,
     /// How long the query took.
     pub duration_ms: i64,
+    /// How the answer was made; none of a query that failed, or of an earlier release.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<MadeHow>,
     /// Whether `rows` are only the first ones. In the cache alone, where an item has a limit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
     /// The number of all rows, where they are truncated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_count: Option<u64>,
+}
+
+/// Whether an answer cost what is new, or everything.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MadeHow {
+    /// Whether what earlier runs found in unchanged files was used, or would have been.
+    pub incremental: bool,
+    /// Why the query ran over all its events, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The files of the table with events that count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// How many of the files were not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_files: Option<u64>,
+    /// The rows of events that were read, pending ones among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_read: Option<u64>,
+}
+
+impl From<How> for MadeHow {
+    fn from(how: How) -> Self {
+        match how {
+            How::InFull { why } => Self { why: Some(why), ..Self::default() },
+            How::Incremental(used) => Self {
+                incremental: true,
+                why: None,
+                files: Some(used.files as u64),
+                known_files: Some(used.known_files as u64),
+                rows_read: Some(used.rows_read),
+            },
+        }
+    }
 }
 
 impl Metric {

@@ -232,6 +232,7 @@ impl Compactor {
                 raw_files = done.raw_files,
                 table_files = done.table_files,
                 quarantine_files = done.quarantine_files,
+                states = done.states,
                 unfinished_files = done.unfinished_files,
                 bytes = done.bytes,
                 "vacuumed"

@@ -322,6 +322,8 @@ pub(crate) async fn complete_erasures(
         return Ok(());
     }
     remove(lake, &Removal::Erased(erasures.clone()), commit_bytes, removed).await?;
+    // What recurring queries kept of the files that were replaced has the person's ids in it.
+    lake.delete_states_of_replaced_files().await?;
     Ok(lake.finish_erasures(&erasures, now).await?)
 }
 

@@ -1,6 +1,6 @@
 //! Parameters of a query: `$from`, `$until`, `$now`, `$site`, and those that its author names.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use datafusion::scalar::ScalarValue;
 
 /// Days of the period, the day of `$until` among them.
@@ -39,6 +39,15 @@ pub enum Param {
 }
 
 impl Param {
+    /// The same value at another time: instants and days move, everything else stays.
+    pub(crate) fn moved(&self, by: TimeDelta) -> Self {
+        match self {
+            Self::Time(time) => Self::Time(*time + by),
+            Self::Date(date) => Self::Date(*date + by),
+            other => other.clone(),
+        }
+    }
+
     /// What somebody typed after `name=`: a whole number, a number, `true`, `false`, `null`, a day, a time as
     /// [`instant`] reads it by the calendar, or else a string. Quotes make it a string whatever it looks like. Total.
     ///

@@ -31,6 +31,11 @@ impl PendingEvents {
         Self { files: DamagedFile::leave_out(&duplicates.damaged, files), duplicates }
     }
 
+    /// How many rows they have, copies not among them.
+    pub(crate) fn rows(&self) -> u64 {
+        self.duplicates.rows.saturating_sub(self.duplicates.rows_left_out() as u64)
+    }
+
     /// The rows, with the columns of the table `events`, `date` among them. Each event is there once, and none that the
     /// table has already.
     pub(crate) fn plan(&self, context: &SessionContext, store: &ObjectStoreUrl) -> Result<LogicalPlan> {

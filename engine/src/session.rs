@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::datasource::ViewTable;
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, col, lit};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, TableScan, col, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
@@ -21,10 +21,13 @@ use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
 use crate::as_of::AsOf;
 use crate::error::{EngineError, Result};
 use crate::files::{Files, FilesTable};
+use crate::folds::memory::{PieceMemory, ViewPieces};
+use crate::folds::settings::StateSettings;
 use crate::params::Param;
 use crate::pending::{PendingEvents, union};
 use crate::quarantine::QuarantineTable;
 use crate::reports::{Reports, ReportsTable};
+use crate::scope::Scope;
 use crate::sql;
 
 /// Tries of making a view when files vanish meanwhile, each on a new snapshot.
@@ -48,11 +51,21 @@ pub struct EngineSettings {
     /// Threads of a query; the number of cores if not given.
     #[arg(long, env = "DEWPOND_QUERY_THREADS", value_name = "N")]
     pub query_threads: Option<usize>,
+
+    /// What recurring queries keep in the lake.
+    #[command(flatten)]
+    pub states: StateSettings,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { memory_bytes: 1 << 30, spill_bytes: 100 << 30, spill_dir: None, query_threads: None }
+        Self {
+            memory_bytes: 1 << 30,
+            spill_bytes: 100 << 30,
+            spill_dir: None,
+            query_threads: None,
+            states: StateSettings::default(),
+        }
     }
 }
 
@@ -63,17 +76,13 @@ pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     config: SessionConfig,
     store: ObjectStoreUrl,
+    /// What recurring queries keep in memory.
+    pieces: Arc<PieceMemory>,
+    states: StateSettings,
 }
 
-/// Which events a session sees.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum Scope {
-    /// All of the lake.
-    #[default]
-    Lake,
-    /// One site: no query can see another's events.
-    Site(String),
-}
+/// The part of a role's memory that recurring queries may fill between runs.
+const KEPT_SHARE: usize = 4;
 
 /// The answer of a query.
 #[derive(Clone, Debug)]
@@ -111,12 +120,27 @@ impl Engine {
         // In DataFusion 55 the filter of min and max holds for those of them that have a value so far, and for columns
         // alone: it leaves out what the others, such as max(revenue) beside min(date), have not found yet.
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-        Ok(Self { lake, runtime, config, store })
+        let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / KEPT_SHARE));
+        Ok(Self { lake, runtime, config, store, pieces, states: settings.states })
     }
 
     /// The lake that this engine reads.
     pub fn lake(&self) -> &Lake {
         &self.lake
+    }
+
+    pub(crate) fn pieces(&self) -> &PieceMemory {
+        &self.pieces
+    }
+
+    /// What recurring queries keep in the lake.
+    pub(crate) fn states(&self) -> StateSettings {
+        self.states
+    }
+
+    /// The threads that a query may use.
+    pub(crate) fn threads(&self) -> usize {
+        self.config.target_partitions()
     }
 
     /// The lake as it is now: every event acknowledged before this call.
@@ -142,7 +166,7 @@ impl Engine {
             );
         }
         let pending = PendingEvents::new(&snapshot.pending, Arc::new(duplicates));
-        Ok(View { engine: self.clone(), snapshot, pending, reports: Reports::new(self.lake.clone()) })
+        Ok(View::new(self, snapshot, pending))
     }
 
     /// The published table as version `version` left it, without pending events, which belong to no version. The reports
@@ -153,7 +177,7 @@ impl Engine {
         let events = self.lake.table(&EVENTS).load_readable_at(version).await?;
         let snapshot = Snapshot { events, pending: vec![], consumed: vec![], watermarks: BTreeMap::new() };
         let pending = PendingEvents::new(&[], Arc::default());
-        Ok(View { engine: self.clone(), snapshot, pending, reports: Reports::new(self.lake.clone()) })
+        Ok(View::new(self, snapshot, pending))
     }
 
     /// The published table as it was at `as_of`; see [`view_at`](Self::view_at).
@@ -187,12 +211,17 @@ impl Engine {
         Ok(rows.sort(spec.sort.iter().map(|name| col(*name).sort(true, true)).collect())?)
     }
 
-    fn table_of(&self, spec: &'static TableSpec, files: Files) -> FilesTable {
+    pub(crate) fn table_of(&self, spec: &'static TableSpec, files: Files) -> FilesTable {
         FilesTable::of(spec, self.store.clone(), files)
     }
 
-    fn context(&self) -> SessionContext {
+    pub(crate) fn context(&self) -> SessionContext {
         self.context_with(self.config.clone())
+    }
+
+    /// A context whose queries use so many threads.
+    pub(crate) fn context_of(&self, threads: usize) -> SessionContext {
+        self.context_with(self.config.clone().with_target_partitions(threads))
     }
 
     fn context_with(&self, config: SessionConfig) -> SessionContext {
@@ -212,9 +241,38 @@ pub struct View {
     snapshot: Snapshot,
     pending: PendingEvents,
     reports: Reports,
+    pieces: ViewPieces,
 }
 
 impl View {
+    fn new(engine: &Engine, snapshot: Snapshot, pending: PendingEvents) -> Self {
+        let reports = Reports::new(engine.lake.clone());
+        Self { engine: engine.clone(), snapshot, pending, reports, pieces: ViewPieces::default() }
+    }
+
+    /// The engine that made the view.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What recurring queries made for this view alone.
+    pub(crate) fn pieces(&self) -> &ViewPieces {
+        &self.pieces
+    }
+
+    /// The pending events as rows of `events`, if there are any.
+    pub(crate) fn pending_events(&self, context: &SessionContext) -> Result<Option<LogicalPlan>> {
+        match self.pending.files.is_empty() {
+            true => Ok(None),
+            false => Ok(Some(self.pending.plan(context, &self.engine.store)?)),
+        }
+    }
+
+    /// How many rows the pending events have.
+    pub(crate) fn pending_rows(&self) -> u64 {
+        self.pending.rows()
+    }
+
     /// The snapshot.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
@@ -233,12 +291,8 @@ impl View {
         let reports = context.read_table(Arc::new(reports))?;
         let quarantine = QuarantineTable::new(engine.lake.clone(), engine.store.clone());
         let quarantine = context.read_table(Arc::new(quarantine))?;
-        let tables = [
-            (EVENTS.name, events),
-            (REPORTS.name, reports.into_unoptimized_plan()),
-            (QUARANTINE, quarantine.into_unoptimized_plan()),
-        ];
-        for (name, plan) in tables {
+        let tables = [events, reports.into_unoptimized_plan(), quarantine.into_unoptimized_plan()];
+        for (name, plan) in TABLE_NAMES.into_iter().zip(tables) {
             let plan = match scope {
                 Scope::Lake => plan,
                 Scope::Site(site) => {
@@ -251,6 +305,9 @@ impl View {
         Ok(SqlSession { context })
     }
 }
+
+/// The tables that a session of a view has.
+const TABLE_NAMES: [&str; 3] = ["events", "reports", QUARANTINE];
 
 /// SQL over some tables, reading only.
 pub struct SqlSession {
@@ -267,6 +324,28 @@ impl SqlSession {
         check_read_only(&plan)?;
         let plan = sql::bind(plan, params)?;
         Ok(DataFrame::new(self.context.state(), plan))
+    }
+
+    /// The tables of a view's session, with their columns.
+    pub(crate) async fn schemas(&self) -> Result<Vec<(&'static str, SchemaRef)>> {
+        let mut schemas = Vec::new();
+        for name in TABLE_NAMES {
+            schemas.push((name, self.context.table_provider(name).await?.schema()));
+        }
+        Ok(schemas)
+    }
+
+    /// The rows that a scan of a table asks for, as a plan with the scan's columns.
+    pub(crate) async fn rows_of(&self, table: &str, scan: &TableScan) -> Result<LogicalPlan> {
+        let source = provider_as_source(self.context.table_provider(table).await?);
+        let mut rows = LogicalPlanBuilder::scan(scan.table_name.clone(), source, None)?;
+        for filter in &scan.filters {
+            rows = rows.filter(filter.clone())?;
+        }
+        if let Some(projection) = &scan.projection {
+            rows = rows.select(projection.clone())?;
+        }
+        Ok(rows.limit(0, scan.fetch)?.build()?)
     }
 
     /// Answers one query, whole.

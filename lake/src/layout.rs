@@ -18,6 +18,9 @@ pub(crate) const DAMAGED_DIR: &str = "damaged";
 /// The directory of refused events, and their name in SQL.
 pub const QUARANTINE: &str = "quarantine";
 
+/// The directory of the states of recurring queries.
+pub(crate) const STATES_DIR: &str = "states";
+
 /// The directory of the registry's documents.
 pub(crate) const REGISTRY_DIR: &str = "registry";
 

@@ -21,6 +21,7 @@
 //! - `lake`: an open lake, and where its objects lie.
 //! - `snapshot`: which files are live.
 //! - `raw`: the raw tier, from a batch of events to rows read again.
+//! - `states`: what recurring queries keep of each file of events.
 //! - `registry`: the documents that roles share, and the salts of the day.
 //! - `quarantine`: events that were refused.
 //! - `erasure`: erasing a person's events.
@@ -41,6 +42,7 @@ mod raw;
 mod registry;
 mod schema;
 mod snapshot;
+mod states;
 mod store;
 mod table;
 mod vacuum;
@@ -65,6 +67,7 @@ pub use self::registry::sites::{IssuedKey, Site, SiteDirectory, SiteSettings, Wr
 pub use self::schema::events::{Column, PROTOCOLS, Source, event_column, event_columns, event_schema};
 pub use self::schema::tables::{EVENTS, REPORTS, TABLES, TableSpec};
 pub use self::snapshot::{Fingerprint, Snapshot};
+pub use self::states::{StateDefinition, StatesSize};
 pub use self::store::runtime::{LakeRuntime, Panicked, Threads, on_own_task};
 #[cfg(feature = "sabotage")]
 pub use self::store::sabotage::Sabotage;

@@ -40,9 +40,10 @@ fn main() -> anyhow::Result<()> {
     });
     let total = runs.total;
     println!(
-        "{} reads and {} checks, {} events acknowledged, {} publishes, {} merges, {} files deleted, {} people erased, \
+        "{} reads and {} recurring queries and {} checks, {} events acknowledged, {} publishes, {} merges, {} files deleted, {} people erased, \
          {} rows removed, {} processes killed, {} store operations in {:.0} s",
         total.reads,
+        total.recurring_reads,
         total.checks,
         total.acknowledged,
         total.publishes,

@@ -51,6 +51,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     for _ in 0..2 {
         others.push(tokio::spawn(actors::compactor(setup.clone(), crashes)));
         others.push(tokio::spawn(actors::reader(setup.clone())));
+        others.push(tokio::spawn(actors::analyst(setup.clone(), crashes)));
     }
     others.push(tokio::spawn(actors::vacuum(setup.clone(), crashes)));
     if sabotage == Some(Sabotage::LogBeforeListing) {

@@ -58,6 +58,7 @@ impl Summary {
     fn add(&mut self, one: Self) {
         self.operations += one.operations;
         self.reads += one.reads;
+        self.recurring_reads += one.recurring_reads;
         self.checks += one.checks;
         self.publishes += one.publishes;
         self.merges += one.merges;

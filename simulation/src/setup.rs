@@ -53,6 +53,8 @@ pub struct Summary {
     pub operations: u64,
     /// Reads that were checked.
     pub reads: u64,
+    /// Recurring queries that were checked.
+    pub recurring_reads: u64,
     /// Checks of the whole lake beside everything else.
     pub checks: u64,
     /// Publishes that took events in.

@@ -21,6 +21,7 @@ fn no_promise_is_broken() {
     println!("{total:?}");
     assert!(
         total.reads > 4 * seeds
+            && total.recurring_reads > seeds
             && total.checks > seeds
             && total.publishes > seeds
             && total.merges > seeds / 8

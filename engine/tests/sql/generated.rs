@@ -123,7 +123,7 @@ fn duckdb(python: &str, events: &PathBuf, queries: &[String]) -> Vec<Json> {
 }
 
 /// Whether two values are the same, numbers up to what doubles lose.
-fn is_same(ours: &Json, theirs: &Json) -> bool {
+pub(crate) fn is_same(ours: &Json, theirs: &Json) -> bool {
     let number = |value: &Json| value.as_f64().or_else(|| value.as_str()?.parse::<f64>().ok());
     match (number(ours), number(theirs)) {
         (Some(ours), Some(theirs)) => (ours - theirs).abs() <= 1e-9 * ours.abs().max(theirs.abs()).max(1.0),
@@ -171,7 +171,7 @@ fn events() -> Relation {
 }
 
 /// A query with up to four WITHs, each made of those before it.
-fn query(random: &mut Random) -> String {
+pub(crate) fn query(random: &mut Random) -> String {
     let mut relations = vec![events()];
     let mut sql = format!("WITH {COMPUTED}");
     for number in 0..random.below(5) {

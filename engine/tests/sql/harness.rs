@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, NaiveDate};
-use engine::{Engine, EngineError, EngineSettings, Param, QueryResult, Scope, SqlSession};
+use engine::{Engine, EngineError, EngineSettings, Param, QueryResult, Scope, SqlSession, View};
 use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter};
 
 use crate::random::Random;
@@ -92,6 +92,14 @@ pub(crate) async fn session() -> SqlSession {
 /// A session over some events that follow from the seed: people who come back around midnight, some of them without a
 /// name, and about a quarter of the events pending.
 pub(crate) async fn session_of(random: &mut Random) -> SqlSession {
+    view_of(random, "shop", &EngineSettings::default()).await.session(&Scope::Lake).unwrap()
+}
+
+/// A view of such events.
+///
+/// - `sites`: the sites that they are of, between blanks.
+pub(crate) async fn view_of(random: &mut Random, sites: &str, settings: &EngineSettings) -> View {
+    let sites: Vec<&str> = sites.split(' ').collect();
     let start = chrono::DateTime::parse_from_rfc3339("2026-02-27T20:00:00Z").unwrap().timestamp_micros();
     let mut id = 0;
     let mut events = |count: u64, random: &mut Random| -> Vec<Event> {
@@ -102,7 +110,7 @@ pub(crate) async fn session_of(random: &mut Random) -> SqlSession {
                 let plan = random.choose(&[r#""pro""#, r#""free""#, "null"]);
                 Event {
                     event_id: EventId::from_client(&id.to_string()),
-                    site_id: "shop".into(),
+                    site_id: (*random.choose(&sites)).into(),
                     name: (*random.choose(&["signup", "page_view", "page_view", "purchase"])).into(),
                     occurred_at_us: at_us,
                     received_at_us: at_us,
@@ -120,19 +128,23 @@ pub(crate) async fn session_of(random: &mut Random) -> SqlSession {
     };
     let published = events(10 + random.below(40), random);
     let pending = events(1 + random.below(12), random);
-    session_over(&published, &pending).await
+    view_over(&published, &pending, 1 + random.below(3) as usize, settings).await
 }
 
 async fn session_over(published: &[Event], pending: &[Event]) -> SqlSession {
+    view_over(published, pending, 1, &EngineSettings::default()).await.session(&Scope::Lake).unwrap()
+}
+
+async fn view_over(published: &[Event], pending: &[Event], files_a_day: usize, settings: &EngineSettings) -> View {
     let lake = Lake::open("memory:///", []).unwrap();
     let table = lake.table(&EVENTS);
-    let mut days: BTreeMap<NaiveDate, Vec<Event>> = BTreeMap::new();
-    for event in published {
+    let mut days: BTreeMap<(NaiveDate, usize), Vec<Event>> = BTreeMap::new();
+    for (number, event) in published.iter().enumerate() {
         let at = DateTime::from_timestamp_micros(event.occurred_at_us).unwrap();
-        days.entry(at.date_naive()).or_default().push(event.clone());
+        days.entry((at.date_naive(), number % files_a_day)).or_default().push(event.clone());
     }
     let mut files = Vec::new();
-    for (day, events) in days {
+    for ((day, _), events) in days {
         let mut writer = TableWriter::start(&table, day).unwrap();
         writer.write(&batch(events).into_batch()).await.unwrap();
         files.push(writer.finish().await.unwrap());
@@ -141,7 +153,7 @@ async fn session_over(published: &[Event], pending: &[Event]) -> SqlSession {
     table.commit(change, table.load().await.unwrap()).await.unwrap();
     let lane = Lane::start(lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
     lane.append(batch(pending.to_vec()).encode(), "2026-03-05T09:00:00Z".parse().unwrap()).await.unwrap();
-    Engine::new(lake, &EngineSettings::default()).unwrap().view().await.unwrap().session(&Scope::Lake).unwrap()
+    Engine::new(lake, settings).unwrap().view().await.unwrap()
 }
 
 /// Asks each query and compares its answer, rows between semicolons and values between blanks.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+mod folds;
 mod generated;
 mod groups;
 mod harness;

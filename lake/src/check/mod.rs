@@ -9,6 +9,7 @@
 //! | [`raw`] | lanes without gaps, and pending files that can be read |
 //! | [`orphans`] | files that are in no version |
 //! | [`reports`] | that no report was made of a version newer than the table |
+//! | [`states`] | that what recurring queries kept can be read and belongs to live files |
 //! | [`quarantine`], [`registry`] | that refused events and documents can be read |
 //!
 //! The replay uses the entries alone, so a defect in a checkpoint, a checksum or the kernel shows as a difference.
@@ -29,9 +30,10 @@ mod registry;
 mod repair;
 mod replay;
 mod reports;
+mod states;
 mod summaries;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -134,6 +136,8 @@ pub struct Checked {
     pub pending: Amount,
     /// The raw files that the table has consumed: counted, not read.
     pub consumed: Amount,
+    /// The states of recurring queries, read completely.
+    pub states: Amount,
     /// The files of refused events, read completely.
     pub quarantine: Amount,
     /// The documents of the registry.
@@ -164,6 +168,8 @@ impl Lake {
     pub async fn check(&self, tables: &[&'static TableSpec], settings: &CheckSettings) -> Result<Checked> {
         let mut checked = Checked::default();
         let raw = self.list(RAW_DIR).await?;
+        let states = self.list_states().await?;
+        let mut live_files: HashMap<String, u64> = HashMap::new();
         let mut read = Vec::new();
         for spec in tables {
             let objects = self.list(spec.name).await?;
@@ -194,6 +200,8 @@ impl Lake {
                 self.check_reported_versions(&readable, &mut checked.findings).await?;
             }
             if let Some(ids) = ids {
+                let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+                live_files = log.live.iter().map(|(path, file)| (name(path), file.rows)).collect();
                 self.check_ids(spec, readable, ids, &mut checked.findings).await?;
                 self.check_raw(&raw, &log, &mut checked).await?;
                 self.check_damaged(&mut checked).await?;
@@ -203,6 +211,7 @@ impl Lake {
             checked.tables.push(CheckedTable { name: spec.name, version: log.version, log: log.amount, live });
             checked.findings.extend(log.findings);
         }
+        self.check_states(states, &live_files, &mut checked).await?;
         self.check_quarantine(&mut checked).await?;
         self.check_registry(erasures, &mut checked).await?;
         checked.findings.sort_by(|a, b| (a.severity, &a.object).cmp(&(b.severity, &b.object)));

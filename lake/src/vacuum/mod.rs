@@ -6,6 +6,7 @@
 //! | table files that were replaced | `replaced_grace` (1 day) after the log entry that removed them |
 //! | Parquet files in no version | `orphan_grace` (7 days) old, and not older than the log itself |
 //! | checkpoints and checksums that no reader starts from | a day old; [`summaries`] |
+//! | states of recurring queries | no version has their file, or nobody used their query for 30 days; [`states`](crate::states) |
 //! | files of refused events | `quarantine_retention` (30 days) old |
 //! | salts | their date is over |
 //! | on a local disk, what a killed process was writing | an hour old; [`staging`], because listings do not show them |
@@ -83,6 +84,8 @@ pub struct Vacuumed {
     pub table_files: usize,
     /// Files of refused events.
     pub quarantine_files: usize,
+    /// States of recurring queries.
+    pub states: usize,
     /// On a local disk, files that a process was writing when it was killed.
     pub unfinished_files: usize,
     /// Bytes of all of them, and of checkpoints and checksums of the log.
@@ -92,7 +95,7 @@ pub struct Vacuumed {
 impl Vacuumed {
     /// All files together.
     pub fn files(&self) -> usize {
-        self.raw_files + self.table_files + self.quarantine_files + self.unfinished_files
+        self.raw_files + self.table_files + self.quarantine_files + self.states + self.unfinished_files
     }
 }
 
@@ -104,6 +107,7 @@ impl Add for Vacuumed {
             raw_files: self.raw_files + more.raw_files,
             table_files: self.table_files + more.table_files,
             quarantine_files: self.quarantine_files + more.quarantine_files,
+            states: self.states + more.states,
             unfinished_files: self.unfinished_files + more.unfinished_files,
             bytes: self.bytes + more.bytes,
         }
@@ -122,6 +126,7 @@ impl Lake {
             self.delete_old_salts(now).await.map(|_| Vacuumed::default()),
             self.vacuum_quarantine(now, settings).await,
             self.vacuum_raw(now, settings).await,
+            self.vacuum_states(now).await.map(|(states, bytes)| Vacuumed { states, bytes, ..Vacuumed::default() }),
             self.vacuum_staging(tables, now).await,
         ];
         for spec in tables {

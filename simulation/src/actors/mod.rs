@@ -9,7 +9,7 @@ mod settle;
 
 use std::time::Duration;
 
-use engine::{Engine, EngineSettings};
+use engine::{Engine, EngineSettings, StateSettings};
 use lake::Lake;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -18,7 +18,7 @@ pub(crate) use clients::client;
 pub(crate) use collectors::Collectors;
 pub(crate) use compactors::{compactor, eager_vacuum, janitor, log_cleanup, vacuum};
 pub(crate) use operators::{add_site, eraser, set_retention};
-pub(crate) use readers::{auditor, checker, reader};
+pub(crate) use readers::{analyst, auditor, checker, reader};
 pub(crate) use settle::settle;
 
 fn dies_after(rng: &mut StdRng, crashes: Option<u64>) -> Option<u64> {
@@ -38,6 +38,8 @@ fn short_pause(rng: &mut StdRng) -> Duration {
 }
 
 fn engine_of(lake: Lake) -> Engine {
-    let settings = EngineSettings { query_threads: Some(1), ..EngineSettings::default() };
+    // A state of every file, however small.
+    let states = StateSettings { state_file_bytes_min: 0, state_share_max: f64::MAX };
+    let settings = EngineSettings { query_threads: Some(1), states, ..EngineSettings::default() };
     Engine::new(lake, &settings).expect("an engine without a spill directory needs nothing")
 }

@@ -1,18 +1,19 @@
 //! Readers: queries, audits of the whole store in one instant, and the operator's check.
 
 use std::collections::BTreeSet;
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::DataType;
-use engine::{Engine, Scope};
+use arrow::datatypes::{DataType, Int64Type};
+use engine::{Engine, How, QueryResult, Scope};
 use futures::TryStreamExt;
 use lake::{CheckSettings, EVENTS, LakeError, Severity, read_batches};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::time::sleep;
 
-use super::{engine_of, pause};
+use super::{dies_after, engine_of, pause};
 use crate::fault_store::atomically;
 use crate::history::{Expectation, Id, Violation, check_chain};
 use crate::setup::Setup;
@@ -43,13 +44,59 @@ pub(crate) async fn reader(setup: Arc<Setup>) {
 
 pub(super) async fn read(engine: &Engine) -> anyhow::Result<Vec<Id>> {
     let session = engine.view().await?.session(&Scope::Lake)?;
-    let answer = session.query("SELECT site_id, name FROM events", &[]).await?;
+    ids_of(&session.query("SELECT site_id, name FROM events", &[]).await?)
+}
+
+/// Runs a recurring query over and over and checks its rows. Dies at a random operation and is restarted, so that others go on
+/// with the states that it kept.
+pub(crate) async fn analyst(setup: Arc<Setup>, crashes: Option<u64>) {
+    let mut rng = setup.rng();
+    loop {
+        let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
+        let engine = engine_of(lake);
+        let work = async {
+            loop {
+                sleep(pause(&mut rng)).await;
+                let expected = setup.history.lock().expectation();
+                match read_recurring(&engine).await {
+                    Ok(rows) => {
+                        setup.summary.lock().recurring_reads += 1;
+                        if let Err(violation) = setup.history.lock().check(&rows, &expected) {
+                            setup.report(violation);
+                            return;
+                        }
+                    }
+                    Err(error) => setup.world.note(|| format!("a recurring query failed: {error:#}")),
+                }
+            }
+        };
+        if process.while_alive(work).await.is_some() {
+            return;
+        }
+        setup.summary.lock().kills += 1;
+    }
+}
+
+/// The events, each as often as a recurring query counts it.
+pub(super) async fn read_recurring(engine: &Engine) -> anyhow::Result<Vec<Id>> {
+    let view = Arc::new(engine.view().await?);
+    let sql = "SELECT site_id, name, count(*) AS n FROM events GROUP BY 1, 2";
+    let (answer, how) = view.recurring(sql, &[]).await?.answer(&Scope::Lake).await?;
+    anyhow::ensure!(matches!(how, How::Incremental(_)), "it was answered in full: {how:?}");
+    ids_of(&answer)
+}
+
+fn ids_of(answer: &QueryResult) -> anyhow::Result<Vec<Id>> {
     let mut rows = Vec::new();
     for batch in &answer.batches {
         let column = |index: usize| arrow::compute::cast(batch.column(index), &DataType::Utf8);
         let (sites, names) = (column(0)?, column(1)?);
         let (sites, names) = (sites.as_string::<i32>(), names.as_string::<i32>());
-        rows.extend((0..sites.len()).map(|row| Id { site: sites.value(row).into(), name: names.value(row).into() }));
+        let id = |row| Id { site: sites.value(row).into(), name: names.value(row).into() };
+        match batch.column_by_name("n").map(|column| column.as_primitive::<Int64Type>()) {
+            Some(counts) => rows.extend((0..sites.len()).flat_map(|row| repeat_n(id(row), counts.value(row) as usize))),
+            None => rows.extend((0..sites.len()).map(id)),
+        }
     }
     Ok(rows)
 }

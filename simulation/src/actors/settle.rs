@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::compactors::compactor_of;
 use super::engine_of;
-use super::readers::{audit, check, read};
+use super::readers::{audit, check, read, read_recurring};
 use crate::fault_store::atomically;
-use crate::history::Violation;
+use crate::history::{Id, Violation};
 use crate::setup::Setup;
 
 /// Publishes, merges, removes and vacuums without faults, and checks that every event is there once.
@@ -25,9 +25,19 @@ pub(crate) async fn settle(setup: &Setup) -> Result<(), Violation> {
     if !snapshot.pending.is_empty() {
         return Err(Violation::Stuck(format!("{} files stay pending", snapshot.pending.len())));
     }
-    let rows = read(&engine_of(lake)).await.map_err(|error| stuck("a read failed", &error))?;
+    let engine = engine_of(lake);
+    let rows = read(&engine).await.map_err(|error| stuck("a read failed", &error))?;
     let history = setup.history.lock().clone();
     history.check(&rows, &history.expectation())?;
+    let counted = read_recurring(&engine).await.map_err(|error| stuck("a recurring query failed", &error))?;
+    history.check(&counted, &history.expectation())?;
+    let multiset = |mut rows: Vec<Id>| {
+        rows.sort();
+        rows
+    };
+    if multiset(counted) != multiset(rows.clone()) {
+        return Err(Violation::Wrong("a recurring query counts other events than a query reads".to_owned()));
+    }
     history.check_expired(&rows)?;
     let mut persons = BTreeSet::new();
     for erasure in setup.erasures.lock().iter().filter(|erasure| persons.insert((erasure.site, erasure.user))) {

@@ -42,7 +42,7 @@ fn checked_json(lake: &Lake, checked: &Checked) -> serde_json::Value {
         .collect();
     json!({
         "lake": lake.url().as_str(), "tables": tables, "pending": amount(&checked.pending),
-        "consumed": objects(&checked.consumed), "quarantine": amount(&checked.quarantine),
+        "consumed": objects(&checked.consumed), "states": amount(&checked.states), "quarantine": amount(&checked.quarantine),
         "registry": objects(&checked.registry),
         "repaired": checked.repaired, "findings": findings,
     })
@@ -73,6 +73,7 @@ fn print_checked(lake: &Lake, checked: &Checked) {
     }
     rows.push(row("raw, pending".to_owned(), None, &checked.pending, true));
     rows.push(row("raw, consumed (not read)".to_owned(), None, &checked.consumed, false));
+    rows.push(row("states".to_owned(), None, &checked.states, true));
     rows.push(row("quarantine".to_owned(), None, &checked.quarantine, true));
     rows.push(row("registry".to_owned(), None, &checked.registry, false));
     println!("{}\n", lake.url());

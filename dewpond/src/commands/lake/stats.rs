@@ -11,6 +11,7 @@ use crate::sizes;
 pub(super) async fn run(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
     let snapshot = lake.snapshot().await?;
     let reports = lake.table(&REPORTS).load().await?;
+    let states = lake.states_size().await?;
     let pending_bytes: u64 = snapshot.pending.iter().map(|file| file.size_bytes).sum();
     let consumed_bytes: u64 = snapshot.consumed.iter().map(|file| file.size_bytes).sum();
     let lanes: BTreeSet<_> = snapshot.pending.iter().chain(&snapshot.consumed).map(|file| file.lane).collect();
@@ -32,6 +33,7 @@ pub(super) async fn run(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
                     "version": reports.version, "files": reports.files.len(),
                     "rows": reports.rows(), "bytes": reports.size_bytes(),
                 },
+                "states": {"queries": states.definitions, "files": states.states, "bytes": states.bytes},
             })
         );
         return Ok(());
@@ -66,6 +68,7 @@ pub(super) async fn run(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
                     reports.rows().to_string(),
                     reports.size_bytes()
                 ),
+                row("states", String::new(), states.states, String::new(), states.bytes),
             ]
         )
     );

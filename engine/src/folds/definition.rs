@@ -1,0 +1,364 @@
+//! What a fold is: which rows a part of the events gives, how the rows of parts make the rows of the whole, and how the
+//! answer comes of them. Each is a plan of its own over ordinary rows, so no state of a library's is ever kept.
+//!
+//! The rows of a part have the columns `site`, then the groups `k0`, `k1` …, then what is counted once `x0`, `x1` …, then
+//! the partial results `p0`, `p1` …. `site` leads, so that one pass makes the rows of all sites.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{
+    Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when,
+};
+use lake::StateDefinition;
+
+use super::shape::{Shape, Why};
+
+/// Goes up whenever the same definition would give other rows.
+const FORMAT: u32 = 1;
+
+/// A fold.
+#[derive(Debug)]
+pub(super) struct Definition {
+    /// The table that it folds.
+    pub(super) table: &'static str,
+    /// What must be true of a row, bounds of time aside.
+    conditions: Vec<Expr>,
+    keys: Vec<Expr>,
+    groups: Vec<Expr>,
+    /// What is counted once.
+    sets: Vec<Expr>,
+    parts: Vec<Part>,
+    finishes: Vec<Finish>,
+    pub(super) id: StateDefinition,
+}
+
+/// A partial result.
+#[derive(Debug)]
+struct Part {
+    /// Over the rows of the table.
+    of_rows: Expr,
+    /// Makes one partial result of several.
+    merge: Arc<AggregateUDF>,
+}
+
+/// How an aggregate function of the query comes of partial results.
+#[derive(Debug)]
+enum Finish {
+    /// It is one.
+    Part(usize),
+    /// It is one, and 0 where there is none.
+    Count(usize),
+    /// The quotient of two.
+    Average { sum: usize, count: usize, count_type: DataType },
+    /// A function of the different values of a set.
+    Distinct { function: Arc<AggregateUDF>, set: usize },
+}
+
+/// Functions of which partial results make the whole result by the same function.
+const OWN_MERGE: [&str; 8] = ["sum", "min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "bit_xor"];
+
+/// Functions of different values that come of them alone.
+const OF_DISTINCT: [&str; 5] = ["count", "sum", "min", "max", "avg"];
+
+impl Definition {
+    /// - `schema`: of the table.
+    pub(super) fn new(
+        shape: Shape,
+        conditions: Vec<Expr>,
+        schema: &DFSchema,
+        registry: &dyn FunctionRegistry,
+    ) -> Result<Self, Why> {
+        let Shape { table, keys, groups, functions, .. } = shape;
+        let mut definition = Self {
+            table,
+            conditions,
+            keys,
+            groups,
+            sets: vec![],
+            parts: vec![],
+            finishes: vec![],
+            id: StateDefinition([0; 16]),
+        };
+        let udaf = |name: &str| registry.udaf(name).map_err(|error| error.to_string());
+        let (sum, count) = (udaf("sum")?, udaf("count")?);
+        for function in functions {
+            let finish = definition.take(function, schema, &sum, &count)?;
+            definition.finishes.push(finish);
+        }
+        definition.id = definition.hash(schema).map_err(|error| error.to_string())?;
+        Ok(definition)
+    }
+
+    fn take(
+        &mut self,
+        function: Expr,
+        schema: &DFSchema,
+        sum: &Arc<AggregateUDF>,
+        count: &Arc<AggregateUDF>,
+    ) -> Result<Finish, Why> {
+        let Expr::AggregateFunction(AggregateFunction { func, params }) = function else {
+            return Err(format!("{function} is no aggregate function that is known here"));
+        };
+        let AggregateFunctionParams { mut args, distinct, filter, order_by: _, null_treatment } = params;
+        let name = func.name().to_owned();
+        if null_treatment.is_some() {
+            return Err(format!("{name}(…) is not known here in this form"));
+        }
+        // The different values that make the least and the greatest are all values.
+        if distinct && !["min", "max"].contains(&name.as_str()) {
+            if !OF_DISTINCT.contains(&name.as_str()) || args.len() != 1 {
+                return Err(format!("{name}(DISTINCT …) needs all values at a time"));
+            }
+            let value = args.remove(0);
+            let value = match filter {
+                Some(filter) => when(*filter, value).end().map_err(|error| error.to_string())?,
+                None => value,
+            };
+            return Ok(Finish::Distinct { function: func, set: place_in(&mut self.sets, value) });
+        }
+        let of_rows = |func: Arc<AggregateUDF>, args: Vec<Expr>| {
+            let filter = filter.clone();
+            let params =
+                AggregateFunctionParams { args, distinct: false, filter, order_by: vec![], null_treatment: None };
+            Expr::AggregateFunction(AggregateFunction { func, params })
+        };
+        match name.as_str() {
+            "count" => {
+                let part = Part { of_rows: of_rows(func, args), merge: sum.clone() };
+                Ok(Finish::Count(self.part(part)))
+            }
+            name if OWN_MERGE.contains(&name) => {
+                let part = Part { of_rows: of_rows(func.clone(), args), merge: func };
+                Ok(Finish::Part(self.part(part)))
+            }
+            "avg" => {
+                let value_type = args[0].get_type(schema).map_err(|error| error.to_string())?;
+                if !matches!(value_type, DataType::Float64 | DataType::Decimal128(_, _)) {
+                    return Err(format!("avg of {value_type} is not known here"));
+                }
+                let of_sum = Part { of_rows: of_rows(sum.clone(), args.clone()), merge: sum.clone() };
+                let of_count = Part { of_rows: of_rows(count.clone(), args), merge: sum.clone() };
+                let count_type = match value_type {
+                    DataType::Float64 => DataType::Float64,
+                    _ => DataType::Decimal128(20, 0),
+                };
+                Ok(Finish::Average { sum: self.part(of_sum), count: self.part(of_count), count_type })
+            }
+            _ => Err(format!("{name} needs all values at a time: count, sum, min, max and avg do not")),
+        }
+    }
+
+    fn part(&mut self, part: Part) -> usize {
+        match self.parts.iter().position(|known| known.of_rows == part.of_rows) {
+            Some(place) => place,
+            None => {
+                self.parts.push(part);
+                self.parts.len() - 1
+            }
+        }
+    }
+
+    fn hash(&self, schema: &DFSchema) -> Result<StateDefinition> {
+        let mut hasher = blake3::Hasher::new();
+        let mut text = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        text(&format!("{FORMAT} datafusion {}", datafusion::DATAFUSION_VERSION));
+        text(self.table);
+        // The order of conditions is the optimizer's.
+        let mut conditions: Vec<String> = self.conditions.iter().map(Expr::to_string).collect();
+        conditions.sort_unstable();
+        conditions.dedup();
+        let parts = self.parts.iter().map(|part| &part.of_rows);
+        for list in [
+            conditions,
+            self.keys.iter().map(Expr::to_string).collect(),
+            self.sets.iter().map(Expr::to_string).collect(),
+            parts.clone().map(Expr::to_string).collect(),
+        ] {
+            text(&list.len().to_string());
+            list.iter().for_each(|expr| text(expr));
+        }
+        // The same words over another type mean something else.
+        let exprs = || self.conditions.iter().chain(&self.keys).chain(&self.sets).chain(parts.clone());
+        let columns: BTreeSet<&str> = exprs().flat_map(Expr::column_refs).map(|column| column.name()).collect();
+        for name in columns {
+            text(name);
+            text(&schema.field_with_unqualified_name(name)?.data_type().to_string());
+        }
+        for expr in exprs() {
+            text(&expr.get_type(schema)?.to_string());
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Ok(StateDefinition(bytes))
+    }
+
+    /// The names of the columns that rows are grouped by.
+    fn group_names(&self) -> Vec<String> {
+        let keys = (0..self.keys.len()).map(|n| format!("k{n}"));
+        let sets = (0..self.sets.len()).map(|n| format!("x{n}"));
+        ["site".to_owned()].into_iter().chain(keys).chain(sets).collect()
+    }
+
+    fn part_names(&self) -> impl Iterator<Item = String> + use<> {
+        (0..self.parts.len()).map(|n| format!("p{n}"))
+    }
+
+    /// The rows of a part.
+    ///
+    /// - `events`: a plan of rows of the table.
+    /// - `bounds`: further conditions.
+    pub(super) fn of_part(&self, events: LogicalPlan, bounds: Vec<Expr>) -> Result<LogicalPlan> {
+        let mut rows = LogicalPlanBuilder::from(events);
+        if let Some(condition) = conjunction(self.conditions.iter().cloned().chain(bounds)) {
+            rows = rows.filter(condition)?;
+        }
+        let rows = rows.build()?;
+        // With one set its values group the partial results, too: one look at the events is enough.
+        let mut whole = match &self.sets[..] {
+            [] | [_] => self.grouped(&rows, |_| true, true)?,
+            sets => {
+                let mut whole = self.grouped(&rows, |_| false, true)?;
+                for set in 0..sets.len() {
+                    whole = whole.union(self.grouped(&rows, |other| other == set, false)?.build()?)?;
+                }
+                whole
+            }
+        };
+        whole = whole.sort(self.group_names().iter().map(|name| col(name).sort(true, true)))?;
+        whole.build()
+    }
+
+    fn grouped(
+        &self,
+        rows: &LogicalPlan,
+        has_set: impl Fn(usize) -> bool,
+        has_parts: bool,
+    ) -> Result<LogicalPlanBuilder> {
+        let schema = rows.schema();
+        let null_of = |expr: &Expr| -> Result<Expr> { Ok(lit(ScalarValue::try_new_null(&expr.get_type(schema)?)?)) };
+        let named = |prefix: &str, n: usize, expr: Expr| expr.alias(format!("{prefix}{n}"));
+        let (mut groups, mut columns) = (vec![col("site_id").alias("site")], vec![col("site")]);
+        for (n, key) in self.keys.iter().enumerate() {
+            groups.push(named("k", n, key.clone()));
+            columns.push(col(format!("k{n}")));
+        }
+        for (n, set) in self.sets.iter().enumerate() {
+            if has_set(n) {
+                groups.push(named("x", n, set.clone()));
+                columns.push(col(format!("x{n}")));
+            } else {
+                columns.push(named("x", n, null_of(set)?));
+            }
+        }
+        let mut parts = Vec::new();
+        for (n, part) in self.parts.iter().enumerate() {
+            if has_parts {
+                parts.push(named("p", n, part.of_rows.clone()));
+                columns.push(col(format!("p{n}")));
+            } else {
+                columns.push(named("p", n, null_of(&part.of_rows)?));
+            }
+        }
+        // Groups are columns first, so that none is computed in the aggregate under a name of its own.
+        LogicalPlanBuilder::from(rows.clone()).aggregate(groups, parts)?.project(columns)
+    }
+
+    /// The rows of the whole, from the rows of parts.
+    ///
+    /// - `with_site`: whether rows of different sites stay apart.
+    fn merged(&self, parts: LogicalPlan, with_site: bool) -> Result<LogicalPlan> {
+        let names = self.group_names();
+        let groups: Vec<Expr> = names.iter().skip(usize::from(!with_site)).map(col).collect();
+        let schema = parts.schema().clone();
+        let merges = self.merges();
+        let mut columns = groups.clone();
+        for name in self.part_names() {
+            // A sum of sums may have a wider type.
+            columns.push(cast(col(&name), schema.field_with_unqualified_name(&name)?.data_type().clone()).alias(&name));
+        }
+        LogicalPlanBuilder::from(parts).aggregate(groups, merges)?.project(columns)?.build()
+    }
+
+    fn merges(&self) -> Vec<Expr> {
+        self.part_names().zip(&self.parts).map(|(name, part)| part.merge.call(vec![col(&name)]).alias(&name)).collect()
+    }
+
+    /// The rows of the whole in order, from the rows of parts.
+    pub(super) fn merge(&self, parts: LogicalPlan) -> Result<LogicalPlan> {
+        let whole = LogicalPlanBuilder::from(self.merged(parts, true)?);
+        whole.sort(self.group_names().iter().map(|name| col(name).sort(true, true)))?.build()
+    }
+
+    /// What stands in the query for its aggregate: the same columns, made of the rows of parts.
+    pub(super) fn finish(&self, parts: LogicalPlan, aggregate: &Aggregate) -> Result<LogicalPlan> {
+        let rows = match self.sets.is_empty() {
+            true => parts,
+            // Each value of a set once, in whichever parts and sites it is.
+            false => self.merged(parts, false)?,
+        };
+        let regrouped = self.groups.iter().any(|group| matches!(group, Expr::GroupingSet(_)));
+        let mut functions = self.merges();
+        for (n, finish) in self.finishes.iter().enumerate() {
+            if let Finish::Distinct { function, set } = finish {
+                let params = AggregateFunctionParams {
+                    args: vec![col(format!("x{set}"))],
+                    // Over fewer groups a value is there more than once.
+                    distinct: regrouped,
+                    filter: None,
+                    order_by: vec![],
+                    null_treatment: None,
+                };
+                let function = AggregateFunction { func: function.clone(), params };
+                functions.push(Expr::AggregateFunction(function).alias(format!("f{n}")));
+            }
+        }
+        let answer = LogicalPlanBuilder::from(rows).aggregate(self.groups.clone(), functions)?;
+        let schema = answer.schema().clone();
+        let groups = aggregate.schema.fields().len() - self.finishes.len();
+        let mut columns = Vec::new();
+        for place in 0..aggregate.schema.fields().len() {
+            let (qualifier, field) = aggregate.schema.qualified_field(place);
+            let value = match place.checked_sub(groups) {
+                None => Expr::from(schema.qualified_field(place)),
+                Some(n) => self.finished(n)?,
+            };
+            let value = match value.get_type(&schema)? == *field.data_type() {
+                true => value,
+                false => cast(value, field.data_type().clone()),
+            };
+            columns.push(value.alias_qualified(qualifier.cloned(), field.name()));
+        }
+        answer.project(columns)?.build()
+    }
+
+    fn finished(&self, n: usize) -> Result<Expr> {
+        let part = |n: usize| col(format!("p{n}"));
+        Ok(match &self.finishes[n] {
+            Finish::Part(place) => part(*place),
+            Finish::Count(place) => coalesce(vec![part(*place), lit(0_i64)]),
+            Finish::Average { sum, count, count_type } => part(*sum) / cast(part(*count), count_type.clone()),
+            Finish::Distinct { .. } => col(format!("f{n}")),
+        })
+    }
+}
+
+fn place_in(list: &mut Vec<Expr>, expr: Expr) -> usize {
+    match list.iter().position(|known| *known == expr) {
+        Some(place) => place,
+        None => {
+            list.push(expr);
+            list.len() - 1
+        }
+    }
+}

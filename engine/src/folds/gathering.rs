@@ -1,0 +1,275 @@
+//! Brings together the rows of a fold for a snapshot: from memory, from states in the lake, or from the events.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{Days, NaiveDate};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::datasource::MemTable;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionContext};
+use futures::{StreamExt, TryStreamExt, stream};
+use lake::{EVENTS, TableFile};
+
+use super::bounds::{Lies, TimeBounds};
+use super::definition::Definition;
+use super::memory::{PieceKey, PieceMemory};
+use super::piece::Piece;
+use crate::error::Result;
+use crate::files::Files;
+use crate::scope::Scope;
+use crate::session::{Engine, View};
+
+/// Events come up to 72 hours late. Dates further back than this from the newest seldom change, and are one piece.
+const OPEN_DAYS: u64 = 4;
+
+/// What an answer was made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FoldUse {
+    /// Files of the table with events that count.
+    pub files: usize,
+    /// How many of them were not read, because what they give was known.
+    pub known_files: usize,
+    /// Rows of events that were read, pending ones among them.
+    pub rows_read: u64,
+}
+
+impl FoldUse {
+    pub(super) fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.known_files += other.known_files;
+        self.rows_read += other.rows_read;
+    }
+}
+
+/// One fold over one snapshot.
+pub(super) struct Gathering<'a> {
+    pub(super) view: &'a View,
+    pub(super) definition: &'a Definition,
+    /// The columns of its rows.
+    pub(super) schema: &'a SchemaRef,
+    pub(super) bounds: TimeBounds,
+}
+
+impl Gathering<'_> {
+    /// All pieces, and what they were made of. The rows of several pieces are still to be merged.
+    pub(super) async fn pieces(&self) -> Result<(Vec<Arc<Piece>>, FoldUse)> {
+        let mut used = FoldUse::default();
+        let mut pieces = Vec::new();
+        let (mut within, mut across): (BTreeMap<NaiveDate, Vec<&TableFile>>, Vec<&TableFile>) = Default::default();
+        for file in &self.view.snapshot().events.files {
+            match (self.bounds.place(file), file.date) {
+                (Lies::Beyond, _) => continue,
+                (Lies::Within, Some(date)) => within.entry(date).or_default().push(file),
+                (Lies::Within | Lies::Across, _) => across.push(file),
+            }
+            used.files += 1;
+        }
+        if let Some(newest) = within.keys().next_back().copied() {
+            let closed_until = newest.checked_sub_days(Days::new(OPEN_DAYS)).unwrap_or(newest);
+            let open = within.split_off(&closed_until);
+            pieces.extend(self.closed_piece(within, &mut used).await?);
+            for files in open.values() {
+                pieces.push(self.date_piece(files, &mut used).await?.0);
+            }
+        }
+        if !across.is_empty() {
+            pieces.push(self.cut_piece(&across, &mut used).await?);
+        }
+        pieces.extend(self.pending_piece(&mut used).await?);
+        Ok((pieces, used))
+    }
+
+    fn engine(&self) -> &Engine {
+        self.view.engine()
+    }
+
+    fn memory(&self) -> &PieceMemory {
+        self.engine().pieces()
+    }
+
+    fn key(&self, what: &str, bounds: TimeBounds, names: &[&str]) -> PieceKey {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.definition.id.0);
+        hasher.update(format!("{what} {:?} {:?} {}", bounds.from_us, bounds.until_us, names.len()).as_bytes());
+        let mut names = names.to_vec();
+        names.sort_unstable();
+        for name in names {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+        }
+        let mut key = [0; 16];
+        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        key
+    }
+
+    /// The rows of all dates that seldom change, as one piece.
+    async fn closed_piece(
+        &self,
+        dates: BTreeMap<NaiveDate, Vec<&TableFile>>,
+        used: &mut FoldUse,
+    ) -> Result<Option<Arc<Piece>>> {
+        if dates.is_empty() {
+            return Ok(None);
+        }
+        let names: Vec<&str> = dates.values().flatten().map(|file| file.log_path.as_str()).collect();
+        let key = self.key("closed", TimeBounds::default(), &names);
+        if let Some(piece) = self.memory().get(&key) {
+            used.known_files += names.len();
+            return Ok(Some(piece));
+        }
+        let (mut pieces, mut keys) = (Vec::new(), Vec::new());
+        for files in dates.values() {
+            let (piece, key) = self.date_piece(files, used).await?;
+            pieces.push(piece);
+            keys.push(key);
+        }
+        let piece = self.merge(pieces).await?;
+        self.memory().put(key, piece.clone());
+        keys.iter().for_each(|key| self.memory().remove(key));
+        Ok(Some(piece))
+    }
+
+    /// The rows of the files of one date, none of them cut by a bound.
+    async fn date_piece(&self, files: &[&TableFile], used: &mut FoldUse) -> Result<(Arc<Piece>, PieceKey)> {
+        let names: Vec<&str> = files.iter().map(|file| file.log_path.as_str()).collect();
+        let key = self.key("date", TimeBounds::default(), &names);
+        if let Some(piece) = self.memory().get(&key) {
+            used.known_files += files.len();
+            return Ok((piece, key));
+        }
+        let (large, small): (Vec<&TableFile>, Vec<&TableFile>) =
+            files.iter().partition(|file| file.size_bytes >= self.engine().states().state_file_bytes_min);
+        let threads = self.engine().threads();
+        let large: Vec<_> = large.into_iter().map(|file| self.file_piece(file)).collect();
+        let made: Vec<(Arc<Piece>, FoldUse)> = stream::iter(large).buffered(threads).try_collect().await?;
+        let mut pieces = Vec::new();
+        for (piece, of_file) in made {
+            used.add(of_file);
+            pieces.push(piece);
+        }
+        if !small.is_empty() {
+            let names: Vec<&str> = small.iter().map(|file| file.log_path.as_str()).collect();
+            let key = self.key("small", TimeBounds::default(), &names);
+            pieces.push(match self.memory().get(&key) {
+                Some(piece) => {
+                    used.known_files += small.len();
+                    piece
+                }
+                None => {
+                    let piece = self.of_files(&small, TimeBounds::default(), used).await?;
+                    self.memory().put(key, piece.clone());
+                    piece
+                }
+            });
+        }
+        let piece = self.merge(pieces).await?;
+        self.memory().put(key, piece.clone());
+        Ok((piece, key))
+    }
+
+    /// The rows of one file: from memory, from its state, or from its events, and then they are kept.
+    async fn file_piece(&self, file: &TableFile) -> Result<(Arc<Piece>, FoldUse)> {
+        let known = FoldUse { known_files: 1, ..FoldUse::default() };
+        let key = self.key("file", TimeBounds::default(), &[&file.log_path]);
+        if let Some(piece) = self.memory().get(&key) {
+            return Ok((piece, known));
+        }
+        let lake = self.engine().lake();
+        if let Some(batches) = lake.read_state(self.definition.id, file).await?
+            && let Some(batches) = in_types_of(self.schema, batches)
+        {
+            return Ok((Piece::new(self.schema, &batches)?, known));
+        }
+        let mut used = FoldUse::default();
+        let piece = self.of_files(&[file], TimeBounds::default(), &mut used).await?;
+        let bytes_max = (file.size_bytes as f64 * self.engine().states().state_share_max) as u64;
+        // A state that decodes is never much larger than in memory.
+        let rows: Vec<RecordBatch> = piece.rows(&Scope::Lake).into_iter().collect();
+        let kept = lake.write_state(self.definition.id, file, self.schema, &rows, bytes_max).await;
+        match kept {
+            Ok(bytes) if bytes <= bytes_max => {}
+            // It saves nothing in the lake. In memory it does as long as there is room.
+            Ok(_) => self.memory().put(key, piece.clone()),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(file = %file.path, error, "could not keep a state; it will be made again");
+                self.memory().put(key, piece.clone());
+            }
+        }
+        Ok((piece, used))
+    }
+
+    /// The rows of files that a bound cuts.
+    async fn cut_piece(&self, files: &[&TableFile], used: &mut FoldUse) -> Result<Arc<Piece>> {
+        let bounds = self.bounds.cutting(files);
+        let names: Vec<&str> = files.iter().map(|file| file.log_path.as_str()).collect();
+        let key = self.key("cut", bounds, &names);
+        if let Some(piece) = self.memory().get(&key) {
+            used.known_files += files.len();
+            return Ok(piece);
+        }
+        let piece = self.of_files(files, bounds, used).await?;
+        self.memory().put(key, piece.clone());
+        Ok(piece)
+    }
+
+    /// The rows of the pending events, made once for each view.
+    async fn pending_piece(&self, used: &mut FoldUse) -> Result<Option<Arc<Piece>>> {
+        let context = self.engine().context_of(1);
+        let Some(events) = self.view.pending_events(&context)? else { return Ok(None) };
+        let key = self.key("pending", self.bounds, &[]);
+        let mut made = self.view.pieces().made.lock().await;
+        if let Some(piece) = made.get(&key) {
+            return Ok(Some(piece.clone()));
+        }
+        let plan = self.definition.of_part(events, self.bounds.conditions())?;
+        let piece = self.run(&context, plan).await?;
+        used.rows_read += self.view.pending_rows();
+        made.insert(key, piece.clone());
+        Ok(Some(piece))
+    }
+
+    async fn of_files(&self, files: &[&TableFile], bounds: TimeBounds, used: &mut FoldUse) -> Result<Arc<Piece>> {
+        // One file is read by one thread, in its order, beside others.
+        let context = self.engine().context_of(if files.len() == 1 { 1 } else { self.engine().threads() });
+        let chosen = Files::Chosen(files.iter().map(|file| (*file).clone()).collect());
+        let events = context.read_table(Arc::new(self.engine().table_of(&EVENTS, chosen)))?.into_unoptimized_plan();
+        let plan = self.definition.of_part(events, bounds.conditions())?;
+        used.rows_read += files.iter().map(|file| file.rows).sum::<u64>();
+        self.run(&context, plan).await
+    }
+
+    async fn run(&self, context: &SessionContext, plan: LogicalPlan) -> Result<Arc<Piece>> {
+        let batches = DataFrame::new(context.state(), plan).collect().await?;
+        Ok(Piece::new(self.schema, &batches)?)
+    }
+
+    async fn merge(&self, mut pieces: Vec<Arc<Piece>>) -> Result<Arc<Piece>> {
+        if pieces.len() == 1 {
+            return Ok(pieces.remove(0));
+        }
+        let context = self.engine().context_of(self.engine().threads());
+        let batches: Vec<Vec<RecordBatch>> =
+            pieces.iter().map(|piece| piece.rows(&Scope::Lake).into_iter().collect()).collect();
+        let parts = context.read_table(Arc::new(MemTable::try_new(self.schema.clone(), batches)?))?;
+        let plan = self.definition.merge(parts.into_unoptimized_plan())?;
+        self.run(&context, plan).await
+    }
+}
+
+/// Rows as they are in memory. `None` if they are of another kind.
+fn in_types_of(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Option<Vec<RecordBatch>> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let converted = batches.into_iter().map(|batch| {
+        if batch.num_columns() != schema.fields().len() {
+            return None;
+        }
+        let columns = batch.columns().iter().zip(schema.fields());
+        let columns = columns.map(|(column, field)| cast_with_options(column, field.data_type(), &options).ok());
+        RecordBatch::try_new(schema.clone(), columns.collect::<Option<_>>()?).ok()
+    });
+    converted.collect()
+}

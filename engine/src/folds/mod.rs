@@ -1,0 +1,32 @@
+//! Recurring queries at the cost of what is new.
+//!
+//! A file of the lake never changes, so what a query's aggregate makes of it never changes either. A recurring query is taken
+//! apart where it groups events: the rows that each file gives are made once and kept, and the answer is computed from these
+//! rows as from any others. What stands above the aggregate runs as it is.
+//!
+//! | File | What it does |
+//! |---|---|
+//! | [`stand_in`] | stands for a table while a query is taken apart |
+//! | [`shape`] | an aggregate in terms of its table's columns, or why it is none |
+//! | [`bounds`] | bounds of time, and how a file lies to them |
+//! | [`definition`] | rows of a part, of the whole, and the answer, as plans |
+//! | [`piece`], [`memory`] | rows in memory, by site, within a bound |
+//! | [`gathering`] | which pieces a snapshot needs, from memory, from kept states, or from the events |
+//! | [`recurring`] | a query taken apart, and answered for a scope |
+//!
+//! No answer depends on what is kept: a missing state is made again, and pending events are read for each view.
+
+mod bounds;
+mod definition;
+mod gathering;
+pub(crate) mod memory;
+mod piece;
+mod recurring;
+mod rows_table;
+pub(crate) mod settings;
+mod shape;
+mod stand_in;
+
+pub use gathering::FoldUse;
+pub use recurring::{How, RecurringQuery};
+pub use settings::StateSettings;

@@ -1,0 +1,315 @@
+//! A query taken apart where it groups events, and answered for a scope from the rows of its folds.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::DFSchemaRef;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
+use datafusion::physical_plan::collect;
+use lake::{EVENTS, StateDefinition};
+use tokio::sync::OnceCell;
+
+use super::bounds::TimeBounds;
+use super::definition::Definition;
+use super::gathering::{FoldUse, Gathering};
+use super::piece::Piece;
+use super::rows_table::RowsTable;
+use super::shape::{Shape, Why};
+use super::stand_in::StandIn;
+use crate::error::{EngineError, Result};
+use crate::params::Param;
+use crate::scope::Scope;
+use crate::session::{QueryResult, View};
+use crate::sql;
+
+/// How an answer was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// From what was known of files that did not change, and from what is new.
+    Incremental(FoldUse),
+    /// From all events that the query reads.
+    InFull {
+        /// Why, in words for the author of the query.
+        why: String,
+    },
+}
+
+/// A query over one view, ready to be answered for the lake and for each site.
+pub struct RecurringQuery {
+    view: Arc<View>,
+    sql: String,
+    params: Vec<(String, Param)>,
+    /// What the query says, if it can be answered from folds.
+    folded: Result<FoldedPlan, Why>,
+}
+
+/// A plan with places for the rows of folds.
+struct FoldedPlan {
+    plan: LogicalPlan,
+    folds: Vec<Fold>,
+    /// Whether the plan is another for each site.
+    names_site: bool,
+    /// The schema of the answer.
+    schema: DFSchemaRef,
+    /// Plans what stands above the folds.
+    state: SessionState,
+    /// The rows of the folds, once somebody asked for them.
+    gathered: OnceCell<Gathered>,
+}
+
+/// The rows of each fold, and what they were made of.
+struct Gathered {
+    pieces: Vec<Vec<Arc<Piece>>>,
+    used: FoldUse,
+}
+
+struct Fold {
+    definition: Definition,
+    bounds: TimeBounds,
+    schema: SchemaRef,
+}
+
+/// A time by which the times of a query are moved to see whether its groups move with them. No period of the calendar
+/// divides it.
+const MOVED_BY: TimeDelta = TimeDelta::seconds(40 * 86_400 + 3_600 + 60 + 1);
+
+impl View {
+    /// Takes a query apart so that it can be answered at the cost of what is new.
+    ///
+    /// Fails with [`EngineError::Query`] if the SQL is wrong. A query that no fold can answer is not an error: it is answered
+    /// in full, and [`How`] says why.
+    pub async fn recurring(self: &Arc<Self>, sql: &str, params: &[(String, Param)]) -> Result<RecurringQuery> {
+        // What is wrong with the query is said as it always is.
+        self.session(&Scope::Lake)?.plan(sql, params).await?;
+        let folded = match self.take_apart(sql, params, TimeDelta::zero()).await? {
+            Ok(folded) => self.check_steady(sql, params, folded).await?,
+            Err(why) => Err(why),
+        };
+        Ok(RecurringQuery { view: self.clone(), sql: sql.to_owned(), params: params.to_vec(), folded })
+    }
+
+    /// Refuses a query whose folds are others at another time: what is kept of them would never be used again.
+    async fn check_steady(
+        &self,
+        sql: &str,
+        params: &[(String, Param)],
+        folded: FoldedPlan,
+    ) -> Result<Result<FoldedPlan, Why>> {
+        let ids = |folded: &FoldedPlan| -> Vec<StateDefinition> {
+            folded.folds.iter().map(|fold| fold.definition.id).collect()
+        };
+        let moved: Vec<(String, Param)> =
+            params.iter().map(|(name, value)| (name.clone(), value.moved(MOVED_BY))).collect();
+        let later = self.take_apart(sql, &moved, MOVED_BY).await?;
+        Ok(match later {
+            Ok(later) if ids(&later) == ids(&folded) => Ok(folded),
+            _ => {
+                Err("the time of the run stands in its groups or conditions otherwise than as a bound of occurred_at: \
+                      write occurred_at >= $from AND occurred_at < $until"
+                    .into())
+            }
+        })
+    }
+
+    /// - `moved_by`: by how much the clock of the query is ahead.
+    async fn take_apart(
+        &self,
+        sql: &str,
+        params: &[(String, Param)],
+        moved_by: TimeDelta,
+    ) -> Result<Result<FoldedPlan, Why>> {
+        let context = self.engine().context();
+        let tables = self.session(&Scope::Lake)?;
+        for (name, schema) in tables.schemas().await? {
+            context.register_table(name, Arc::new(StandIn::new(name, schema)))?;
+        }
+        let mut state = context.state();
+        let props = state.execution_props_mut();
+        props.query_execution_start_time = props.query_execution_start_time.map(|now| now + moved_by);
+        let plan = sql::plan(&state, sql).await?;
+        let names_site = plan.get_parameter_names()?.iter().any(|name| name.trim_start_matches('$') == "site");
+        let plan = sql::bind(plan, params)?;
+        let schema = plan.schema().clone();
+        let plan = state.optimize(&plan)?;
+        Ok(fold(&state, plan).map(|(plan, folds)| {
+            let gathered = OnceCell::new();
+            FoldedPlan { plan, folds, names_site, schema, state, gathered }
+        }))
+    }
+}
+
+/// Puts a place for the rows of a fold wherever a plan groups events.
+fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fold>), Why> {
+    let (mut folds, mut why) = (Vec::new(), None);
+    let replaced = plan.transform_down_with_subqueries(|node| {
+        let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
+        let made = Shape::of(aggregate).and_then(|shape| {
+            let (bounds, conditions) = TimeBounds::take(shape.conditions.clone());
+            let events = scanned(&aggregate.input).ok_or("it reads no events")?;
+            let definition = Definition::new(shape, conditions, events.schema(), state)?;
+            let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
+            let part = definition.of_part(events, vec![]).map_err(words)?;
+            let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
+            let rows = RowsTable::new(folds.len(), schema.clone(), vec![]);
+            let rows = LogicalPlanBuilder::scan("fold", provider_as_source(Arc::new(rows)), None)
+                .and_then(|rows| rows.build());
+            let finished = rows.and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
+            Ok((finished, Fold { definition, bounds, schema }))
+        });
+        match made {
+            Ok((finished, fold)) => {
+                folds.push(fold);
+                Ok(Transformed::new(finished, true, TreeNodeRecursion::Jump))
+            }
+            Err(reason) => {
+                // An aggregate further up stands over groups, not over events: what counts is said of the lowest.
+                why = Some(reason);
+                Ok(Transformed::no(node))
+            }
+        }
+    });
+    let plan = replaced.and_then(|plan| plan.data.recompute_schema()).map_err(|error| error.strip_backtrace())?;
+    if reads_events(&plan).map_err(|error| error.strip_backtrace())? {
+        return Err(why.unwrap_or_else(|| "it does not group the events that it reads".into()));
+    }
+    if folds.is_empty() {
+        return Err("it reads no events".into());
+    }
+    // Once more, so that the rows of folds are read no further than is needed.
+    let plan = state.optimize(&plan).map_err(|error| error.strip_backtrace())?;
+    Ok((plan, folds))
+}
+
+/// The whole table that an aggregate stands over.
+fn scanned(plan: &LogicalPlan) -> Option<LogicalPlan> {
+    let LogicalPlan::TableScan(scan) = plan else { return scanned(plan.inputs().first()?) };
+    LogicalPlanBuilder::scan(scan.table_name.clone(), scan.source.clone(), None).ok()?.build().ok()
+}
+
+fn reads_events(plan: &LogicalPlan) -> datafusion::error::Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found |= StandIn::of(scan) == Some(EVENTS.name);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+impl RecurringQuery {
+    /// Answers the query for a scope.
+    pub async fn answer(&self, scope: &Scope) -> Result<(QueryResult, How)> {
+        let own;
+        let folded = match (&self.folded, scope) {
+            (Ok(folded), Scope::Site(site)) if folded.names_site => {
+                let params: Vec<(String, Param)> = self.params_of(site);
+                own = self.view.take_apart(&self.sql, &params, TimeDelta::zero()).await?;
+                &own
+            }
+            (folded, _) => folded,
+        };
+        match folded {
+            Ok(folded) => match folded.answer(&self.view, scope).await {
+                Ok((answer, used)) => Ok((answer, How::Incremental(used))),
+                // DataFusion loses sight of an order where groups are known to be a single row.
+                Err(error @ (EngineError::Defect { .. } | EngineError::Query { .. })) => {
+                    self.answer_in_full(scope, format!("its parts could not be put together: {error}")).await
+                }
+                Err(error) => Err(error),
+            },
+            Err(why) => self.answer_in_full(scope, why.clone()).await,
+        }
+    }
+
+    async fn answer_in_full(&self, scope: &Scope, why: Why) -> Result<(QueryResult, How)> {
+        let params = match scope {
+            Scope::Lake => self.params.clone(),
+            Scope::Site(site) => self.params_of(site),
+        };
+        let answer = self.view.session(scope)?.query(&self.sql, &params).await?;
+        Ok((answer, How::InFull { why }))
+    }
+
+    fn params_of(&self, site: &str) -> Vec<(String, Param)> {
+        let of = |(name, value): &(String, Param)| match name.as_str() {
+            "site" => (name.clone(), Param::Text(Some(site.to_owned()))),
+            _ => (name.clone(), value.clone()),
+        };
+        self.params.iter().map(of).collect()
+    }
+
+    /// Why the query is answered in full, if it is.
+    pub fn why_in_full(&self) -> Option<&str> {
+        self.folded.as_ref().err().map(String::as_str)
+    }
+}
+
+impl FoldedPlan {
+    async fn gather(&self, view: &View) -> Result<Gathered> {
+        let mut gathered = Gathered { pieces: vec![], used: FoldUse::default() };
+        for fold in &self.folds {
+            let Fold { definition, bounds, schema } = fold;
+            let gathering = Gathering { view, definition, schema, bounds: *bounds };
+            let (pieces, used) = gathering.pieces().await?;
+            gathered.pieces.push(pieces);
+            gathered.used.add(used);
+        }
+        Ok(gathered)
+    }
+
+    async fn answer(&self, view: &View, scope: &Scope) -> Result<(QueryResult, FoldUse)> {
+        let gathered = self.gathered.get_or_try_init(|| self.gather(view)).await?;
+        let rows = |(number, pieces): (usize, &Vec<Arc<Piece>>)| {
+            let batches = pieces.iter().filter_map(|piece| piece.rows(scope)).collect();
+            Arc::new(RowsTable::new(number, self.folds[number].schema.clone(), batches))
+        };
+        let rows: Vec<Arc<RowsTable>> = gathered.pieces.iter().enumerate().map(rows).collect();
+        let others = self.other_tables(view, scope).await?;
+        let filled = self.plan.clone().transform_up_with_subqueries(|node| {
+            let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
+            if let Some(fold) = RowsTable::fold_of(&scan) {
+                let source = provider_as_source(rows[fold].clone());
+                return Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })));
+            }
+            match others.iter().find(|(other, _)| *other == scan) {
+                Some((_, rows)) => Ok(Transformed::yes(rows.clone())),
+                None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+            }
+        })?;
+        let mut plan = filled.data;
+        if !others.is_empty() {
+            plan = self.state.optimize(&plan)?;
+        }
+        let physical = self.state.query_planner().create_physical_plan(&plan, &self.state).await?;
+        let batches = collect(physical, self.state.task_ctx()).await?;
+        Ok((QueryResult { schema: Arc::new(self.schema.as_arrow().clone()), batches }, gathered.used))
+    }
+
+    /// The scans of the plan that read other tables, each with its rows.
+    async fn other_tables(&self, view: &View, scope: &Scope) -> Result<Vec<(TableScan, LogicalPlan)>> {
+        let mut scans: Vec<(&'static str, TableScan)> = Vec::new();
+        self.plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Some(table) = StandIn::of(scan)
+            {
+                scans.push((table, scan.clone()));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        if scans.is_empty() {
+            return Ok(vec![]);
+        }
+        let session = view.session(scope)?;
+        let mut others = Vec::new();
+        for (table, scan) in scans {
+            let rows = session.rows_of(table, &scan).await?;
+            others.push((scan, rows));
+        }
+        Ok(others)
+    }
+}

@@ -1,0 +1,57 @@
+//! Stands for a table while a query is taken apart: it has the table's columns and no rows.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::{TableType, source_as_provider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableScan};
+use datafusion::physical_plan::ExecutionPlan;
+
+/// Which table, and with which columns.
+#[derive(Debug)]
+pub(super) struct StandIn {
+    /// The table's name in SQL.
+    pub(super) table: &'static str,
+    schema: SchemaRef,
+}
+
+impl StandIn {
+    pub(super) fn new(table: &'static str, schema: SchemaRef) -> Self {
+        Self { table, schema }
+    }
+
+    /// The table for which a scan stands, if it stands for one.
+    pub(super) fn of(scan: &TableScan) -> Option<&'static str> {
+        let provider = source_as_provider(&scan.source).ok()?;
+        provider.downcast_ref::<Self>().map(|stand_in| stand_in.table)
+    }
+}
+
+#[async_trait]
+impl TableProvider for StandIn {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Filters move into the scan, where they are read back.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Exact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Err(DataFusionError::Internal(format!("{} was not put back into its query", self.table)))
+    }
+}
