@@ -12,8 +12,13 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
-/// The site of all events.
+/// The site of all events, where there is one.
 pub(crate) const SITE: &str = "default";
+
+/// The name of a site by its number, such that names are in the order of numbers.
+pub(crate) fn site_name(sites: u32, number: u32) -> String {
+    if sites == 1 { SITE.to_owned() } else { format!("site-{number:04}") }
+}
 
 /// The last day of every lake. Fixed, so that the same numbers make the same lake.
 pub(crate) fn last_day() -> NaiveDate {
@@ -40,6 +45,8 @@ pub(crate) enum Ids {
 pub(crate) struct Traffic {
     /// How many.
     pub(crate) events: u64,
+    /// Sites; the first ones have more visitors.
+    pub(crate) sites: u32,
     /// Distinct visitors to choose from. A few come often, most once or twice.
     pub(crate) visitors: u64,
     /// Start, inclusive.
@@ -69,6 +76,7 @@ pub(crate) async fn published_days(
     lake: &Lake,
     events: u64,
     days: u64,
+    sites: u32,
     visitors: u64,
     ids: Ids,
 ) -> anyhow::Result<Held> {
@@ -77,7 +85,7 @@ pub(crate) async fn published_days(
         let until = from + TimeDelta::days(1);
         // The remainder falls on the last days.
         let events = events / days + u64::from(back < events % days);
-        let traffic = Traffic { events, visitors, from, until, ids, properties_bytes: 0, seed: back };
+        let traffic = Traffic { events, sites, visitors, from, until, ids, properties_bytes: 0, seed: back };
         async move { tokio::spawn(async move { write_sorted(&lake, traffic).await }).await? }
     });
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
@@ -130,7 +138,7 @@ pub(crate) fn midnight(day: NaiveDate) -> DateTime<Utc> {
 async fn write_sorted(lake: &Lake, traffic: Traffic) -> anyhow::Result<(TableFile, i64)> {
     let mut rng = StdRng::seed_from_u64(traffic.seed);
     let mut visits = rows(traffic, &mut rng);
-    visits.sort_unstable_by_key(|row| (row.visitor_id, row.at_us));
+    visits.sort_unstable_by_key(|row| (row.site, row.visitor_id, row.at_us));
     let mut writer = TableWriter::start(&lake.table(&EVENTS), traffic.from.date_naive())?;
     for chunk in visits.chunks(CHUNK_ROWS) {
         writer.write(&batch(chunk, traffic, &mut rng).into_batch()).await?;
@@ -158,6 +166,7 @@ async fn publish(lake: &Lake, written: Vec<(TableFile, i64)>) -> anyhow::Result<
 /// An event before it is written: small, because a whole day is sorted in memory.
 #[derive(Clone, Copy)]
 struct Row {
+    site: u32,
     visitor_id: i64,
     visitor: u64,
     at_us: i64,
@@ -174,7 +183,10 @@ fn rows(traffic: Traffic, rng: &mut StdRng) -> Vec<Row> {
     while rows.len() < wanted {
         // Cubing a uniform number makes low visitor numbers frequent.
         let visitor = (rng.random::<f64>().powi(3) * traffic.visitors as f64) as u64;
-        let visitor_id = visitor_id(SITE, &format!("visitor-{visitor}"));
+        // A visitor has one site; cubing it once more makes the first sites large.
+        let spread = (visitor.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11) as f64 / (1_u64 << 53) as f64;
+        let site = (spread.powi(3) * f64::from(traffic.sites)) as u32;
+        let visitor_id = visitor_id(&site_name(traffic.sites, site), &format!("visitor-{visitor}"));
         let from_search = rng.random_bool(0.4);
         let mut at_us = rng.random_range(from_us..until_us);
         for _ in 0..1 + (rng.random::<f64>().powi(2) * 6.0) as usize {
@@ -183,7 +195,7 @@ fn rows(traffic: Traffic, rng: &mut StdRng) -> Vec<Row> {
                 at_us += after_us;
                 // Events beyond the range have not happened yet.
                 if at_us < until_us {
-                    rows.push(Row { visitor_id, visitor, at_us, page, name, from_search });
+                    rows.push(Row { site, visitor_id, visitor, at_us, page, name, from_search });
                 }
             };
             push("page_view", 0);
@@ -230,7 +242,7 @@ fn event(row: &Row, traffic: Traffic, rng: &mut StdRng) -> Event {
             Ids::UuidV7 => EventId(uuid_v7(row.at_us, rng).into_bytes()),
             Ids::Random => EventId(rng.random()),
         },
-        site_id: SITE.into(),
+        site_id: site_name(traffic.sites, row.site).into(),
         name: row.name.to_owned(),
         occurred_at_us: row.at_us,
         received_at_us: row.at_us + rng.random_range(50_000..2_000_000),
@@ -274,11 +286,12 @@ mod tests {
     #[tokio::test]
     async fn a_lake_holds_what_was_asked_for() {
         let lake = Lake::open("memory:///", []).unwrap();
-        let held = published_days(&lake, 1_003, 4, 100, Ids::UuidV7).await.unwrap();
+        let held = published_days(&lake, 1_003, 4, 3, 100, Ids::UuidV7).await.unwrap();
         assert_eq!((held.rows, held.files), (1_003, 4));
         let from = midnight(last_day());
         let until = from + TimeDelta::hours(1);
-        let traffic = Traffic { events: 50, visitors: 10, from, until, ids: Ids::Random, properties_bytes: 9, seed: 9 };
+        let (ids, sites) = (Ids::Random, 3);
+        let traffic = Traffic { events: 50, sites, visitors: 10, from, until, ids, properties_bytes: 9, seed: 9 };
         pending(&lake, traffic, 20).await.unwrap();
         let snapshot = lake.snapshot().await.unwrap();
         assert_eq!((snapshot.events.rows(), snapshot.pending.len()), (1_003, 3));

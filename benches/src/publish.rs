@@ -105,6 +105,7 @@ async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<Mea
     if day_rows > 0 {
         let (from, until) = (midnight(last_day()), evening());
         let held = Traffic {
+            sites: 1,
             events: day_rows,
             visitors: VISITORS,
             from,
@@ -147,6 +148,7 @@ fn next_rows(flags: &Flags, run: u64) -> anyhow::Result<Traffic> {
     let from = evening() + span * run as i32;
     let until = from + span;
     Ok(Traffic {
+        sites: 1,
         events: flags.new_rows,
         visitors: VISITORS,
         from,

@@ -68,7 +68,7 @@ async fn bytes_per_event(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
     let lake = Lake::open(&place.to_string_lossy(), [])?;
     let (started, visitors) = (Instant::now(), flags.events / 20);
     let ids = if flags.random_ids { Ids::Random } else { Ids::UuidV7 };
-    let held = lake_of::published_days(&lake, flags.events, 4, visitors.max(1), ids).await?;
+    let held = lake_of::published_days(&lake, flags.events, 4, 1, visitors.max(1), ids).await?;
     println!("### Bytes per event\n");
     println!(
         "{} events of {visitors} visitors with {ids:?} ids in {} files: {:.2} B/event, made in {:.0} s\n",
@@ -244,6 +244,7 @@ async fn many_raw_files(count: u64, dir: &Path) -> anyhow::Result<()> {
     let lake = Lake::open(&dir.path().to_string_lossy(), [])?;
     let until = Utc::now();
     let traffic = Traffic {
+        sites: 1,
         events: 20 * count,
         visitors: 1_000,
         from: until - TimeDelta::minutes(5),

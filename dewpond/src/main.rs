@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use lake::whole_text;
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::{health, import, query, report, site};
+use crate::commands::{explain, health, import, query, report, site};
 use crate::roles::up;
 
 #[global_allocator]
@@ -46,6 +46,8 @@ enum Role {
     Analytics(roles::analytics::Flags),
     /// Run a SQL query over the lake, as it is now or as it was.
     Query(query::Flags),
+    /// Show what recurring queries reuse of what earlier runs found, and which read all events and why.
+    Explain(explain::Flags),
     /// Print the latest report.
     Report(report::Flags),
     /// Import events from files.
@@ -65,8 +67,8 @@ enum Role {
 impl Role {
     /// Whether it prints an answer and ends, unlike a service.
     fn ends_by_itself(&self) -> bool {
-        use Role::{Health, Import, Lake, Query, Report, Site};
-        matches!(self, Query(_) | Report(_) | Import(_) | Site(_) | Lake(_) | Health(_))
+        use Role::{Explain, Health, Import, Lake, Query, Report, Site};
+        matches!(self, Query(_) | Explain(_) | Report(_) | Import(_) | Site(_) | Lake(_) | Health(_))
     }
 }
 
@@ -96,6 +98,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Compactor(flags) => roles::compactor::run(flags).await,
         Role::Analytics(flags) => roles::analytics::run(flags).await,
         Role::Query(flags) => query::run(flags).await,
+        Role::Explain(flags) => explain::run(flags).await,
         Role::Report(flags) => report::run(flags).await,
         Role::Import(flags) => import::run(flags).await,
         Role::Site(flags) => site::run(flags).await,

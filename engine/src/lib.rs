@@ -26,7 +26,7 @@ pub use answer::text_table;
 pub use answer::{AnswerError, AnswerFormat, AnswerOutput, AnswerWriter};
 pub use as_of::AsOf;
 pub use error::{EngineError, Result};
-pub use folds::{FoldUse, How, RecurringQuery, StateSettings};
+pub use folds::{ExplainedFold, Explanation, FoldUse, How, RecurringQuery, StateSettings};
 pub use lake::whole_text;
 pub use params::Param;
 pub use scope::Scope;

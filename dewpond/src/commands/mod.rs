@@ -1,5 +1,6 @@
 //! The commands, which do one thing and end.
 
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod lake;

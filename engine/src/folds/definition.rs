@@ -30,11 +30,12 @@ pub(super) struct Definition {
     /// The table that it folds.
     pub(super) table: &'static str,
     /// What must be true of a row, bounds of time aside.
-    conditions: Vec<Expr>,
-    keys: Vec<Expr>,
+    pub(super) conditions: Vec<Expr>,
+    /// What rows are grouped by, each once.
+    pub(super) keys: Vec<Expr>,
     groups: Vec<Expr>,
     /// What is counted once.
-    sets: Vec<Expr>,
+    pub(super) sets: Vec<Expr>,
     parts: Vec<Part>,
     finishes: Vec<Finish>,
     pub(super) id: StateDefinition,
@@ -164,6 +165,11 @@ impl Definition {
                 self.parts.len() - 1
             }
         }
+    }
+
+    /// The partial results, over the rows of the table.
+    pub(super) fn results(&self) -> impl Iterator<Item = &Expr> {
+        self.parts.iter().map(|part| &part.of_rows)
     }
 
     fn hash(&self, schema: &DFSchema) -> Result<StateDefinition> {

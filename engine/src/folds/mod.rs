@@ -12,12 +12,14 @@
 //! | [`definition`] | rows of a part, of the whole, and the answer, as plans |
 //! | [`piece`], [`memory`] | rows in memory, by site, within a bound |
 //! | [`gathering`] | which pieces a snapshot needs, from memory, from kept states, or from the events |
+//! | [`explanation`] | what would be used, in words |
 //! | [`recurring`] | a query taken apart, and answered for a scope |
 //!
 //! No answer depends on what is kept: a missing state is made again, and pending events are read for each view.
 
 mod bounds;
 mod definition;
+mod explanation;
 mod gathering;
 pub(crate) mod memory;
 mod piece;
@@ -27,6 +29,7 @@ pub(crate) mod settings;
 mod shape;
 mod stand_in;
 
+pub use explanation::{ExplainedFold, Explanation};
 pub use gathering::FoldUse;
 pub use recurring::{How, RecurringQuery};
 pub use settings::StateSettings;

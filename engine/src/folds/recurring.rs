@@ -67,9 +67,10 @@ struct Gathered {
     used: FoldUse,
 }
 
-struct Fold {
-    definition: Definition,
-    bounds: TimeBounds,
+/// One aggregate over events.
+pub(super) struct Fold {
+    pub(super) definition: Definition,
+    pub(super) bounds: TimeBounds,
     schema: SchemaRef,
 }
 
@@ -243,9 +244,16 @@ impl RecurringQuery {
         self.params.iter().map(of).collect()
     }
 
-    /// Why the query is answered in full, if it is.
-    pub fn why_in_full(&self) -> Option<&str> {
-        self.folded.as_ref().err().map(String::as_str)
+    pub(super) fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The aggregates over events, or why the query is answered in full.
+    pub(super) fn folds(&self) -> Result<&[Fold], &str> {
+        match &self.folded {
+            Ok(folded) => Ok(&folded.folds),
+            Err(why) => Err(why),
+        }
     }
 }
 

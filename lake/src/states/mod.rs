@@ -130,6 +130,13 @@ impl Lake {
         Ok(bytes)
     }
 
+    /// How many of some files have a state of a definition.
+    pub async fn count_states(&self, definition: StateDefinition, files: &[&TableFile]) -> Result<usize> {
+        let kept = self.list(&format!("{STATES_DIR}/{definition}")).await?;
+        let kept: HashSet<String> = kept.into_iter().filter_map(StoredState::parse).map(|state| state.file).collect();
+        Ok(files.iter().filter(|file| kept.contains(name_of(file))).count())
+    }
+
     /// How much the states take.
     pub async fn states_size(&self) -> Result<StatesSize> {
         let states = self.list_states().await?;
