@@ -183,10 +183,15 @@ impl Analytics {
                 metrics: Default::default(),
             })
             .collect();
-        // Query by query: what one made of the events serves all scopes, and is gone before the next begins.
         let view = Arc::new(view);
+        let mut prepared = Vec::new();
         for query in &queries {
-            let metrics = self.measure(&view, query, &params, &scopes).await;
+            prepared.push(self.prepare(&view, query, &params).await);
+        }
+        self.pass_over_sessions(&view, prepared.iter().flatten().cloned().collect()).await;
+        // Query by query: what one made of the events serves all scopes, and is gone before the next begins.
+        for (query, prepared) in queries.iter().zip(prepared) {
+            let metrics = self.measure(query, prepared, &scopes).await;
             for (report, metric) in reports.iter_mut().zip(metrics) {
                 report.metrics.insert(query.name.clone(), metric);
             }
@@ -208,29 +213,51 @@ impl Analytics {
         Ok(reports.swap_remove(0))
     }
 
-    /// One metric of each scope, in their order.
-    async fn measure(
+    /// Takes a query apart. Fails in words for its author.
+    async fn prepare(
         &self,
         view: &Arc<View>,
         query: &QueryFile,
         params: &[(String, Param)],
-        scopes: &[Scope],
-    ) -> Vec<Metric> {
+    ) -> Result<Arc<RecurringQuery>, String> {
         let sql = match &query.sql {
             Ok(sql) => sql.clone(),
-            Err(reason) => {
-                let failed = Metric::failed(None, format!("{}: {reason}", file_name(query)), 0);
-                return vec![failed; scopes.len()];
-            }
+            Err(reason) => return Err(format!("{}: {reason}", file_name(query))),
         };
         let (view, params) = (view.clone(), params.to_vec());
         let recurring = self.limited(query, async move { view.recurring(&sql, &params).await }).await;
-        let recurring = match recurring {
-            Ok(recurring) => Arc::new(recurring),
-            Err(error) => {
-                tracing::warn!(metric = query.name, "{error}");
-                return vec![Metric::failed(query.title.clone(), error, 0); scopes.len()];
+        recurring.map(Arc::new).inspect_err(|error| tracing::warn!(metric = query.name, "{error}"))
+    }
+
+    /// Makes what all queries need of sessions and visitors, at once. If that fails, each query makes it for itself.
+    async fn pass_over_sessions(&self, view: &Arc<View>, queries: Vec<Arc<RecurringQuery>>) {
+        let view = view.clone();
+        let mut pass = tokio::spawn(async move {
+            let queries: Vec<&RecurringQuery> = queries.iter().map(Arc::as_ref).collect();
+            view.prepare(&queries).await
+        });
+        let failed = match tokio::time::timeout(self.settings.metric_timeout, &mut pass).await {
+            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(panic)) => panic.to_string(),
+            Err(_) => {
+                pass.abort();
+                format!("it took longer than {}", humantime::format_duration(self.settings.metric_timeout))
             }
+        };
+        tracing::warn!(error = failed, "the pass over all sessions failed; each metric makes its own");
+    }
+
+    /// One metric of each scope, in their order.
+    async fn measure(
+        &self,
+        query: &QueryFile,
+        prepared: Result<Arc<RecurringQuery>, String>,
+        scopes: &[Scope],
+    ) -> Vec<Metric> {
+        let recurring = match prepared {
+            Ok(recurring) => recurring,
+            Err(error) => return vec![Metric::failed(query.title.clone(), error, 0); scopes.len()],
         };
         // The first makes what all of them need.
         let mut metrics = vec![self.measure_scope(query, &recurring, &scopes[0]).await];

@@ -309,6 +309,9 @@ impl View {
 /// The tables that a session of a view has.
 const TABLE_NAMES: [&str; 3] = ["events", "reports", QUARANTINE];
 
+/// The tables that are made of all events, the rows of a visitor one after the other.
+pub(crate) const TABLES_BY_VISITOR: [&str; 0] = [];
+
 /// SQL over some tables, reading only.
 pub struct SqlSession {
     context: SessionContext,
@@ -333,6 +336,11 @@ impl SqlSession {
             schemas.push((name, self.context.table_provider(name).await?.schema()));
         }
         Ok(schemas)
+    }
+
+    /// All rows of a table.
+    pub(crate) async fn table(&self, name: &str) -> Result<DataFrame> {
+        Ok(self.context.table(name).await?)
     }
 
     /// The rows that a scan of a table asks for, as a plan with the scan's columns.

@@ -20,6 +20,11 @@ use datafusion::logical_expr::{
 use lake::StateDefinition;
 
 use super::shape::{Shape, Why};
+use super::stand_in::FoldedTable;
+
+/// The columns of every folded table by which its rows lie.
+pub(super) const SITE: &str = "site_id";
+pub(super) const VISITOR: &str = "visitor_id";
 
 /// Goes up whenever the same definition would give other rows.
 const FORMAT: u32 = 1;
@@ -29,6 +34,8 @@ const FORMAT: u32 = 1;
 pub(super) struct Definition {
     /// The table that it folds.
     pub(super) table: &'static str,
+    /// How the table's rows are folded.
+    pub(super) folded: FoldedTable,
     /// What must be true of a row, bounds of time aside.
     pub(super) conditions: Vec<Expr>,
     /// What rows are grouped by, each once.
@@ -77,9 +84,10 @@ impl Definition {
         schema: &DFSchema,
         registry: &dyn FunctionRegistry,
     ) -> Result<Self, Why> {
-        let Shape { table, keys, groups, functions, .. } = shape;
+        let Shape { table, folded, keys, groups, functions, .. } = shape;
         let mut definition = Self {
             table,
+            folded,
             conditions,
             keys,
             groups,
@@ -118,6 +126,13 @@ impl Definition {
             if !OF_DISTINCT.contains(&name.as_str()) || args.len() != 1 {
                 return Err(format!("{name}(DISTINCT …) needs all values at a time"));
             }
+            let is_visitor = matches!(&args[0], Expr::Column(column) if column.name == VISITOR);
+            if self.folded == FoldedTable::ByVisitor && name == "count" && is_visitor && !self.is_regrouped() {
+                // No visitor is in two parts, so the counts of parts add up.
+                let params = AggregateFunctionParams { args, distinct: true, filter, order_by: vec![], null_treatment };
+                let of_rows = Expr::AggregateFunction(AggregateFunction { func, params });
+                return Ok(Finish::Count(self.part(Part { of_rows, merge: sum.clone() })));
+            }
             let value = args.remove(0);
             let value = match filter {
                 Some(filter) => when(*filter, value).end().map_err(|error| error.to_string())?,
@@ -155,6 +170,11 @@ impl Definition {
             }
             _ => Err(format!("{name} needs all values at a time: count, sum, min, max and avg do not")),
         }
+    }
+
+    /// Whether the query asks for several groupings at a time.
+    fn is_regrouped(&self) -> bool {
+        self.groups.iter().any(|group| matches!(group, Expr::GroupingSet(_)))
     }
 
     fn part(&mut self, part: Part) -> usize {
@@ -254,7 +274,7 @@ impl Definition {
         let schema = rows.schema();
         let null_of = |expr: &Expr| -> Result<Expr> { Ok(lit(ScalarValue::try_new_null(&expr.get_type(schema)?)?)) };
         let named = |prefix: &str, n: usize, expr: Expr| expr.alias(format!("{prefix}{n}"));
-        let (mut groups, mut columns) = (vec![col("site_id").alias("site")], vec![col("site")]);
+        let (mut groups, mut columns) = (vec![col(SITE).alias("site")], vec![col("site")]);
         for (n, key) in self.keys.iter().enumerate() {
             groups.push(named("k", n, key.clone()));
             columns.push(col(format!("k{n}")));
@@ -278,6 +298,14 @@ impl Definition {
         }
         // Groups are columns first, so that none is computed in the aggregate under a name of its own.
         LogicalPlanBuilder::from(rows.clone()).aggregate(groups, parts)?.project(columns)
+    }
+
+    /// The columns of the table that the rows of a part are made of, and those that tell visitors apart.
+    pub(super) fn columns(&self, bounds: &[Expr]) -> BTreeSet<String> {
+        let parts = self.parts.iter().map(|part| &part.of_rows);
+        let exprs = self.conditions.iter().chain(bounds).chain(&self.keys).chain(&self.sets).chain(parts);
+        let named = exprs.flat_map(Expr::column_refs).map(|column| column.name.clone());
+        named.chain([SITE.to_owned(), VISITOR.to_owned()]).collect()
     }
 
     /// The rows of the whole, from the rows of parts.
@@ -313,7 +341,7 @@ impl Definition {
             // Each value of a set once, in whichever parts and sites it is.
             false => self.merged(parts, false)?,
         };
-        let regrouped = self.groups.iter().any(|group| matches!(group, Expr::GroupingSet(_)));
+        let regrouped = self.is_regrouped();
         let mut functions = self.merges();
         for (n, finish) in self.finishes.iter().enumerate() {
             if let Finish::Distinct { function, set } = finish {

@@ -18,6 +18,8 @@ pub struct Explanation {
 /// One aggregate over events.
 #[derive(Clone, Debug)]
 pub struct ExplainedFold {
+    /// The table: `events`, of which states are kept, or one that is made of all events at each run.
+    pub table: &'static str,
     /// The name under which the lake keeps its states.
     pub definition: String,
     /// Which events count, bounds of time aside.
@@ -61,6 +63,7 @@ impl RecurringQuery {
         let within: Vec<_> = files.iter().filter(|file| bounds.place(file) == Lies::Within).collect();
         let files_cut = files.iter().filter(|file| bounds.place(file) == Lies::Across).count();
         Ok(ExplainedFold {
+            table: definition.table,
             definition: definition.id.to_string(),
             conditions: definition.conditions.iter().map(ToString::to_string).collect(),
             groups: definition.keys.iter().map(ToString::to_string).collect(),
@@ -86,11 +89,17 @@ impl fmt::Display for Explanation {
                 true => Ok(()),
                 false => writeln!(f, "    {name:<10} {}", exprs.join(", ")),
             };
-            writeln!(f, "  of events, kept as {}", fold.definition)?;
+            match fold.table {
+                "events" => writeln!(f, "  of events, kept as {}", fold.definition)?,
+                table => writeln!(f, "  of {table}, made anew at each run")?,
+            }
             list("where", &fold.conditions, f)?;
             list("by", &fold.groups, f)?;
             list("distinct", &fold.distinct, f)?;
             list("results", &fold.results, f)?;
+            if fold.table != "events" {
+                continue;
+            }
             writeln!(
                 f,
                 "    files      {} within the bounds of time, {} of them with a state; {} cut by a bound, {} beyond",

@@ -1,5 +1,6 @@
 //! A query taken apart where it groups events, and answered for a scope from the rows of its folds.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -8,7 +9,7 @@ use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan};
 use datafusion::physical_plan::collect;
 use lake::{EVENTS, StateDefinition};
 use tokio::sync::OnceCell;
@@ -17,13 +18,15 @@ use super::bounds::TimeBounds;
 use super::definition::Definition;
 use super::gathering::{FoldUse, Gathering};
 use super::piece::Piece;
+use super::memory::PieceKey;
+use super::pass::{self, PassFold};
 use super::rows_table::RowsTable;
 use super::shape::{Shape, Why};
-use super::stand_in::StandIn;
+use super::stand_in::{FoldedTable, StandIn};
 use crate::error::{EngineError, Result};
 use crate::params::Param;
 use crate::scope::Scope;
-use crate::session::{QueryResult, View};
+use crate::session::{QueryResult, TABLES_BY_VISITOR, View};
 use crate::sql;
 
 /// How an answer was made.
@@ -71,6 +74,8 @@ struct Gathered {
 pub(super) struct Fold {
     pub(super) definition: Definition,
     pub(super) bounds: TimeBounds,
+    /// Conditions that are not part of the definition.
+    others: Vec<Expr>,
     schema: SchemaRef,
 }
 
@@ -101,7 +106,8 @@ impl View {
         folded: FoldedPlan,
     ) -> Result<Result<FoldedPlan, Why>> {
         let ids = |folded: &FoldedPlan| -> Vec<StateDefinition> {
-            folded.folds.iter().map(|fold| fold.definition.id).collect()
+            let kept = folded.folds.iter().filter(|fold| fold.definition.folded == FoldedTable::Events);
+            kept.map(|fold| fold.definition.id).collect()
         };
         let moved: Vec<(String, Param)> =
             params.iter().map(|(name, value)| (name.clone(), value.moved(MOVED_BY))).collect();
@@ -126,7 +132,12 @@ impl View {
         let context = self.engine().context();
         let tables = self.session(&Scope::Lake)?;
         for (name, schema) in tables.schemas().await? {
-            context.register_table(name, Arc::new(StandIn::new(name, schema)))?;
+            let folds = match name {
+                _ if name == EVENTS.name => Some(FoldedTable::Events),
+                _ if TABLES_BY_VISITOR.contains(&name) => Some(FoldedTable::ByVisitor),
+                _ => None,
+            };
+            context.register_table(name, Arc::new(StandIn::new(name, schema, folds)))?;
         }
         let mut state = context.state();
         let props = state.execution_props_mut();
@@ -149,7 +160,14 @@ fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fol
     let replaced = plan.transform_down_with_subqueries(|node| {
         let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
         let made = Shape::of(aggregate).and_then(|shape| {
-            let (bounds, conditions) = TimeBounds::take(shape.conditions.clone());
+            // What is made anew at each run may be bounded in any way.
+            let (bounds, conditions, others) = match shape.folded {
+                FoldedTable::Events => {
+                    let (bounds, conditions) = TimeBounds::take(shape.conditions.clone());
+                    (bounds, conditions, vec![])
+                }
+                FoldedTable::ByVisitor => (TimeBounds::default(), vec![], shape.conditions.clone()),
+            };
             let events = scanned(&aggregate.input).ok_or("it reads no events")?;
             let definition = Definition::new(shape, conditions, events.schema(), state)?;
             let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
@@ -159,7 +177,7 @@ fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fol
             let rows = LogicalPlanBuilder::scan("fold", provider_as_source(Arc::new(rows)), None)
                 .and_then(|rows| rows.build());
             let finished = rows.and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
-            Ok((finished, Fold { definition, bounds, schema }))
+            Ok((finished, Fold { definition, bounds, others, schema }))
         });
         match made {
             Ok((finished, fold)) => {
@@ -202,6 +220,54 @@ fn reads_events(plan: &LogicalPlan) -> datafusion::error::Result<bool> {
     Ok(found)
 }
 
+impl Fold {
+    fn is_by_visitor(&self) -> bool {
+        self.definition.folded == FoldedTable::ByVisitor
+    }
+
+    fn in_pass(&self) -> PassFold<'_> {
+        PassFold { definition: &self.definition, schema: &self.schema, bounds: &self.others }
+    }
+
+    /// Names what a pass makes for this fold.
+    fn pass_key(&self) -> PieceKey {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.definition.id.0);
+        self.others.iter().for_each(|condition| {
+            hasher.update(format!("{condition}\n").as_bytes());
+        });
+        let mut key = [0; 16];
+        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        key
+    }
+}
+
+impl View {
+    /// Makes what several recurring queries need of the tables that are made of all events, in one pass over each table.
+    pub async fn prepare(&self, queries: &[&RecurringQuery]) -> Result<()> {
+        let folded = queries.iter().filter_map(|query| query.folded.as_ref().ok());
+        let folds: Vec<&Fold> = folded.flat_map(|folded| &folded.folds).filter(|fold| fold.is_by_visitor()).collect();
+        self.pass_over(&folds).await
+    }
+
+    async fn pass_over(&self, folds: &[&Fold]) -> Result<()> {
+        for table in TABLES_BY_VISITOR {
+            let mut made = self.pieces().made.lock().await;
+            let mut keys = HashSet::new();
+            let is_wanted = |fold: &&&Fold| fold.definition.table == table && !made.contains_key(&fold.pass_key());
+            let wanted: Vec<&Fold> =
+                folds.iter().filter(is_wanted).copied().filter(|fold| keys.insert(fold.pass_key())).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let pass: Vec<PassFold<'_>> = wanted.iter().map(|fold| fold.in_pass()).collect();
+            let pieces = pass::run(self, table, &pass).await?;
+            made.extend(wanted.iter().map(|fold| fold.pass_key()).zip(pieces));
+        }
+        Ok(())
+    }
+}
+
 impl RecurringQuery {
     /// Answers the query for a scope.
     pub async fn answer(&self, scope: &Scope) -> Result<(QueryResult, How)> {
@@ -216,7 +282,7 @@ impl RecurringQuery {
         };
         match folded {
             Ok(folded) => match folded.answer(&self.view, scope).await {
-                Ok((answer, used)) => Ok((answer, How::Incremental(used))),
+                Ok((answer, used)) => Ok((answer, folded.how(used))),
                 // DataFusion loses sight of an order where groups are known to be a single row.
                 Err(error @ (EngineError::Defect { .. } | EngineError::Query { .. })) => {
                     self.answer_in_full(scope, format!("its parts could not be put together: {error}")).await
@@ -258,10 +324,28 @@ impl RecurringQuery {
 }
 
 impl FoldedPlan {
+    fn how(&self, used: FoldUse) -> How {
+        match self.folds.iter().find(|fold| fold.is_by_visitor()) {
+            Some(fold) => How::InFull {
+                why: format!(
+                    "{} are made of all events at each run, once for all metrics and sites",
+                    fold.definition.table
+                ),
+            },
+            None => How::Incremental(used),
+        }
+    }
+
     async fn gather(&self, view: &View) -> Result<Gathered> {
+        let by_visitor: Vec<&Fold> = self.folds.iter().filter(|fold| fold.is_by_visitor()).collect();
+        view.pass_over(&by_visitor).await?;
         let mut gathered = Gathered { pieces: vec![], used: FoldUse::default() };
         for fold in &self.folds {
-            let Fold { definition, bounds, schema } = fold;
+            if let Some(piece) = view.pieces().made.lock().await.get(&fold.pass_key()).filter(|_| fold.is_by_visitor()) {
+                gathered.pieces.push(vec![piece.clone()]);
+                continue;
+            }
+            let Fold { definition, bounds, schema, .. } = fold;
             let gathering = Gathering { view, definition, schema, bounds: *bounds };
             let (pieces, used) = gathering.pieces().await?;
             gathered.pieces.push(pieces);

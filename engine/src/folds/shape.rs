@@ -6,15 +6,15 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::{grouping_set_to_exprlist, split_conjunction_owned};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
-use lake::EVENTS;
-
-use super::stand_in::StandIn;
+use super::stand_in::{FoldedTable, StandIn};
 
 /// What an aggregate says, whatever stood between it and its table.
 #[derive(Debug)]
 pub(super) struct Shape {
     /// The table.
     pub(super) table: &'static str,
+    /// How its rows are folded.
+    pub(super) folded: FoldedTable,
     /// What must be true of a row.
     pub(super) conditions: Vec<Expr>,
     /// What rows are grouped by, each once.
@@ -28,6 +28,7 @@ pub(super) struct Shape {
 /// The rows below an aggregate: for each column of their schema, where it comes from.
 struct Rows {
     table: &'static str,
+    folded: FoldedTable,
     columns: Vec<Expr>,
     conditions: Vec<Expr>,
 }
@@ -64,7 +65,7 @@ impl Shape {
         });
         let groups = groups.collect::<Result<_, Why>>()?;
         let functions = aggregate.aggr_expr.iter().map(over_table).collect::<Result<_, Why>>()?;
-        Ok(Self { table: rows.table, conditions: rows.conditions, keys, groups, functions })
+        Ok(Self { table: rows.table, folded: rows.folded, conditions: rows.conditions, keys, groups, functions })
     }
 }
 
@@ -77,9 +78,8 @@ impl Rows {
     fn of(plan: &LogicalPlan) -> Result<Self, Why> {
         match plan {
             LogicalPlan::TableScan(scan) => {
-                let table = StandIn::of(scan)
-                    .filter(|table| *table == EVENTS.name)
-                    .ok_or("it groups the rows of another table than events")?;
+                let (table, folded) =
+                    StandIn::folded(scan).ok_or("it groups the rows of a table that is not made of events")?;
                 if scan.fetch.is_some() {
                     return Err("it takes only some of the events with LIMIT".into());
                 }
@@ -101,7 +101,7 @@ impl Rows {
                     check_row(filter)?;
                     conditions.extend(split_conjunction_owned(unqualified(filter)?));
                 }
-                Ok(Self { table, columns, conditions })
+                Ok(Self { table, folded, columns, conditions })
             }
             LogicalPlan::Projection(projection) => {
                 let rows = Self::of(&projection.input)?;

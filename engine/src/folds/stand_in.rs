@@ -16,11 +16,29 @@ pub(super) struct StandIn {
     /// The table's name in SQL.
     pub(super) table: &'static str,
     schema: SchemaRef,
+    folds: Option<FoldedTable>,
+}
+
+/// How the rows of a table are folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FoldedTable {
+    /// File by file: what a file gives is kept.
+    Events,
+    /// In one pass over all rows, in which the rows of a visitor follow each other.
+    ByVisitor,
 }
 
 impl StandIn {
-    pub(super) fn new(table: &'static str, schema: SchemaRef) -> Self {
-        Self { table, schema }
+    /// - `folds`: how the table's rows are folded, if they are.
+    pub(super) fn new(table: &'static str, schema: SchemaRef, folds: Option<FoldedTable>) -> Self {
+        Self { table, schema, folds }
+    }
+
+    /// The table for which a scan stands, and how it is folded, if both is so.
+    pub(super) fn folded(scan: &TableScan) -> Option<(&'static str, FoldedTable)> {
+        let provider = source_as_provider(&scan.source).ok()?;
+        let stand_in = provider.downcast_ref::<Self>()?;
+        Some((stand_in.table, stand_in.folds?))
     }
 
     /// The table for which a scan stands, if it stands for one.

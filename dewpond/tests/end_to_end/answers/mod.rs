@@ -3,4 +3,5 @@
 mod copies;
 mod exactly_once;
 mod other_engines;
+mod recurring;
 mod visibility;
