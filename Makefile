@@ -15,8 +15,13 @@ FUZZ_SECONDS ?= 60
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The other engines that read the table in a test live here.
 VENV := $(TARGET_DIR)/test-venv
+# What `make bench-peers` asks about.
+PEER_EVENTS ?= 40_000_000
+PEER_SITES ?= 100
+PEER_VENV := $(TARGET_DIR)/peers-venv
+PEER_LAKE := $(TARGET_DIR)/peers-lake
 
-.PHONY: help run release test test-web test-rust check tools web campaign simulation fuzz bench lists
+.PHONY: help run release test test-web test-rust check tools web campaign simulation fuzz bench bench-peers lists
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -71,6 +76,13 @@ release: ## The binary for production, target/release/dewpond.
 
 bench: ## The measurements of benches/README.md, in a short form.
 	$(CARGO) run --release --locked -p benches -- all --short
+
+bench-peers: ## Questions that DuckDB, Polars and chDB are asked about the same files: PEER_EVENTS events, PEER_SITES sites.
+	$(CARGO) build --release --locked -p benches
+	[ -d "$(PEER_VENV)" ] || { python3 -m venv "$(PEER_VENV)" && "$(PEER_VENV)/bin/pip" -q install -r benches/peers/requirements.txt; }
+	rm -rf "$(PEER_LAKE)"
+	$(TARGET_DIR)/release/dewpond-bench questions --lake "$(PEER_LAKE)" --make $(PEER_EVENTS) --sites $(PEER_SITES)
+	"$(PEER_VENV)/bin/python" benches/peers/engines.py "$(PEER_LAKE)" $(TARGET_DIR)/release/dewpond-bench
 
 lists: ## Make the tables of intake/data that come from packages anew.
 	scripts/refresh-lists

@@ -11,6 +11,7 @@ mod load;
 mod machine;
 mod own_process;
 mod publish;
+mod questions;
 mod request;
 mod serve;
 mod server;
@@ -50,6 +51,8 @@ enum What {
     Job(job::Flags),
     /// A publish into days that already hold rows, against one into an empty day.
     Publish(publish::Flags),
+    /// A question about a lake that other engines are asked, too, answered from nothing but the events.
+    Questions(questions::Flags),
     /// What depends on how much a lake holds: bytes per event, write amplification, snapshots of many files.
     Size(size::Flags),
     /// All of these.
@@ -92,6 +95,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         What::ServeDrop => return serve::drop().await,
         What::RunJob(flags) => return job::run_child(flags).await,
         What::PlanQuery(flags) => return size::run_child(flags).await,
+        What::Questions(flags) => return questions::run(flags).await,
         _ => {}
     }
     // Removed with its contents when this function returns.
@@ -112,7 +116,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             publish::run(&publish::Flags::of(short), dir.path()).await?;
             size::run(&size::Flags::of(short), dir.path()).await
         }
-        What::ServeCollector(_) | What::ServeDrop | What::RunJob(_) | What::PlanQuery(_) => {
+        What::ServeCollector(_)
+        | What::ServeDrop
+        | What::RunJob(_)
+        | What::PlanQuery(_)
+        | What::Questions(_) => {
             unreachable!("returned above")
         }
     }
