@@ -1,5 +1,6 @@
 //! The job: runs every metric over one view of the lake and keeps the reports.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,6 +79,9 @@ impl Drop for Ending<'_> {
         *self.state.lock() = State { running_since: None, failed: self.failed.take() };
     }
 }
+
+/// The zone of the whole lake's days.
+const UTC: &str = "UTC";
 
 /// Scopes that are measured concurrently. Most answers are small, and a thread does others while one waits.
 const SCOPES_AT_ONCE: usize = 4;
@@ -169,7 +173,6 @@ impl Analytics {
 
         let mut scopes = vec![Scope::Lake];
         scopes.extend(sites.sites().iter().map(|site| Scope::Site(site.site_id.to_string())));
-        let params = params::of_period(generated_at, None);
         let mut reports: Vec<Report> = scopes
             .iter()
             .map(|scope| Report {
@@ -183,17 +186,32 @@ impl Analytics {
                 metrics: Default::default(),
             })
             .collect();
+        // Days begin with the site's zone, so that sites of one zone ask the same.
+        let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::from([(UTC, vec![0])]);
+        for (number, site) in sites.sites().iter().enumerate() {
+            zones.entry(&site.settings.time_zone).or_default().push(number + 1);
+        }
         let view = Arc::new(view);
         let mut prepared = Vec::new();
-        for query in &queries {
-            prepared.push(self.prepare(&view, query, &params).await);
+        for (zone, numbers) in &zones {
+            let params = params::of_period(generated_at, None, zone);
+            let mut of_zone = Vec::new();
+            for query in &queries {
+                of_zone.push(self.prepare(&view, query, &params).await);
+            }
+            prepared.push((numbers, of_zone));
         }
-        self.pass_over_sessions(&view, prepared.iter().flatten().cloned().collect()).await;
+        let of_all_zones = prepared.iter().flat_map(|(_, of_zone)| of_zone.iter().flatten().cloned());
+        self.pass_over_sessions(&view, of_all_zones.collect()).await;
         // Query by query: what one made of the events serves all scopes, and is gone before the next begins.
-        for (query, prepared) in queries.iter().zip(prepared) {
-            let metrics = self.measure(query, prepared, &scopes).await;
-            for (report, metric) in reports.iter_mut().zip(metrics) {
-                report.metrics.insert(query.name.clone(), metric);
+        for (number, query) in queries.iter().enumerate() {
+            for (reported, of_zone) in &mut prepared {
+                let prepared = std::mem::replace(&mut of_zone[number], Err(String::new()));
+                let of_reports = reported.iter().map(|number| scopes[*number].clone()).collect::<Vec<Scope>>();
+                let metrics = self.measure(query, prepared, &of_reports).await;
+                for (report, metric) in reported.iter().zip(metrics) {
+                    reports[*report].metrics.insert(query.name.clone(), metric);
+                }
             }
         }
 

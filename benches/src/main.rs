@@ -116,11 +116,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             publish::run(&publish::Flags::of(short), dir.path()).await?;
             size::run(&size::Flags::of(short), dir.path()).await
         }
-        What::ServeCollector(_)
-        | What::ServeDrop
-        | What::RunJob(_)
-        | What::PlanQuery(_)
-        | What::Questions(_) => {
+        What::ServeCollector(_) | What::ServeDrop | What::RunJob(_) | What::PlanQuery(_) | What::Questions(_) => {
             unreachable!("returned above")
         }
     }

@@ -77,8 +77,7 @@ const QUESTIONS: [(&str, &str); 9] = [
 pub(crate) async fn run(flags: &Flags) -> anyhow::Result<()> {
     let lake = Lake::open(&flags.lake.to_string_lossy(), [])?;
     if let Some(events) = flags.make {
-        let held =
-            lake_of::published_days(&lake, events, DAYS, flags.sites, flags.visitors, Ids::UuidV7).await?;
+        let held = lake_of::published_days(&lake, events, DAYS, flags.sites, flags.visitors, Ids::UuidV7).await?;
         println!("{} events in {} files of {:.0} MB", held.rows, held.files, held.bytes as f64 / 1e6);
         return Ok(());
     }

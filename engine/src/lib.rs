@@ -18,6 +18,7 @@ mod reader;
 mod reports;
 mod scope;
 mod session;
+mod sessions;
 mod shared_views;
 mod sql;
 

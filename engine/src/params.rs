@@ -1,21 +1,45 @@
-//! Parameters of a query: `$from`, `$until`, `$now`, `$site`, and those that its author names.
+//! Parameters of a query: `$from`, `$until`, `$now`, `$today`, `$time_zone`, `$site`, and those that its author names.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use datafusion::arrow::array::timezone::Tz;
 use datafusion::scalar::ScalarValue;
 
 /// Days of the period, the day of `$until` among them.
 const PERIOD_DAYS: u64 = 30;
 
 /// What the scheduled report binds and every query may name: `$now`, `$until` (= now), `$from` (midnight, 30 days with
-/// today), `$site`.
-pub fn of_period(now: DateTime<Utc>, site: Option<&str>) -> Vec<(String, Param)> {
-    let first_day = now.date_naive().checked_sub_days(Days::new(PERIOD_DAYS - 1)).unwrap_or(now.date_naive());
+/// today), `$today`, `$time_zone`, `$site`.
+///
+/// - `time_zone`: the zone of the days; one that [is none](is_time_zone) counts as UTC.
+pub fn of_period(now: DateTime<Utc>, site: Option<&str>, time_zone: &str) -> Vec<(String, Param)> {
+    let (time_zone, zone) = match time_zone.parse::<Tz>() {
+        Ok(zone) if is_time_zone(time_zone) => (time_zone, zone),
+        _ => ("UTC", "UTC".parse().expect("UTC is a zone")),
+    };
+    let today = now.with_timezone(&zone).date_naive();
+    let first_day = today.checked_sub_days(Days::new(PERIOD_DAYS - 1)).unwrap_or(today);
     vec![
         ("now".to_owned(), Param::Time(now)),
         ("until".to_owned(), Param::Time(now)),
-        ("from".to_owned(), Param::Time(first_day.and_time(NaiveTime::MIN).and_utc())),
+        ("from".to_owned(), Param::Time(begin_of(first_day, zone))),
+        ("today".to_owned(), Param::Date(today)),
+        ("time_zone".to_owned(), Param::Text(Some(time_zone.to_owned()))),
         ("site".to_owned(), Param::Text(site.map(str::to_owned))),
     ]
+}
+
+/// Whether this is the name of a time zone, such as `Europe/Berlin` or `UTC`. Offsets such as `+02:00` are none, because
+/// PostgreSQL reads their sign the other way round.
+pub fn is_time_zone(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.parse::<Tz>().is_ok()
+}
+
+/// The instant at which a day begins: midnight, or the first quarter of an hour that clocks show if they pass over it.
+fn begin_of(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let midnight = day.and_time(NaiveTime::MIN);
+    let quarters = (0..100).map(|quarters| midnight + TimeDelta::minutes(15 * quarters));
+    let first = quarters.filter_map(|local| zone.from_local_datetime(&local).earliest()).next();
+    first.map_or(midnight.and_utc(), |first| first.to_utc())
 }
 
 /// A value that a query may name as `$name`. Values are bound, never pasted into the SQL.
@@ -113,8 +137,28 @@ mod tests {
     #[test]
     fn the_report_covers_thirty_whole_days_with_today() {
         let now = "2026-03-31T13:00:00Z".parse().unwrap();
-        let from = &of_period(now, None)[2];
+        let from = &of_period(now, None, "UTC")[2];
         assert_eq!(*from, ("from".to_owned(), Param::Time("2026-03-02T00:00:00Z".parse().unwrap())));
+    }
+
+    #[test]
+    fn a_day_begins_when_clocks_of_the_zone_show_it() {
+        for (now, zone, from, today) in [
+            // Clocks went forward in between.
+            ("2026-03-31T21:59:59Z", "Europe/Berlin", "2026-03-01T23:00:00Z", "2026-03-31"),
+            ("2026-03-31T22:00:00Z", "Europe/Berlin", "2026-03-02T23:00:00Z", "2026-04-01"),
+            ("2026-11-01T12:00:00Z", "Europe/Berlin", "2026-10-02T22:00:00Z", "2026-11-01"),
+            // Clocks pass over midnight, and show it twice.
+            ("2018-12-03T12:00:00Z", "America/Sao_Paulo", "2018-11-04T03:00:00Z", "2018-12-03"),
+            ("2018-03-18T12:00:00Z", "America/Sao_Paulo", "2018-02-17T02:00:00Z", "2018-03-18"),
+            ("2028-03-01T12:00:00Z", "no zone", "2028-02-01T00:00:00Z", "2028-03-01"),
+        ] {
+            let params = of_period(now.parse().unwrap(), None, zone);
+            assert_eq!(params[2].1, Param::Time(from.parse().unwrap()), "{now} in {zone}");
+            assert_eq!(params[3].1, Param::Date(today.parse().unwrap()), "{now} in {zone}");
+        }
+        assert!(is_time_zone("Europe/Berlin") && is_time_zone("UTC"));
+        assert!(!is_time_zone("+02:00") && !is_time_zone("Europe/Nowhere") && !is_time_zone(""));
     }
 
     #[test]

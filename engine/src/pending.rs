@@ -39,12 +39,15 @@ impl PendingEvents {
     /// The rows, with the columns of the table `events`, `date` among them. Each event is there once, and none that the
     /// table has already.
     pub(crate) fn plan(&self, context: &SessionContext, store: &ObjectStoreUrl) -> Result<LogicalPlan> {
-        let files = self.files.iter().map(|file| self.partitioned(file)).collect();
-        let raw =
-            FilesTable::new(store.clone(), view_types(&EVENTS.file_schema), vec![], Files::Undescribed(files), &[]);
         let mut columns: Vec<_> = EVENTS.file_schema.fields().iter().map(|field| col(field.name())).collect();
         columns.push(cast(col("occurred_at"), DataType::Date32).alias("date"));
-        Ok(context.read_table(Arc::new(raw))?.select(columns)?.into_unoptimized_plan())
+        Ok(context.read_table(Arc::new(self.table(store)))?.select(columns)?.into_unoptimized_plan())
+    }
+
+    /// The rows, with the columns that events have in files.
+    pub(crate) fn table(&self, store: &ObjectStoreUrl) -> FilesTable {
+        let files = self.files.iter().map(|file| self.partitioned(file)).collect();
+        FilesTable::new(store.clone(), view_types(&EVENTS.file_schema), vec![], Files::Undescribed(files), &[])
     }
 
     fn partitioned(&self, file: &RawFile) -> PartitionedFile {

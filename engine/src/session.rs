@@ -28,6 +28,7 @@ use crate::pending::{PendingEvents, union};
 use crate::quarantine::QuarantineTable;
 use crate::reports::{Reports, ReportsTable};
 use crate::scope::Scope;
+use crate::sessions::{SessionSource, SessionTable, SessionTableProvider};
 use crate::sql;
 
 /// Tries of making a view when files vanish meanwhile, each on a new snapshot.
@@ -242,12 +243,15 @@ pub struct View {
     pending: PendingEvents,
     reports: Reports,
     pieces: ViewPieces,
+    sessions: Arc<SessionSource>,
 }
 
 impl View {
     fn new(engine: &Engine, snapshot: Snapshot, pending: PendingEvents) -> Self {
-        let reports = Reports::new(engine.lake.clone());
-        Self { engine: engine.clone(), snapshot, pending, reports, pieces: ViewPieces::default() }
+        let (lake, store) = (engine.lake.clone(), engine.store.clone());
+        let sessions = Arc::new(SessionSource::new(lake.clone(), store, snapshot.events.clone(), pending.clone()));
+        let (reports, pieces) = (Reports::new(lake), ViewPieces::default());
+        Self { engine: engine.clone(), snapshot, pending, reports, pieces, sessions }
     }
 
     /// The engine that made the view.
@@ -278,8 +282,8 @@ impl View {
         &self.snapshot
     }
 
-    /// A session with the tables `events`, `reports` and `quarantine`, limited to `scope`. The quarantine does not belong to
-    /// the moment: each query reads it as it is then.
+    /// A session with the tables `events`, `sessions`, `visitor_days`, `visitors`, `identities`, `reports` and `quarantine`,
+    /// limited to `scope`. The quarantine does not belong to the moment: each query reads it as it is then.
     pub fn session(&self, scope: &Scope) -> Result<SqlSession> {
         let (engine, context) = (&self.engine, self.engine.context());
         let published = engine.table_of(&EVENTS, Files::Snapshot(self.snapshot.events.clone()));
@@ -291,7 +295,11 @@ impl View {
         let reports = context.read_table(Arc::new(reports))?;
         let quarantine = QuarantineTable::new(engine.lake.clone(), engine.store.clone());
         let quarantine = context.read_table(Arc::new(quarantine))?;
-        let tables = [events, reports.into_unoptimized_plan(), quarantine.into_unoptimized_plan()];
+        let mut tables = vec![events, reports.into_unoptimized_plan(), quarantine.into_unoptimized_plan()];
+        for table in SessionTable::ALL {
+            let provider = SessionTableProvider::new(table, self.sessions.clone());
+            tables.push(context.read_table(Arc::new(provider))?.into_unoptimized_plan());
+        }
         for (name, plan) in TABLE_NAMES.into_iter().zip(tables) {
             let plan = match scope {
                 Scope::Lake => plan,
@@ -307,10 +315,10 @@ impl View {
 }
 
 /// The tables that a session of a view has.
-const TABLE_NAMES: [&str; 3] = ["events", "reports", QUARANTINE];
+const TABLE_NAMES: [&str; 7] = ["events", "reports", QUARANTINE, "sessions", "visitor_days", "visitors", "identities"];
 
 /// The tables that are made of all events, the rows of a visitor one after the other.
-pub(crate) const TABLES_BY_VISITOR: [&str; 0] = [];
+pub(crate) const TABLES_BY_VISITOR: [&str; 3] = ["sessions", "visitor_days", "visitors"];
 
 /// SQL over some tables, reading only.
 pub struct SqlSession {

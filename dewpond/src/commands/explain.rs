@@ -25,7 +25,7 @@ pub(crate) struct Flags {
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let engine = Engine::new(flags.lake.open_existing().await?, &flags.engine)?;
     let view = Arc::new(engine.view().await?);
-    let params = params::of_period(Utc::now(), None);
+    let params = params::of_period(Utc::now(), None, "UTC");
     let mut failed = 0;
     for file in &flags.files {
         let sql = analytics::read_sql(file).with_context(|| format!("could not read {}", file.display()))?;

@@ -81,7 +81,12 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if flags.format == AnswerFormat::Parquet && flags.output.is_none() {
         bail!("Parquet needs a file: add -o answer.parquet");
     }
-    let mut params = params::of_period(Utc::now(), flags.site.as_deref());
+    let lake = flags.lake.open_existing().await?;
+    let time_zone = match &flags.site {
+        Some(site) => site::find(&lake, site).await?.settings.time_zone.clone(),
+        None => "UTC".to_owned(),
+    };
+    let mut params = params::of_period(Utc::now(), flags.site.as_deref(), &time_zone);
     for param in &flags.params {
         let Some((name, value)) = param.split_once('=') else { bail!("--param takes NAME=VALUE, not {param:?}") };
         let name = name.trim_start_matches('$');
@@ -89,10 +94,6 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         params.push((name.to_owned(), Param::Written(value.to_owned())));
     }
 
-    let lake = flags.lake.open_existing().await?;
-    if let Some(site) = &flags.site {
-        site::find(&lake, site).await?;
-    }
     let engine = Engine::new(lake, &flags.engine)?;
     let scope = flags.site.map_or(Scope::Lake, Scope::Site);
     let in_source = |error: EngineError| match (&source, &error) {

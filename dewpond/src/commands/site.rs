@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::Utc;
@@ -72,7 +73,7 @@ enum KeyCommand {
     },
 }
 
-/// How collectors treat events sent to a site. A change takes effect within seconds.
+/// How collectors treat events sent to a site, and how its reports count them. A change takes effect within seconds.
 #[derive(clap::Args, Debug)]
 struct SettingsFlags {
     /// Accept events without a write key from senders that name one of these: a domain such as shop.example, or a website
@@ -100,6 +101,18 @@ struct SettingsFlags {
     /// The most events per second that each key may send to each collector; `none` uses the collector's setting.
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     events_per_second_max: Option<Rate>,
+
+    /// The longest pause within a session, in whole seconds such as `30m`. All of history follows.
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    session_gap: Option<u32>,
+
+    /// How long after its first event a session is split, in whole seconds such as `24h`. All of history follows.
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    session_cap: Option<u32>,
+
+    /// The zone whose days reports of the site count by, such as `Europe/Berlin`. All of history follows.
+    #[arg(long, value_name = "NAME", value_parser = parse_time_zone)]
+    time_zone: Option<String>,
 }
 
 /// Events per second; `None` for the collector's setting.
@@ -115,6 +128,19 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
     }
 }
 
+fn parse_seconds(text: &str) -> Result<u32, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| time.subsec_nanos() == 0);
+    let seconds = time.and_then(|time| u32::try_from(time.as_secs()).ok()).filter(|seconds| *seconds > 0);
+    seconds.ok_or("give whole seconds, at least one, for example 30m".into())
+}
+
+fn parse_time_zone(text: &str) -> Result<String, String> {
+    match engine::params::is_time_zone(text) {
+        true => Ok(text.to_owned()),
+        false => Err("give the name of a time zone, for example Europe/Berlin or UTC".into()),
+    }
+}
+
 fn parse_switch(text: &str) -> Result<bool, String> {
     match &*text.to_ascii_lowercase() {
         "on" => Ok(true),
@@ -125,13 +151,26 @@ fn parse_switch(text: &str) -> Result<bool, String> {
 
 impl SettingsFlags {
     fn is_empty(&self) -> bool {
-        let Self { domains, origins, cookie, cookieless, honor_opt_out, events_per_second_max } = self;
+        let Self {
+            domains,
+            origins,
+            cookie,
+            cookieless,
+            honor_opt_out,
+            events_per_second_max,
+            session_gap,
+            session_cap,
+            time_zone,
+        } = self;
         domains.is_none()
             && origins.is_none()
             && cookie.is_none()
             && cookieless.is_none()
             && honor_opt_out.is_none()
             && events_per_second_max.is_none()
+            && session_gap.is_none()
+            && session_cap.is_none()
+            && time_zone.is_none()
     }
 
     fn apply(&self, settings: &mut SiteSettings) {
@@ -147,6 +186,11 @@ impl SettingsFlags {
         settings.honor_opt_out = self.honor_opt_out.unwrap_or(settings.honor_opt_out);
         if let Some(Rate(max)) = self.events_per_second_max {
             settings.events_per_second_max = max;
+        }
+        settings.session_gap_s = self.session_gap.unwrap_or(settings.session_gap_s);
+        settings.session_cap_s = self.session_cap.unwrap_or(settings.session_cap_s);
+        if let Some(time_zone) = &self.time_zone {
+            settings.time_zone.clone_from(time_zone);
         }
     }
 }
@@ -235,6 +279,7 @@ async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, ou
     let on = |setting| if setting { "on" } else { "off" }.to_owned();
     let listed = |names: &[String], nothing: &str| if names.is_empty() { nothing.into() } else { names.join(", ") };
     let settings = &site.settings;
+    let time = |seconds: u32| humantime::format_duration(Duration::from_secs(seconds.into())).to_string();
     let rate = settings.events_per_second_max.map_or("the collector's setting".into(), |max| max.to_string());
     let rows = [
         ("retention", site.retention_days.map_or("forever".into(), |days| format!("{days}d"))),
@@ -244,6 +289,9 @@ async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, ou
         ("cookieless", on(settings.cookieless)),
         ("honor-opt-out", on(settings.honor_opt_out)),
         ("events-per-second-max", rate),
+        ("session-gap", time(settings.session_gap_s)),
+        ("session-cap", time(settings.session_cap_s)),
+        ("time-zone", settings.time_zone.clone()),
     ];
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     print!("{}", text_table::render(&["setting", name], &rows));

@@ -92,7 +92,7 @@ impl LakeState {
         for scope in [Scope::Lake, Scope::Site(site.to_owned())] {
             let session = view.session(&scope).unwrap();
             for query in &queries {
-                let answer = session.query(query.sql.as_ref().unwrap(), &params::of_period(now, None)).await;
+                let answer = session.query(query.sql.as_ref().unwrap(), &params::of_period(now, None, "UTC")).await;
                 let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", query.name));
                 answers.push((format!("{} of {scope:?}", query.name), to_json_rows(&answer).unwrap()));
             }

@@ -17,9 +17,9 @@ use tokio::sync::OnceCell;
 use super::bounds::TimeBounds;
 use super::definition::Definition;
 use super::gathering::{FoldUse, Gathering};
-use super::piece::Piece;
 use super::memory::PieceKey;
 use super::pass::{self, PassFold};
+use super::piece::Piece;
 use super::rows_table::RowsTable;
 use super::shape::{Shape, Why};
 use super::stand_in::{FoldedTable, StandIn};
@@ -341,7 +341,8 @@ impl FoldedPlan {
         view.pass_over(&by_visitor).await?;
         let mut gathered = Gathered { pieces: vec![], used: FoldUse::default() };
         for fold in &self.folds {
-            if let Some(piece) = view.pieces().made.lock().await.get(&fold.pass_key()).filter(|_| fold.is_by_visitor()) {
+            if let Some(piece) = view.pieces().made.lock().await.get(&fold.pass_key()).filter(|_| fold.is_by_visitor())
+            {
                 gathered.pieces.push(vec![piece.clone()]);
                 continue;
             }

@@ -25,12 +25,12 @@ pub struct Site {
     /// For how many days its events are kept, by the date they happened; for ever if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
-    /// How collectors treat what is sent to it.
+    /// How collectors treat what is sent to it, and how its reports count.
     #[serde(default)]
     pub settings: SiteSettings,
 }
 
-/// How collectors treat what is sent to a site.
+/// How collectors treat what is sent to a site, and what its reports mean by a session and a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SiteSettings {
@@ -48,6 +48,12 @@ pub struct SiteSettings {
     pub honor_opt_out: bool,
     /// The events per second that each key may send; the collector's own limit if not given.
     pub events_per_second_max: Option<NonZeroU32>,
+    /// The longest pause within a session, in seconds.
+    pub session_gap_s: u32,
+    /// How long after its first event a session is cut, in seconds.
+    pub session_cap_s: u32,
+    /// The zone whose days the site's reports count by, such as `Europe/Berlin`.
+    pub time_zone: String,
 }
 
 impl Default for SiteSettings {
@@ -59,6 +65,9 @@ impl Default for SiteSettings {
             cookieless: true,
             honor_opt_out: false,
             events_per_second_max: None,
+            session_gap_s: 1_800,
+            session_cap_s: 86_400,
+            time_zone: "UTC".into(),
         }
     }
 }
@@ -359,6 +368,9 @@ fn normalize(settings: &mut SiteSettings) -> Result<()> {
         return Err(invalid(
             "a cookie needs the origins whose pages may send it: set them too, as in https://shop.example".into(),
         ));
+    }
+    if settings.session_gap_s == 0 || settings.session_cap_s < settings.session_gap_s {
+        return Err(invalid("a session's gap is one second at least, and its cap not shorter than its gap".into()));
     }
     Ok(())
 }

@@ -23,7 +23,8 @@ fn event(id: &str, user: &str, name: &str, hours_ago: i64) -> Json {
     json!({"event_id": id, "name": name, "user_id": user, "timestamp": at.to_rfc3339(), "path": format!("/{id}")})
 }
 
-const COUNTS: &str = "SELECT date, name, count(*) AS n, count(DISTINCT user_id) AS u FROM events GROUP BY 1, 2 ORDER BY 1, 2";
+const COUNTS: &str =
+    "SELECT date, name, count(*) AS n, count(DISTINCT user_id) AS u FROM events GROUP BY 1, 2 ORDER BY 1, 2";
 
 /// Compares the recurring answer with the full one, from memory and by a process that has nothing in memory. Returns how
 /// the latter was made.
@@ -126,9 +127,10 @@ async fn every_metric_answers_the_same_from_states_as_from_events() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries");
     let engine = engine_of(&world);
     for turn in ["first", "from memory", "from states"] {
-        let view = Arc::new(if turn == "from states" { engine_of(&world) } else { engine.clone() }.view().await.unwrap());
+        let view =
+            Arc::new(if turn == "from states" { engine_of(&world) } else { engine.clone() }.view().await.unwrap());
         for (query, (name, expected)) in read_queries(&dir).unwrap().into_iter().zip(&expected) {
-            let recurring = view.recurring(&query.sql.unwrap(), &params::of_period(now, None)).await.unwrap();
+            let recurring = view.recurring(&query.sql.unwrap(), &params::of_period(now, None, "UTC")).await.unwrap();
             let (answer, _) = recurring.answer(&Scope::Lake).await.unwrap();
             assert_eq!(to_json_rows(&answer).unwrap(), *expected, "{name}, {turn}");
         }

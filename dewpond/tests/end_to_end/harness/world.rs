@@ -60,7 +60,7 @@ impl World {
         let session = self.engine.view().await.unwrap().session(&Scope::Lake).unwrap();
         let mut answers = Vec::new();
         for query in read_queries(&dir).unwrap() {
-            let answer = session.query(&query.sql.unwrap(), &params::of_period(now, None)).await;
+            let answer = session.query(&query.sql.unwrap(), &params::of_period(now, None, "UTC")).await;
             let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", query.name));
             answers.push((query.name, to_json_rows(&answer).unwrap()));
         }

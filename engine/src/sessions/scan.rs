@@ -1,0 +1,418 @@
+//! Reads events and answers a table over sessions: readers make runs of every input side by side, and one task merges
+//! them, a visitor at a time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::sessions::builder::{LongSessions, RunBuilder};
+use crate::sessions::finish::{At, Finished, RunPlace, sessions_of};
+use crate::sessions::identities::Stitching;
+use crate::sessions::output::{Body, Chunk, Columns, Day, Kind, Row, User, Visitor};
+use crate::sessions::rules::Rules;
+use crate::sessions::run::RunBatch;
+
+/// Batches of runs that a reader may be ahead of the merge.
+const BATCHES_AHEAD: usize = 2;
+
+/// Rows of a batch of the answer.
+const CHUNK_ROWS: usize = 8_192;
+
+/// A chunk is over when it holds so many batches of runs, however few its rows: each keeps memory.
+const CHUNK_BATCHES: usize = 512;
+
+/// What a scan reads and answers.
+pub(crate) struct Scan {
+    pub(crate) columns: Arc<Columns>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) stitching: Arc<Stitching>,
+    pub(crate) only_site: Option<Arc<str>>,
+    /// Plans each of whose partitions is an input: events in the table's order.
+    pub(crate) inputs: Vec<Arc<dyn ExecutionPlan>>,
+    pub(crate) context: Arc<TaskContext>,
+}
+
+/// Where batches of the answer go.
+pub(crate) type Answer = mpsc::Sender<Result<RecordBatch>>;
+
+/// The receiver of the answer is gone: nobody needs more.
+struct NobodyListens;
+
+/// A visitor: site and visitor id.
+type VisitorKey = (Arc<str>, i64);
+
+/// Runs of visitors whose runs do not lie together, until all of them are there.
+#[derive(Default)]
+struct Aside {
+    batches: Vec<Arc<RunBatch>>,
+    of_visitor: BTreeMap<VisitorKey, Vec<RunPlace>>,
+}
+
+/// The state of one pass over the inputs.
+struct Merge<'a> {
+    scan: &'a Scan,
+    answer: &'a Answer,
+    memory: &'a mut MemoryReservation,
+    chunk: Chunk,
+    /// Runs in the chunk that are to be put aside when it is over, with their visitors.
+    leaving: Vec<(VisitorKey, RunPlace)>,
+    aside: Aside,
+    long: LongSessions,
+    /// Visitors with a session that is too long to be finished in this pass.
+    deferred: HashSet<VisitorKey>,
+    /// The visitors of this pass; all if not given.
+    only: Option<HashSet<VisitorKey>>,
+    /// Counts chunks, so that cursors know when their place in one is void.
+    chunk_number: u64,
+}
+
+/// An input as far as it was merged.
+struct Cursor {
+    runs: mpsc::Receiver<Result<RunBatch>>,
+    batch: Arc<RunBatch>,
+    next: usize,
+    /// The number of `batch` in a chunk, and which chunk.
+    in_chunk: Option<(u64, u32)>,
+}
+
+impl Scan {
+    /// Answers. Ends early, without an error, when nobody receives the answer.
+    pub(crate) async fn run(self, answer: Answer) -> Result<()> {
+        let mut memory = MemoryConsumer::new("sessions").register(self.context.memory_pool());
+        let (long, deferred) = match self.pass(&answer, &mut memory, None, None).await? {
+            Some(left) => left,
+            None => return Ok(()),
+        };
+        if deferred.is_empty() {
+            return Ok(());
+        }
+        // Sessions that have to be cut are rare, so their visitors are read again instead of keeping everybody's events.
+        let again = self.pass(&answer, &mut memory, Some(Arc::new(long)), Some(deferred)).await?;
+        match again {
+            Some((_, left)) if !left.is_empty() => {
+                Err(DataFusionError::Internal("a session was cut and is still too long".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One pass over all inputs. Returns what it leaves for another; `None` if nobody listens any more.
+    async fn pass(
+        &self,
+        answer: &Answer,
+        memory: &mut MemoryReservation,
+        long: Option<Arc<LongSessions>>,
+        only: Option<HashSet<VisitorKey>>,
+    ) -> Result<Option<(LongSessions, HashSet<VisitorKey>)>> {
+        let mut readers = JoinSet::new();
+        let mut receivers = Vec::new();
+        for input in &self.inputs {
+            for partition in 0..input.output_partitioning().partition_count() {
+                let events = input.execute(partition, self.context.clone())?;
+                let wanted = Arc::new(self.columns.wanted.clone());
+                let builder = RunBuilder::new(wanted, self.rules.clone(), self.only_site.clone(), long.clone());
+                let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+                readers.spawn(read(events, builder, sender));
+                receivers.push(receiver);
+            }
+        }
+        let mut merge = Merge {
+            scan: self,
+            answer,
+            memory,
+            chunk: Chunk::default(),
+            leaving: vec![],
+            aside: Aside::default(),
+            long: LongSessions::new(),
+            deferred: HashSet::new(),
+            only,
+            chunk_number: 0,
+        };
+        match merge.run(receivers).await {
+            Ok(()) => {}
+            Err(Stop::Error(error)) => return Err(error),
+            Err(Stop::NobodyListens(NobodyListens)) => return Ok(None),
+        }
+        let (long, deferred) = (merge.long, merge.deferred);
+        // A reader that panicked closed its channel as if it had been at its end.
+        while let Some(ended) = readers.join_next().await {
+            ended.map_err(|error| DataFusionError::Internal(format!("a reader of events stopped: {error}")))?;
+        }
+        Ok(Some((long, deferred)))
+    }
+}
+
+/// Why a merge stops before its end.
+enum Stop {
+    Error(DataFusionError),
+    NobodyListens(NobodyListens),
+}
+
+impl<E: Into<DataFusionError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// Makes runs of one input until it ends or nobody receives them.
+async fn read(mut events: SendableRecordBatchStream, mut builder: RunBuilder, runs: mpsc::Sender<Result<RunBatch>>) {
+    while let Some(batch) = events.next().await {
+        let made = batch.and_then(|batch| builder.push(&batch));
+        let failed = made.is_err();
+        if let Some(made) = made.transpose()
+            && (runs.send(made).await.is_err() || failed)
+        {
+            return;
+        }
+    }
+    if let Some(made) = builder.finish().transpose() {
+        // Nobody to tell if the merge is gone.
+        let _ = runs.send(made).await;
+    }
+}
+
+impl Cursor {
+    /// The cursor at an input's first run; `None` if it has none.
+    async fn new(mut runs: mpsc::Receiver<Result<RunBatch>>) -> Result<Option<Self>> {
+        let first = runs.recv().await.transpose()?;
+        Ok(first.map(|batch| Self { runs, batch: Arc::new(batch), next: 0, in_chunk: None }))
+    }
+
+    /// The visitor of the next run; `None` at the end of the batch.
+    fn visitor(&self) -> Option<(&Arc<str>, i64)> {
+        self.batch.runs.get(self.next).map(|run| (self.batch.site_of(run), run.visitor))
+    }
+
+    /// Goes to the next batch. Returns whether there is one.
+    async fn refill(&mut self) -> Result<bool> {
+        match self.runs.recv().await.transpose()? {
+            Some(batch) => {
+                self.batch = Arc::new(batch);
+                (self.next, self.in_chunk) = (0, None);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+}
+
+impl Merge<'_> {
+    async fn run(&mut self, receivers: Vec<mpsc::Receiver<Result<RunBatch>>>) -> std::result::Result<(), Stop> {
+        let (mut cursors, mut heap) = (Vec::new(), BinaryHeap::new());
+        for receiver in receivers {
+            if let Some(cursor) = Cursor::new(receiver).await? {
+                let (site, visitor) = cursor.visitor().expect("a batch has runs");
+                heap.push(Reverse((site.clone(), visitor, cursors.len())));
+                cursors.push(cursor);
+            }
+        }
+        let mut places = Vec::new();
+        while let Some(Reverse((site, visitor, number))) = heap.pop() {
+            places.clear();
+            let mut number = number;
+            loop {
+                let cursor = &mut cursors[number];
+                if self.gather(cursor, &site, visitor, &mut places).await? {
+                    let (next_site, next) = cursor.visitor().expect("there are runs left");
+                    let next_site = if *next_site == site { site.clone() } else { next_site.clone() };
+                    heap.push(Reverse((next_site, next, number)));
+                }
+                match heap.peek() {
+                    Some(Reverse((same_site, same, other))) if *same == visitor && *same_site == site => {
+                        number = *other;
+                        heap.pop();
+                    }
+                    _ => break,
+                }
+            }
+            self.take(&site, visitor, &mut places)?;
+            self.flush_if_full().await?;
+        }
+        self.flush().await?;
+        self.finish_aside().await
+    }
+
+    /// Gathers the runs of a visitor from one input. Returns whether other runs follow.
+    async fn gather(
+        &mut self,
+        cursor: &mut Cursor,
+        site: &Arc<str>,
+        visitor: i64,
+        places: &mut Vec<RunPlace>,
+    ) -> Result<bool> {
+        loop {
+            if cursor.visitor().is_some_and(|(of, next)| next == visitor && (Arc::ptr_eq(of, site) || of == site)) {
+                let batch = match cursor.in_chunk {
+                    Some((chunk, batch)) if chunk == self.chunk_number => batch,
+                    _ => {
+                        let batch = self.chunk.number_of(&cursor.batch);
+                        cursor.in_chunk = Some((self.chunk_number, batch));
+                        batch
+                    }
+                };
+                places.push(RunPlace { batch, run: cursor.next as u32 });
+                cursor.next += 1;
+            } else if cursor.next < cursor.batch.runs.len() {
+                return Ok(true);
+            } else if !cursor.refill().await? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Takes all runs with one visitor id.
+    fn take(&mut self, site: &Arc<str>, visitor: i64, places: &mut [RunPlace]) -> Result<()> {
+        let scan = self.scan;
+        let stitching = &scan.stitching;
+        if !stitching.names(visitor) {
+            let key = (site.clone(), visitor);
+            if self.only.as_ref().is_none_or(|only| only.contains(&key)) {
+                self.finish(key, places);
+            }
+            return Ok(());
+        }
+        for place in places {
+            let run = &self.chunk.batches[place.batch as usize].runs[place.run as usize];
+            let key = (site.clone(), stitching.visitor_of(visitor, run.known));
+            if self.only.as_ref().is_none_or(|only| only.contains(&key)) {
+                self.leaving.push((key, *place));
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers for a visitor all of whose runs are there.
+    fn finish(&mut self, key: VisitorKey, places: &mut [RunPlace]) {
+        let columns = &self.scan.columns;
+        let rules = self.scan.rules.of_site(&key.0);
+        let batches = &self.chunk.batches;
+        let mut sessions = vec![];
+        if columns.wanted.sessions {
+            match sessions_of(places, batches, rules, &columns.wanted) {
+                Finished::Sessions(finished) => sessions = finished,
+                Finished::TooLong(long) => {
+                    let ids: HashSet<i64> = places
+                        .iter()
+                        .map(|place| batches[place.batch as usize].runs[place.run as usize].visitor)
+                        .collect();
+                    for id in ids {
+                        self.long.entry(id).or_default().extend(long.iter().cloned());
+                    }
+                    self.deferred.insert(key);
+                    return;
+                }
+            }
+        }
+        let user = match columns.user_of(places, batches) {
+            User::Unknown => self.scan.stitching.user_id(key.1).map_or(User::Unknown, |name| User::Named(name.clone())),
+            known => known,
+        };
+        let run_of = |place: &RunPlace| &batches[place.batch as usize].runs[place.run as usize];
+        let mut days_of_site = rules.days();
+        let bodies: Vec<Body> = match columns.kind {
+            Kind::Sessions => {
+                let body = |session: crate::sessions::finish::Session| {
+                    let day = days_of_site.day_of(session.first.moment.at_us);
+                    Body::Session(Box::new(session), day)
+                };
+                sessions.into_iter().map(body).collect()
+            }
+            Kind::VisitorDays => {
+                let mut days: Vec<Day> = places
+                    .iter()
+                    .map(run_of)
+                    .map(|run| Day { day: run.day, events: run.events, page_views: run.page_views, ..Day::default() })
+                    .chain(sessions.iter().map(|session| Day {
+                        day: days_of_site.day_of(session.first.moment.at_us),
+                        sessions: 1,
+                        engaged_s: session.engaged_s,
+                        ..Day::default()
+                    }))
+                    .collect();
+                days.sort_unstable_by_key(|day| day.day);
+                let parts = days.chunk_by(|one, next| one.day == next.day).enumerate();
+                parts
+                    .map(|(number, parts)| {
+                        let mut day = Day { is_new: number == 0, day: parts[0].day, ..Day::default() };
+                        for part in parts {
+                            day.events += part.events;
+                            day.page_views += part.page_views;
+                            day.sessions += part.sessions;
+                            day.engaged_s += part.engaged_s;
+                        }
+                        Body::Day(day)
+                    })
+                    .collect()
+            }
+            Kind::Visitors => {
+                let at = |place: &RunPlace, moment| At { moment, place: *place };
+                let first = places.iter().map(|place| at(place, run_of(place).first)).min_by_key(|at| at.moment);
+                let entries = places.iter().filter_map(|place| run_of(place).entry.map(|entry| at(place, entry)));
+                let visitor = Visitor {
+                    first: first.expect("a visitor has runs"),
+                    end_us: places.iter().map(|place| run_of(place).end_us).max().expect("a visitor has runs"),
+                    events: places.iter().map(|place| run_of(place).events).sum(),
+                    page_views: places.iter().map(|place| run_of(place).page_views).sum(),
+                    sessions: sessions.len() as u64,
+                    entry: entries.min_by_key(|at| at.moment),
+                };
+                vec![Body::Visitor(Box::new(visitor))]
+            }
+        };
+        let site = self.chunk.site(&key.0);
+        self.chunk.rows.extend(bodies.into_iter().map(|body| Row { site, visitor: key.1, user: user.clone(), body }));
+    }
+
+    async fn flush_if_full(&mut self) -> std::result::Result<(), Stop> {
+        let is_full = self.chunk.rows.len() >= CHUNK_ROWS
+            || self.leaving.len() >= CHUNK_ROWS
+            || self.chunk.batches.len() >= CHUNK_BATCHES;
+        if is_full { self.flush().await } else { Ok(()) }
+    }
+
+    /// Answers the rows of the chunk, puts aside what is left of its runs, and begins another.
+    async fn flush(&mut self) -> std::result::Result<(), Stop> {
+        let chunk = std::mem::take(&mut self.chunk);
+        self.chunk_number += 1;
+        if !chunk.rows.is_empty() {
+            let batch = chunk.to_batch(&self.scan.columns)?;
+            self.answer.send(Ok(batch)).await.map_err(|_| Stop::NobodyListens(NobodyListens))?;
+        }
+        let mut leaving = std::mem::take(&mut self.leaving);
+        leaving.sort_by_key(|(_, place)| place.batch);
+        for of_batch in leaving.chunk_by(|one, next| one.1.batch == next.1.batch) {
+            let runs: Vec<u32> = of_batch.iter().map(|(_, place)| place.run).collect();
+            let chosen = chunk.batches[of_batch[0].1.batch as usize].select(&runs)?;
+            self.memory.try_grow(chosen.bytes())?;
+            let batch = self.aside.batches.len() as u32;
+            self.aside.batches.push(Arc::new(chosen));
+            for (run, (key, _)) in of_batch.iter().enumerate() {
+                let places = self.aside.of_visitor.entry(key.clone()).or_default();
+                places.push(RunPlace { batch, run: run as u32 });
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers for the visitors whose runs were put aside.
+    async fn finish_aside(&mut self) -> std::result::Result<(), Stop> {
+        let Aside { batches, of_visitor } = std::mem::take(&mut self.aside);
+        for (key, mut places) in of_visitor {
+            for place in &mut places {
+                place.batch = self.chunk.number_of(&batches[place.batch as usize]);
+            }
+            self.finish(key, &mut places);
+            self.flush_if_full().await?;
+        }
+        self.flush().await
+    }
+}

@@ -1,0 +1,201 @@
+//! The events that the tables over sessions are made of: published files and pending rows of one view, as inputs in the
+//! table's order.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::compute::SortOptions;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::DFSchema;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::physical_expr::expressions::col;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::StreamExt;
+use lake::{EVENTS, Lake, TableSnapshot};
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+
+use crate::files::{Files, FilesTable};
+use crate::pending::PendingEvents;
+use crate::sessions::identities::{IDENTITY_COLUMNS, Identities, PRESENCE_COLUMNS, Presence, Stitching};
+use crate::sessions::rules::Rules;
+
+/// Who is who, as far as events say.
+pub(crate) struct Identified {
+    pub(crate) identities: Identities,
+    pub(crate) stitching: Arc<Stitching>,
+}
+
+/// Identities of one site, or of the whole lake for none: found at most once for a view.
+type Known = Arc<OnceCell<Arc<Identified>>>;
+
+/// The events of one view, and what was found out about them so far.
+pub(crate) struct SessionSource {
+    lake: Lake,
+    store: ObjectStoreUrl,
+    published: Arc<TableSnapshot>,
+    pending: PendingEvents,
+    rules: OnceCell<Arc<Rules>>,
+    identified: Mutex<HashMap<Option<Arc<str>>, Known>>,
+}
+
+impl fmt::Debug for SessionSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionSource({} files, {} pending)", self.published.files.len(), self.pending.files.len())
+    }
+}
+
+/// Plans each of whose partitions is an input.
+pub(crate) type Inputs = Vec<Arc<dyn ExecutionPlan>>;
+
+/// What it takes to find out who is who.
+pub(crate) struct IdentityInputs {
+    identities: Inputs,
+    presence: Inputs,
+}
+
+impl SessionSource {
+    pub(crate) fn new(
+        lake: Lake,
+        store: ObjectStoreUrl,
+        published: Arc<TableSnapshot>,
+        pending: PendingEvents,
+    ) -> Self {
+        Self { lake, store, published, pending, rules: OnceCell::new(), identified: Mutex::default() }
+    }
+
+    /// The sites' rules as they were when the first query of the view asked.
+    pub(crate) async fn rules(&self) -> Result<Arc<Rules>> {
+        let load = || async { Ok::<_, lake::LakeError>(Arc::new(Rules::new(&self.lake.sites().await?))) };
+        self.rules.get_or_try_init(load).await.cloned().map_err(|error| DataFusionError::External(error.into()))
+    }
+
+    /// Inputs in the table's order.
+    ///
+    /// - `columns`: the numbers of the columns of `events` to read; site, visitor and time among them.
+    /// - `filters`: which rows are of interest; others may come, too.
+    pub(crate) async fn inputs(&self, state: &dyn Session, columns: &Vec<usize>, filters: &[Expr]) -> Result<Inputs> {
+        let table = FilesTable::of(&EVENTS, self.store.clone(), Files::Snapshot(self.published.clone()));
+        let published = table.always_ordered().scan(state, Some(columns), filters, None).await?;
+        let mut inputs = vec![skip_parts_of_files(published, state, filters)?];
+        if !self.pending.files.is_empty() {
+            let pending = self.pending.table(&self.store).scan(state, Some(columns), &[], None).await?;
+            inputs.push(match ordering(&pending)? {
+                Some(ordering) => Arc::new(SortExec::new(ordering, Arc::new(CoalescePartitionsExec::new(pending)))),
+                None => pending,
+            });
+        }
+        Ok(inputs)
+    }
+
+    /// What it takes to find out who is who on one site, or in the whole lake.
+    pub(crate) async fn identity_inputs(&self, state: &dyn Session, filters: &[Expr]) -> Result<IdentityInputs> {
+        let numbers = |names: &[&str]| -> Vec<usize> {
+            let fields = EVENTS.file_schema.fields().iter().enumerate();
+            fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(number, _)| number).collect()
+        };
+        // With the columns of the order, so that pending rows need no other kind of plan.
+        let presence = [&PRESENCE_COLUMNS[..], &["site_id", "occurred_at"]].concat();
+        Ok(IdentityInputs {
+            identities: self.inputs(state, &numbers(&IDENTITY_COLUMNS), filters).await?,
+            presence: self.inputs(state, &numbers(&presence), filters).await?,
+        })
+    }
+
+    /// Who is who on one site, or in the whole lake for none.
+    pub(crate) async fn identified(
+        &self,
+        site: Option<Arc<str>>,
+        inputs: &IdentityInputs,
+        context: &Arc<TaskContext>,
+    ) -> Result<Arc<Identified>> {
+        let cell = {
+            let mut known = self.identified.lock();
+            // What holds for the lake holds for a site: visitor ids of different sites differ.
+            match known.get(&None).filter(|lake| lake.initialized()) {
+                Some(lake) => lake.clone(),
+                None => known.entry(site).or_default().clone(),
+            }
+        };
+        cell.get_or_try_init(|| find_identities(inputs, context)).await.cloned()
+    }
+}
+
+async fn find_identities(inputs: &IdentityInputs, context: &Arc<TaskContext>) -> Result<Arc<Identified>> {
+    let add = |found: &mut Identities, batch: &_| found.add(batch);
+    let identities = fold(&inputs.identities, context, add, Identities::merge).await?;
+    if identities.by_visitor.is_empty() {
+        return Ok(Arc::new(Identified { identities, stitching: Arc::default() }));
+    }
+    let identities = Arc::new(identities);
+    let known = identities.clone();
+    let add = move |found: &mut Presence, batch: &_| found.add(batch, &known);
+    let presence = fold(&inputs.presence, context, add, Presence::merge).await?;
+    let stitching = Arc::new(Stitching::new(&identities, &presence));
+    let identities = Arc::try_unwrap(identities).unwrap_or_else(|shared| (*shared).clone());
+    Ok(Arc::new(Identified { identities, stitching }))
+}
+
+/// Folds all rows of all inputs, which are read side by side.
+async fn fold<T: Default + Send + 'static>(
+    inputs: &Inputs,
+    context: &Arc<TaskContext>,
+    add: impl Fn(&mut T, &datafusion::arrow::array::RecordBatch) + Clone + Send + 'static,
+    merge: impl Fn(&mut T, T),
+) -> Result<T> {
+    let mut readers = JoinSet::new();
+    for input in inputs {
+        for partition in 0..input.output_partitioning().partition_count() {
+            let (mut events, add) = (input.execute(partition, context.clone())?, add.clone());
+            readers.spawn(async move {
+                let mut found = T::default();
+                while let Some(batch) = events.next().await {
+                    add(&mut found, &batch?);
+                }
+                Ok::<_, DataFusionError>(found)
+            });
+        }
+    }
+    let mut all = T::default();
+    while let Some(found) = readers.join_next().await {
+        let found = found.map_err(|error| DataFusionError::Internal(format!("a reader of events stopped: {error}")))?;
+        merge(&mut all, found?);
+    }
+    Ok(all)
+}
+
+/// The table's order over the columns of a plan; none if it has no rows to sort.
+fn ordering(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<LexOrdering>> {
+    let schema = plan.schema();
+    let options = SortOptions { descending: false, nulls_first: true };
+    let columns = EVENTS.sort.iter().map(|name| Ok(PhysicalSortExpr::new(col(name, &schema)?, options)));
+    Ok(LexOrdering::new(columns.collect::<Result<Vec<_>>>()?))
+}
+
+/// Lets a scan leave out row groups and pages in which no row satisfies the filters.
+fn skip_parts_of_files(
+    plan: Arc<dyn ExecutionPlan>,
+    state: &dyn Session,
+    filters: &[Expr],
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let (Some(scan), Some(filter)) = (plan.downcast_ref::<DataSourceExec>(), conjunction(filters.iter().cloned()))
+    else {
+        return Ok(plan);
+    };
+    let filter = state.create_physical_expr(filter, &DFSchema::try_from(plan.schema())?)?;
+    let pushed = scan.data_source().try_pushdown_filters(vec![filter], state.config().options())?;
+    Ok(match pushed.updated_node {
+        Some(source) => Arc::new(scan.clone().with_data_source(source)),
+        None => plan,
+    })
+}

@@ -1,0 +1,285 @@
+//! The tables `sessions`, `visitor_days`, `visitors` and `identities` as SQL sees them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::TableType;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
+};
+use lake::visitor_id;
+
+use crate::sessions::filters::{event_filters, site_of};
+use crate::sessions::identities::Identities;
+use crate::sessions::output::{Columns, Kind};
+use crate::sessions::rules::Rules;
+use crate::sessions::scan::Scan;
+use crate::sessions::source::{IdentityInputs, Inputs, SessionSource};
+
+/// Which table it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionTable {
+    /// One of those made of runs.
+    Of(Kind),
+    /// Anonymous ids and their users.
+    Identities,
+}
+
+impl SessionTable {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Of(Kind::Sessions), Self::Of(Kind::VisitorDays), Self::Of(Kind::Visitors), Self::Identities];
+
+    /// The table's name in SQL.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Of(kind) => kind.name(),
+            Self::Identities => "identities",
+        }
+    }
+
+    fn schema(self) -> SchemaRef {
+        match self {
+            Self::Of(kind) => kind.schema(),
+            Self::Identities => identities_schema(),
+        }
+    }
+}
+
+fn identities_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("site_id", DataType::Utf8View, false),
+        Field::new("anonymous_id", DataType::Utf8View, false),
+        Field::new("user_id", DataType::Utf8View, false),
+        Field::new("anonymous_visitor_id", DataType::Int64, false),
+        Field::new("user_visitor_id", DataType::Int64, false),
+        Field::new("last_seen_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+    ]))
+}
+
+/// A table over the sessions of one view.
+pub(crate) struct SessionTableProvider {
+    table: SessionTable,
+    source: Arc<SessionSource>,
+}
+
+impl SessionTableProvider {
+    pub(crate) fn new(table: SessionTable, source: Arc<SessionSource>) -> Self {
+        Self { table, source }
+    }
+}
+
+impl fmt::Debug for SessionTableProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {:?}", self.table.name(), self.source)
+    }
+}
+
+#[async_trait]
+impl TableProvider for SessionTableProvider {
+    fn schema(&self) -> SchemaRef {
+        self.table.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let rules = self.source.rules().await?;
+        let site = site_of(filters);
+        let of_site = site.iter().map(|site| crate::sessions::filters::is_site(site)).collect::<Vec<_>>();
+        let identity_inputs = self.source.identity_inputs(state, &of_site).await?;
+        let (reads, schema) = match self.table {
+            SessionTable::Identities => {
+                let all: Vec<usize> = (0..identities_schema().fields().len()).collect();
+                let columns = projection.unwrap_or(&all).clone();
+                let schema = Arc::new(identities_schema().project(&columns)?);
+                (Reads::Identities { columns }, schema)
+            }
+            SessionTable::Of(kind) => {
+                let columns = Columns::new(kind, projection)?;
+                let mut telling_users = columns.clone();
+                telling_users.wanted.users = true;
+                let filters = [of_site, event_filters(&columns, &rules, filters)].concat();
+                let inputs = self.source.inputs(state, &columns.wanted.columns(), &filters).await?;
+                let inputs_telling_users = self.source.inputs(state, &telling_users.wanted.columns(), &filters).await?;
+                let schema = columns.schema.clone();
+                let events = [(columns, inputs), (telling_users, inputs_telling_users)];
+                (Reads::Events(Box::new(events.map(|(columns, inputs)| (Arc::new(columns), inputs)))), schema)
+            }
+        };
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Ok(Arc::new(SessionScanExec {
+            table: self.table,
+            source: self.source.clone(),
+            rules,
+            site,
+            reads: Arc::new(reads),
+            identity_inputs: Arc::new(identity_inputs),
+            properties: Arc::new(properties),
+        }))
+    }
+}
+
+/// What a scan reads.
+enum Reads {
+    /// Events; the second time with what tells users from the anonymous, for lakes where one id was both.
+    Events(Box<[(Arc<Columns>, Inputs); 2]>),
+    /// Only who is who.
+    Identities { columns: Vec<usize> },
+}
+
+/// Reads one of the tables, as a stream in no order that anybody may rely on.
+struct SessionScanExec {
+    table: SessionTable,
+    source: Arc<SessionSource>,
+    rules: Arc<Rules>,
+    site: Option<Arc<str>>,
+    reads: Arc<Reads>,
+    identity_inputs: Arc<IdentityInputs>,
+    properties: Arc<PlanProperties>,
+}
+
+impl fmt::Debug for SessionScanExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionScanExec({})", self.table.name())
+    }
+}
+
+impl DisplayAs for SessionScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionScanExec: table={}", self.table.name())?;
+        if let Some(site) = &self.site {
+            write!(f, ", site={site}")?;
+        }
+        if let Reads::Events(events) = &*self.reads {
+            let (columns, inputs) = &events[0];
+            let inputs: usize = inputs.iter().map(|input| input.output_partitioning().partition_count()).sum();
+            let read: Vec<String> = columns
+                .wanted
+                .columns()
+                .into_iter()
+                .map(|column| lake::EVENTS.file_schema.field(column).name().clone())
+                .collect();
+            write!(f, ", inputs={inputs}, reads=[{}]", read.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for SessionScanExec {
+    fn name(&self) -> &str {
+        "SessionScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let schema = self.schema();
+        let mut stream = RecordBatchReceiverStream::builder(schema.clone(), 2);
+        let answer = stream.tx();
+        let (source, rules, site) = (self.source.clone(), self.rules.clone(), self.site.clone());
+        let (reads, identity_inputs) = (self.reads.clone(), self.identity_inputs.clone());
+        stream.spawn(async move {
+            let identified = source.identified(site.clone(), &identity_inputs, &context).await?;
+            let events = match &*reads {
+                Reads::Identities { columns } => {
+                    let rows = identity_rows(&identified.identities, site.as_deref())?.project(columns)?;
+                    // Nobody listens any more if it fails.
+                    let _ = answer.send(Ok(rows)).await;
+                    return Ok(());
+                }
+                Reads::Events(events) => events,
+            };
+            let (columns, inputs) = &events[usize::from(identified.stitching.tells_users())];
+            let scan = Scan {
+                columns: columns.clone(),
+                rules,
+                stitching: identified.stitching.clone(),
+                only_site: site,
+                inputs: inputs.clone(),
+                context,
+            };
+            scan.run(answer).await
+        });
+        Ok(stream.build())
+    }
+}
+
+/// The rows of `identities`, in the order of site and anonymous id.
+fn identity_rows(identities: &Identities, site: Option<&str>) -> Result<RecordBatch> {
+    let mut rows: Vec<_> = identities
+        .by_visitor
+        .iter()
+        .filter(|(_, identity)| site.is_none_or(|site| *identity.site_id == *site))
+        .collect();
+    rows.sort_unstable_by_key(|(_, identity)| (&identity.site_id, &identity.anonymous_id));
+    let texts = |of: fn(&crate::sessions::identities::Identity) -> &str| -> ArrayRef {
+        Arc::new(StringViewArray::from_iter_values(rows.iter().map(|(_, identity)| of(identity))))
+    };
+    let users = rows.iter().map(|(_, identity)| visitor_id(&identity.site_id, &identity.user_id));
+    let columns: Vec<ArrayRef> = vec![
+        texts(|identity| &identity.site_id),
+        texts(|identity| &identity.anonymous_id),
+        texts(|identity| &identity.user_id),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|(visitor, _)| **visitor))),
+        Arc::new(Int64Array::from_iter_values(users)),
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(rows.iter().map(|(_, identity)| identity.last_seen_us))
+                .with_timezone("UTC"),
+        ),
+    ];
+    RecordBatch::try_new(identities_schema(), columns).map_err(DataFusionError::from)
+}

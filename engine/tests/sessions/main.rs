@@ -1,0 +1,92 @@
+//! Sessions, visitors and identities as tables of SQL, and the metrics over them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod report;
+mod tables;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use chrono::{DateTime, NaiveDate, Utc};
+use engine::{Engine, EngineSettings, Param, QueryResult, Scope, SqlSession};
+use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter, visitor_id};
+
+/// An event of a visitor of the site `shop`.
+///
+/// - `who`: a user id, an anonymous id behind `~`, both as `user~anonymous`, or nobody.
+/// - `at`: a time as RFC 3339.
+fn event(who: &str, at: &str, name: &str, path: &str) -> Event {
+    let (user, anonymous) = who.split_once('~').unwrap_or((who, ""));
+    let id = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let (user_id, anonymous_id) = (id(user), id(anonymous));
+    let at_us = at.parse::<DateTime<Utc>>().unwrap().timestamp_micros();
+    Event {
+        event_id: EventId::from_client(&format!("{who} {at} {name}")),
+        site_id: "shop".into(),
+        name: name.into(),
+        occurred_at_us: at_us,
+        received_at_us: at_us + 1,
+        visitor_id: user_id.as_ref().or(anonymous_id.as_ref()).map(|identity| visitor_id("shop", identity)),
+        user_id,
+        anonymous_id,
+        hostname: Some("shop.example".into()),
+        path: Some(path.into()),
+        protocol: "native",
+        ..Event::default()
+    }
+}
+
+/// A lake with the site `shop`, of which some events are published, a file a date, and the others are pending.
+async fn lake(published: &[Event], pending: &[Event], time_zone: &str) -> Lake {
+    let lake = Lake::open("memory:///", []).unwrap();
+    lake.add_site("shop", DateTime::UNIX_EPOCH).await.unwrap();
+    lake.change_site("shop", |settings| settings.time_zone = time_zone.into()).await.unwrap();
+    let mut dates: BTreeMap<NaiveDate, Vec<&Event>> = BTreeMap::new();
+    for event in published {
+        let date = DateTime::from_timestamp_micros(event.occurred_at_us).unwrap().date_naive();
+        dates.entry(date).or_default().push(event);
+    }
+    let table = lake.table(&EVENTS);
+    let mut adds = Vec::new();
+    for (date, mut events) in dates {
+        events.sort_by_key(|event| (event.site_id.clone(), event.visitor_id, event.occurred_at_us));
+        let mut batch = RawBatch::default();
+        assert!(events.iter().all(|event| batch.push(event)));
+        let mut writer = TableWriter::start(&table, date).unwrap();
+        writer.write(&batch.into_batch()).await.unwrap();
+        adds.push(writer.finish().await.unwrap());
+    }
+    if !adds.is_empty() {
+        let change = Change::publish(adds, vec![], BTreeSet::new());
+        table.commit(change, table.load().await.unwrap()).await.unwrap();
+    }
+    if !pending.is_empty() {
+        let mut batch = RawBatch::default();
+        assert!(pending.iter().all(|event| batch.push(event)));
+        let lane = Lane::start(lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
+        lane.append(batch.encode(), "2026-03-01T00:00:00Z".parse().unwrap()).await.unwrap();
+    }
+    lake
+}
+
+async fn session(lake: &Lake, scope: Scope) -> SqlSession {
+    let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
+    engine.view().await.unwrap().session(&scope).unwrap()
+}
+
+/// The rows of an answer, a line each, their cells divided by spaces; nulls are `-`.
+async fn rows(session: &SqlSession, sql: &str, params: &[(String, Param)]) -> Vec<String> {
+    let answer: QueryResult =
+        session.query(sql, params).await.unwrap_or_else(|error| panic!("{sql}\n{error}: {error:?}"));
+    let options = FormatOptions::default().with_null("-");
+    let mut rows = Vec::new();
+    for batch in &answer.batches {
+        let columns: Vec<_> =
+            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        for row in 0..batch.num_rows() {
+            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" "));
+        }
+    }
+    rows
+}

@@ -1,0 +1,57 @@
+-- Daily, weekly and monthly active users, over the days of [$from, $until).
+--
+-- Users with an event on the day, in the 7 days that end with it, and in the 28 days that end with it. Stickiness is daily
+-- by monthly active users. Days are those of the site's time zone; days without events are there, too.
+--
+-- Returns day (date), daily, weekly, monthly (counts), stickiness (0 to 1, null without users); oldest first.
+WITH days AS (
+    -- Every day of the range, whether anything happened or not.
+    SELECT CAST(unnest(generate_series(
+        CAST($from AT TIME ZONE $time_zone AS DATE), CAST($until AT TIME ZONE $time_zone AS DATE), INTERVAL '1 day'
+    )) AS DATE) AS day
+),
+active AS (
+    -- The days of every user, each with the user's next one. What lies 28 days before the range still counts in it.
+    SELECT
+        date AS day,
+        lead(date) OVER (PARTITION BY site_id, visitor_id ORDER BY date) AS next_day
+    FROM visitor_days
+    WHERE date >= CAST($from AT TIME ZONE $time_zone AS DATE) - INTERVAL '28 days'
+),
+changes AS (
+    -- A user begins to count on an active day, and ceases after the window, or begins anew on the next active day.
+    SELECT day, 1 AS daily, 1 AS weekly, 1 AS monthly FROM active
+    UNION ALL
+    SELECT CAST(least(day + INTERVAL '1 day', next_day) AS DATE), -1, 0, 0 FROM active
+    UNION ALL
+    SELECT CAST(least(day + INTERVAL '7 days', next_day) AS DATE), 0, -1, 0 FROM active
+    UNION ALL
+    SELECT CAST(least(day + INTERVAL '28 days', next_day) AS DATE), 0, 0, -1 FROM active
+    UNION ALL
+    SELECT day, 0, 0, 0 FROM days
+),
+by_day AS (
+    -- The changes of each day.
+    SELECT day, sum(daily) AS daily, sum(weekly) AS weekly, sum(monthly) AS monthly
+    FROM changes
+    GROUP BY day
+),
+counted AS (
+    -- All changes up to a day are the users who count on it.
+    SELECT
+        day,
+        sum(daily) OVER (ORDER BY day) AS daily,
+        sum(weekly) OVER (ORDER BY day) AS weekly,
+        sum(monthly) OVER (ORDER BY day) AS monthly
+    FROM by_day
+)
+SELECT
+    days.day,
+    counted.daily,
+    counted.weekly,
+    counted.monthly,
+    CAST(counted.daily AS DOUBLE) / nullif(counted.monthly, 0) AS stickiness
+FROM days
+JOIN counted ON counted.day = days.day
+WHERE CAST(days.day AS TIMESTAMP) AT TIME ZONE $time_zone < $until
+ORDER BY days.day

@@ -1,0 +1,15 @@
+-- Browsers of sessions, over [$from, $until).
+--
+-- The browser of a session's first event; null if it is not known.
+--
+-- Returns browser, sessions, unique_users, page_views (counts); the 50 with most sessions, most first.
+SELECT
+    browser,
+    count(*) AS sessions,
+    count(DISTINCT visitor_id) AS unique_users,
+    sum(page_views) AS page_views
+FROM sessions
+WHERE started_at >= $from AND started_at < $until
+GROUP BY browser
+ORDER BY sessions DESC, browser
+LIMIT 50

@@ -1,0 +1,52 @@
+-- Retention by week: how many of those who came first in a week are active in the weeks after, over [$from, $until).
+--
+-- A cohort is everybody whose first event ever lies in a week, which begins on Monday. Somebody is retained in the week in
+-- which they are active, whatever they did in the weeks between. Period 0 is the week itself, so it is 100 %. The last
+-- period may not be over yet.
+--
+-- Returns cohort (date of the Monday), period (weeks since), users, cohort_users (counts), retention (0 to 1).
+WITH weeks AS (
+    -- The weeks of every user.
+    SELECT
+        site_id,
+        visitor_id,
+        CAST(date_trunc('week', date) AS DATE) AS week
+    FROM visitor_days
+    GROUP BY site_id, visitor_id, CAST(date_trunc('week', date) AS DATE)
+),
+members AS (
+    -- Each with the user's first.
+    SELECT week, min(week) OVER (PARTITION BY site_id, visitor_id) AS cohort
+    FROM weeks
+),
+mondays AS (
+    -- Every week of the range.
+    SELECT CAST(unnest(generate_series(
+        CAST(date_trunc('week', CAST($from AT TIME ZONE $time_zone AS DATE)) AS DATE),
+        CAST($until AT TIME ZONE $time_zone AS DATE),
+        INTERVAL '7 days'
+    )) AS DATE) AS week
+),
+cells AS (
+    -- A cell for every cohort and every week from its own on, whether somebody came or not.
+    SELECT cohorts.week AS cohort, periods.week
+    FROM mondays AS cohorts
+    JOIN mondays AS periods ON periods.week >= cohorts.week
+    WHERE CAST(periods.week AS TIMESTAMP) AT TIME ZONE $time_zone < $until
+),
+counted AS (
+    -- The users of each cell.
+    SELECT cohort, week, count(*) AS users
+    FROM members
+    GROUP BY cohort, week
+)
+SELECT
+    cells.cohort,
+    row_number() OVER (PARTITION BY cells.cohort ORDER BY cells.week) - 1 AS period,
+    coalesce(counted.users, 0) AS users,
+    whole.users AS cohort_users,
+    CAST(coalesce(counted.users, 0) AS DOUBLE) / whole.users AS retention
+FROM cells
+JOIN counted AS whole ON whole.cohort = cells.cohort AND whole.week = cells.cohort
+LEFT JOIN counted ON counted.cohort = cells.cohort AND counted.week = cells.week
+ORDER BY cells.cohort, cells.week
