@@ -23,6 +23,13 @@ pub(crate) fn parse_e4(text: &str) -> Option<i128> {
     (rounded.scale() == 4 && rounded.mantissa().abs() <= E4_MAX).then(|| rounded.mantissa())
 }
 
+/// The product of two amounts, in ten-thousandths; `None` if it has more digits than an amount may have.
+pub(crate) fn product_e4(one_e4: i128, other_e4: i128) -> Option<i128> {
+    let product_e8 = one_e4.checked_mul(other_e4)?;
+    let half = 5_000 * product_e8.signum();
+    Some((product_e8 + half) / 10_000).filter(|product_e4| product_e4.abs() <= E4_MAX)
+}
+
 /// An amount for people as a plain number.
 fn parse_written(text: &str) -> Option<String> {
     if text.len() > WRITTEN_BYTES_MAX {

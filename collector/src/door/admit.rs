@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use axum::http::{Method, header};
-use bytes::Bytes;
 use futures::FutureExt;
 use intake::protocol::{Message, Protocol, Sender};
 use intake::{IngestError, truncated};
@@ -33,12 +32,13 @@ impl Door {
     pub(super) async fn admit_by_head(
         &self,
         protocol: &'static dyn Protocol,
+        head: &Message,
         parts: &Parts,
     ) -> Result<Option<SiteAccess>, IngestError> {
         self.rates.check_ip(self.ip_of(parts))?;
         let sender = match keys::of_request(parts) {
             Some(key) => Some(Sender::Key(key.into_owned())),
-            None => protocol.sender_of_address(&Message { uri: parts.uri.clone(), body: Bytes::new() })?,
+            None => protocol.sender_of_address(head)?,
         };
         match sender {
             Some(sender) => self.admit(sender, parts).await.map(Some),

@@ -34,7 +34,9 @@ pub(crate) fn of_request(parts: &Parts) -> Option<Cow<'_, str>> {
         let query = parts.uri.query()?.as_bytes();
         form_urlencoded::parse(query).find(|(name, _)| name == "key").map(|(_, key)| key)
     };
-    bearer().or_else(|| header("x-api-key")).or_else(basic).or_else(query).filter(|key| !key.is_empty())
+    // Jitsu's keys have a secret behind a colon, and its library insists on one.
+    let jitsu = || Some(Cow::Owned(header("x-write-key")?.split(':').next()?.to_owned()));
+    bearer().or_else(|| header("x-api-key")).or_else(basic).or_else(jitsu).or_else(query).filter(|key| !key.is_empty())
 }
 
 fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
@@ -58,6 +60,8 @@ mod tests {
         check("/?a=b&key=k%2B1", &[], Some("k+1"));
         check("/", &[("authorization", "Basic a2V5Og==")], Some("key"));
         check("/", &[("authorization", "Basic a2V5Og=="), ("x-api-key", "k")], Some("k"));
+        check("/", &[("x-write-key", "k:anything")], Some("k"));
+        check("/", &[("x-write-key", "k")], Some("k"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use intake::protocol::{Message, Parsed, Protocol, Receipt};
@@ -115,12 +116,15 @@ impl Door {
     }
 
     /// Takes a request's events: returns when every good one is durable, or says why none is.
+    ///
+    /// - `protocol`: that of the address. Becomes the one that the request is in, and has to be answered in.
     pub(crate) async fn take(
         &self,
-        protocol: &'static dyn Protocol,
+        protocol: &mut &'static dyn Protocol,
         request: Request,
     ) -> Result<Acknowledgement, IngestError> {
         let request = self.parse(protocol, request).await?;
+        let protocol = *protocol;
         // From here on the request's own bytes are gone: thousands of requests wait for the disk at a time, and
         // each holds only its events.
         let ParsedRequest { parsed, site, received_at, cookie, opted_out } = request;
@@ -136,13 +140,18 @@ impl Door {
     ) -> Result<(Message, Context), IngestError> {
         let received_at = (self.clock)();
         let (parts, body) = request.into_parts();
-        let (access, request) = self.admit_and_open(protocol, &parts, body).await?;
+        let mut protocol = protocol;
+        let (access, request) = self.admit_and_open(&mut protocol, &parts, body).await?;
         let (client, _cookie) = self.client_of(&parts, &access, received_at);
         Ok((request.message.clone(), context_of(&access.site, received_at, client, self.ids.clone())))
     }
 
     /// Receives a request, parses its events and counts them against the sender's rate.
-    async fn parse(&self, protocol: &'static dyn Protocol, request: Request) -> Result<ParsedRequest, IngestError> {
+    async fn parse(
+        &self,
+        protocol: &mut &'static dyn Protocol,
+        request: Request,
+    ) -> Result<ParsedRequest, IngestError> {
         // Once for the whole request, and before the body, which may be slow to come.
         let received_at = (self.clock)();
         let count_refused = |error: &IngestError| counters::refused(error, 1);
@@ -151,7 +160,7 @@ impl Door {
         let (client, cookie) = self.client_of(&parts, &access, received_at);
         let opted_out = client.opted_out;
         let context = context_of(&access.site, received_at, client, self.ids.clone());
-        let (message, events_max) = (request.message.clone(), self.settings.batch_events_max);
+        let (protocol, message, events_max) = (*protocol, request.message.clone(), self.settings.batch_events_max);
         let parse = move || protocol.parse(&message, &context, events_max);
         let parsed =
             self.offload.run(request.message.body.len(), &request.raw, parse).await.inspect_err(count_refused)?;
@@ -168,11 +177,13 @@ impl Door {
     /// the body of a stranger is not decompressed.
     async fn admit_and_open(
         &self,
-        protocol: &'static dyn Protocol,
+        protocol: &mut &'static dyn Protocol,
         parts: &Parts,
         body: Body,
     ) -> Result<(SiteAccess, OpenRequest), IngestError> {
-        let access = match self.admit_by_head(protocol, parts).await {
+        let head = Message { uri: parts.uri.clone(), body: Bytes::new() };
+        *protocol = protocol.spoken_in(&head).unwrap_or(*protocol);
+        let access = match self.admit_by_head(*protocol, &head, parts).await {
             Ok(access) => access,
             Err(error) => {
                 body::discard(body).boxed().await;
@@ -180,9 +191,10 @@ impl Door {
             }
         };
         let request = self.open(parts, body).await?;
+        *protocol = protocol.spoken_in(&request.message).unwrap_or(*protocol);
         let access = match access {
             Some(access) => access,
-            None => self.admit_by_body(protocol, &request, parts).await?,
+            None => self.admit_by_body(*protocol, &request, parts).await?,
         };
         Ok((access, request))
     }

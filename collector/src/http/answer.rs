@@ -15,6 +15,9 @@ pub(super) fn response(answer: Answer) -> Response {
     match answer {
         Answer::Json(status, body) => (status, Json(body)).into_response(),
         Answer::Text(status, body) => (status, body).into_response(),
+        Answer::Protobuf(status, body) => {
+            (status, [(header::CONTENT_TYPE, "application/x-protobuf")], body).into_response()
+        }
         Answer::Gif => {
             let headers = [(header::CONTENT_TYPE, "image/gif"), (header::CACHE_CONTROL, "no-store")];
             (headers, GIF).into_response()
@@ -25,8 +28,7 @@ pub(super) fn response(answer: Answer) -> Response {
 
 /// The response to a request that is refused, with a body in the words of its protocol.
 pub(super) fn refusal(protocol: &dyn Protocol, error: &IngestError) -> Response {
-    let status = status_of(error);
-    let mut response = (status, Json(protocol.refused(status, error))).into_response();
+    let mut response = self::response(protocol.refusal(status_of(error), error));
     let header = match error {
         IngestError::Unauthorized { .. } => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
         // The rest of the body may still arrive, so this connection cannot be reused.

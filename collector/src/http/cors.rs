@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
+use super::protocols::MIXPANEL_PATHS;
 use crate::directory::Directory;
 use crate::door::text_of;
 use intake::protocol::snowplow;
@@ -28,9 +29,10 @@ impl Page {
     /// The page of a request, if it comes from one.
     pub(super) fn of(request: &Request, directory: &Directory) -> Option<Self> {
         let origin = request.headers().get(header::ORIGIN)?;
-        // Snowplow's tracker always asks to send cookies, and drops its events if it may not. It is given none.
-        let with_cookie =
-            request.uri().path().trim_end_matches('/') == snowplow::PATH || directory.has_origin(&text_of(origin));
+        // These always ask to send cookies, and drop their events if they may not. They are given none.
+        let path = request.uri().path().trim_end_matches('/');
+        let insists = path == snowplow::PATH || MIXPANEL_PATHS.contains(&path);
+        let with_cookie = insists || directory.has_origin(&text_of(origin));
         // A copy, because a header keeps the whole buffer of its connection alive.
         let origin = HeaderValue::from_bytes(origin.as_bytes()).ok()?;
         Some(Self { origin, with_cookie })

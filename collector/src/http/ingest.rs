@@ -22,8 +22,8 @@ pub(super) fn from_image(protocol: &'static dyn Protocol) -> MethodRouter<Arc<Do
         .head(|| async { answer::response(Answer::Gif) })
 }
 
-async fn ingest(door: &Door, protocol: &'static dyn Protocol, request: Request) -> Response {
-    match door.take(protocol, request).await {
+pub(super) async fn ingest(door: &Door, mut protocol: &'static dyn Protocol, request: Request) -> Response {
+    match door.take(&mut protocol, request).await {
         Ok(Acknowledgement { receipt, cookie }) => {
             let mut response = answer::response(protocol.accepted(&receipt));
             if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {

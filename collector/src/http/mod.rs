@@ -72,6 +72,10 @@ fn resources(settings: &Settings) -> Resource {
         .merge(protocols::snowplow())
         .merge(protocols::posthog())
         .merge(protocols::segment())
+        .merge(protocols::amplitude())
+        .merge(protocols::mixpanel())
+        .merge(protocols::jitsu())
+        .merge(protocols::otlp())
 }
 
 fn router(door: Arc<Door>) -> Router {

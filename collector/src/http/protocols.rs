@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use intake::protocol::amplitude::Amplitude;
 use intake::protocol::ga4::{self, Ga4};
+use intake::protocol::jitsu::Jitsu;
+use intake::protocol::mixpanel::MIXPANEL;
 use intake::protocol::native::Native;
+use intake::protocol::otlp::{OTLP_JSON, OTLP_PROTOBUF, PROTOBUF_TYPE};
 use intake::protocol::plausible::Plausible;
 use intake::protocol::posthog::PostHog;
 use intake::protocol::segment::{Segment, SegmentPixel};
@@ -17,7 +22,7 @@ use intake::protocol::visits::Visits;
 
 use super::resource::Resource;
 use super::{answer, ingest};
-use crate::door::Door;
+use crate::door::{Door, text_of};
 
 /// The paths of Segment's API. The library for browsers uses those of one letter.
 const SEGMENT: [&str; 15] = [
@@ -50,6 +55,9 @@ const SEGMENT_PIXEL: [&str; 8] = [
     "/v1/pixel/group",
     "/v1/pixel/alias",
 ];
+
+/// The paths of Mixpanel's API.
+pub(super) const MIXPANEL_PATHS: [&str; 4] = ["/track", "/import", "/engage", "/groups"];
 
 pub(super) fn visits() -> Resource {
     Resource::default().endpoint("POST", "/visits", ingest::from_body(&Visits))
@@ -95,6 +103,38 @@ pub(super) fn segment() -> Resource {
         .iter()
         .fold(Resource::default(), |resource, path| resource.endpoint("POST", path, ingest::from_body(&Segment)));
     SEGMENT_PIXEL.iter().fold(calls, |resource, path| resource.endpoint("GET", path, ingest::from_image(&SegmentPixel)))
+}
+
+/// `/batch` is PostHog's address, too: its protocol tells them apart.
+pub(super) fn amplitude() -> Resource {
+    Resource::default().endpoint("POST", "/2/httpapi", ingest::from_body(&Amplitude))
+}
+
+pub(super) fn mixpanel() -> Resource {
+    MIXPANEL_PATHS.iter().fold(Resource::default(), |resource, path| {
+        resource.endpoint("POST", path, ingest::from_body(&MIXPANEL)).endpoint(
+            "GET",
+            path,
+            ingest::from_image(&MIXPANEL),
+        )
+    })
+}
+
+pub(super) fn jitsu() -> Resource {
+    ["/api/s/{call}", "/api/s/s2s/{call}"]
+        .iter()
+        .fold(Resource::default(), |resource, path| resource.endpoint("POST", path, ingest::from_body(&Jitsu)))
+}
+
+pub(super) fn otlp() -> Resource {
+    Resource::default().endpoint("POST", "/v1/logs", post(take_logs))
+}
+
+/// Takes the logs of OpenTelemetry in the encoding that their type names. It is answered in the same.
+async fn take_logs(State(door): State<Arc<Door>>, request: Request) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE).map(text_of).unwrap_or_default();
+    let is_protobuf = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(PROTOBUF_TYPE));
+    ingest::ingest(&door, if is_protobuf { &OTLP_PROTOBUF } else { &OTLP_JSON }, request).await
 }
 
 /// Says what is wrong with a request, and stores nothing of it.

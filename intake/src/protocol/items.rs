@@ -186,7 +186,7 @@ pub(super) fn read_array(value: &RawValue, events_max: usize) -> Result<Vec<&Raw
         .ok_or_else(|| too_many(events_max))
 }
 
-fn too_many(events_max: usize) -> IngestError {
+pub(super) fn too_many(events_max: usize) -> IngestError {
     IngestError::too_large(format!("more than {events_max} events in one request; send them in smaller batches"))
 }
 

@@ -3,12 +3,16 @@
 //! Protocols are pure: they know neither sockets nor the store nor the sites. What every event needs, whatever its
 //! protocol, is done once, when a draft is completed.
 
+pub mod amplitude;
 mod field;
 pub mod ga4;
 pub mod imported;
 mod items;
+pub mod jitsu;
+pub mod mixpanel;
 pub mod native;
 mod object;
+pub mod otlp;
 pub mod pixel;
 pub mod plausible;
 pub mod posthog;
@@ -115,6 +119,8 @@ pub enum Answer {
     Json(StatusCode, Value),
     /// A status and a text.
     Text(StatusCode, &'static str),
+    /// A status and a message of Protocol Buffers.
+    Protobuf(StatusCode, Vec<u8>),
     /// One transparent dot.
     Gif,
     /// A status and an empty body.
@@ -125,6 +131,13 @@ pub enum Answer {
 pub trait Protocol: Send + Sync + 'static {
     /// The value of the column `protocol`.
     fn name(&self) -> &'static str;
+
+    /// The protocol that a message is in, where several share an address or have several forms of answers. Asked twice: with
+    /// the address alone, and with the body. Does not read all of a body: its sender is not known yet.
+    fn spoken_in(&self, message: &Message) -> Option<&'static dyn Protocol> {
+        let _ = message;
+        None
+    }
 
     /// The sender that the address names. Asked before the body is received. Keys in headers are the same for all
     /// protocols and are found elsewhere.
@@ -151,5 +164,10 @@ pub trait Protocol: Send + Sync + 'static {
             IngestError::Invalid { rejected, .. } => json!({ "message": error.to_string(), "rejected": rejected }),
             _ => json!({ "message": error.to_string() }),
         }
+    }
+
+    /// The answer to a request that is refused with `status`.
+    fn refusal(&self, status: StatusCode, error: &IngestError) -> Answer {
+        Answer::Json(status, self.refused(status, error))
     }
 }

@@ -212,6 +212,15 @@ pub(super) fn take_address(object: &mut Object, name: &str) -> Option<IpAddr> {
     object.remove(name)?.as_str()?.trim().parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
+/// The traits that an update of a profile sets, beside its other operations under their own names.
+pub(super) fn traits(mut operations: Object) -> Object {
+    let set = take_object(&mut operations, "$set").unwrap_or_default();
+    for (name, value) in set {
+        operations.entry(name).or_insert(value);
+    }
+    operations
+}
+
 /// The rest of an object as `properties`, with sorted keys.
 pub(super) fn properties(object: Object) -> Result<Option<String>, String> {
     if object.is_empty() {

@@ -13,6 +13,7 @@ use lake::EventId;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::amplitude::{self, Amplitude};
 use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
 use super::object::{self, BASE64, Object};
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items};
@@ -26,6 +27,11 @@ pub struct PostHog;
 impl Protocol for PostHog {
     fn name(&self) -> &'static str {
         "posthog"
+    }
+
+    fn spoken_in(&self, message: &Message) -> Option<&'static dyn Protocol> {
+        let is_amplitudes = message.endpoint() == "batch" && amplitude::is_spoken_in(&message.body);
+        is_amplitudes.then_some(&Amplitude)
     }
 
     fn sender_of_body(&self, message: &Message, events_max: usize) -> Result<Option<Sender>, IngestError> {

@@ -53,34 +53,7 @@ impl Protocol for Segment {
     }
 
     fn parse(&self, message: &Message, context: &Context, events_max: usize) -> Result<Parsed, IngestError> {
-        check_size(message)?;
-        let body = object::raw(&message.body)?;
-        let is_batch = matches!(message.endpoint(), "batch" | "import");
-        let (items, mut envelope) = match is_batch {
-            true => object::envelope(&body, "batch", &["sentAt", "context"], events_max)?,
-            // A single event has its fields, its context too, in the item itself.
-            false => (Some(vec![&*body]), Object::new()),
-        };
-        let items = items.ok_or_else(|| IngestError::invalid("`batch` is missing: an array of events"))?;
-        if items.len() > BATCH_EVENTS_MAX {
-            return Err(IngestError::invalid(format!("more than {BATCH_EVENTS_MAX} events in one request")));
-        }
-        let sent_us =
-            object::take_time_us(&mut envelope, "sentAt", Unit::Milliseconds).map_err(IngestError::invalid)?;
-        let shared = object::take_object(&mut envelope, "context").unwrap_or_default();
-        let kind = Some(message.endpoint()).filter(|_| !is_batch);
-        let mut parsed = Parsed::default();
-        for (index, item) in items.into_iter().enumerate() {
-            let read = object_of(item.get()).and_then(|item| read_item(item, kind, sent_us, &shared)).and_then(
-                |(draft, unread)| {
-                    let event = draft.complete(context, NAME, || context.missing_id(item.get(), index))?;
-                    parsed.warnings.extend(unread.map(|reason| Warning { index, reason }));
-                    Ok(event)
-                },
-            );
-            parsed.push(index, item.get(), read);
-        }
-        Ok(parsed)
+        parse_calls(NAME, message, context, events_max)
     }
 
     fn accepted(&self, receipt: &Receipt) -> Answer {
@@ -167,7 +140,46 @@ fn insert_at(object: &mut Object, path: &str, value: Value, nested_max: u32) {
     }
 }
 
-fn check_size(message: &Message) -> Result<(), IngestError> {
+/// Parses a batch or a call.
+///
+/// - `name`: the protocol that sends it; several have Segment's calls.
+pub(super) fn parse_calls(
+    name: &'static str,
+    message: &Message,
+    context: &Context,
+    events_max: usize,
+) -> Result<Parsed, IngestError> {
+    check_size(message)?;
+    let body = object::raw(&message.body)?;
+    let is_batch = matches!(message.endpoint(), "batch" | "import");
+    let (items, mut envelope) = match is_batch {
+        true => object::envelope(&body, "batch", &["sentAt", "context"], events_max)?,
+        // A single event has its fields, its context too, in the item itself.
+        false => (Some(vec![&*body]), Object::new()),
+    };
+    let items = items.ok_or_else(|| IngestError::invalid("`batch` is missing: an array of events"))?;
+    if items.len() > BATCH_EVENTS_MAX {
+        return Err(IngestError::invalid(format!("more than {BATCH_EVENTS_MAX} events in one request")));
+    }
+    let sent_us = object::take_time_us(&mut envelope, "sentAt", Unit::Milliseconds).map_err(IngestError::invalid)?;
+    let shared = object::take_object(&mut envelope, "context").unwrap_or_default();
+    // `event` is Jitsu's address for calls of any type.
+    let kind = Some(message.endpoint()).filter(|kind| !is_batch && *kind != "event");
+    let mut parsed = Parsed::default();
+    for (index, item) in items.into_iter().enumerate() {
+        let read = object_of(item.get()).and_then(|item| read_item(item, kind, sent_us, &shared)).and_then(
+            |(draft, unread)| {
+                let event = draft.complete(context, name, || context.missing_id(item.get(), index))?;
+                parsed.warnings.extend(unread.map(|reason| Warning { index, reason }));
+                Ok(event)
+            },
+        );
+        parsed.push(index, item.get(), read);
+    }
+    Ok(parsed)
+}
+
+pub(super) fn check_size(message: &Message) -> Result<(), IngestError> {
     match message.body.len() > BATCH_BYTES_MAX {
         true => Err(IngestError::invalid(format!("the body is larger than {BATCH_BYTES_MAX} bytes"))),
         false => Ok(()),

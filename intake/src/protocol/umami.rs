@@ -140,8 +140,10 @@ fn read(json: &str, website: &str) -> Result<Draft, String> {
         (Some(hostname), Some(path)) if path.starts_with('/') => Some(format!("https://{hostname}{path}")),
         (_, url) => url,
     };
-    event.referrer = object::take_text(&mut payload, "referrer", LONG_CHARS_MAX)?;
-    event.title = object::take_text(&mut payload, "title", LONG_CHARS_MAX)?;
+    event.url = event.url.take().map(|url| encoded_once(&url));
+    let referrer = object::take_text(&mut payload, "referrer", LONG_CHARS_MAX)?;
+    event.referrer = referrer.map(|referrer| encoded_once(&referrer));
+    event.title = object::take_text(&mut payload, "title", LONG_CHARS_MAX)?.map(decoded);
     event.language = object::take_text(&mut payload, "language", TEXT_CHARS_MAX)?;
     event.screen = object::take_text(&mut payload, "screen", TEXT_CHARS_MAX)?;
     event.user_id = object::take_text(&mut payload, "id", TEXT_CHARS_MAX)?;
@@ -158,6 +160,31 @@ fn read(json: &str, website: &str) -> Result<Draft, String> {
     }
     event.properties = object::properties(properties)?;
     Ok(draft)
+}
+
+/// An address whose escapes were escaped once more, as the script of Umami 2 does.
+fn encoded_once(url: &str) -> String {
+    let mut parts = url.split("%25");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |url, part| {
+        let is_escape = part.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        url + if is_escape { "%" } else { "%25" } + part
+    })
+}
+
+/// A title without escapes, which the script of Umami 2 puts in. One that was not escaped stays as it is.
+fn decoded(title: String) -> String {
+    let bytes = title.as_bytes();
+    let is_escape = |at: usize| bytes.get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    let mut escapes = title.match_indices('%').peekable();
+    if escapes.peek().is_none() || !escapes.all(|(at, _)| is_escape(at)) {
+        return title;
+    }
+    // A plus sign stands for itself here.
+    let decoded = url::form_urlencoded::parse(title.replace('+', "%2B").replace('&', "%26").replace('=', "%3D").as_bytes())
+        .next()
+        .map(|(title, _)| title.into_owned());
+    decoded.filter(|decoded| !decoded.contains('\u{fffd}')).unwrap_or(title)
 }
 
 #[cfg(test)]
@@ -198,6 +225,31 @@ mod tests {
         assert_ne!(parsed.events[0].event_id, parsed.events[1].event_id);
         let reasons: Vec<_> = parsed.rejected.iter().map(|rejected| &*rejected.reason).collect();
         assert_eq!(reasons, ["all events of a batch must name the same `website`", "the event is not an object"]);
+    }
+
+    #[test]
+    fn what_the_script_of_umami_2_escapes_is_read_as_it_was() {
+        let read = |title: &str, url: &str| {
+            let payload = json!({ "website": "s", "hostname": "shop.example", "title": title, "url": url, "referrer": url });
+            let found = event(&Umami, "/api/send", &json!({ "type": "event", "payload": payload }).to_string());
+            (found.title.unwrap(), found.url.unwrap())
+        };
+        let at = |path: &str| format!("https://shop.example{path}");
+        for (title, expected) in [
+            ("My%20Shop%20%E2%80%94%20100%25%20%2B%20caf%C3%A9", "My Shop \u{2014} 100% + caf\u{e9}"),
+            ("Shop", "Shop"),
+            ("100% wool & 5+5=10", "100% wool & 5+5=10"),
+            ("50%E9", "50%E9"),
+        ] {
+            assert_eq!(read(title, "/"), (expected.to_owned(), at("/")));
+        }
+        for (url, expected) in [
+            ("/gr%25C3%25B6%25C3%259Fe?q=a%2520b", "/gr%C3%B6%C3%9Fe?q=a%20b"),
+            ("/gr%C3%B6%C3%9Fe?q=100%25", "/gr%C3%B6%C3%9Fe?q=100%25"),
+            ("/100%25-wool", "/100%25-wool"),
+        ] {
+            assert_eq!(read("Shop", url), ("Shop".to_owned(), at(expected)));
+        }
     }
 
     #[test]
