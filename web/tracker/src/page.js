@@ -12,6 +12,19 @@ export function pageOf(href) {
 }
 
 /**
+ * Calls `act` once the page is shown: at once, unless the browser has loaded it in advance, since it may never be seen then.
+ *
+ * @param {() => void} act
+ */
+export function onceShown(act) {
+  if (/** @type {{ prerendering?: boolean }} */ (document).prerendering) {
+    document.addEventListener("prerenderingchange", act, { once: true });
+  } else {
+    act();
+  }
+}
+
+/**
  * Calls `act` after each change of the address that no page load comes with.
  *
  * @param {() => void} act must not throw: the page's own call would fail with it.

@@ -5,7 +5,7 @@ import { buildEvent, writeEvent } from "./event.js";
 import { openIdentity } from "./identity.js";
 import { watchViews } from "./in_view.js";
 import { markedProperties } from "./mark.js";
-import { onNavigation, onceVisibleFor, pageOf } from "./page.js";
+import { onNavigation, onceShown, onceVisibleFor, pageOf } from "./page.js";
 import { pingWhileVisible } from "./pings.js";
 import { openQueue, sizeBytes } from "./queue.js";
 import { BATCH_BYTES_MAX, createSender } from "./send.js";
@@ -200,12 +200,12 @@ export function createTracker(options = {}) {
 
   /** @type {Tracker} */
   const tracker = {
-    track: safely(track),
-    page: safely(page),
+    track: (...args) => onceShown(safely(() => track(...args))),
+    page: (properties) => onceShown(safely(() => page(properties))),
     identify: safely((userId, traits) => {
       if (isPrivate) return;
       identity.setUser(String(userId));
-      track("identify", traits);
+      tracker.track("identify", traits);
     }),
     reset: safely(identity.forget),
     consent: safely((isGiven) => {
@@ -226,11 +226,6 @@ export function createTracker(options = {}) {
     }),
   };
 
-  // A page that is loaded in advance may never be seen.
-  if (/** @type {{ prerendering?: boolean }} */ (document).prerendering) {
-    document.addEventListener("prerenderingchange", safely(start), { once: true });
-  } else {
-    safely(start)();
-  }
+  onceShown(safely(start));
   return tracker;
 }

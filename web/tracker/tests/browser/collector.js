@@ -35,9 +35,12 @@ export async function startCollector() {
   const requests = [];
   /** @type {Set<import("node:net").Socket>} */
   const sockets = new Set();
+  /** The paths that were asked for, in order. @type {string[]} */
+  const fetched = [];
 
   const server = createServer(async (request, response) => {
     const path = new URL(request.url ?? "", "http://collector").pathname;
+    fetched.push(path);
     if (path === "/v1/events") {
       const chunks = [];
       for await (const chunk of request) chunks.push(chunk);
@@ -71,6 +74,7 @@ export async function startCollector() {
     url: `http://127.0.0.1:${port}`,
     pages,
     answers,
+    fetched,
     requests,
     bodies,
     /** Events by name, in the order of time. @param {string} [name] */

@@ -1,7 +1,7 @@
 // @ts-check
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { launch } from "./chromium.js";
+import { launch, visitAlone } from "./chromium.js";
 import { startCollector, until } from "./collector.js";
 
 /** @typedef {import("playwright-core").Page} Page */
@@ -578,6 +578,56 @@ test("listeners hear of every event what becomes of it", async () => {
   );
 });
 
+test("a page that comes back from the browser's cache is viewed again", async () => {
+  const keeping = await launch(["--disable-back-forward-cache"]);
+  try {
+    page = await keeping.newPage();
+    collector.pages.set("/plain", "<title>Plain</title>no tracker here");
+    await open();
+    await arrived("page_view");
+    await page.evaluate(() => (/** @type {any} */ (window).isTheSame = true));
+    await page.goto(`${collector.url}/plain`);
+    // Not `goBack`: it waits for a load, and there is none.
+    await page.evaluate(() => setTimeout(() => history.back()));
+    const [first, second] = await arrived("page_view", 2);
+    assert.ok(await page.evaluate(() => /** @type {any} */ (window).isTheSame), "the page was not loaded again");
+    assert.equal(second.url, first.url);
+    assert.equal(second.session_id, first.session_id);
+    await settle();
+    assert.equal(collector.events("page_view").length, 2);
+  } finally {
+    await keeping.close();
+  }
+});
+
+test("a page that is loaded in advance counts when it is shown, and so does what it records", async () => {
+  loadsInAdvance();
+  await visitAlone(`${collector.url}/`, async () => {
+    await arrived("page_view");
+    await until(() => collector.fetched.includes("/loaded"), "the page to be loaded in advance");
+    assert.deepEqual(names(), ["page_view"]);
+
+    const before = Date.now();
+    collector.pages.set("/go", "now");
+    const [, view] = await arrived("page_view", 2);
+    await arrived("early");
+    assert.ok(collector.fetched.includes("/shown"), "the page that was loaded in advance is the one that is shown");
+    assert.equal(view.url, `${collector.url}/next`);
+    for (const event of [view, ...collector.events("early")]) assert.ok(Date.parse(event.timestamp) >= before);
+    await settle();
+    assert.deepEqual(names().sort(), ["early", "page_view", "page_view"]);
+  });
+});
+
+test("a page that is loaded in advance and never shown counts nothing", async () => {
+  loadsInAdvance();
+  await visitAlone(`${collector.url}/`, async () => {
+    await until(() => collector.fetched.includes("/loaded"), "the page to be loaded in advance");
+    await settle();
+    assert.deepEqual(names(), ["page_view"]);
+  });
+});
+
 test("as a module the tracker works alike", async () => {
   collector.pages.set(
     "/module",
@@ -606,6 +656,33 @@ async function open({ attributes = "", head = "", body = "", query = "?site=test
   await page.goto(`${collector.url}/`);
 }
 
+/** A page that loads another in advance and goes there once there is a page `/go`. */
+function loadsInAdvance() {
+  const tracker = '<script defer src="/tracker.js?site=test"></script>';
+  collector.pages.set(
+    "/",
+    `<!doctype html><title>Test</title>${tracker}
+    <script type="speculationrules">{"prerender":[{"urls":["/next"],"eagerness":"immediate"}]}</script>
+    <script>
+      const timer = setInterval(async () => {
+        if (!(await fetch("/go")).ok) return;
+        clearInterval(timer);
+        location.href = "/next";
+      }, 100);
+    </script>`,
+  );
+  collector.pages.set(
+    "/next",
+    `<!doctype html><title>Next</title><script>
+      window.dewpond = [["track", "early"]];
+      if (document.prerendering) {
+        document.addEventListener("prerenderingchange", () => fetch("/shown"));
+        setTimeout(() => fetch("/loaded"), 500);
+      }
+    </script>${tracker}`,
+  );
+}
+
 /**
  * Records an event, leaves for a page without the tracker, and waits until that is there: closing a context in the
  * middle of a navigation may never end.
@@ -632,6 +709,9 @@ async function arrived(name, count = 1, timeoutMs) {
   await until(() => collector.events(name).length >= count, `${count} × ${name}`, timeoutMs);
   return collector.events(name);
 }
+
+/** The names of all events that arrived. */
+const names = () => collector.events().map(({ name }) => name);
 
 /** Waits for what would be sent by now. */
 const settle = () => page.waitForTimeout(600);
