@@ -22,7 +22,7 @@ const LABELS: [Option<&str>; 6] = [None, Some("gzip"), Some("deflate"), Some("br
 const PATHS: [&str; 4] = ["/v1/events", "/v1/events", "/v1/session", "/v1/events?key=none&key=%zz"];
 
 /// The protocols that others define, with a sample body for each.
-const OTHERS: [(&str, &str); 10] = [
+const OTHERS: [(&str, &str); 17] = [
     (
         "/v1/batch",
         r#"{"sentAt":"2026-03-01T12:00:00Z","context":{"ip":"::1"},"batch":[{"type":"page","userId":"u","properties":{"url":"/a"}},{"type":"alias"},7]}"#,
@@ -53,11 +53,40 @@ const OTHERS: [(&str, &str); 10] = [
         "/beacon/v1/batch",
         r#"{"batch":[{"type":"track","event":"\ud83d","userId":12345678901234567890123,"properties":{"revenue":"9,99 €","\udc00":NaN}}]}"#,
     ),
+    (
+        "/2/httpapi",
+        r#"{"api_key":"none","client_upload_time":"2026-03-01T12:00:00Z","events":[{"event_type":"a","user_id":"u","price":1.5,"quantity":2,"session_id":-1,"user_properties":{"$set":{"a":1}}},7]}"#,
+    ),
+    ("/batch", r#"{"options":{},"events":[{"event_type":"$identify","device_id":"d","ip":"$remote","time":1}]}"#),
+    (
+        "/track/?verbose=1",
+        r#"[{"event":"a","properties":{"token":"none","distinct_id":"$device:d","time":1772366399,"$insert_id":"i"}},{"event":"$merge"}]"#,
+    ),
+    (
+        "/engage",
+        "ip=1&verbose=1&data=eyIkZGlzdGluY3RfaWQiOiJ1IiwiJGFwcGVuZCI6eyIkdHJhbnNhY3Rpb25zIjp7IiRhbW91bnQiOjF9fX0%3D",
+    ),
+    (
+        "/api/s/s2s/track",
+        r#"{"type":"track","event":"a","userId":null,"anonymousId":"x","writeKey":"none:***","context":{"traits":{},"campaign":{}}}"#,
+    ),
+    (
+        "/v1/logs",
+        r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"a","value":{"stringValue":"b"}}]},"scopeLogs":[{"scope":{"name":"s"},"logRecords":[{"timeUnixNano":"1772366399000000000","body":{"kvlistValue":{"values":[{"key":"a","value":{"arrayValue":{"values":[{"intValue":"1"}]}}}]}}},7]}]}]}"#,
+    ),
+    (OTLP_PROTOBUF, "\n\x17\n\x0b\n\t\n\x01a\x12\x04\n\x02bc\x12\x08\x12\x06*\x04\n\x02hi"),
     ("/visits", r#"{"identifier":"v","pageUrl":"https://a.example/","visitedAt":"2026-03-01T11:00:00Z"}"#),
 ];
 
+/// The path of logs once more: with a slash at its end their body is in Protocol Buffers here.
+const OTLP_PROTOBUF: &str = "/v1/logs/";
+
 /// Tracking pixels, with a sample query for each.
-const IMAGES: [(&str, &str); 3] = [
+const IMAGES: [(&str, &str); 4] = [
+    (
+        "/track",
+        "ip=0&verbose=0&data=eyJldmVudCI6ImEiLCJwcm9wZXJ0aWVzIjp7ImRpc3RpbmN0X2lkIjoidSIsInJldmVudWUiOjEuNX19&img=1",
+    ),
     ("/v1/pixel.gif", "name=opened&user_id=u&url=https%3A%2F%2Fa.example%2F%3Fq%3D1&revenue=1.5&timestamp=1772366399"),
     (
         "/pixel/v1/track",
@@ -113,6 +142,9 @@ pub(crate) fn read(input: &[u8]) {
         false => Request::post(path),
         true => Request::get([path.as_bytes(), b"?", body].concat()),
     };
+    if path == OTLP_PROTOBUF {
+        request = request.header("content-type", "application/x-protobuf");
+    }
     if let Some(label) = LABELS[usize::from(*label) % LABELS.len()] {
         request = request.header("content-encoding", label);
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use lake::{Event, EventId};
+use lake::{Event, EventId, PROTOCOLS};
 
 use crate::context::Context;
 use crate::event_time::Window;
@@ -47,6 +47,8 @@ impl Draft {
         if event.name.trim().is_empty() {
             return Err("`name` is missing: what happened, for example page_view".into());
         }
+        // The lake stores one of the names that it knows.
+        debug_assert!(PROTOCOLS.contains(&protocol), "{protocol} is none of `lake::PROTOCOLS`");
         event.protocol = protocol;
         event.site_id = context.site_id.clone();
         event.received_at_us = context.received_at_us;

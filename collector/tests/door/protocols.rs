@@ -102,6 +102,42 @@ async fn each_protocol_is_answered_in_its_own_words_and_its_event_is_durable() {
             json!({"message": "Visit logged"}),
         ),
         (
+            "/2/httpapi".into(),
+            json!({"api_key": key, "events": [{"event_type": "a", "user_id": "u"}]}).to_string(),
+            200,
+            json!({"code": 200, "events_ingested": 1}),
+        ),
+        (
+            "/batch".into(),
+            json!({"api_key": key, "events": [{"event_type": "b", "user_id": "u"}]}).to_string(),
+            200,
+            json!({"code": 200, "events_ingested": 1}),
+        ),
+        (
+            "/track".into(),
+            json!([{"event": "a", "properties": {"token": key, "distinct_id": "u"}}]).to_string(),
+            200,
+            json!("1"),
+        ),
+        (
+            "/engage/?verbose=1".into(),
+            json!({"$token": key, "$distinct_id": "u", "$set": {"a": 1}}).to_string(),
+            200,
+            json!({"status": 1, "error": null}),
+        ),
+        (
+            "/api/s/track".into(),
+            json!({"writeKey": format!("{key}:***"), "type": "track", "event": "a", "userId": "u"}).to_string(),
+            200,
+            json!({"ok": true}),
+        ),
+        (
+            format!("/v1/logs?key={key}"),
+            json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "hi"}}]}]}]}).to_string(),
+            200,
+            json!({}),
+        ),
+        (
             "/v1/events".into(),
             json!({"site": "shop.example", "events": [{"name": "a"}]}).to_string(),
             202,
@@ -161,6 +197,42 @@ async fn refusals_have_the_shape_of_their_protocol() {
     let visits = post(&world, &format!("/visits?key={}", world.write_key), "{}").await;
     assert_eq!((visits.status, visits.json()["message"].as_array().unwrap().len()), (StatusCode::BAD_REQUEST, 3));
     assert_eq!(world.stored().await, 0);
+}
+
+#[tokio::test]
+async fn what_shares_an_address_is_answered_in_its_own_words() {
+    let world = World::new().await;
+    let amplitude = post(&world, "/batch", r#"{"api_key":"none","events":[]}"#).await;
+    let error = amplitude.json()["error"].as_str().unwrap().to_owned();
+    assert_eq!((amplitude.status, &amplitude.json()["code"]), (StatusCode::UNAUTHORIZED, &json!(401)));
+    assert!(error.starts_with("Invalid API key"), "{error}");
+    let posthog = post(&world, "/batch", r#"{"api_key":"none","batch":[]}"#).await;
+    assert_eq!((posthog.status, &posthog.json()["code"]), (StatusCode::UNAUTHORIZED, &json!("invalid_api_key")));
+    let strict = post(&world, &format!("/import?strict=1&key={}", world.write_key), "[7]").await;
+    assert_eq!((strict.status, &strict.json()["failed_records"][0]["index"]), (StatusCode::BAD_REQUEST, &json!(0)));
+    let jitsu = post(&world, "/api/s/track", r#"{"writeKey":"none:***"}"#).await;
+    assert_eq!((jitsu.status, &jitsu.json()["ok"]), (StatusCode::UNAUTHORIZED, &json!(false)));
+}
+
+#[tokio::test]
+async fn logs_are_answered_in_the_encoding_that_they_came_in() {
+    let world = World::new().await;
+    let logs = |kind: &str, body: &'static [u8], key: &str| {
+        Request::post("/v1/logs").header("content-type", kind).header("x-api-key", key).body(Body::from(body)).unwrap()
+    };
+    // { resource_logs { scope_logs { log_records { body { string_value: "hi" } } } } }
+    let one: &[u8] = b"\n\x0a\x12\x08\x12\x06*\x04\n\x02hi";
+    let key = &*world.write_key;
+    let taken = send(&world, logs("application/x-protobuf; a=b", one, key)).await;
+    assert_eq!((taken.status, &*taken.body), (StatusCode::OK, &b""[..]));
+    assert_eq!(taken.headers["content-type"], "application/x-protobuf");
+    assert_eq!(world.stored().await, 1);
+    let refused = send(&world, logs("application/x-protobuf", b"{}", key)).await;
+    assert_eq!((refused.status, &refused.body[..2]), (StatusCode::BAD_REQUEST, &[0x08, 3][..]));
+    let unknown = send(&world, logs("application/json", b"{}", "none")).await;
+    assert_eq!((unknown.status, &unknown.json()["code"]), (StatusCode::UNAUTHORIZED, &json!(16)));
+    let empty = send(&world, logs("application/json", b"{}", key)).await;
+    assert_eq!((empty.status, empty.json()), (StatusCode::OK, json!({})));
 }
 
 #[tokio::test]

@@ -33,4 +33,37 @@ export const PAGES = {
     init({ domain: SITE, endpoint: COLLECTOR + "/api/event", captureOnLocalhost: true });
     window.send = (name) => track(name, {});
   `,
+  // Its script is loaded by a tag; see `SCRIPTS`.
+  umami: `
+    window.send = (name) => umami.track(name);
+  `,
+  amplitude: `
+    import * as amplitude from "@amplitude/analytics-browser";
+    amplitude.init(WRITE_KEY, {
+      serverUrl: COLLECTOR + "/2/httpapi",
+      autocapture: { pageViews: true, sessions: false, attribution: false },
+      fetchRemoteConfig: false,
+    });
+    window.send = (name) => amplitude.track(name);
+  `,
+  mixpanel: `
+    import mixpanel from "mixpanel-browser";
+    // It flushes every five seconds unless told otherwise: the test's collector is not away for so long.
+    mixpanel.init(WRITE_KEY, { api_host: COLLECTOR, track_pageview: true, batch_flush_interval_ms: 500 });
+    window.send = (name) => mixpanel.track(name);
+  `,
+  jitsu: `
+    import { jitsuAnalytics } from "@jitsu/js";
+    const analytics = jitsuAnalytics({ host: COLLECTOR, writeKey: WRITE_KEY + ":secret" });
+    analytics.page();
+    window.send = (name) => analytics.track(name);
+  `,
+};
+
+/** Scripts that a page loads by a tag: the file, and the tag's attributes. */
+export const SCRIPTS = {
+  umami: {
+    file: "node_modules/.umami/package/src/tracker/index.js",
+    attributes: 'data-website-id="SITE" data-host-url="COLLECTOR"',
+  },
 };

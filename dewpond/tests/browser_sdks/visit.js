@@ -5,13 +5,14 @@
 // It writes a line SENT, DOWN or UP and waits for a line `ok`: whoever reads looks for what has been sent, or stops or
 // starts the collector, before answering. The last line is `{"errors":[…],"elsewhere":[…]}`: what the page's console says
 // is wrong while the collector is there, and the addresses elsewhere that the SDK asked for.
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
-import { PAGES } from "./pages.js";
+import { PAGES, SCRIPTS } from "./pages.js";
 
 const USER_AGENT =
   "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
@@ -26,11 +27,17 @@ const bundle = await build({
   write: false,
   logLevel: "error",
 });
-const script = bundle.outputFiles[0].text;
+const files = { "/page.js": bundle.outputFiles[0].text };
+let tags = '<script src="/page.js"></script>';
+if (SCRIPTS[sdk]) {
+  const { file, attributes } = SCRIPTS[sdk];
+  files["/sdk.js"] = await readFile(new URL(file, import.meta.url), "utf8");
+  tags = `<script defer src="/sdk.js" ${attributes.replace("SITE", site).replace("COLLECTOR", url)}></script>${tags}`;
+}
 const server = createServer((request, response) => {
-  const isScript = request.url === "/page.js";
-  response.writeHead(200, { "Content-Type": isScript ? "text/javascript" : "text/html" });
-  response.end(isScript ? script : `<!doctype html><title>Shop</title><script src="/page.js"></script><h1>Shop</h1>`);
+  const script = files[request.url];
+  response.writeHead(200, { "Content-Type": script ? "text/javascript" : "text/html" });
+  response.end(script ?? `<!doctype html><title>Shop &amp; more</title>${tags}<h1>Shop</h1>`);
 });
 await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
 

@@ -4,23 +4,43 @@
 //
 // prints {"port":…} and runs until it is ended. The two copies are the same in every byte; the second leaves when the
 // first is answered, and its answer is the answer. The client's address goes on in `X-Forwarded-For`.
+//
+// With `--refuse-first` there is no second copy: what is sent for the first time goes on, but the answer is a 503 all the
+// same, as if it had been lost. The client has to send it again.
 
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { gunzipSync } from "node:zlib";
 
-// Umami and Plausible: no event ids in them. The server makes one from the content and the second of the arrival.
-const WITHOUT_IDS = /^\/api\/(send|batch|event)\/?$/;
+// Umami, Plausible and some of Mixpanel: no event ids in them. The server makes one from the content and the second of the arrival.
+const WITHOUT_IDS = /^\/(api\/(send|batch|event)|track|engage|groups)\/?$/;
 
 // Of a second: the rest of it is left for the first copy's answer.
 const FIRST_COPY_MS_MAX = 600;
 
+// What differs when a client sends the same again. Amplitude's adds the last field from its second request on.
+const SENT_AT = /"(sentAt|sent_at|client_upload_time)":"[^"]*"(,"request_metadata":.*)?\}?/g;
+
+// A body in which clients find what they look for.
+const REFUSAL = JSON.stringify({ code: 503, status: 0, error: "not durable", message: "not durable" });
+
 /** Starts a duplicator in front of `target`, a URL. Returns its server, which listens on a free port. */
-export async function startDuplicator(target) {
+export async function startDuplicator(target, { refuseFirst = false } = {}) {
+  const refused = new Set();
   const server = http.createServer(async (request, response) => {
     try {
       const body = await readAll(request);
+      if (refuseFirst) {
+        const content = contentOf(request, body);
+        const isFirst = !refused.has(content);
+        refused.add(content);
+        const answer = await forward(target, request, body);
+        if (isFirst) response.writeHead(503, { "Content-Type": "application/json", "Retry-After": "1" }).end(REFUSAL);
+        else response.writeHead(answer.status, answer.headers).end(answer.body);
+        return;
+      }
       const inOneSecond = WITHOUT_IDS.test(request.url.split("?")[0]);
       if (inOneSecond) await roomInThisSecond();
 
@@ -38,6 +58,12 @@ export async function startDuplicator(target) {
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
   return server;
+}
+
+/** What a request says, without when it was sent. */
+function contentOf({ method, url }, body) {
+  const isGzip = body[0] === 0x1f && body[1] === 0x8b;
+  return `${method} ${url} ${(isGzip ? gunzipSync(body) : body).toString("latin1").replaceAll(SENT_AT, "")}`;
 }
 
 /** Sends one copy. Resolves with the answer once all of it is there. */
@@ -85,7 +111,8 @@ async function readAll(stream) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const { to } = parseArgs({ options: { to: { type: "string" } } }).values;
-  const server = await startDuplicator(to);
+  const options = { to: { type: "string" }, "refuse-first": { type: "boolean" } };
+  const { values } = parseArgs({ options });
+  const server = await startDuplicator(values.to, { refuseFirst: values["refuse-first"] });
   console.log(JSON.stringify({ port: server.address().port }));
 }

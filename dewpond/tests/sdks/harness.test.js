@@ -24,6 +24,54 @@ const ANSWER_AFTER_MS = 100;
  * An event is `{ name, id }`; `id` is missing where the protocol has none.
  */
 const PROTOCOLS = {
+  amplitude: {
+    path: "/2/httpapi",
+    answer: [200, '{"code":200}'],
+    site: ({ api_key }) => api_key,
+    events: ({ events }) => events.map((item) => ({ name: nameOf(item.event_type), id: item.insert_id })),
+  },
+  mixpanel: {
+    path: /^\/(track|import|engage|groups)\?/,
+    answer: [200, "1"],
+    body: (request, bytes) => {
+      const form = request.method === "GET" ? request.url.split("?")[1] : bytes.toString();
+      return Buffer.from(new URLSearchParams(form).get("data"), "base64").toString();
+    },
+    site: (body) => [body].flat().map((item) => item.$token ?? item.properties.token)[0],
+    events: (body) => [body].flat().map((item) => ({ name: mixpanelName(item), id: JSON.stringify(item) })),
+  },
+  jitsu: {
+    path: /^\/api\/s\/s2s\/(track|page|identify|group)$/,
+    answer: [200, '{"ok":true}'],
+    site: (_, headers) => headers["x-write-key"].split(":")[0],
+    events: (item) => [{ name: segmentName(item), id: item.messageId }],
+  },
+  otel_json: {
+    path: "/v1/logs",
+    answer: [200, "{}"],
+    site: (_, headers) => headers["x-api-key"],
+    events: ({ resourceLogs }) =>
+      resourceLogs[0].scopeLogs[0].logRecords.map((item) => ({
+        name: item.eventName ?? "log",
+        id: JSON.stringify(item),
+      })),
+  },
+  otel_protobuf: {
+    path: "/v1/logs",
+    answer: [200, ""],
+    // Records are field 2 of a scope's logs, those field 2 of a resource's, and those field 1 of a request.
+    body: (_, bytes) => {
+      const inner = (message, number) => fields(message).filter((field) => field.number === number);
+      const scopes = inner(inner(bytes, 1)[0].content, 2);
+      return JSON.stringify(inner(scopes[0].content, 2).map(({ content }) => content.toString("base64")));
+    },
+    site: (_, headers) => headers["x-api-key"],
+    events: (records) =>
+      records.map((id) => {
+        const named = fields(Buffer.from(id, "base64")).find(({ number }) => number === 12);
+        return { name: named?.content.toString() ?? "log", id };
+      }),
+  },
   segment: {
     path: "/v1/batch",
     answer: [200, '{"success":true}'],
@@ -62,6 +110,14 @@ const PROTOCOLS = {
   },
 };
 
+const NAMES = {
+  $identify: "identify",
+  $groupidentify: "group",
+  "[Amplitude] Page Viewed": "page_view",
+  $mp_web_page_view: "page_view",
+  $create_alias: "alias",
+};
+
 const POSTHOG_NAMES = {
   $pageview: "page_view",
   $screen: "screen",
@@ -71,7 +127,7 @@ const POSTHOG_NAMES = {
 };
 
 for (const sdk of SDKS) {
-  const site = ["segment", "rudderstack", "posthog"].includes(sdk) ? KEY : DOMAIN;
+  const site = ["umami", "snowplow", "plausible"].includes(sdk) ? DOMAIN : KEY;
 
   test(`${sdk}: what was sent is what arrived`, async (t) => {
     const server = await startServer(t, sdk);
@@ -100,6 +156,17 @@ for (const sdk of SDKS) {
   });
 }
 
+for (const sdk of ["segment", "posthog", "amplitude", "mixpanel", "otel_json", "otel_protobuf"]) {
+  test(`${sdk}: what is answered with 503 at first is sent again`, async (t) => {
+    const server = await startServer(t, sdk);
+    const duplicator = await startProgram(t, "duplicator.js", "--to", server.url, "--refuse-first");
+    const sent = await send(sdk, `http://127.0.0.1:${duplicator.port}`);
+
+    assert.deepEqual(names(server.events), sent.flatMap((event) => [event.event, event.event]).sort());
+    assert.deepEqual(timesEach(server.events.map((event) => event.id)), Array(COUNT).fill(2));
+  });
+}
+
 test("the command prints one line", async (t) => {
   const server = await startServer(t, "segment");
   const args = ["send.js", "--sdk", "segment", "--url", server.url, "--key", KEY, "--domain", DOMAIN, "--count", "3"];
@@ -118,16 +185,17 @@ async function send(sdk, url) {
 
 /** A server that speaks the protocol of `sdk` and keeps what arrives: `requests` as text, and their `events`. */
 async function startServer(t, sdk, answer = PROTOCOLS[sdk].answer) {
-  const { path, site, events } = PROTOCOLS[sdk];
+  const { path, site, events, body: jsonOf = (_, bytes) => bytes.toString() } = PROTOCOLS[sdk];
   const arrived = { requests: [], events: [] };
   const server = http.createServer(async (request, response) => {
     const second = Math.floor(Date.now() / 1000);
     const bytes = await readAll(request);
-    assert.equal(request.url, path);
+    if (path instanceof RegExp) assert.match(request.url, path);
+    else assert.equal(request.url, path);
     arrived.requests.push(asText(request, bytes));
 
     const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
-    const text = (isGzip ? gunzipSync(bytes) : bytes).toString();
+    const text = jsonOf(request, isGzip ? gunzipSync(bytes) : bytes);
     const body = JSON.parse(text);
     for (const event of events(body)) {
       // An event without an id is known by its content and the second of its arrival.
@@ -175,6 +243,40 @@ function timesEach(values) {
 function basicUser(_, headers) {
   const credentials = Buffer.from(headers.authorization.replace("Basic ", ""), "base64").toString();
   return credentials.split(":")[0];
+}
+
+function nameOf(name) {
+  return NAMES[name] ?? name;
+}
+
+function mixpanelName(item) {
+  if (item.event) return nameOf(item.event);
+  if (item.$group_key) return "group";
+  return item.$append?.$transactions ? "charge" : "identify";
+}
+
+/** The fields of a message of Protocol Buffers that are texts, bytes or messages. */
+function fields(message) {
+  const found = [];
+  let at = 0;
+  const integer = () => {
+    for (let value = 0n, shift = 0n; ; shift += 7n) {
+      const byte = BigInt(message[at++]);
+      value |= (byte & 0x7fn) << shift;
+      if (byte < 0x80n) return Number(value);
+    }
+  };
+  while (at < message.length) {
+    const tag = integer();
+    if (tag % 8 === 0) integer();
+    else if (tag % 8 === 1) at += 8;
+    else if (tag % 8 === 5) at += 4;
+    else {
+      const length = integer();
+      found.push({ number: tag >> 3, content: message.subarray(at, (at += length)) });
+    }
+  }
+  return found;
 }
 
 function segmentName({ type, event }) {

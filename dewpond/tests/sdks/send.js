@@ -24,7 +24,19 @@ import { parseArgs } from "node:util";
  */
 
 /** Each has a module of its name that exports `send({ url, key, domain, count }): Promise<Sent[]>`. */
-export const SDKS = ["segment", "rudderstack", "posthog", "umami", "snowplow", "plausible"];
+export const SDKS = [
+  "segment",
+  "rudderstack",
+  "posthog",
+  "umami",
+  "snowplow",
+  "plausible",
+  "amplitude",
+  "mixpanel",
+  "jitsu",
+  "otel_json",
+  "otel_protobuf",
+];
 
 async function main() {
   const { values } = parseArgs({

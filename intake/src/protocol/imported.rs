@@ -342,8 +342,11 @@ mod tests {
 
     #[test]
     fn every_protocol_can_be_imported() {
-        use super::super::{Protocol, ga4, pixel, plausible, posthog, segment, snowplow, umami, visits};
-        let protocols: [&dyn Protocol; 9] = [
+        use super::super::{
+            Protocol, amplitude, ga4, jitsu, mixpanel, otlp, pixel, plausible, posthog, segment, snowplow, umami,
+            visits,
+        };
+        let protocols: [&dyn Protocol; PROTOCOLS.len()] = [
             &native::Native,
             &pixel::Pixel,
             &visits::Visits,
@@ -353,10 +356,12 @@ mod tests {
             &umami::Umami,
             &ga4::Ga4,
             &snowplow::Snowplow,
+            &amplitude::Amplitude,
+            &mixpanel::MIXPANEL,
+            &jitsu::Jitsu,
+            &otlp::OTLP_JSON,
         ];
-        for name in protocols.map(Protocol::name) {
-            assert!(PROTOCOLS.contains(&name), "{name}");
-        }
+        assert_eq!(protocols.map(Protocol::name), PROTOCOLS);
     }
 
     fn context() -> Context {

@@ -2,8 +2,8 @@
 //!
 //! `$mp_web_page_view` becomes `page_view`, `$identify` `identify`, `$create_alias` and `$merge` `alias`; updates of
 //! profiles become `identify` and `group`, but a charge is an event of its own. Other names stay as they are.
-//! Deduplicated by `$insert_id`. The library for Node sends none: then the content counts, and the time, or else the
-//! second of arrival.
+//! Deduplicated by `$insert_id`. The library for Node sends none, and profiles have none: then the content counts, and the
+//! time, or else the second of arrival.
 
 use std::borrow::Cow;
 
@@ -287,6 +287,7 @@ fn read_profile(mut item: Object) -> Result<Draft, String> {
     let distinct_id = distinct_id.ok_or("`$distinct_id` is missing: whose profile it is")?;
     identify(&mut draft, Some(distinct_id), None, None);
     draft.ip = object::take_address(&mut item, "$ip");
+    draft.created_us = object::take_time_us(&mut item, "$time", Unit::Seconds)?;
     let charge = object::take_object(&mut item, "$append").map(|mut append| {
         let charge = object::take_object(&mut append, "$transactions");
         if !append.is_empty() {
@@ -298,7 +299,7 @@ fn read_profile(mut item: Object) -> Result<Draft, String> {
         Some(mut charge) => {
             draft.event.name = "charge".into();
             draft.event.revenue_e4 = object::take_money_e4(&mut charge, "$amount");
-            draft.created_us = object::take_time_us(&mut charge, "$time", Unit::Seconds)?;
+            draft.created_us = object::take_time_us(&mut charge, "$time", Unit::Seconds)?.or(draft.created_us);
             charge
         }
         None => {
@@ -314,6 +315,7 @@ fn read_profile(mut item: Object) -> Result<Draft, String> {
 fn read_group(mut item: Object) -> Result<Draft, String> {
     let mut draft = Draft::default();
     draft.event.name = "group".into();
+    draft.created_us = object::take_time_us(&mut item, "$time", Unit::Seconds)?;
     let mut names = Object::new();
     for (field, name) in [("$group_key", "group_key"), ("$group_id", "group_id")] {
         let found = object::take_text(&mut item, field, TEXT_CHARS_MAX)?;
@@ -325,7 +327,7 @@ fn read_group(mut item: Object) -> Result<Draft, String> {
 }
 
 fn profile(mut item: Object) -> Object {
-    for meta in ["$token", "$time", "$ignore_time", "$ignore_alias", "$ip", "$device_id", "$user_id"] {
+    for meta in ["$token", "$ignore_time", "$ignore_alias", "$ip", "$device_id", "$user_id"] {
         item.remove(meta);
     }
     object::traits(item)
@@ -429,6 +431,10 @@ mod tests {
         assert_eq!(id(bare, 0), id(bare, 900_000));
         assert_ne!(id(bare, 0), id(bare, 1_000_000));
         assert_eq!(event(&MIXPANEL, "/track", timed).occurred_at_us, NOON_US - 1_000_000);
+        for path in ["/engage", "/groups"] {
+            let update = r#"{"$distinct_id":"u","$group_key":"a","$group_id":"b","$time":1772366399}"#;
+            assert_eq!(event(&MIXPANEL, path, update).occurred_at_us, NOON_US - 1_000_000, "{path}");
+        }
         let millis = r#"{"event":"a","properties":{"time":1772366399500}}"#;
         assert_eq!(event(&MIXPANEL, "/track", millis).occurred_at_us, NOON_US - 500_000);
     }

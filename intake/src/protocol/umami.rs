@@ -181,9 +181,10 @@ fn decoded(title: String) -> String {
         return title;
     }
     // A plus sign stands for itself here.
-    let decoded = url::form_urlencoded::parse(title.replace('+', "%2B").replace('&', "%26").replace('=', "%3D").as_bytes())
-        .next()
-        .map(|(title, _)| title.into_owned());
+    let decoded =
+        url::form_urlencoded::parse(title.replace('+', "%2B").replace('&', "%26").replace('=', "%3D").as_bytes())
+            .next()
+            .map(|(title, _)| title.into_owned());
     decoded.filter(|decoded| !decoded.contains('\u{fffd}')).unwrap_or(title)
 }
 
@@ -230,7 +231,8 @@ mod tests {
     #[test]
     fn what_the_script_of_umami_2_escapes_is_read_as_it_was() {
         let read = |title: &str, url: &str| {
-            let payload = json!({ "website": "s", "hostname": "shop.example", "title": title, "url": url, "referrer": url });
+            let payload =
+                json!({ "website": "s", "hostname": "shop.example", "title": title, "url": url, "referrer": url });
             let found = event(&Umami, "/api/send", &json!({ "type": "event", "payload": payload }).to_string());
             (found.title.unwrap(), found.url.unwrap())
         };

@@ -119,8 +119,21 @@ pub fn event_columns() -> &'static [Column] {
 }
 
 /// The protocols by which events come.
-pub const PROTOCOLS: [&str; 9] =
-    ["native", "pixel", "visits", "segment", "posthog", "plausible", "umami", "ga4", "snowplow"];
+pub const PROTOCOLS: [&str; 13] = [
+    "native",
+    "pixel",
+    "visits",
+    "segment",
+    "posthog",
+    "plausible",
+    "umami",
+    "ga4",
+    "snowplow",
+    "amplitude",
+    "mixpanel",
+    "jitsu",
+    "otlp",
+];
 
 /// A protocol's name, whose text all its events share.
 fn known_protocol(name: Option<&str>) -> &'static str {

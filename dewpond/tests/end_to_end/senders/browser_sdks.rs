@@ -44,6 +44,26 @@ async fn plausible_in_a_browser() {
     check("plausible", WhileAway::Lost).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn umami_in_a_browser() {
+    check("umami", WhileAway::Lost).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amplitude_in_a_browser() {
+    check("amplitude", WhileAway::Kept).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mixpanel_in_a_browser() {
+    check("mixpanel", WhileAway::Lost).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jitsu_in_a_browser() {
+    check("jitsu", WhileAway::Lost).await;
+}
+
 async fn check(sdk: &str, while_away: WhileAway) {
     let dir = tempfile::tempdir().unwrap();
     let lake = dir.path().join("lake");

@@ -1,4 +1,4 @@
-//! Unmodified clients: six official SDKs with each request sent twice, and our tracker in a real browser.
+//! Unmodified clients: official SDKs with each request sent twice, or refused at first, and our tracker in a real browser.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,22 @@ use crate::harness::role::{Role, add_site, run_well};
 /// Events per SDK: enough for several calls of every kind.
 const EVENTS_PER_SDK: usize = 42;
 
-const SDKS: [&str; 6] = ["segment", "rudderstack", "posthog", "umami", "snowplow", "plausible"];
+const SDKS: [&str; 11] = [
+    "segment",
+    "rudderstack",
+    "posthog",
+    "umami",
+    "snowplow",
+    "plausible",
+    "amplitude",
+    "mixpanel",
+    "jitsu",
+    "otel_json",
+    "otel_protobuf",
+];
+
+/// Those that send again what was refused, or whose callers do.
+const PERSISTENT: [&str; 6] = ["segment", "posthog", "amplitude", "mixpanel", "otel_json", "otel_protobuf"];
 
 fn dir(below_the_root: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(below_the_root)
@@ -86,24 +101,35 @@ fn counted(rows: impl Iterator<Item = (String, Json, Json)>) -> BTreeMap<String,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn six_sdks_are_counted_once_though_every_request_comes_twice() {
+async fn sdks_are_counted_once_though_every_request_comes_twice() {
+    count_once(&SDKS, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sdks_are_counted_once_though_every_first_answer_is_a_refusal() {
+    count_once(&PERSISTENT, &["--refuse-first"]).await;
+}
+
+/// Sends events with each SDK through a duplicator with these flags, and compares what is stored with what was sent.
+async fn count_once(sdks: &[&str], duplicator_flags: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let lake = dir.path().join("lake");
     let lake = lake.to_str().unwrap();
     let mut keys = Vec::new();
-    for sdk in SDKS {
+    for sdk in sdks {
         keys.push(add_open_site(lake, &format!("{sdk}.example")).await);
     }
     let flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--trusted-proxies", "127.0.0.1"];
     let collector = Role::start(&[&["collector", "--lake", lake], &flags[..]].concat(), &[], "collector").await;
     let url = collector.url("collector");
 
-    let mut duplicator = node("dewpond/tests/sdks", &["duplicator.js", "--to", &url]).spawn().unwrap();
+    let mut duplicator =
+        node("dewpond/tests/sdks", &[&["duplicator.js", "--to", &url], duplicator_flags].concat()).spawn().unwrap();
     let mut lines = BufReader::new(duplicator.stdout.take().unwrap()).lines();
     let port: Json = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
     let proxy = format!("http://127.0.0.1:{}", port["port"]);
 
-    for (sdk, key) in SDKS.iter().zip(&keys) {
+    for (sdk, key) in sdks.iter().zip(&keys) {
         let (site, count) = (format!("{sdk}.example"), EVENTS_PER_SDK.to_string());
         let args =
             ["send.js", "--sdk", *sdk, "--url", &*proxy, "--key", &**key, "--domain", &*site, "--count", &*count];

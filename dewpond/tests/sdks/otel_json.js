@@ -1,0 +1,8 @@
+// Logs of OpenTelemetry in JSON.
+
+import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-http";
+
+import { sendLogs } from "./otel.js";
+
+/** Sends `count` events; see `send.js` for the shape of what it takes and returns. */
+export const send = (options) => sendLogs(OTLPLogExporter, options);
