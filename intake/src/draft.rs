@@ -29,6 +29,8 @@ pub(crate) struct Draft {
     pub(crate) ip: Option<IpAddr>,
     /// Whether the sender asks not to locate the event.
     pub(crate) skip_geography: bool,
+    /// Whether programs send such events of themselves. The HTTP library that sends one is no robot then.
+    pub(crate) is_of_program: bool,
 }
 
 impl Draft {
@@ -43,7 +45,7 @@ impl Draft {
         protocol: &'static str,
         missing_id: impl FnOnce() -> EventId,
     ) -> Result<Event, String> {
-        let Self { mut event, id, created_us, mut sent_us, user_agent, ip, skip_geography } = self;
+        let Self { mut event, id, created_us, mut sent_us, user_agent, ip, skip_geography, is_of_program } = self;
         if event.name.trim().is_empty() {
             return Err("`name` is missing: what happened, for example page_view".into());
         }
@@ -68,7 +70,8 @@ impl Draft {
         let client = &context.client;
         // The hints of a request say nothing of a visitor whose user agent stands in the event.
         let hints = client.hints.as_ref().filter(|_| user_agent.is_none());
-        let user_agent = user_agent.as_deref().or(client.user_agent.as_deref());
+        let of_request = client.user_agent.as_deref().filter(|agent| !(is_of_program && agent::is_library(agent)));
+        let user_agent = user_agent.as_deref().or(of_request);
         let ip = ip.or(client.ip);
         address::fill(&mut event);
         if let Some(user_agent) = user_agent {

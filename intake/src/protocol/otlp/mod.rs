@@ -97,15 +97,14 @@ impl Protocol for Otlp {
         let mut parsed = Parsed::default();
         let mut index = 0;
         let mut take = |origin: &Origin, sent: &[u8], record: Result<LogRecord, String>| {
-            let text = match (&record, self.encoding) {
-                (Ok(record), Encoding::Protobuf) => record.to_json().to_string(),
-                _ => String::from_utf8_lossy(sent).into_owned(),
-            };
             let read = record.and_then(|record| draft_of(record, origin)).and_then(|mut draft| {
                 draft.id = draft.id.or_else(|| Some(id_of(digest, sent, &draft, context, index)));
-                draft.complete(context, NAME, || context.missing_id(&text, index))
+                draft.complete(context, NAME, || context.missing_id("", index))
             });
-            parsed.push(index, &text, read);
+            match read {
+                Ok(event) => parsed.events.push(event),
+                Err(reason) => parsed.rejected.push(Rejection::new(index, reason, &self.text_of(sent))),
+            }
             index += 1;
         };
         match self.encoding {
@@ -155,6 +154,18 @@ impl Protocol for Otlp {
     }
 }
 
+impl Otlp {
+    /// A record as a text, for people to whom a refused one is shown.
+    fn text_of(&self, sent: &[u8]) -> String {
+        match self.encoding {
+            Encoding::Json => String::from_utf8_lossy(sent).into_owned(),
+            Encoding::Protobuf => {
+                protobuf::read(sent).map_or_else(|reason| reason, |record| record.to_json().to_string())
+            }
+        }
+    }
+}
+
 /// The code of an error in gRPC's terms, which the answers have beside the status. Exporters go by the status.
 fn code_of(error: &IngestError) -> u64 {
     match error {
@@ -182,7 +193,8 @@ fn id_of(digest: EventId, sent: &[u8], draft: &Draft, context: &Context, index: 
 
 fn draft_of(record: LogRecord, origin: &Origin) -> Result<Draft, String> {
     let LogRecord { time_ns, observed_ns, severity_number, severity_text, event_name, body, attributes, .. } = record;
-    let mut draft = Draft::default();
+    // Exporters are HTTP libraries, and what a server logs is no robot's.
+    let mut draft = Draft { is_of_program: true, ..Draft::default() };
     let time_ns = if time_ns == 0 { observed_ns } else { time_ns };
     draft.created_us = i64::try_from(time_ns / 1_000).ok().filter(|time_us| *time_us > 0);
     let (mut properties, mut resource) = (attributes, origin.resource.clone());
@@ -255,6 +267,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::client::Client;
     use crate::protocol::object::tests::{NOON_US, context, digest, message};
 
     /// One record in each encoding: `{"timeUnixNano": noon, "severityText": "INFO", "body": "hi", "eventName": "signup",
@@ -317,6 +330,23 @@ mod tests {
         assert_eq!(found.sdk.as_deref(), Some("opentelemetry-nodejs/2.0.1"));
         assert_eq!(found.event_id, EventId::from_client("r-1"));
         assert_eq!(digest(&event("{}", "")), "log | - | - | - | - | -");
+    }
+
+    #[test]
+    fn the_library_that_exports_is_no_robot() {
+        let is_bot = |agent: &str, record: &str| {
+            let client = Client { user_agent: Some(agent.into()), ..Client::default() };
+            let context = Context { client, ..context() };
+            OTLP_JSON.parse(&message("/v1/logs", &logs(record, "")), &context, 9).unwrap().events[0].is_bot
+        };
+        for exporter in ["OTel-OTLP-Exporter-Python/1.40.0", "OTel OTLP Exporter Go/1.32.0", "okhttp/4.12"] {
+            assert!(!is_bot(exporter, "{}"), "{exporter}");
+        }
+        let robot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+        assert!(is_bot(robot, "{}"));
+        let named =
+            format!(r#"{{"attributes":[{{"key":"user_agent.original","value":{{"stringValue":"{robot}"}}}}]}}"#);
+        assert!(is_bot("OTel-OTLP-Exporter-Python/1.40.0", &named));
     }
 
     #[test]

@@ -64,7 +64,8 @@ fn attributes(message: &[u8], number: u32) -> Result<Object, IngestError> {
     key_values(message, number, NESTED_MAX).map_err(invalid)
 }
 
-fn read(message: &[u8]) -> Result<LogRecord, String> {
+/// Reads one record.
+pub(super) fn read(message: &[u8]) -> Result<LogRecord, String> {
     if message.len() > RECORD_BYTES_MAX {
         return Err(format!("the record is larger than {RECORD_BYTES_MAX} bytes"));
     }
