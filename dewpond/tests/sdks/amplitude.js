@@ -40,7 +40,7 @@ const CALLS = [
 /** Sends `count` events; see `send.js` for the shape of what it takes and returns. */
 export async function send({ url, key, domain, count }) {
   const client = amplitude.createInstance();
-  await client.init(key, { serverUrl: `${url}/2/httpapi`, flushIntervalMillis: 200, flushMaxRetries: 4 }).promise;
+  await client.init(key, { serverUrl: `${url}/2/httpapi`, flushIntervalMillis: 200, flushMaxRetries: 6 }).promise;
   const calls = [];
   for (let n = 0; n < count; n++) {
     const who = { user_id: `user-${n % 5}`, device_id: `anonymous-${n % 5}` };
