@@ -10,13 +10,36 @@ WITH days AS (
         CAST($from AT TIME ZONE $time_zone AS DATE), CAST($until AT TIME ZONE $time_zone AS DATE), INTERVAL '1 day'
     )) AS DATE) AS day
 ),
-active AS (
-    -- The days of every user, each with the user's next one. What lies 28 days before the range still counts in it.
+seen AS (
+    -- The days of every visitor id, those of the anonymous apart. What lies 28 days before the range still counts in it, and
+    -- one of these days may have 25 hours.
     SELECT
-        date AS day,
-        lead(date) OVER (PARTITION BY site_id, visitor_id ORDER BY date) AS next_day
-    FROM visitor_days
-    WHERE date >= CAST($from AT TIME ZONE $time_zone AS DATE) - INTERVAL '28 days'
+        CAST(occurred_at AT TIME ZONE $time_zone AS DATE) AS day,
+        visitor_id,
+        user_id IS NULL AS is_anonymous
+    FROM events
+    WHERE
+        visitor_id IS NOT NULL
+        AND occurred_at >= $from - INTERVAL '29 days'
+        AND occurred_at < $until
+        AND NOT is_bot
+    GROUP BY CAST(occurred_at AT TIME ZONE $time_zone AS DATE), visitor_id, user_id IS NULL
+),
+user_days AS (
+    -- The days of every user, each once. Somebody anonymous is the user who signed in later.
+    SELECT DISTINCT
+        seen.day,
+        coalesce(identities.user_visitor_id, seen.visitor_id) AS visitor_id
+    FROM seen
+    LEFT JOIN identities ON identities.anonymous_visitor_id = seen.visitor_id AND seen.is_anonymous
+    WHERE seen.day >= CAST($from AT TIME ZONE $time_zone AS DATE) - INTERVAL '28 days'
+),
+active AS (
+    -- Each with the user's next one.
+    SELECT
+        day,
+        lead(day) OVER (PARTITION BY visitor_id ORDER BY day) AS next_day
+    FROM user_days
 ),
 changes AS (
     -- A user begins to count on an active day, and ceases after the window, or begins anew on the next active day.

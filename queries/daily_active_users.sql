@@ -10,10 +10,29 @@ WITH days AS (
         CAST($from AT TIME ZONE $time_zone AS DATE), CAST($until AT TIME ZONE $time_zone AS DATE), INTERVAL '1 day'
     )) AS DATE) AS day
 ),
+seen AS (
+    -- The days of every visitor id, those of the anonymous apart.
+    SELECT
+        CAST(occurred_at AT TIME ZONE $time_zone AS DATE) AS day,
+        visitor_id,
+        user_id IS NULL AS is_anonymous
+    FROM events
+    WHERE visitor_id IS NOT NULL AND occurred_at >= $from AND occurred_at < $until AND NOT is_bot
+    GROUP BY CAST(occurred_at AT TIME ZONE $time_zone AS DATE), visitor_id, user_id IS NULL
+),
 active AS (
-    -- The days on which a visitor did something.
-    SELECT date AS day, count(*) AS active_users, sum(sessions) AS sessions
-    FROM visitor_days
+    -- The users of every day. Somebody anonymous is the user who signed in later.
+    SELECT
+        seen.day,
+        count(DISTINCT coalesce(identities.user_visitor_id, seen.visitor_id)) AS active_users
+    FROM seen
+    LEFT JOIN identities ON identities.anonymous_visitor_id = seen.visitor_id AND seen.is_anonymous
+    GROUP BY seen.day
+),
+begun AS (
+    -- The sessions that began on every day.
+    SELECT date AS day, count(*) AS sessions
+    FROM sessions
     GROUP BY date
 ),
 happened AS (
@@ -28,10 +47,11 @@ happened AS (
 SELECT
     days.day,
     coalesce(active.active_users, 0) AS active_users,
-    coalesce(active.sessions, 0) AS sessions,
+    coalesce(begun.sessions, 0) AS sessions,
     coalesce(happened.events, 0) AS events
 FROM days
 LEFT JOIN active ON active.day = days.day
+LEFT JOIN begun ON begun.day = days.day
 LEFT JOIN happened ON happened.day = days.day
 WHERE CAST(days.day AS TIMESTAMP) AT TIME ZONE $time_zone < $until
 ORDER BY days.day

@@ -1,20 +1,33 @@
--- New and returning users, over the days of [$from, $until).
+-- New and returning users, over [$from, $until).
 --
--- A user active in the range is new if their first event ever, in the whole lake, lies on one of its days, and returning
+-- A user active in the range is new if their first event ever, in the whole lake, lies in it, and returning
 -- otherwise: new + returning = active.
 --
 -- Returns new_users, returning_users, active_users (counts).
-WITH users AS (
-    -- One row per user active in the range: whether one of these days is the user's first.
-    SELECT site_id, visitor_id, bool_or(is_new) AS is_new
-    FROM visitor_days
-    WHERE
-        date >= CAST($from AT TIME ZONE $time_zone AS DATE)
-        AND CAST(date AS TIMESTAMP) AT TIME ZONE $time_zone < $until
-    GROUP BY site_id, visitor_id
+WITH seen AS (
+    -- The first and the last event of every visitor id, those of the anonymous apart.
+    SELECT
+        visitor_id,
+        user_id IS NULL AS is_anonymous,
+        min(occurred_at) AS first_at,
+        max(occurred_at) AS last_at
+    FROM events
+    WHERE visitor_id IS NOT NULL AND occurred_at < $until AND NOT is_bot
+    GROUP BY visitor_id, user_id IS NULL
+),
+users AS (
+    -- One row per user. Somebody anonymous is the user who signed in later.
+    SELECT
+        coalesce(identities.user_visitor_id, seen.visitor_id) AS visitor_id,
+        min(seen.first_at) AS first_at,
+        max(seen.last_at) AS last_at
+    FROM seen
+    LEFT JOIN identities ON identities.anonymous_visitor_id = seen.visitor_id AND seen.is_anonymous
+    GROUP BY 1
 )
 SELECT
-    count(*) FILTER (WHERE is_new) AS new_users,
-    count(*) FILTER (WHERE NOT is_new) AS returning_users,
+    count(*) FILTER (WHERE first_at >= $from) AS new_users,
+    count(*) FILTER (WHERE first_at < $from) AS returning_users,
     count(*) AS active_users
 FROM users
+WHERE last_at >= $from

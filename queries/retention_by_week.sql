@@ -5,18 +5,27 @@
 -- period may not be over yet.
 --
 -- Returns cohort (date of the Monday), period (weeks since), users, cohort_users (counts), retention (0 to 1).
-WITH weeks AS (
-    -- The weeks of every user.
+WITH seen AS (
+    -- The weeks of every visitor id, those of the anonymous apart.
     SELECT
-        site_id,
+        CAST(date_trunc('week', occurred_at AT TIME ZONE $time_zone) AS DATE) AS week,
         visitor_id,
-        CAST(date_trunc('week', date) AS DATE) AS week
-    FROM visitor_days
-    GROUP BY site_id, visitor_id, CAST(date_trunc('week', date) AS DATE)
+        user_id IS NULL AS is_anonymous
+    FROM events
+    WHERE visitor_id IS NOT NULL AND NOT is_bot
+    GROUP BY CAST(date_trunc('week', occurred_at AT TIME ZONE $time_zone) AS DATE), visitor_id, user_id IS NULL
+),
+weeks AS (
+    -- The weeks of every user, each once. Somebody anonymous is the user who signed in later.
+    SELECT DISTINCT
+        seen.week,
+        coalesce(identities.user_visitor_id, seen.visitor_id) AS visitor_id
+    FROM seen
+    LEFT JOIN identities ON identities.anonymous_visitor_id = seen.visitor_id AND seen.is_anonymous
 ),
 members AS (
     -- Each with the user's first.
-    SELECT week, min(week) OVER (PARTITION BY site_id, visitor_id) AS cohort
+    SELECT week, min(week) OVER (PARTITION BY visitor_id) AS cohort
     FROM weeks
 ),
 mondays AS (

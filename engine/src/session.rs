@@ -259,6 +259,11 @@ impl View {
         &self.engine
     }
 
+    /// The events that the tables over sessions are made of.
+    pub(crate) fn sessions(&self) -> &SessionSource {
+        &self.sessions
+    }
+
     /// What recurring queries made for this view alone.
     pub(crate) fn pieces(&self) -> &ViewPieces {
         &self.pieces

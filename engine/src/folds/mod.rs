@@ -12,6 +12,7 @@
 //! | [`definition`] | rows of a part, of the whole, and the answer, as plans |
 //! | [`piece`], [`memory`] | rows in memory, by site, within a bound |
 //! | [`gathering`] | which pieces a snapshot needs, from memory, from kept states, or from the events |
+//! | [`known_identities`] | who is who, from folds |
 //! | [`pass`] | one pass over a table that is made of all events, for any number of folds |
 //! | [`explanation`] | what would be used, in words |
 //! | [`recurring`] | a query taken apart, and answered for a scope |
@@ -22,6 +23,7 @@ mod bounds;
 mod definition;
 mod explanation;
 mod gathering;
+mod known_identities;
 pub(crate) mod memory;
 mod pass;
 mod piece;

@@ -244,13 +244,18 @@ impl Fold {
 
 impl View {
     /// Makes what several recurring queries need of the tables that are made of all events, in one pass over each table.
-    pub async fn prepare(&self, queries: &[&RecurringQuery]) -> Result<()> {
+    pub async fn prepare(self: &Arc<Self>, queries: &[&RecurringQuery]) -> Result<()> {
         let folded = queries.iter().filter_map(|query| query.folded.as_ref().ok());
         let folds: Vec<&Fold> = folded.flat_map(|folded| &folded.folds).filter(|fold| fold.is_by_visitor()).collect();
         self.pass_over(&folds).await
     }
 
-    async fn pass_over(&self, folds: &[&Fold]) -> Result<()> {
+    async fn pass_over(self: &Arc<Self>, folds: &[&Fold]) -> Result<()> {
+        if folds.is_empty() {
+            return Ok(());
+        }
+        // Before the lock below, which the pieces of identities need, too.
+        self.know_identities().await?;
         for table in TABLES_BY_VISITOR {
             let mut made = self.pieces().made.lock().await;
             let mut keys = HashSet::new();
@@ -336,7 +341,7 @@ impl FoldedPlan {
         }
     }
 
-    async fn gather(&self, view: &View) -> Result<Gathered> {
+    async fn gather(&self, view: &Arc<View>) -> Result<Gathered> {
         let by_visitor: Vec<&Fold> = self.folds.iter().filter(|fold| fold.is_by_visitor()).collect();
         view.pass_over(&by_visitor).await?;
         let mut gathered = Gathered { pieces: vec![], used: FoldUse::default() };
@@ -355,7 +360,7 @@ impl FoldedPlan {
         Ok(gathered)
     }
 
-    async fn answer(&self, view: &View, scope: &Scope) -> Result<(QueryResult, FoldUse)> {
+    async fn answer(&self, view: &Arc<View>, scope: &Scope) -> Result<(QueryResult, FoldUse)> {
         let gathered = self.gathered.get_or_try_init(|| self.gather(view)).await?;
         let rows = |(number, pieces): (usize, &Vec<Arc<Piece>>)| {
             let batches = pieces.iter().filter_map(|piece| piece.rows(scope)).collect();
@@ -384,7 +389,7 @@ impl FoldedPlan {
     }
 
     /// The scans of the plan that read other tables, each with its rows.
-    async fn other_tables(&self, view: &View, scope: &Scope) -> Result<Vec<(TableScan, LogicalPlan)>> {
+    async fn other_tables(&self, view: &Arc<View>, scope: &Scope) -> Result<Vec<(TableScan, LogicalPlan)>> {
         let mut scans: Vec<(&'static str, TableScan)> = Vec::new();
         self.plan.apply_with_subqueries(|node| {
             if let LogicalPlan::TableScan(scan) = node
@@ -396,6 +401,9 @@ impl FoldedPlan {
         })?;
         if scans.is_empty() {
             return Ok(vec![]);
+        }
+        if scans.iter().any(|(table, _)| *table == "identities" || TABLES_BY_VISITOR.contains(table)) {
+            view.know_identities().await?;
         }
         let session = view.session(scope)?;
         let mut others = Vec::new();

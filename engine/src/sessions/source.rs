@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::DFSchema;
@@ -112,6 +113,25 @@ impl SessionSource {
         })
     }
 
+    /// Whether it is known who is who in the whole lake.
+    pub(crate) fn knows_identities(&self) -> bool {
+        self.identified.lock().get(&None).is_some_and(|lake| lake.initialized())
+    }
+
+    /// Takes over who is who in the whole lake from rows that somebody made of all events.
+    ///
+    /// - `identities`: rows with the [columns](IDENTITY_COLUMNS) of events that tell who an anonymous id belongs to.
+    /// - `presence`: rows with the [columns](PRESENCE_COLUMNS) that tell whether a visitor id is anonymous.
+    pub(crate) fn learn_identities(&self, identities: &[RecordBatch], presence: &[RecordBatch]) {
+        let (mut found, mut present) = (Identities::default(), Presence::default());
+        identities.iter().for_each(|batch| found.add(batch));
+        presence.iter().for_each(|batch| present.add(batch, &found));
+        let stitching = Arc::new(Stitching::new(&found, &present));
+        let identified = Arc::new(Identified { identities: found, stitching });
+        // Whoever found it out meanwhile found the same.
+        let _ = self.identified.lock().entry(None).or_default().set(identified);
+    }
+
     /// Who is who on one site, or in the whole lake for none.
     pub(crate) async fn identified(
         &self,
@@ -150,7 +170,7 @@ async fn find_identities(inputs: &IdentityInputs, context: &Arc<TaskContext>) ->
 async fn fold<T: Default + Send + 'static>(
     inputs: &Inputs,
     context: &Arc<TaskContext>,
-    add: impl Fn(&mut T, &datafusion::arrow::array::RecordBatch) + Clone + Send + 'static,
+    add: impl Fn(&mut T, &RecordBatch) + Clone + Send + 'static,
     merge: impl Fn(&mut T, T),
 ) -> Result<T> {
     let mut readers = JoinSet::new();

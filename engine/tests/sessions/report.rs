@@ -1,6 +1,8 @@
 //! The files of `queries/`, each with numbers that were counted by hand.
 
-use engine::{Scope, params};
+use std::sync::Arc;
+
+use engine::{Engine, EngineSettings, Param, Scope, StateSettings, params, to_json_rows};
 use lake::Event;
 
 use crate::{event, lake, rows, session};
@@ -144,7 +146,22 @@ async fn answer(lake: &lake::Lake, scope: Scope, name: &str, now: &str, time_zon
         Scope::Site(site) => Some(site.clone()),
     };
     let params = params::of_period(now.parse().unwrap(), site.as_deref(), time_zone);
+    check_recurring(lake, &scope, &sql, &params).await;
     rows(&session(lake, scope).await, &sql, &params).await
+}
+
+/// Compares what the job answers, twice and by two processes, with the query's answer.
+async fn check_recurring(lake: &lake::Lake, scope: &Scope, sql: &str, params: &[(String, Param)]) {
+    let states = StateSettings { state_file_bytes_min: 0, state_share_max: f64::MAX };
+    let settings = EngineSettings { states, ..EngineSettings::default() };
+    for _ in 0..2 {
+        let view = Arc::new(Engine::new(lake.clone(), &settings).unwrap().view().await.unwrap());
+        let recurring = view.recurring(sql, params).await.unwrap();
+        view.prepare(&[&recurring]).await.unwrap();
+        let (answer, how) = recurring.answer(scope).await.unwrap();
+        let full = view.session(scope).unwrap().query(sql, params).await.unwrap();
+        assert_eq!(to_json_rows(&answer).unwrap(), to_json_rows(&full).unwrap(), "{how:?}: {sql}");
+    }
 }
 
 /// Runs a file for the site, with all events published, with all pending, and with every other one.

@@ -1,0 +1,46 @@
+//! Who is who, at the cost of what is new: the tables over sessions ask it at each run, and few events change it.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::error::Result;
+use crate::scope::Scope;
+use crate::session::View;
+
+/// Events that tell who an anonymous id belongs to: of those that say the same, the last one.
+const IDENTITIES: &str = "SELECT site_id, anonymous_id, user_id, max(occurred_at) AS occurred_at, false AS is_bot
+    FROM events
+    WHERE user_id IS NOT NULL AND anonymous_id IS NOT NULL AND NOT is_bot
+    GROUP BY site_id, anonymous_id, user_id";
+
+/// Under which visitor ids somebody was anonymous, and under which known.
+const PRESENCE: &str = "SELECT visitor_id, CASE WHEN is_anonymous THEN NULL ELSE arrow_cast('', 'Utf8View') END AS user_id, false AS is_bot
+    FROM (
+        SELECT site_id, visitor_id, user_id IS NULL AS is_anonymous
+        FROM events
+        WHERE visitor_id IS NOT NULL AND NOT is_bot
+        GROUP BY site_id, visitor_id, user_id IS NULL
+    )";
+
+impl View {
+    /// Makes sure that the tables over sessions know who is who.
+    pub(super) fn know_identities(self: &Arc<Self>) -> BoxFuture<'_, Result<()>> {
+        async {
+            let sessions = self.sessions();
+            if sessions.knows_identities() {
+                return Ok(());
+            }
+            let (identities, _) = self.recurring(IDENTITIES, &[]).await?.answer(&Scope::Lake).await?;
+            if identities.batches.iter().all(|batch| batch.num_rows() == 0) {
+                sessions.learn_identities(&[], &[]);
+                return Ok(());
+            }
+            let (presence, _) = self.recurring(PRESENCE, &[]).await?.answer(&Scope::Lake).await?;
+            sessions.learn_identities(&identities.batches, &presence.batches);
+            Ok(())
+        }
+        .boxed()
+    }
+}
