@@ -129,6 +129,17 @@ pub(crate) fn in_plain_words(message: &str) -> String {
     if let Some(field) = message.strip_prefix("Ambiguous reference to unqualified field ") {
         return format!("{field} is a column of two tables: write one of them before it, such as e.{field}");
     }
+    if message.starts_with("Projections require unique expression names")
+        && let Some(expr) = between(message, "expression \"", "\" at position")
+    {
+        return format!("two columns have the name of {}: give one of them another with AS", unqualified(expr));
+    }
+    if let Some(name) = message.strip_prefix("Schema contains duplicate unqualified field name ") {
+        let name = unqualified(name.trim_matches('"'));
+        return format!(
+            "two casts of {name} are keys, both with its name: cast one in a WITH, and group what it gives"
+        );
+    }
     let message = message.split("\nThis issue was likely caused by a bug").next().unwrap_or(message);
     message.trim_start_matches("Internal error: ").to_owned()
 }
@@ -198,8 +209,10 @@ fn no_such_call(call: &str, message: &str) -> String {
     }
 }
 
+/// A column without its table. Any other expression stays as it is.
 fn unqualified(column: &str) -> &str {
-    column.rsplit('.').next().unwrap_or(column)
+    let is_column = column.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    if is_column { column.rsplit('.').next().unwrap_or(column) } else { column }
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {

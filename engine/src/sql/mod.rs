@@ -1,13 +1,15 @@
 //! From the text of a query to a plan that answers as PostgreSQL does, or to words that say what to write instead.
 
+mod aggregates;
 mod binding;
 mod dependencies;
 mod dialect;
-mod distinct;
 mod functions;
 mod meaning;
+mod outer_joins;
 mod pattern;
 mod pushdown;
+mod sorting;
 mod statement;
 mod sum;
 mod zone;
@@ -26,9 +28,11 @@ pub(crate) use zone::SESSION_ZONE;
 /// A session in which queries are planned as here.
 pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
     state
-        .with_optimizer_rules(dependencies::forgetting_before(distinct::rules()))
+        .with_optimizer_rules(dependencies::forgetting_before(aggregates::rules()))
         .with_relation_planners(vec![Arc::new(dependencies::Relations)])
-        .with_physical_optimizer_rules(pushdown::rules())
+        .with_physical_optimizer_rules(sorting::sorting_what_lost_its_order(outer_joins::forgetting_constants(
+            pushdown::rules(),
+        )))
 }
 
 /// Gives a new session the functions that queries have here beside DataFusion's.

@@ -115,20 +115,38 @@ fn check_query(query: &Query) -> Result<()> {
     Ok(())
 }
 
-/// What is about to be rewritten keeps the name that its author sees.
+/// What is about to be rewritten keeps the name that its author sees. A cast beside what it casts, or beside another cast of
+/// it, has its whole text for a name: it would have the same name as the other.
 fn name_columns(select: &mut Select) {
-    for item in &mut select.projection {
-        let SelectItem::UnnamedExpr(expr) = item else { continue };
-        let is_rewritten = match expr {
+    for place in 0..select.projection.len() {
+        let SelectItem::UnnamedExpr(expr) = &select.projection[place] else { continue };
+        let is_named = match expr {
             Expr::BinaryOp { op, .. } => is_arrow(op),
             Expr::AtTimeZone { .. } | Expr::SimilarTo { .. } => true,
+            Expr::Cast { .. } => select.projection.iter().enumerate().any(|(other_place, other)| match other {
+                SelectItem::UnnamedExpr(other) => {
+                    other_place != place && other != expr && without_casts(other) == without_casts(expr)
+                }
+                _ => false,
+            }),
             _ => false,
         };
-        if is_rewritten {
+        if is_named {
             let alias = Ident::with_quote('"', expr.to_string());
-            *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
+            let item = &mut select.projection[place];
+            if let SelectItem::UnnamedExpr(expr) = item {
+                *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
+            }
         }
     }
+}
+
+/// What is cast, under all casts around it.
+fn without_casts(mut expr: &Expr) -> &Expr {
+    while let Expr::Cast { expr: inner, .. } | Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    expr
 }
 
 /// What a SELECT may hold and would be ignored.

@@ -14,14 +14,6 @@ use crate::random::Random;
 /// Queries over one lake.
 const QUERIES_A_LAKE: usize = 100;
 
-/// What DataFusion refuses and DuckDB answers, in words that somebody can do something about.
-const REFUSALS: [&str; 2] = [
-    // GROUP BY x, CAST(x AS …): both have the name of x. A WITH that casts first helps.
-    "Projections require unique expression names",
-    // An order over a join with a single row, of which DataFusion loses sight.
-    "does not satisfy order requirements",
-];
-
 /// How many queries a test run has; a campaign sets more with `DEWPOND_SQL_QUERIES`.
 fn queries() -> usize {
     std::env::var("DEWPOND_SQL_QUERIES").ok().and_then(|queries| queries.parse().ok()).unwrap_or(500)
@@ -46,7 +38,7 @@ fn python() -> Option<String> {
 async fn generated_queries_are_answered_as_by_duckdb() {
     let Some(python) = python() else { return };
     let seed = seed();
-    let (mut asked, mut refused, mut unanswered, mut wrong) = (0, 0, 0, Vec::new());
+    let (mut asked, mut unanswered, mut wrong) = (0, 0, Vec::new());
     while asked < queries() {
         let mut random = Random::new(seed + asked as u64);
         let session = session_of(&mut random).await;
@@ -61,12 +53,8 @@ async fn generated_queries_are_answered_as_by_duckdb() {
             };
             let ours = match session.query(sql, &[]).await {
                 Ok(answer) => to_json_rows(&answer).unwrap(),
-                Err(error) if REFUSALS.iter().any(|known| error.to_string().contains(known)) => {
-                    refused += 1;
-                    continue;
-                }
                 Err(error) => {
-                    wrong.push(format!("{sql}\n  is refused: {error}"));
+                    wrong.push(format!("{sql}\n  is refused: {:.600}", error.to_string()));
                     continue;
                 }
             };
@@ -85,9 +73,9 @@ async fn generated_queries_are_answered_as_by_duckdb() {
         std::fs::remove_file(file).unwrap();
         asked += QUERIES_A_LAKE;
     }
+    println!("{asked} queries from the seed {seed} on: {} wrong, {unanswered} not answered by DuckDB", wrong.len());
     let shown = wrong.iter().take(10).map(String::as_str).collect::<Vec<_>>().join("\n");
     assert!(wrong.is_empty(), "{} of {asked} queries from the seed {seed} on:\n{shown}", wrong.len());
-    assert!(refused * 100 <= asked * 3, "{refused} of {asked} queries were refused");
     assert!(unanswered * 100 <= asked * 3, "DuckDB did not answer {unanswered} of {asked} queries");
 }
 
@@ -146,9 +134,6 @@ enum Kind {
 struct Relation {
     name: String,
     columns: Vec<(String, Kind)>,
-    /// Whether a column may have one value in all rows, and DataFusion know it: it still believes that where an outer join
-    /// has filled in nulls, and then leaves the column out of an order. Such a relation is not in an outer join.
-    constant: bool,
 }
 
 /// The events with columns that are computed: JSON, and local days.
@@ -167,7 +152,7 @@ fn events() -> Relation {
         ("items", Kind::Integer),
         ("day", Kind::Local),
     ];
-    Relation { name: "e".into(), columns: columns.map(|(name, kind)| (name.to_owned(), kind)).into(), constant: false }
+    Relation { name: "e".into(), columns: columns.map(|(name, kind)| (name.to_owned(), kind)).into() }
 }
 
 /// A query with up to four WITHs, each made of those before it.
@@ -175,12 +160,12 @@ pub(crate) fn query(random: &mut Random) -> String {
     let mut relations = vec![events()];
     let mut sql = format!("WITH {COMPUTED}");
     for number in 0..random.below(5) {
-        let (body, columns, constant) = select(random, &relations);
+        let (body, columns) = select(random, &relations);
         let name = format!("w{number}");
         write!(sql, ", {name} AS ({body})").unwrap();
-        relations.push(Relation { name, columns, constant });
+        relations.push(Relation { name, columns });
     }
-    let (body, columns, _) = select(random, &relations);
+    let (body, columns) = select(random, &relations);
     // Times are compared as seconds, in which both write them.
     let shown: Vec<String> = columns
         .iter()
@@ -203,15 +188,12 @@ pub(crate) fn query(random: &mut Random) -> String {
     sql
 }
 
-/// A SELECT from some of the relations, its columns, and whether one may be constant.
-fn select(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, Kind)>, bool) {
-    let (from, columns, constant) = tables(random, relations);
+/// A SELECT from some of the relations, and its columns.
+fn select(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, Kind)>) {
+    let (from, columns) = tables(random, relations);
     let filter =
         if random.below(3) == 0 { format!(" WHERE {}", condition(random, &columns, relations)) } else { String::new() };
-    let constant = constant || filter.contains(" = ") || filter.contains("IS NULL");
-    let form = random.below(6);
-    let one_row = form == 5;
-    let (sql, made) = match form {
+    match random.below(6) {
         // Grouped.
         0..=2 => {
             let keys: Vec<(String, Kind)> = (0..1 + random.below(3)).map(|_| key(random, &columns)).collect();
@@ -250,8 +232,7 @@ fn select(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, 
             let (list, made) = named((0..1 + random.below(3)).map(|_| aggregate(random, &columns)).collect());
             (format!("SELECT {list} FROM {from}{filter}"), made)
         }
-    };
-    (sql, made, constant || one_row)
+    }
 }
 
 /// The items of a SELECT with a name each, and its columns.
@@ -264,7 +245,7 @@ fn named(items: Vec<(String, Kind)>) -> (String, Vec<(String, Kind)>) {
 }
 
 /// One relation, or two joined, and the columns that may be named, each with its table.
-fn tables(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, Kind)>, bool) {
+fn tables(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, Kind)>) {
     // Rather those that were made last.
     let pick = |random: &mut Random| match random.below(2) {
         0 => relations[relations.len() - 1].clone(),
@@ -276,7 +257,7 @@ fn tables(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, 
     let left = pick(random);
     let mut columns = of("a", &left);
     if random.below(2) == 0 {
-        return (format!("{} a", left.name), columns, left.constant);
+        return (format!("{} a", left.name), columns);
     }
     let right = pick(random);
     let right_columns = of("b", &right);
@@ -287,21 +268,17 @@ fn tables(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, 
         );
     }
     if pairs.is_empty() {
-        return (format!("{} a", left.name), columns, left.constant);
+        return (format!("{} a", left.name), columns);
     }
     let (one, other) = random.choose(&pairs).clone();
     let (one_name, other_name) = (one.trim_start_matches("a."), other.trim_start_matches("b."));
-    let constant = left.constant || right.constant;
-    let join = match constant {
-        true => &"JOIN",
-        false => random.choose(&["JOIN", "LEFT JOIN", "JOIN", "RIGHT JOIN", "FULL JOIN"]),
-    };
+    let join = random.choose(&["JOIN", "LEFT JOIN", "JOIN", "RIGHT JOIN", "FULL JOIN"]);
     let from = match one_name == other_name && matches!(*join, "JOIN" | "LEFT JOIN") && random.below(2) == 0 {
         true => format!("{} a {join} {} b USING ({one_name})", left.name, right.name),
         false => format!("{} a {join} {} b ON {one} = {other}", left.name, right.name),
     };
     columns.extend(right_columns);
-    (from, columns, constant)
+    (from, columns)
 }
 
 fn column(random: &mut Random, columns: &[(String, Kind)]) -> (String, Kind) {
@@ -312,8 +289,11 @@ fn column(random: &mut Random, columns: &[(String, Kind)]) -> (String, Kind) {
 fn key(random: &mut Random, columns: &[(String, Kind)]) -> (String, Kind) {
     let (name, kind) = column(random, columns);
     match (kind, random.below(4)) {
+        // The same in all rows.
+        _ if random.below(16) == 0 => ("'s'".into(), Kind::Text),
         (Kind::Integer, 0) => (format!("{name} % 3"), Kind::Integer),
         (Kind::Integer, 1) => (format!("coalesce({name}, 0) + 1"), Kind::Integer),
+        (Kind::Integer, 2) => (format!("CAST({name} AS text)"), Kind::Text),
         (Kind::Text, 0) => (format!("coalesce({name}, '-')"), Kind::Text),
         (Kind::Text, 1) => (format!("{name} || '!'"), Kind::Text),
         (Kind::Text, 2) => (format!("CASE WHEN {name} LIKE 's%' THEN 's' ELSE {name} END"), Kind::Text),

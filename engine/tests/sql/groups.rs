@@ -85,3 +85,53 @@ async fn all_keys_of_order_by_count() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn what_was_constant_is_none_where_an_outer_join_has_filled_in_nulls() {
+    let joined = "(SELECT DISTINCT path FROM events) p LEFT JOIN (SELECT 'x' AS k, path FROM events WHERE name = 'signup' GROUP BY 2) u ON u.path = p.path";
+    check(&[
+        (&format!("SELECT p.path, k FROM {joined} ORDER BY k NULLS FIRST, p.path"), "/buy null; /docs/sql null; / x; /docs x"),
+        (&format!("SELECT p.path, k FROM {joined} ORDER BY k, p.path DESC LIMIT 3"), "/docs x; / x; /docs/sql null"),
+        (&format!("SELECT p.path, rank() OVER (ORDER BY k NULLS FIRST) AS r FROM {joined} ORDER BY r, p.path"), "/buy 1; /docs/sql 1; / 3; /docs 3"),
+        (&format!("SELECT k, count(*) FROM {joined} GROUP BY k ORDER BY 1"), "x 2; null 2"),
+        // The same as the right side, and as one of two.
+        (
+            "SELECT p.path, k FROM (SELECT path, name AS k FROM events WHERE name = 'signup' GROUP BY 1, 2) u RIGHT JOIN (SELECT DISTINCT path FROM events) p ON u.path = p.path ORDER BY k NULLS FIRST, p.path",
+            "/buy null; /docs/sql null; / signup; /docs signup",
+        ),
+        (
+            "SELECT k, l, u.v, w.v FROM (SELECT 'x' AS k, visitor_id AS v FROM events WHERE name = 'purchase' GROUP BY 2) u FULL JOIN (SELECT 'y' AS l, visitor_id AS v FROM events WHERE name = 'page_view' GROUP BY 2) w ON u.v = w.v ORDER BY l, k, 3, 4",
+            "null y null 3; null y null 4; x null 1 null; x null 2 null",
+        ),
+        // Joined by something else than equality.
+        (
+            "SELECT p.v, k FROM (SELECT DISTINCT visitor_id AS v FROM events) p LEFT JOIN (SELECT 'x' AS k, max(visitor_id) AS v FROM events WHERE name = 'signup') u ON u.v <= p.v ORDER BY k NULLS FIRST, 1 LIMIT 3",
+            "1 null; 2 null; 3 null",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_and_the_same_cast_are_two_keys() {
+    check(&[
+        ("SELECT visitor_id, visitor_id::text, count(*) FROM events GROUP BY visitor_id, visitor_id::text ORDER BY 1 LIMIT 1", "1 1 2"),
+        ("SELECT visitor_id AS v, visitor_id::text AS t, count(*) FROM events GROUP BY 1, 2 ORDER BY 1 LIMIT 1", "1 1 2"),
+        ("SELECT a.visitor_id AS v, CAST(a.visitor_id AS text) AS t, count(DISTINCT a.name) FROM events a GROUP BY 1, 2 ORDER BY 1 LIMIT 1", "1 1 2"),
+        ("SELECT occurred_at, occurred_at::date, count(*) FROM events GROUP BY occurred_at, occurred_at::date ORDER BY 1 LIMIT 1", "2026-03-01T09:00:00Z 2026-03-01 1"),
+        ("SELECT DISTINCT visitor_id, visitor_id::text FROM events ORDER BY 1 LIMIT 1", "1 1"),
+        ("SELECT visitor_id, visitor_id::text FROM events ORDER BY 1 LIMIT 1", "1 1"),
+        ("SELECT visitor_id::int, visitor_id::text FROM events ORDER BY 1 LIMIT 1", "1 1"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_by_the_columns_of_a_single_row_holds() {
+    let one = "WITH o AS (SELECT min(name) FILTER (WHERE name <> '') AS a, min(name) AS b, count(*) AS n FROM events)";
+    check(&[
+        (&format!("{one} SELECT a.b, b.a, rank() OVER (ORDER BY b.b NULLS LAST, b.b NULLS FIRST) AS r FROM o a RIGHT JOIN o b ON a.b = b.a ORDER BY 2 DESC NULLS LAST, 1, 3"), "page_view page_view 1"),
+        (&format!("{one}, m AS (SELECT n, a, row_number() OVER (PARTITION BY n ORDER BY b, a) AS r FROM o WHERE n = 8 OR a = '') SELECT b.n, a.a, rank() OVER (ORDER BY a.r, a.a NULLS FIRST) FROM m a FULL JOIN m b ON a.n = b.n WHERE a.n > 0 ORDER BY 1, 2, 3"), "8 page_view 1"),
+    ])
+    .await;
+}

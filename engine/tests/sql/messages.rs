@@ -25,6 +25,14 @@ async fn a_mistake_is_answered_with_what_to_write() {
         ("SELECT name FROM events e JOIN events f ON e.visitor_id = f.visitor_id", &["write one of them before it"]),
         ("SELECT * FROM events PIVOT (count(*) FOR name IN ('a', 'b'))", &["count(*) FILTER (WHERE name = 'a') AS a"]),
         ("SELECT lower(1, 2) FROM events", &["there is no lower(Int64, Int64): there is lower(String)"]),
+        (
+            "SELECT name, path, name FROM events",
+            &["two columns have the name of name: give one of them another with AS"],
+        ),
+        (
+            "SELECT visitor_id::int AS i, visitor_id::text AS t, count(*) FROM events GROUP BY 1, 2",
+            &["two casts of visitor_id are keys", "cast one in a WITH"],
+        ),
         ("-- Nothing.", &["there is no query"]),
         ("SELECT properties #>> '{\"a,b\"}' FROM events", &["properties->'a, b'->>'c'"]),
         ("SELECT json_get_json() -> 'a'", &["json_get_json"]),
