@@ -1,5 +1,7 @@
 //! Why a piece of work fails, and when to retry it with a new plan.
 
+use std::time::{Duration, Instant};
+
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use engine::EngineError;
@@ -7,6 +9,9 @@ use lake::LakeError;
 
 /// How often a piece of work is tried against competing commits before it is left to the next run.
 const CONFLICT_TRIES: u32 = 5;
+
+/// Work that is done again after so long says so: a command that repeats it in silence seems to hang.
+const SAID_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a piece of work was not done.
 #[derive(Debug, thiserror::Error)]
@@ -76,11 +81,19 @@ where
     F: Future<Output = Result<T, WorkError>>,
 {
     let mut tries = 1;
+    let started = Instant::now();
     loop {
         match work().await {
             Err(error) if error.wants_new_plan() && tries < CONFLICT_TRIES => {
                 metrics::counter!("dewpond_compactor_conflicts_total").increment(1);
-                tracing::debug!(%error, "planning again");
+                let spent = started.elapsed();
+                match spent < SAID_AFTER {
+                    true => tracing::debug!(%error, "planning again"),
+                    false => tracing::info!(
+                        "another came first, so the work of {} s is done again: {error}",
+                        spent.as_secs()
+                    ),
+                }
                 tries += 1;
             }
             other => return other,

@@ -114,12 +114,13 @@ async fn run(role: Role) -> anyhow::Result<()> {
 fn init_logs() -> anyhow::Result<()> {
     const VARIABLE: &str = "DEWPOND_LOG";
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
-    let filters = match wanted.is_empty() {
-        // The scheduler logs an error when it is shut down; what its runs have to say, `schedule` logs.
-        true => "info,delta_kernel=warn,datafusion=error,object_store=warn,tokio_cron_scheduler=off",
-        false => &wanted,
+    let filters = match wanted.as_str() {
+        "" => "info,delta_kernel=warn,datafusion=error,object_store=warn",
+        wanted => wanted,
     };
-    let filter = EnvFilter::try_new(filters).map_err(|error| {
+    // The scheduler logs an error when it is shut down; what its runs have to say, `schedule` logs. A filter that names it
+    // comes later and wins.
+    let filter = EnvFilter::try_new(format!("tokio_cron_scheduler=off,{filters}")).map_err(|error| {
         anyhow!("{VARIABLE} is {wanted:?}; use filters such as `warn` or `info,lake=debug`: {error}")
     })?;
     tracing_subscriber::fmt()

@@ -16,8 +16,8 @@ use object_store::{
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// A request is reported when it has taken this long.
-const REPORTED_AFTER: Duration = Duration::from_secs(5);
+/// A request, or a commit, is reported when it has taken this long.
+pub(crate) const REPORTED_AFTER: Duration = Duration::from_secs(5);
 
 /// Many requests wait for one store: one report in this time is enough.
 const BETWEEN_REPORTS: Duration = Duration::from_secs(5);

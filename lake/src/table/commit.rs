@@ -21,12 +21,14 @@ use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
 use delta_kernel::{Engine, FilteredEngineData, KernelError, KernelResult};
 use object_store::ObjectStoreExt;
 use rand::Rng;
+use tokio::time::Instant;
 
 use super::checksums::{self, CHECKSUMS};
 use super::{ENGINE_INFO, Table, TableSnapshot, run_kernel};
-use crate::error::{LakeError, Result};
+use crate::error::{LakeError, Result, whole_text};
 use crate::schema::tables::TableSpec;
 use crate::store::sabotage::Sabotage;
+use crate::store::watched::REPORTED_AFTER;
 use crate::table::change::{Change, CommitKind, ERASURES};
 use crate::table::committer::{COMMIT_ID, ReadBackCommitter};
 use crate::table::file::{TableFile, to_add_rows};
@@ -69,6 +71,7 @@ impl Table {
             None => self.load().await?,
         };
         let mut unknown_tries = 0;
+        let mut wait = Wait::start(self.spec.name);
         let blind = self.runtime.sabotage == Some(Sabotage::CommitWithoutReadingBack);
         loop {
             let newest = on.version.unwrap_or(0);
@@ -95,6 +98,7 @@ impl Table {
                 CommitAttempt::Lost => {
                     // That version is somebody else's for good, so any put of ours that is still under way fails.
                     *in_doubt = false;
+                    wait.say("others commit before us, and we try the next version");
                     // Full jitter: two compactors that met once should not meet again.
                     self.pause(Duration::from_millis(100)).await;
                     on = self.load().await?;
@@ -110,6 +114,8 @@ impl Table {
                     if unknown_tries == UNKNOWN_TRIES_MAX {
                         return Err(LakeError::unavailable(format!("commit to {}", self.spec.name), error));
                     }
+                    let failure = whole_text(&error);
+                    wait.say(&format!("the store does not say whether it landed, and we try again: {failure}"));
                     self.pause(Duration::from_millis(50 << unknown_tries)).await;
                 }
             }
@@ -207,6 +213,35 @@ impl Table {
     }
 }
 
+/// How long a commit has been tried. What takes long says why: a command that retries in silence seems to hang.
+struct Wait {
+    table: &'static str,
+    started: Instant,
+    said: Instant,
+}
+
+impl Wait {
+    fn start(table: &'static str) -> Self {
+        Self { table, started: Instant::now(), said: Instant::now() }
+    }
+
+    /// Says in the log why the commit is tried once more, not more often than every [`REPORTED_AFTER`].
+    fn say(&mut self, why: &str) {
+        if let Some(waited) = self.due() {
+            tracing::warn!("waiting to commit to {}, {} s so far: {why}", self.table, waited.as_secs());
+        }
+    }
+
+    /// How long the commit has been tried, if it is time to say so.
+    fn due(&mut self) -> Option<Duration> {
+        if self.said.elapsed() < REPORTED_AFTER {
+            return None;
+        }
+        self.said = Instant::now();
+        Some(self.started.elapsed())
+    }
+}
+
 /// The columns of ours that the table does not have yet: it was made by an earlier release.
 ///
 /// Fails if the table has columns that we do not know, because what we write would lack them.
@@ -265,4 +300,23 @@ fn remove_rows(log: &SnapshotRef, kernel: &dyn Engine, removes: &[String]) -> Ke
         )));
     }
     Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_that_is_tried_for_long_says_so_now_and_then() {
+        let mut wait = Wait::start("events");
+        let mut said_s = vec![];
+        for second in 1..=16 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            if let Some(waited) = wait.due() {
+                assert_eq!(waited.as_secs(), second);
+                said_s.push(second);
+            }
+        }
+        assert_eq!(said_s, [5, 10, 15]);
+    }
 }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use object_store::azure::{AzureAccessKey, AzureAuthorizer, AzureCredential};
 use object_store::aws::AmazonS3Builder;
+use object_store::azure::{AzureAccessKey, AzureAuthorizer, AzureCredential};
 use object_store::client::HttpRequest;
 use object_store::signer::Signer;
+use reqwest::StatusCode;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -138,20 +139,20 @@ fn installed(name: &str, program: PathBuf) -> Option<PathBuf> {
     None
 }
 
-/// Sends a request that makes a bucket, until the store has started and answers with success.
+/// Sends a request that makes a bucket, until the store has started and answers that there is one.
 async fn made(name: &str, request: impl Fn() -> reqwest::RequestBuilder) {
+    let mut told = String::new();
     let making = timeout(START_TIMEOUT, async {
-        let mut told = String::new();
         loop {
-            match request().send().await {
-                Ok(response) if response.status().is_success() => return,
-                Ok(response) => told = format!("{} {}", response.status(), response.text().await.unwrap_or_default()),
-                Err(error) if told.is_empty() => told = error.to_string(),
-                Err(_) => {}
-            }
-            println!("{name}: {told}");
-            sleep(Duration::from_millis(200)).await;
+            // A store that has begun to listen and no more may never answer.
+            told = match request().timeout(Duration::from_secs(2)).send().await {
+                Ok(response) if response.status().is_success() || response.status() == StatusCode::CONFLICT => return,
+                Ok(response) => format!("{}: {}", response.status(), response.text().await.unwrap_or_default()),
+                Err(error) => error.without_url().to_string(),
+            };
+            sleep(Duration::from_millis(100)).await;
         }
     });
-    making.await.unwrap_or_else(|_| panic!("{name} has not started within a minute"));
+    let is_made = making.await.is_ok();
+    assert!(is_made, "{name} has made no bucket within a minute: {told}");
 }

@@ -31,7 +31,7 @@ async fn a_lake_lives_on_azurite() {
 /// Of writers that create one object at once, one succeeds, and the object has its bytes.
 async fn one_of_many_creates_wins(store: &Store) {
     let lake = Lake::open(store.lake, store.env.iter().cloned()).unwrap();
-    for round in 0..20 {
+    for round in 0..10 {
         let path = Path::from(format!("conformance/{round}"));
         let mut writers = JoinSet::new();
         for writer in 0..6_u8 {
