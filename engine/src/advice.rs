@@ -134,12 +134,6 @@ pub(crate) fn in_plain_words(message: &str) -> String {
     {
         return format!("two columns have the name of {}: give one of them another with AS", unqualified(expr));
     }
-    if let Some(name) = message.strip_prefix("Schema contains duplicate unqualified field name ") {
-        let name = unqualified(name.trim_matches('"'));
-        return format!(
-            "two casts of {name} are keys, both with its name: cast one in a WITH, and group what it gives"
-        );
-    }
     let message = message.split("\nThis issue was likely caused by a bug").next().unwrap_or(message);
     message.trim_start_matches("Internal error: ").to_owned()
 }

@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod binding;
+mod casts;
 mod dependencies;
 mod dialect;
 mod functions;

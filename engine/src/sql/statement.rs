@@ -13,7 +13,7 @@ use datafusion::logical_expr::sqlparser::tokenizer::Span;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 
 use super::dialect::LakeDialect;
-use super::pattern;
+use super::{casts, pattern};
 use crate::error::{EngineError, Result};
 
 /// Reads one statement.
@@ -68,6 +68,7 @@ impl VisitorMut for Mender<'_> {
     type Break = EngineError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> Flow {
+        casts::tell_apart(query);
         flow(check_query(query))
     }
 
@@ -461,7 +462,7 @@ fn plain_args(function: &Function) -> Option<Vec<Expr>> {
         .collect()
 }
 
-fn call(name: &str, args: Vec<Expr>) -> Expr {
+pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
     let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),
@@ -488,7 +489,7 @@ fn text_of(expr: &Expr) -> Option<&str> {
 }
 
 /// The expression, leaving nothing of it in its old place.
-fn take(expr: &mut Expr) -> Expr {
+pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() }))
 }
 

@@ -115,6 +115,17 @@ async fn what_was_constant_is_none_where_an_outer_join_has_filled_in_nulls() {
 #[tokio::test]
 async fn a_key_and_the_same_cast_are_two_keys() {
     check(&[
+        ("SELECT visitor_id::int, visitor_id::text, count(*) FROM events GROUP BY visitor_id::int, visitor_id::text ORDER BY visitor_id::text DESC LIMIT 1", "4 4 2"),
+        ("SELECT visitor_id::int AS i, CAST(events.visitor_id AS integer) AS j, count(*) FROM events GROUP BY visitor_id, 1, 2 HAVING visitor_id::int4 > 3", "4 4 2"),
+        ("SELECT max(user_id), max(user_id::text), max(user_id::bigint::text) FROM events WHERE user_id IN ('7', '007')", "7 7 7"),
+        ("SELECT count(DISTINCT occurred_at) AS times, count(DISTINCT occurred_at::date) AS days FROM events", "8 2"),
+        ("SELECT sum(visitor_id::float) OVER () AS f, sum(visitor_id) OVER () AS i FROM events LIMIT 1", "20.0 20"),
+        ("SELECT name, name::text AS t FROM events WHERE visitor_id = 1 UNION ALL SELECT max(name), max(name::text) FROM events ORDER BY 1, 2", "purchase purchase; signup signup; signup signup"),
+        ("SELECT abs(visitor_id::int) AS i, abs(visitor_id::float) AS f, count(*) FROM events GROUP BY 1, 2 ORDER BY 1 LIMIT 1", "1 1.0 2"),
+        // A query within is one by itself.
+        ("SELECT visitor_id, (SELECT max(e.visitor_id::text) FROM events e) AS m, count(*) FROM events GROUP BY visitor_id ORDER BY 1 LIMIT 1", "1 4 2"),
+        // A cast of a single row's column.
+        ("SELECT CAST(o.d AS date) AS c0, o.d AS c1, min(o.d) AS c2, min(o.d) AS c3 FROM (SELECT max(e.occurred_at) AS d, min(e.path) FROM events e RIGHT JOIN (SELECT n, n % 3, min(d) AS d FROM (SELECT min(occurred_at) AS d, count(DISTINCT visitor_id) AS n FROM events) GROUP BY 1, 2) b ON e.occurred_at = b.d) o GROUP BY 1, 2", "2026-03-01 2026-03-01T09:00:00Z 2026-03-01T09:00:00Z 2026-03-01T09:00:00Z"),
         ("SELECT visitor_id, visitor_id::text, count(*) FROM events GROUP BY visitor_id, visitor_id::text ORDER BY 1 LIMIT 1", "1 1 2"),
         ("SELECT visitor_id AS v, visitor_id::text AS t, count(*) FROM events GROUP BY 1, 2 ORDER BY 1 LIMIT 1", "1 1 2"),
         ("SELECT a.visitor_id AS v, CAST(a.visitor_id AS text) AS t, count(DISTINCT a.name) FROM events a GROUP BY 1, 2 ORDER BY 1 LIMIT 1", "1 1 2"),

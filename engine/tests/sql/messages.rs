@@ -29,10 +29,6 @@ async fn a_mistake_is_answered_with_what_to_write() {
             "SELECT name, path, name FROM events",
             &["two columns have the name of name: give one of them another with AS"],
         ),
-        (
-            "SELECT visitor_id::int AS i, visitor_id::text AS t, count(*) FROM events GROUP BY 1, 2",
-            &["two casts of visitor_id are keys", "cast one in a WITH"],
-        ),
         ("-- Nothing.", &["there is no query"]),
         ("SELECT properties #>> '{\"a,b\"}' FROM events", &["properties->'a, b'->>'c'"]),
         ("SELECT json_get_json() -> 'a'", &["json_get_json"]),

