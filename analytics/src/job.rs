@@ -5,17 +5,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, bail};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use engine::{Engine, EngineError, Param, RecurringQuery, Scope, View, column_names, params, to_json_rows};
+use engine::{
+    Engine, EngineError, LimitFlags, QueryLimits, RecurringQuery, Scope, View, column_names, floors, params,
+    to_json_rows,
+};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use schedule::{Cron, Schedule};
 
+use crate::alerts;
+use crate::alerts::poster::Poster;
+use crate::alerts::webhook::{Webhook, WebhookSecret, WebhookUrl};
 use crate::cache::{Cache, Login, MemcachedAddress};
-use crate::history::{self, HistoryError};
+use crate::header::Incremental;
+use crate::history::{self, HistoryError, IfTaken, Recorded, Slot};
+use crate::last_answers::{details_of, last_answer};
 use crate::latest::{LatestReports, Served};
 use crate::queries::{QueryFile, read_queries};
-use crate::report::{Metric, Report};
+use crate::report::{Details, Metric, Report};
+
+/// How many rows a metric may have where nobody says otherwise.
+pub const METRIC_ROWS_MAX: u64 = 100_000;
 
 /// Settings of the analytics job.
 #[derive(clap::Args, Clone, Debug)]
@@ -44,15 +56,32 @@ pub struct AnalyticsSettings {
     pub memcached_timeout: Duration,
 
     /// How long one metric may take before it is given up and reported as failed.
-    #[arg(long, env = "DEWPOND_METRIC_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration, value_name = "TIME")]
+    #[arg(long, env = "DEWPOND_METRIC_TIMEOUT", default_value = "10m", value_parser = floors::timeout, value_name = "TIME")]
     pub metric_timeout: Duration,
+
+    /// How many rows one metric may have. History keeps all of them with each run.
+    #[arg(long, env = "DEWPOND_METRIC_ROWS_MAX", default_value_t = METRIC_ROWS_MAX, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    pub metric_rows_max: u64,
+
+    /// Post every alert that begins or ends to this address, as JSON.
+    #[arg(long, env = "DEWPOND_ALERT_WEBHOOK", hide_env_values = true, value_name = "URL")]
+    pub alert_webhook: Option<WebhookUrl>,
+
+    /// The secret by which a receiver of alerts knows that they come from here: posts carry the HMAC-SHA256 of their body. Use
+    /// the variable, so that it is not in the list of processes.
+    #[arg(long, env = "DEWPOND_ALERT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub alert_secret: Option<WebhookSecret>,
 }
+
+/// The flags of a metric's limits.
+const METRIC_FLAGS: LimitFlags = LimitFlags { timeout: "--metric-timeout", rows_max: "--metric-rows-max" };
 
 /// The job, and the reports that it made.
 pub struct Analytics {
     engine: Engine,
     settings: AnalyticsSettings,
     latest: LatestReports,
+    alerts: Arc<Poster>,
     /// What the job is at, for readers of its reports.
     state: Mutex<State>,
     clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
@@ -65,6 +94,15 @@ struct State {
     running_since: Option<DateTime<Utc>>,
     /// When the last run ended without a report, and why.
     failed: Option<(DateTime<Utc>, String)>,
+}
+
+/// The reports of a time in the past: of the whole lake, and of each site.
+#[derive(Debug)]
+pub enum Past {
+    /// Just made, and kept in history.
+    Made(Vec<Report>),
+    /// As history has them.
+    InHistory(Vec<Report>),
 }
 
 /// Notes how a run ended, whichever way it did.
@@ -103,7 +141,12 @@ impl Analytics {
             None => Cache::in_process(),
         };
         let latest = LatestReports::new(engine.lake().clone(), cache);
-        Arc::new(Self { engine, settings, latest, state: Mutex::default(), clock })
+        let webhook = settings.alert_webhook.clone().and_then(|url| {
+            let webhook = Webhook::new(url, settings.alert_secret.clone());
+            webhook.inspect_err(|error| tracing::error!(%error, "alerts cannot be posted")).ok()
+        });
+        let alerts = Poster::new(engine.lake().clone(), webhook);
+        Arc::new(Self { engine, settings, latest, alerts, state: Mutex::default(), clock })
     }
 
     /// Schedules the job. Warns if the cache cannot be used.
@@ -113,7 +156,7 @@ impl Analytics {
         schedule
             .every("report", &self.settings.cron, move || {
                 let this = this.clone();
-                async move { this.run().await.map(drop) }
+                async move { this.run_keeping(IfTaken::Keep).await.map(drop) }
             })
             .await
     }
@@ -142,31 +185,135 @@ impl Analytics {
         Some(format!("the run of {} failed: {reason}", time(at)))
     }
 
-    /// Runs all metrics once, for the whole lake and for each site, and keeps and caches the reports.
+    /// Waits until no alert is being posted.
+    pub async fn finish_posts(&self) {
+        self.alerts.finish().await;
+    }
+
+    /// Runs all metrics once, for the whole lake and for each site, and keeps and caches the reports, in the place of those
+    /// that history has of this time: from one tick of the schedule to the next.
     ///
     /// All reports of a run are of the same events. Returns the report of the whole lake. A metric that
     /// fails is null in its report, with its error; a cache that fails is a warning. Fails if the lake or the
     /// directory of the metrics cannot be read, or the history not be written: then nothing is cached either,
     /// so that readers never see what history does not have.
     pub async fn run(&self) -> anyhow::Result<Report> {
+        self.run_keeping(IfTaken::Replace).await
+    }
+
+    async fn run_keeping(&self, if_taken: IfTaken) -> anyhow::Result<Report> {
         let generated_at = truncate_to_micros((self.clock)());
         self.state.lock().running_since = Some(generated_at);
         // Also if the run panics or is dropped.
         let mut ending =
             Ending { state: &self.state, failed: Some((generated_at, "it ended without an answer".into())) };
-        let outcome = self.report(generated_at).await;
+        let outcome = self.report(generated_at, if_taken).await;
         ending.failed = outcome.as_ref().err().map(|error| (generated_at, format!("{error:#}")));
         outcome
     }
 
-    async fn report(&self, generated_at: DateTime<Utc>) -> anyhow::Result<Report> {
-        let started = Instant::now();
+    async fn report(&self, generated_at: DateTime<Utc>, if_taken: IfTaken) -> anyhow::Result<Report> {
+        let (started, lake) = (Instant::now(), self.engine.lake());
+        let slot = Slot::of(&self.settings.cron, generated_at);
+        // Another process may have been quicker: readers of this one get its reports.
+        if if_taken == IfTaken::Keep
+            && let Some(report) = self.adopt(&slot).await?
+        {
+            return Ok(report);
+        }
+        let queries = self.read_queries()?;
+        let newest = match queries.iter().any(|query| query.header.schedule.is_some()) {
+            true => history::newest(lake).await?,
+            false => vec![],
+        };
+        let reports = self.measure_all(&queries, generated_at, &newest).await?;
+        let alerts: Vec<_> =
+            queries.iter().filter_map(|query| Some((query.name.as_str(), query.header.alert.as_ref()?))).collect();
+        let judge = |reports: &mut Vec<Report>, newest: &[Report]| {
+            for report in reports {
+                let before = newest.iter().find(|before| before.site == report.site);
+                alerts::judge(report, alerts.iter().copied(), before);
+            }
+        };
+        let mut reports = match history::record(lake, &slot, if_taken, &reports, judge, !alerts.is_empty()).await? {
+            Recorded::Kept(reports) => reports,
+            Recorded::Taken => return self.adopt(&slot).await?.context("the report of another process is gone"),
+        };
+        self.alerts.post_due(&reports);
+        self.latest.set(&reports).await;
+        let failed = reports[0].metrics.values().filter(|metric| metric.error.is_some()).count();
+        metrics::gauge!("dewpond_analytics_report_timestamp_seconds").set(generated_at.timestamp() as f64);
+        metrics::gauge!("dewpond_analytics_metrics_failed").set(failed as f64);
+        tracing::info!(
+            metrics = queries.len(),
+            failed,
+            reports = reports.len(),
+            lake.version = reports[0].lake_version,
+            seconds = started.elapsed().as_secs_f64(),
+            "reported"
+        );
+        Ok(reports.swap_remove(0))
+    }
+
+    /// Makes the run that history has of a slot the latest of this process. Returns its report of the whole lake; `None` if
+    /// there is no such run.
+    async fn adopt(&self, slot: &Slot) -> anyhow::Result<Option<Report>> {
+        let reports = history::run_of(self.engine.lake(), slot).await?;
+        self.latest.set(&reports).await;
+        if !reports.is_empty() {
+            tracing::debug!(reports = reports.len(), "another process has reported");
+        }
+        let Some(first) = reports.first() else { return Ok(None) };
+        // History has no report without metrics: all may be of sites alone.
+        let empty = Report { site: None, metrics: Default::default(), ..first.clone() };
+        Ok(Some(reports.into_iter().find(|report| report.site.is_none()).unwrap_or(empty)))
+    }
+
+    /// The reports as they would have been at a time in the past: `$until` and `$now` are that time, and the events are those
+    /// that are in the lake now. They are kept in history under that time; no cache and no alert is touched.
+    ///
+    /// - `replace`: make them anew if history has them.
+    ///
+    /// Fails as [`run`](Self::run) does, and for a time that is not past.
+    pub async fn report_at(&self, at: DateTime<Utc>, replace: bool) -> anyhow::Result<Past> {
+        let at = truncate_to_micros(at);
+        if at > (self.clock)() {
+            bail!("{} has not come yet", at.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+        }
+        let (lake, slot) = (self.engine.lake(), Slot::of(&self.settings.cron, at));
+        let if_taken = if replace { IfTaken::Replace } else { IfTaken::Keep };
+        if !replace {
+            let reports = history::run_of(lake, &slot).await?;
+            if !reports.is_empty() {
+                return Ok(Past::InHistory(reports));
+            }
+        }
+        let reports = self.measure_all(&self.read_queries()?, at, &[]).await?;
+        match history::record(lake, &slot, if_taken, &reports, |_, _| {}, false).await? {
+            Recorded::Kept(reports) => Ok(Past::Made(reports)),
+            Recorded::Taken => Ok(Past::InHistory(history::run_of(lake, &slot).await?)),
+        }
+    }
+
+    fn read_queries(&self) -> anyhow::Result<Vec<QueryFile>> {
         let queries = read_queries(&self.settings.queries)?;
         for query in &queries {
             if let Err(reason) = &query.sql {
                 tracing::warn!(metric = query.name, "{}: {reason}", file_name(query));
             }
         }
+        Ok(queries)
+    }
+
+    /// Answers all metrics over one view: for the whole lake, then for each site.
+    ///
+    /// - `newest`: the newest run in history, for metrics with a schedule of their own.
+    async fn measure_all(
+        &self,
+        queries: &[QueryFile],
+        generated_at: DateTime<Utc>,
+        newest: &[Report],
+    ) -> anyhow::Result<Vec<Report>> {
         let view = self.engine.view().await?;
         let lake_version = view.snapshot().events.version.map_or(-1, |version| version as i64);
         let sites = self.engine.lake().sites().await?;
@@ -191,79 +338,91 @@ impl Analytics {
         for (number, site) in sites.sites().iter().enumerate() {
             zones.entry(&site.settings.time_zone).or_default().push(number + 1);
         }
+
         let view = Arc::new(view);
-        let mut prepared = Vec::new();
-        for (zone, numbers) in &zones {
-            let params = params::of_period(generated_at, None, zone);
-            let mut of_zone = Vec::new();
-            for query in &queries {
-                of_zone.push(self.prepare(&view, query, &params).await);
-            }
-            prepared.push((numbers, of_zone));
-        }
-        let of_all_zones = prepared.iter().flat_map(|(_, of_zone)| of_zone.iter().flatten().cloned());
-        self.pass_over_sessions(&view, of_all_zones.collect()).await;
-        // Query by query: what one made of the events serves all scopes, and is gone before the next begins.
-        for (number, query) in queries.iter().enumerate() {
-            for (reported, of_zone) in &mut prepared {
-                let prepared = std::mem::replace(&mut of_zone[number], Err(String::new()));
-                let of_reports = reported.iter().map(|number| scopes[*number].clone()).collect::<Vec<Scope>>();
-                let metrics = self.measure(query, prepared, &of_reports).await;
-                for (report, metric) in reported.iter().zip(metrics) {
-                    reports[*report].metrics.insert(query.name.clone(), metric);
+        let mut asked = Vec::new();
+        for query in queries {
+            for (zone, of_zone) in &zones {
+                let mut due = Vec::new();
+                for number in of_zone {
+                    let report = &mut reports[*number];
+                    if !query.header.is_of(report.site.as_deref()) {
+                        continue;
+                    }
+                    match last_answer(query, report.site.as_deref(), newest, generated_at) {
+                        Some(metric) => drop(report.metrics.insert(query.name.clone(), metric)),
+                        None => due.push(*number),
+                    }
+                }
+                if !due.is_empty() {
+                    let prepared = self.prepare(&view, query, generated_at, zone).await;
+                    asked.push((query, due, prepared));
                 }
             }
         }
-
-        history::append(self.engine.lake(), &reports).await?;
-        self.latest.set(&reports).await;
-        let failed = reports[0].metrics.values().filter(|metric| metric.error.is_some()).count();
-        metrics::gauge!("dewpond_analytics_report_timestamp_seconds").set(generated_at.timestamp() as f64);
-        metrics::gauge!("dewpond_analytics_metrics_failed").set(failed as f64);
-        tracing::info!(
-            metrics = queries.len(),
-            failed,
-            reports = reports.len(),
-            lake.version = lake_version,
-            seconds = started.elapsed().as_secs_f64(),
-            "reported"
-        );
-        Ok(reports.swap_remove(0))
+        let prepared = asked.iter().filter_map(|(_, _, prepared)| prepared.as_ref().ok());
+        self.pass_over_sessions(&view, prepared.cloned().collect()).await;
+        // Query by query: what one made of the events serves all scopes, and is gone before the next begins.
+        for (query, due, prepared) in asked {
+            let of_due: Vec<Scope> = due.iter().map(|number| scopes[*number].clone()).collect();
+            let metrics = self.measure(query, prepared, &of_due).await;
+            for (number, metric) in due.into_iter().zip(metrics) {
+                let details = Details { how: metric.details.how, ..details_of(query, generated_at) };
+                reports[number].metrics.insert(query.name.clone(), Metric { details, ..metric });
+            }
+        }
+        Ok(reports)
     }
 
-    /// Takes a query apart. Fails in words for its author.
+    fn limits(&self) -> QueryLimits {
+        QueryLimits {
+            timeout: self.settings.metric_timeout,
+            rows_max: Some(self.settings.metric_rows_max),
+            flags: METRIC_FLAGS,
+        }
+    }
+
+    /// Takes a query apart, for the days of a zone. Fails in words for its author.
     async fn prepare(
         &self,
         view: &Arc<View>,
         query: &QueryFile,
-        params: &[(String, Param)],
+        generated_at: DateTime<Utc>,
+        zone: &str,
     ) -> Result<Arc<RecurringQuery>, String> {
         let sql = match &query.sql {
             Ok(sql) => sql.clone(),
             Err(reason) => return Err(format!("{}: {reason}", file_name(query))),
         };
-        let (view, params) = (view.clone(), params.to_vec());
-        let recurring = self.limited(query, async move { view.recurring(&sql, &params).await }).await;
-        recurring.map(Arc::new).inspect_err(|error| tracing::warn!(metric = query.name, "{error}"))
+        let mut params = params::of_period(generated_at, None, zone);
+        query.header.complete(&mut params);
+        let (view, never) = (view.clone(), query.header.incremental == Incremental::Never);
+        let work = async move {
+            match never {
+                true => Ok(view.in_full(&sql, &params, "its file says so".into())),
+                false => view.recurring(&sql, &params).await,
+            }
+        };
+        let recurring = self.limits().run(work).await.map_err(|error| describe(query, &error));
+        let recurring = recurring.and_then(|recurring| match recurring.why_in_full() {
+            Some(why) if query.header.incremental == Incremental::Require => {
+                Err(format!("{}: it says incremental: require, and cannot be: {why}", file_name(query)))
+            }
+            _ => Ok(Arc::new(recurring)),
+        });
+        recurring.inspect_err(|error| tracing::warn!(metric = query.name, "{error}"))
     }
 
     /// Makes what all queries need of sessions and visitors, at once. If that fails, each query makes it for itself.
     async fn pass_over_sessions(&self, view: &Arc<View>, queries: Vec<Arc<RecurringQuery>>) {
         let view = view.clone();
-        let mut pass = tokio::spawn(async move {
+        let pass = async move {
             let queries: Vec<&RecurringQuery> = queries.iter().map(Arc::as_ref).collect();
             view.prepare(&queries).await
-        });
-        let failed = match tokio::time::timeout(self.settings.metric_timeout, &mut pass).await {
-            Ok(Ok(Ok(()))) => return,
-            Ok(Ok(Err(error))) => error.to_string(),
-            Ok(Err(panic)) => panic.to_string(),
-            Err(_) => {
-                pass.abort();
-                format!("it took longer than {}", humantime::format_duration(self.settings.metric_timeout))
-            }
         };
-        tracing::warn!(error = failed, "the pass over all sessions failed; each metric makes its own");
+        if let Err(error) = self.limits().run(pass).await {
+            tracing::warn!(%error, "the pass over all sessions failed; each metric makes its own");
+        }
     }
 
     /// One metric of each scope, in their order.
@@ -275,7 +434,7 @@ impl Analytics {
     ) -> Vec<Metric> {
         let recurring = match prepared {
             Ok(recurring) => recurring,
-            Err(error) => return vec![Metric::failed(query.title.clone(), error, 0); scopes.len()],
+            Err(error) => return vec![Metric::failed(query.header.title.clone(), error, 0); scopes.len()],
         };
         // The first makes what all of them need.
         let mut metrics = vec![self.measure_scope(query, &recurring, &scopes[0]).await];
@@ -286,9 +445,10 @@ impl Analytics {
 
     async fn measure_scope(&self, query: &QueryFile, recurring: &Arc<RecurringQuery>, scope: &Scope) -> Metric {
         let started = Instant::now();
-        let (recurring, of) = (recurring.clone(), scope.clone());
-        let answer = self.limited(query, async move { recurring.answer(&of).await }).await;
-        let rows = answer.and_then(|(answer, how)| {
+        let (recurring, of, limits) = (recurring.clone(), scope.clone(), self.limits());
+        let answer = limits.run(async move { recurring.answer(&of).await }).await;
+        let answer = answer.and_then(|(answer, how)| limits.check_rows(&answer).map(|()| (answer, how)));
+        let rows = answer.map_err(|error| describe(query, &error)).and_then(|(answer, how)| {
             let rows = to_json_rows(&answer).map_err(|error| format!("{}: {error}", file_name(query)))?;
             Ok((column_names(&answer), rows, how))
         });
@@ -297,31 +457,12 @@ impl Analytics {
             .record(started.elapsed());
         match rows {
             Ok((columns, rows, how)) => {
-                let metric = Metric::answered(query.title.clone(), columns, rows, duration_ms);
-                Metric { how: Some(how.into()), ..metric }
+                let metric = Metric::answered(query.header.title.clone(), columns, rows, duration_ms);
+                Metric { details: Details { how: Some(how.into()), ..Details::default() }, ..metric }
             }
             Err(error) => {
                 tracing::warn!(metric = query.name, "{error}");
-                Metric::failed(query.title.clone(), error, duration_ms)
-            }
-        }
-    }
-
-    /// Waits for work on a query up to the limit of a metric. Fails in words for the query's author.
-    async fn limited<T: Send + 'static>(
-        &self,
-        query: &QueryFile,
-        work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
-    ) -> Result<T, String> {
-        let limit = self.settings.metric_timeout;
-        // In a task of its own, so that a query that keeps its thread busy cannot keep the clock from being seen.
-        let mut task = tokio::spawn(work);
-        match tokio::time::timeout(limit, &mut task).await {
-            Ok(Ok(done)) => done.map_err(|error| describe(query, &error)),
-            Ok(Err(panic)) => Err(format!("{}: the query crashed: {panic}", file_name(query))),
-            Err(_) => {
-                task.abort();
-                Err(format!("{}: gave up after {}", file_name(query), humantime::format_duration(limit)))
+                Metric::failed(query.header.title.clone(), error, duration_ms)
             }
         }
     }

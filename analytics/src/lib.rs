@@ -3,17 +3,23 @@
 //! One run: `queries/*.sql` → one [`Report`] for the whole lake and one for each site → the table `reports`
 //! (history) → the cache → readers, through [`Analytics::latest`], which never runs SQL.
 
+mod alerts;
 mod cache;
 mod cached;
+mod header;
 mod history;
 mod job;
+mod last_answers;
 mod latest;
 mod queries;
 mod report;
 
+pub use alerts::Alert;
+pub use alerts::webhook::{WebhookSecret, WebhookUrl};
 pub use cache::{Cache, InvalidAddress, InvalidLogin, Login, Lookup, Memcached, MemcachedAddress};
+pub use header::{Header, HeaderError, Incremental, MetricScope, typing_distance};
 pub use history::{HistoryError, latest_report};
-pub use job::{Analytics, AnalyticsSettings};
+pub use job::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX, Past};
 pub use latest::Served;
 pub use queries::{QueryFile, read_queries, read_sql};
-pub use report::{MadeHow, Metric, Report};
+pub use report::{AlertState, Details, MadeHow, Metric, Report};

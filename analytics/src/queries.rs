@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use crate::header::Header;
+
 /// A query is a page of text; a larger file is something else under a wrong name.
 const SQL_BYTES_MAX: u64 = 1 << 20;
 
 /// One metric as its author wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct QueryFile {
     /// The metric's name: the file's, without `.sql`.
     pub name: String,
-    /// What is counted: the first sentence of the comment at the top, if there is one.
-    pub title: Option<String>,
+    /// What the comment at its top says of it.
+    pub header: Header,
     /// The query, or why there is none, in words for its author.
     pub sql: Result<String, String>,
     /// The file.
@@ -41,12 +43,20 @@ pub fn read_queries(dir: &Path) -> anyhow::Result<Vec<QueryFile>> {
             // An editor's temporary file.
             continue;
         }
-        let sql = read_sql(&path).map_err(|error| format!("{error:#}"));
+        let mut sql = read_sql(&path).map_err(|error| format!("{error:#}"));
         if sql.is_err() && fs::symlink_metadata(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             // It was deleted since it was listed.
             continue;
         }
-        queries.push(QueryFile { name, title: sql.as_deref().ok().and_then(title), sql, path });
+        let header = match sql.as_deref().map(Header::parse) {
+            Ok(Ok(header)) => header,
+            Ok(Err(error)) => {
+                sql = Err(format!("line {}: {error}", error.line));
+                Header::default()
+            }
+            Err(_) => Header::default(),
+        };
+        queries.push(QueryFile { name, header, sql, path });
     }
     queries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(queries)
@@ -90,34 +100,9 @@ fn text(bytes: Vec<u8>) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The first sentence of the leading `--` comment.
-fn title(sql: &str) -> Option<String> {
-    let comment: Vec<&str> = sql
-        .lines()
-        .map(str::trim)
-        .skip_while(|line| line.is_empty())
-        .map_while(|line| line.strip_prefix("--"))
-        .map(str::trim)
-        .take_while(|line| !line.is_empty())
-        .collect();
-    let comment = comment.join(" ");
-    let sentence = comment.split_once(". ").map_or(comment.as_str(), |(first, _)| first);
-    let sentence = sentence.trim_end_matches('.').trim();
-    (!sentence.is_empty()).then(|| sentence.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_title_is_the_first_sentence_of_the_first_comment() {
-        check("-- Events.\n-- All of them.\nSELECT 1", Some("Events"));
-        check("\n-- Sessions per day,\n-- over 30 days. More.\n\nSELECT 1", Some("Sessions per day, over 30 days"));
-        check("-- Events\n--\n-- Details.\nSELECT 1", Some("Events"));
-        check("SELECT 1 -- no title", None);
-        check("--\nSELECT 1", None);
-    }
 
     #[test]
     fn only_sql_files_are_metrics() {
@@ -133,11 +118,12 @@ mod tests {
     fn a_file_that_cannot_be_read_is_a_metric_that_says_why() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let cases: [(&str, &[u8], Result<&str, &str>); 8] = [
+        let cases: [(&str, &[u8], Result<&str, &str>); 9] = [
             ("plain", b"SELECT 1", Ok("SELECT 1")),
             ("editor_of_windows", b"\xef\xbb\xbfSELECT 1", Ok("SELECT 1")),
             ("utf8", "-- Caf\u{e9}s.\nSELECT 1".as_bytes(), Ok("-- Caf\u{e9}s.\nSELECT 1")),
             ("latin1", b"-- One.\n-- Caf\xe9s.\nSELECT 1", Err("line 2 is not in UTF-8")),
+            ("mistyped", b"-- One.\n-- alrt: value < 1\nSELECT 1", Err("line 2: there is no setting \"alrt\"")),
             ("powershell", b"\xff\xfeS\0E\0", Err("UTF-16")),
             ("touched", b"", Err("no query in it")),
             ("a_comment", b"-- Soon.\n\n", Err("no query in it")),
@@ -174,10 +160,5 @@ mod tests {
     fn a_missing_directory_is_named() {
         let error = read_queries(Path::new("/no/such/queries")).unwrap_err();
         assert!(error.to_string().contains("/no/such/queries"), "{error}");
-    }
-
-    #[track_caller]
-    fn check(sql: &str, expected: Option<&str>) {
-        assert_eq!(title(sql).as_deref(), expected);
     }
 }

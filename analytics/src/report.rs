@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 /// All metrics of one scope at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// When the run began.
     pub generated_at: DateTime<Utc>,
@@ -26,7 +26,7 @@ pub struct Report {
 /// One metric: the answer of one `.sql` file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
-    /// The first sentence of the file's comment.
+    /// What is counted: the file's `title:`, or else the first sentence of its comment.
     pub title: Option<String>,
     /// Names of the columns; null if the query failed.
     pub columns: Option<Vec<String>>,
@@ -38,15 +38,39 @@ pub struct Metric {
     pub error: Option<String>,
     /// How long the query took.
     pub duration_ms: i64,
-    /// How the answer was made; none of a query that failed, or of an earlier release.
-    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
-    pub how: Option<MadeHow>,
     /// Whether `rows` are only the first ones. In the cache alone, where an item has a limit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
     /// The number of all rows, where they are truncated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_count: Option<u64>,
+    /// What else there is to say of it.
+    #[serde(flatten)]
+    pub details: Details,
+}
+
+/// What a metric has besides its answer. Each is left out of the JSON where there is none; history keeps them together, as
+/// JSON in the column `details`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Details {
+    /// The file's `description:`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The file's `unit:`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// How the answer was made; none of a query that failed, or of an earlier release.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<MadeHow>,
+    /// When the query ran, if the file has a schedule of its own: the answer is of that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<DateTime<Utc>>,
+    /// The query that was answered then, as a hash: another one is not answered by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_hash: Option<String>,
+    /// The file's `alert:`, and whether it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<AlertState>,
 }
 
 /// Whether an answer cost what is new, or everything.
@@ -101,6 +125,20 @@ impl Metric {
     pub fn failed(title: Option<String>, error: String, duration_ms: i64) -> Self {
         Self { title, error: Some(error), duration_ms, ..Self::default() }
     }
+}
+
+/// An alert as it stands in a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlertState {
+    /// The condition, as its author wrote it.
+    pub condition: String,
+    /// Whether it holds.
+    pub firing: bool,
+    /// The run since which that is so.
+    pub since: DateTime<Utc>,
+    /// Whether a post of this is still due.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unposted: bool,
 }
 
 /// Whether a text is a number that was written as text because a double does not hold it.

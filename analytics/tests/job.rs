@@ -6,27 +6,34 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use analytics::{Analytics, AnalyticsSettings};
+use analytics::{Analytics, AnalyticsSettings, Past, Report, latest_report};
 use chrono::{DateTime, Utc};
 use engine::{Engine, EngineSettings};
 use lake::Lake;
+use parking_lot::Mutex;
 use serde_json::json;
 
 fn noon() -> DateTime<Utc> {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
-fn analytics(lake: &Lake, queries: &Path) -> Arc<Analytics> {
-    let settings = AnalyticsSettings {
+fn settings(queries: &Path) -> AnalyticsSettings {
+    AnalyticsSettings {
         queries: queries.to_owned(),
         cron: "0 * * * * *".parse().unwrap(),
         memcached: None,
         memcached_login: None,
         memcached_timeout: Duration::from_secs(1),
         metric_timeout: Duration::from_secs(60),
-    };
+        metric_rows_max: 10_000,
+        alert_webhook: None,
+        alert_secret: None,
+    }
+}
+
+fn analytics(lake: &Lake, queries: &Path) -> Arc<Analytics> {
     let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
-    Analytics::new(engine, settings, Arc::new(noon))
+    Analytics::new(engine, settings(queries), Arc::new(noon))
 }
 
 #[tokio::test]
@@ -47,18 +54,134 @@ async fn a_metric_that_takes_too_long_is_given_up_and_the_others_stay() {
     std::fs::write(queries.path().join("slow.sql"), "SELECT sum(value) AS n FROM generate_series(1, 100000000000)")
         .unwrap();
     std::fs::write(queries.path().join("quick.sql"), "SELECT 1 AS n").unwrap();
-    let settings = AnalyticsSettings {
-        queries: queries.path().to_owned(),
-        cron: "0 * * * * *".parse().unwrap(),
-        memcached: None,
-        memcached_login: None,
-        memcached_timeout: Duration::from_secs(1),
-        metric_timeout: Duration::from_millis(300),
-    };
+    let settings = AnalyticsSettings { metric_timeout: Duration::from_millis(300), ..settings(queries.path()) };
     let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
     let report = Analytics::new(engine, settings, Arc::new(noon)).run().await.unwrap();
-    assert_eq!(report.metrics["slow"].error.as_deref(), Some("slow.sql: gave up after 300ms"));
+    assert_eq!(
+        report.metrics["slow"].error.as_deref(),
+        Some("slow.sql: gave up after 300ms: ask for less, such as fewer days, or raise --metric-timeout")
+    );
     assert_eq!(report.metrics["quick"].value, Some(json!(1)));
+}
+
+#[tokio::test]
+async fn a_metric_with_too_many_rows_is_reported_as_failed() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(queries.path().join("long.sql"), "SELECT value FROM generate_series(1, 10001)").unwrap();
+    let report = analytics(&lake, queries.path()).run().await.unwrap();
+    let error = report.metrics["long"].error.as_deref().unwrap();
+    assert!(error.starts_with("long.sql: the answer has more than 10000 rows"), "{error}");
+    assert!(error.ends_with("raise --metric-rows-max"), "{error}");
+}
+
+#[tokio::test]
+async fn a_header_says_in_which_reports_a_metric_is_and_what_its_parameters_are() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    let write = |name: &str, sql: &str| std::fs::write(queries.path().join(name), sql).unwrap();
+    write("a.sql", "-- unit: days\n-- description: How many.\n-- param: days = 7\nSELECT $days AS days");
+    write("of_lake.sql", "-- scope: lake\nSELECT 1 AS n");
+    write("of_site.sql", "-- scope: site\nSELECT $site AS n");
+    write("wrong.sql", "-- One.\n-- schedul: hourly\nSELECT 1 AS n");
+    lake.add_site("shop", noon()).await.unwrap();
+    let analytics = analytics(&lake, queries.path());
+    let report = analytics.run().await.unwrap();
+    assert_eq!(report.metrics.keys().collect::<Vec<_>>(), ["a", "of_lake", "wrong"]);
+    assert_eq!(report.metrics["a"].value, Some(json!(7)));
+    let written = serde_json::to_value(&report).unwrap();
+    assert_eq!(
+        (&written["metrics"]["a"]["unit"], &written["metrics"]["a"]["description"]),
+        (&json!("days"), &json!("How many."))
+    );
+    assert_eq!(written["metrics"]["of_lake"].get("unit"), None);
+    assert_eq!(
+        report.metrics["wrong"].error.as_deref(),
+        Some("wrong.sql: line 2: there is no setting \"schedul\"; did you mean \"schedule\"?")
+    );
+    let (of_site, _) = analytics.latest(Some("shop")).await.unwrap().unwrap();
+    let of_site: Report = serde_json::from_slice(&of_site).unwrap();
+    assert_eq!(of_site.metrics.keys().collect::<Vec<_>>(), ["a", "of_site", "wrong"]);
+    // History has it all, for whoever starts next.
+    assert_eq!(latest_report(&lake, None).await.unwrap(), Some(report));
+}
+
+/// Runs whose time the test sets.
+struct Clock(Arc<Mutex<DateTime<Utc>>>);
+
+impl Clock {
+    fn at(text: &str) -> Self {
+        Self(Arc::new(Mutex::new(time(text))))
+    }
+
+    fn set(&self, text: &str) {
+        *self.0.lock() = time(text);
+    }
+
+    fn analytics(&self, lake: &Lake, settings: AnalyticsSettings) -> Arc<Analytics> {
+        let (engine, now) = (Engine::new(lake.clone(), &EngineSettings::default()).unwrap(), self.0.clone());
+        Analytics::new(engine, settings, Arc::new(move || *now.lock()))
+    }
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    format!("2026-03-01T{text}Z").parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_metric_with_a_schedule_keeps_its_last_answer_between_its_ticks() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    let write = |sql: &str| std::fs::write(queries.path().join("hourly.sql"), sql).unwrap();
+    let clock = Clock::at("11:58:00");
+    let mut process = clock.analytics(&lake, settings(queries.path()));
+    let run = async |process: &Analytics, at: &str| {
+        clock.set(at);
+        let metric = process.run().await.unwrap().metrics["hourly"].clone();
+        (metric.rows.unwrap()[0][0].clone(), metric.details.as_of.unwrap())
+    };
+    write("-- schedule: 0 0 * * * *\nSELECT $now AS ran_at");
+    let (first, as_of) = run(&process, "11:58:00").await;
+    assert_eq!(as_of, time("11:58:00"), "it has never run");
+    assert_eq!(run(&process, "11:59:00").await, (first.clone(), as_of));
+    // Another process goes on with what history has.
+    process = clock.analytics(&lake, settings(queries.path()));
+    assert_eq!(run(&process, "11:59:30").await, (first.clone(), as_of));
+    let (second, as_of) = run(&process, "12:00:01").await;
+    assert_eq!(as_of, time("12:00:01"));
+    assert_ne!(first, second);
+    assert_eq!(run(&process, "12:59:59").await, (second, as_of));
+    write("-- schedule: 0 0 * * * *\nSELECT $now AS ran_at, 1 AS another");
+    assert_eq!(run(&process, "12:59:59.5").await.1, time("12:59:59.5"));
+}
+
+#[tokio::test]
+async fn the_report_of_a_past_time_is_made_once_and_kept_under_that_time() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(
+        queries.path().join("n.sql"),
+        "-- alert: value > 0\nSELECT count(*) AS n FROM events WHERE occurred_at < $until",
+    )
+    .unwrap();
+    std::fs::write(queries.path().join("at.sql"), "SELECT $until AS at").unwrap();
+    let analytics = analytics(&lake, queries.path());
+    let now = analytics.run().await.unwrap();
+    let past: DateTime<Utc> = "2026-02-01T23:59:59Z".parse().unwrap();
+    let made = |past: Past| match past {
+        Past::Made(reports) => (true, reports[0].clone()),
+        Past::InHistory(reports) => (false, reports[0].clone()),
+    };
+    let (is_new, first) = made(analytics.report_at(past, false).await.unwrap());
+    assert!(is_new);
+    assert_eq!(first.generated_at, past);
+    assert_eq!(first.metrics["at"].rows, Some(vec![vec![json!("2026-02-01T23:59:59Z")]]));
+    assert_eq!(first.metrics["n"].details.alert, None);
+    std::fs::write(queries.path().join("n.sql"), "SELECT 7 AS n").unwrap();
+    assert_eq!(made(analytics.report_at(past, false).await.unwrap()), (false, first.clone()));
+    let (is_new, second) = made(analytics.report_at(past, true).await.unwrap());
+    assert_eq!((is_new, &second.metrics["n"].value), (true, &Some(json!(7))));
+    assert_eq!(made(analytics.report_at(past, false).await.unwrap()), (false, second));
+    // The latest stays the latest.
+    assert_eq!(latest_report(&lake, None).await.unwrap(), Some(now));
+    let future = analytics.report_at("2026-03-01T12:00:01Z".parse().unwrap(), false).await.unwrap_err();
+    assert!(future.to_string().contains("has not come yet"), "{future}");
 }
 
 #[tokio::test]

@@ -187,6 +187,9 @@ pub(crate) async fn run_child(flags: &ChildFlags) -> anyhow::Result<()> {
         memcached_login: None,
         memcached_timeout: Duration::ZERO,
         metric_timeout: Duration::from_secs(600),
+        metric_rows_max: 100_000,
+        alert_webhook: None,
+        alert_secret: None,
     };
     // The report's range ends now: at the end of the lake's last day.
     let now = midnight(last_day()) + TimeDelta::days(1) - TimeDelta::seconds(1);

@@ -171,5 +171,6 @@ fn settings() -> CompactorSettings {
         publish_bytes_max: 128 << 20,
         raw_grace: Duration::from_secs(3_600),
         replaced_grace: Duration::from_secs(86_400),
+        reports: compactor::ReportsKept::default(),
     }
 }

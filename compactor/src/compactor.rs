@@ -8,7 +8,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use engine::Engine;
 use futures::FutureExt;
-use lake::{LakeError, Person, TABLES, TableFile, TableSpec, VacuumSettings, Vacuumed};
+use lake::{LakeError, Person, REPORTS, TABLES, TableFile, TableSpec, VacuumSettings, Vacuumed};
 use parking_lot::Mutex;
 use schedule::Schedule;
 
@@ -18,6 +18,7 @@ use crate::publish::{PublishCommit, Published, publish_next};
 use crate::removal::{ErasureDone, Removal, Removed, complete_erasures, erase, remove};
 use crate::retention::{Expiry, UnexpiredFiles};
 use crate::settings::{CompactorCrons, CompactorSettings};
+use crate::thinning::ThinnedDates;
 use crate::work::{WorkError, with_new_plans};
 
 /// Publishes, merges and vacuums one lake.
@@ -27,6 +28,7 @@ pub struct Compactor {
     settings: CompactorSettings,
     clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     unexpired_files: Arc<UnexpiredFiles>,
+    thinned_dates: Arc<ThinnedDates>,
 }
 
 impl Compactor {
@@ -37,7 +39,7 @@ impl Compactor {
         settings: CompactorSettings,
         clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     ) -> Self {
-        Self { engine, settings, clock, unexpired_files: Arc::default() }
+        Self { engine, settings, clock, unexpired_files: Arc::default(), thinned_dates: Arc::default() }
     }
 
     /// Schedules the three jobs.
@@ -210,12 +212,35 @@ impl Compactor {
         Ok(self.unexpired_files.plan(lake.sites().await?.sites(), today))
     }
 
-    /// Removes rows, then vacuums. It vacuums even if the removal fails, so that other files are deleted on time.
+    /// Removes the runs from the history of reports that are not [kept](crate::ReportsKept) any longer.
+    pub async fn thin_reports(&self) -> anyhow::Result<Removed> {
+        let (lake, removed) = (self.engine.lake(), Mutex::default());
+        if lake.table(&REPORTS).load().await?.files.is_empty() {
+            return Ok(Removed::default());
+        }
+        // Runs that leave cannot be brought back either.
+        let now = (self.clock)().min(lake.store_now().await?);
+        let plan = || self.thinned_dates.plan(lake, &self.settings.reports, now);
+        if let Some(thinning) = with_new_plans(plan).await? {
+            remove(lake, &Removal::Thinned(thinning), self.settings.merge_target_bytes, &removed).await?;
+        }
+        let total = *removed.lock();
+        if total.rows > 0 {
+            tracing::info!(rows = total.rows, files = total.files, "thinned the history of reports");
+        }
+        Ok(total)
+    }
+
+    /// Removes rows, thins the history of reports, then vacuums. It vacuums even if a removal fails, so that other files are
+    /// deleted on time.
     pub async fn remove_and_vacuum(&self) -> anyhow::Result<(Removed, Vacuumed)> {
         let removed = self.remove().await;
-        // If both fail, the removal's error is returned: the vacuum has logged its own.
+        let thinned = self.thin_reports().await;
+        // If more than one fails, the removal's error is returned: the vacuum has logged its own.
         let vacuumed = self.vacuum().await;
-        Ok((removed?, vacuumed?))
+        let removed = removed?;
+        thinned?;
+        Ok((removed, vacuumed?))
     }
 
     /// Deletes consumed raw files, replaced table files and orphans once their grace is over.

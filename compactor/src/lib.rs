@@ -1,5 +1,5 @@
 //! The compactor publishes raw files into the table `events`, merges small files into large sorted ones, removes
-//! expired and erased rows, and deletes files that no version needs.
+//! expired and erased rows, thins the history of reports, and deletes files that no version needs.
 //!
 //! Publishing and merging improve speed and change no answer: every query returns the same with the compactor switched
 //! off or killed at any step.
@@ -15,6 +15,7 @@ mod removal;
 mod retention;
 mod settings;
 mod sort;
+mod thinning;
 mod work;
 
 pub use compactor::Compactor;
@@ -22,4 +23,4 @@ pub use merge::Merged;
 pub use plan::{Merge, MergePolicy, PublishPlan, plan_merges, plan_publish};
 pub use publish::Published;
 pub use removal::{ErasureDone, Removed};
-pub use settings::{CompactorCrons, CompactorSettings};
+pub use settings::{CompactorCrons, CompactorSettings, ReportsKept};

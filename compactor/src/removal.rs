@@ -1,4 +1,4 @@
-//! Removes rows from the table: those of erased people, and those that have expired.
+//! Removes rows from a table: events of erased people, events that have expired, and runs that leave the history of reports.
 //!
 //! Only files with such rows are rewritten. A concurrent publish is no conflict, because it touches no existing file. A
 //! concurrent merge of the same files is one: the removal is then planned again on the merged files.
@@ -13,11 +13,13 @@ use arrow::compute::{filter_record_batch, not};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use lake::{
-    Change, ERASURE_COLUMNS, EVENTS, Erasures, EventKey, Lake, LakeError, Person, TableFile, TableWriter, read_batches,
+    Change, ERASURE_COLUMNS, EVENTS, Erasures, EventKey, Lake, LakeError, Person, REPORTS, TableFile, TableSpec,
+    TableWriter, read_batches,
 };
 use parking_lot::Mutex;
 
 use crate::retention::Expiry;
+use crate::thinning::Thinning;
 use crate::work::{WorkError, with_new_plans};
 
 /// Which rows to remove.
@@ -27,6 +29,8 @@ pub(crate) enum Removal {
     Expired(Expiry),
     /// Rows of erased people.
     Erased(Arc<Erasures>),
+    /// Runs that leave the history of reports.
+    Thinned(Thinning),
 }
 
 /// What was removed from the table.
@@ -57,10 +61,19 @@ pub struct ErasureDone {
 }
 
 impl Removal {
+    /// The table.
+    fn spec(&self) -> &'static TableSpec {
+        match self {
+            Self::Expired(_) | Self::Erased(_) => &EVENTS,
+            Self::Thinned(_) => &REPORTS,
+        }
+    }
+
     fn columns(&self) -> &'static [&'static str] {
         match self {
             Self::Expired(_) => &["site_id"],
             Self::Erased(_) => &ERASURE_COLUMNS,
+            Self::Thinned(_) => &["generated_at"],
         }
     }
 
@@ -69,6 +82,7 @@ impl Removal {
         match self {
             Self::Expired(expiry) => expiry.may_match(file),
             Self::Erased(erasures) => erasures.may_be_left_in(file),
+            Self::Thinned(thinning) => thinning.may_match(file),
         }
     }
 
@@ -77,6 +91,7 @@ impl Removal {
         match self {
             Self::Expired(expiry) => expiry.matches_whole(file),
             Self::Erased(_) => false,
+            Self::Thinned(thinning) => thinning.matches_whole(file),
         }
     }
 
@@ -85,6 +100,7 @@ impl Removal {
         match self {
             Self::Expired(expiry) => expiry.matching_rows(file, batch),
             Self::Erased(erasures) => erasures.covered_rows(batch),
+            Self::Thinned(thinning) => thinning.matching_rows(batch),
         }
     }
 }
@@ -123,7 +139,7 @@ async fn remove_from_files(
     removed: &Mutex<Removed>,
     done_with: &Mutex<HashSet<String>>,
 ) -> Result<(), WorkError> {
-    let table = lake.table(&EVENTS);
+    let table = lake.table(removal.spec());
     let base = table.load().await?;
     table.require_known_columns(&base)?;
     let is_left = |file: &&TableFile| removal.may_match(file) && !done_with.lock().contains(&file.log_path);
@@ -131,7 +147,7 @@ async fn remove_from_files(
     // Large files first: merges leave them alone, so work on them is never wasted. The last commit is small, and usually
     // done before the next merge.
     files.sort_by_key(|file| Reverse(file.size_bytes));
-    let (mut replacements, mut void, mut failed) = (Replacements::default(), None, None);
+    let (mut replacements, mut void, mut failed) = (Replacements::of(removal.spec()), None, None);
     for file in files {
         match remove_from_file(lake, removal, file).await {
             Ok(None) => drop(done_with.lock().insert(file.log_path.clone())),
@@ -153,7 +169,7 @@ async fn remove_from_files(
             }
         }
         if replacements.rewritten_bytes >= commit_bytes {
-            match std::mem::take(&mut replacements).commit(lake, removed).await {
+            match std::mem::replace(&mut replacements, Replacements::of(removal.spec())).commit(lake, removed).await {
                 Err(error) if error.wants_new_plan() => void = void.or(Some(error)),
                 done => failed = failed.or(done.err()),
             }
@@ -165,8 +181,8 @@ async fn remove_from_files(
 }
 
 /// The files that one commit replaces.
-#[derive(Default)]
 struct Replacements {
+    spec: &'static TableSpec,
     list: Vec<Replacement>,
     rewritten_bytes: u64,
 }
@@ -180,6 +196,10 @@ struct Replacement {
 }
 
 impl Replacements {
+    fn of(spec: &'static TableSpec) -> Self {
+        Self { spec, list: vec![], rewritten_bytes: 0 }
+    }
+
     fn push(&mut self, replacement: Replacement) {
         if replacement.remainder.is_some() {
             self.rewritten_bytes += replacement.file.size_bytes;
@@ -193,7 +213,7 @@ impl Replacements {
         if self.list.is_empty() {
             return Ok(());
         }
-        let table = lake.table(&EVENTS);
+        let table = lake.table(self.spec);
         let newest = match table.load().await {
             Ok(newest) => newest,
             Err(error) => {
@@ -214,7 +234,7 @@ impl Replacements {
             true => Ok(()),
             false => {
                 let version = newest.version.unwrap_or(0);
-                Err(LakeError::Conflict { table: EVENTS.name.into(), version }.into())
+                Err(LakeError::Conflict { table: self.spec.name.into(), version }.into())
             }
         }
     }
@@ -237,7 +257,7 @@ async fn remove_from_file(lake: &Lake, removal: &Removal, file: &TableFile) -> R
     let found = rows + remainder.as_ref().map_or(0, |remainder| remainder.rows);
     // A file that another engine added may come without a count.
     if found != file.rows && file.rows > 0 {
-        lake.table(&EVENTS).discard(remainder.as_slice()).await;
+        lake.table(removal.spec()).discard(remainder.as_slice()).await;
         return Err(WorkError::Changed { expected: file.rows, found });
     }
     Ok(Some(Replacement { file: file.clone(), rows_removed: rows, remainder }))
@@ -260,7 +280,7 @@ async fn count_rows(lake: &Lake, removal: &Removal, file: &TableFile) -> Result<
 
 /// Writes the remaining rows of a file in their order; `None` if there are none.
 async fn write_remainder(lake: &Lake, removal: &Removal, file: &TableFile) -> Result<Option<TableFile>, WorkError> {
-    let columns: Vec<&str> = EVENTS.file_schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let columns: Vec<&str> = removal.spec().file_schema.fields().iter().map(|field| field.name().as_str()).collect();
     let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, &columns).await?;
     let mut writer = None;
     while let Some(batch) = batches.try_next().await? {
@@ -270,7 +290,7 @@ async fn write_remainder(lake: &Lake, removal: &Removal, file: &TableFile) -> Re
         }
         let writer = match &mut writer {
             Some(writer) => writer,
-            none => none.insert(TableWriter::start(&lake.table(&EVENTS), file.date.unwrap_or_default())?),
+            none => none.insert(TableWriter::start(&lake.table(removal.spec()), file.date.unwrap_or_default())?),
         };
         writer.write(&staying).await?;
     }

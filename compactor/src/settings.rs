@@ -39,4 +39,31 @@ pub struct CompactorSettings {
     /// How long to keep a table file after a merge or removal has replaced it. Must be longer than the longest query.
     #[arg(long, env = "DEWPOND_REPLACED_GRACE", default_value = "1d", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub replaced_grace: Duration,
+
+    /// Which runs of the report history keeps.
+    #[command(flatten)]
+    pub reports: ReportsKept,
+}
+
+/// Which runs of the report history keeps, by their age. The newest run always stays.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ReportsKept {
+    /// How long history keeps every run of the report; then the last of each hour.
+    #[arg(long, env = "DEWPOND_REPORTS_EVERY_RUN_FOR", default_value = "1d", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub reports_every_run_for: Duration,
+
+    /// How long history keeps the last run of each hour; then the last of each day (UTC).
+    #[arg(long, env = "DEWPOND_REPORTS_HOURLY_FOR", default_value = "90d", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub reports_hourly_for: Duration,
+
+    /// How long history keeps the last run of each day; forever if not given.
+    #[arg(long, env = "DEWPOND_REPORTS_DAILY_FOR", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub reports_daily_for: Option<Duration>,
+}
+
+impl Default for ReportsKept {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3_600);
+        Self { reports_every_run_for: days(1), reports_hourly_for: days(90), reports_daily_for: None }
+    }
 }

@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use lake::whole_text;
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::{explain, health, import, query, report, site};
+use crate::commands::{explain, health, import, queries, query, report, site};
 use crate::roles::up;
 
 #[global_allocator]
@@ -43,12 +43,14 @@ enum Role {
     /// Publish, merge and vacuum the lake on a schedule.
     Compactor(roles::compactor::Flags),
     /// Run the metrics on a schedule and serve the latest report.
-    Analytics(roles::analytics::Flags),
+    Analytics(Box<roles::analytics::Flags>),
     /// Run a SQL query over the lake, as it is now or as it was.
     Query(query::Flags),
     /// Show what recurring queries reuse of what earlier runs found, and which read all events and why.
     Explain(explain::Flags),
-    /// Print the latest report.
+    /// Check, list and run the metrics, a `.sql` file each.
+    Queries(queries::Flags),
+    /// Print the latest report, or make that of a past day.
     Report(report::Flags),
     /// Import events from files.
     Import(import::Flags),
@@ -67,8 +69,8 @@ enum Role {
 impl Role {
     /// Whether it prints an answer and ends, unlike a service.
     fn ends_by_itself(&self) -> bool {
-        use Role::{Explain, Health, Import, Lake, Query, Report, Site};
-        matches!(self, Query(_) | Explain(_) | Report(_) | Import(_) | Site(_) | Lake(_) | Health(_))
+        use Role::{Explain, Health, Import, Lake, Queries, Query, Report, Site};
+        matches!(self, Query(_) | Queries(_) | Explain(_) | Report(_) | Import(_) | Site(_) | Lake(_) | Health(_))
     }
 }
 
@@ -96,9 +98,10 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Up(flags) => up::run(*flags).await,
         Role::Collector(flags) => roles::collector::run(flags).await,
         Role::Compactor(flags) => roles::compactor::run(flags).await,
-        Role::Analytics(flags) => roles::analytics::run(flags).await,
+        Role::Analytics(flags) => roles::analytics::run(*flags).await,
         Role::Query(flags) => query::run(flags).await,
         Role::Explain(flags) => explain::run(flags).await,
+        Role::Queries(flags) => queries::run(flags).await,
         Role::Report(flags) => report::run(flags).await,
         Role::Import(flags) => import::run(flags).await,
         Role::Site(flags) => site::run(flags).await,

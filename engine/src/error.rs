@@ -7,6 +7,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::iter::successors;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
@@ -45,10 +46,33 @@ pub enum EngineError {
 
     /// The query needs more memory or temporary disk than it may use. Ask for less, raise the limit, or try again when
     /// fewer queries run.
-    #[error("the query needs more than its limit: {message}")]
+    #[error(
+        "the query needs more memory or temporary disk than queries may use: ask for less, such as fewer days or groups, \
+         raise --memory-bytes or --spill-bytes, or try again when fewer queries run. {message}"
+    )]
     Limit {
         /// Which limit.
         message: String,
+    },
+
+    /// The query ran for longer than it may. Ask for less, or raise the limit.
+    #[error(
+        "gave up after {}: ask for less, such as fewer days, or raise {flag}", humantime::format_duration(*after)
+    )]
+    Timeout {
+        /// The limit.
+        after: Duration,
+        /// The flag that raises it.
+        flag: &'static str,
+    },
+
+    /// The answer has more rows than it may. Ask for fewer, or raise the limit.
+    #[error("the answer has more than {rows_max} rows: count or group them, add a LIMIT, or raise {flag}")]
+    TooManyRows {
+        /// The limit.
+        rows_max: u64,
+        /// The flag that raises it.
+        flag: &'static str,
     },
 
     /// The temporary disk space could not be used. Try again, or look at the directory.
@@ -378,6 +402,8 @@ mod tests {
             EngineError::Query { .. } => "query",
             EngineError::ReadOnly { .. } => "read only",
             EngineError::Limit { .. } => "limit",
+            EngineError::Timeout { .. } => "timeout",
+            EngineError::TooManyRows { .. } => "rows",
             EngineError::Disk { .. } => "disk",
             EngineError::Defect { .. } => "defect",
             EngineError::Lake(LakeError::Gone { .. }) => "gone",

@@ -21,6 +21,7 @@ use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
 use crate::as_of::AsOf;
 use crate::error::{EngineError, Result};
 use crate::files::{Files, FilesTable};
+use crate::floors;
 use crate::folds::memory::{PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
 use crate::params::Param;
@@ -37,8 +38,8 @@ const SNAPSHOT_TRIES: usize = 3;
 /// What queries may use.
 #[derive(clap::Args, Clone, Debug)]
 pub struct EngineSettings {
-    /// Memory that all queries of a role share, in bytes; beyond it they spill to disk.
-    #[arg(long, env = "DEWPOND_MEMORY_BYTES", default_value_t = 1 << 30, value_name = "BYTES")]
+    /// Memory that all queries of a role share, in bytes, at least 67108864; beyond it they spill to disk.
+    #[arg(long, env = "DEWPOND_MEMORY_BYTES", default_value_t = 1 << 30, value_parser = floors::memory_bytes, value_name = "BYTES")]
     pub memory_bytes: usize,
 
     /// Temporary disk space that all queries of a role share, in bytes.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use croner::parser::{CronParser, Seconds};
 
 /// A cron expression in UTC, checked when it is parsed.
@@ -70,6 +70,21 @@ impl Cron {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The first instant after `at` at which it fires; `None` beyond the calendar.
+    pub fn next_after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        read(&self.0).ok()?.find_next_occurrence(&at.trunc_subsecs(0), false).ok()
+    }
+
+    /// The last instant at which it fired, `at` or before; `None` beyond the calendar.
+    pub fn last_until(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        read(&self.0).ok()?.find_previous_occurrence(&at.trunc_subsecs(0), true).ok()
+    }
+}
+
+/// As the scheduler reads it.
+fn read(text: &str) -> Result<croner::Cron, croner::errors::CronError> {
+    CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build().parse(text)
 }
 
 impl FromStr for Cron {
@@ -86,9 +101,7 @@ impl FromStr for Cron {
                 return Err(CronError::StepTooLarge { field: name, step });
             }
         }
-        // As the scheduler reads it.
-        let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
-        let cron = parser.parse(text).map_err(|error| CronError::Unreadable(error.to_string()))?;
+        let cron = read(text).map_err(|error| CronError::Unreadable(error.to_string()))?;
         // All combinations of dates and weekdays come round within 400 years of any instant, so any will do.
         if cron.find_next_occurrence(&DateTime::<Utc>::UNIX_EPOCH, true).is_err() {
             let field = |n: usize| fields.get(n).copied().unwrap_or("*").to_owned();
@@ -136,6 +149,23 @@ mod tests {
         ] {
             check(cron, None);
         }
+    }
+
+    #[test]
+    fn an_instant_lies_between_two_at_which_it_fires() {
+        let at = |text: &str| -> DateTime<Utc> { format!("2026-03-01T{text}Z").parse().unwrap() };
+        let cron: Cron = "0 */5 * * * *".parse().unwrap();
+        for (now, last, next) in [
+            ("12:00:00", "12:00:00", "12:05:00"),
+            ("12:00:00.25", "12:00:00", "12:05:00"),
+            ("12:04:59.999999", "12:00:00", "12:05:00"),
+            ("12:05:00", "12:05:00", "12:10:00"),
+            ("00:03:00", "00:00:00", "00:05:00"),
+        ] {
+            assert_eq!((cron.last_until(at(now)), cron.next_after(at(now))), (Some(at(last)), Some(at(next))), "{now}");
+        }
+        let yearly: Cron = "@yearly".parse().unwrap();
+        assert_eq!(yearly.last_until(at("12:00:00")), Some("2026-01-01T00:00:00Z".parse().unwrap()));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(super) fn of_history(error: HistoryError) -> EngineError {
 }
 
 /// The one place where an outcome becomes a status code: 400 asks for another request, 404 names what is not there, 503
-/// asks to try again, and 500 needs a person.
+/// asks to try again, 504 for less, and 500 needs a person.
 fn status(error: &ApiError) -> StatusCode {
     match error {
         ApiError::Invalid(_) => StatusCode::BAD_REQUEST,
@@ -59,7 +59,10 @@ fn status(error: &ApiError) -> StatusCode {
         ApiError::NotFound(_) => StatusCode::NOT_FOUND,
         ApiError::NotYet(_) => StatusCode::SERVICE_UNAVAILABLE,
         ApiError::Unread { error, .. } => match &**error {
-            EngineError::Query { .. } | EngineError::ReadOnly { .. } => StatusCode::BAD_REQUEST,
+            EngineError::Query { .. } | EngineError::ReadOnly { .. } | EngineError::TooManyRows { .. } => {
+                StatusCode::BAD_REQUEST
+            }
+            EngineError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             EngineError::Limit { .. } | EngineError::Disk { .. } => StatusCode::SERVICE_UNAVAILABLE,
             EngineError::Defect { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             EngineError::Lake(error) => match error {
@@ -94,6 +97,9 @@ fn unread(status: StatusCode, what: &str, error: &EngineError) -> Value {
     }
     match (status, error) {
         (StatusCode::SERVICE_UNAVAILABLE, _) => json!({ "message": format!("{what} cannot be read now; try again") }),
+        (StatusCode::GATEWAY_TIMEOUT, _) => {
+            json!({ "message": format!("{what} were not read in time; ask for a shorter period") })
+        }
         (_, EngineError::Query { message, line, column }) => {
             json!({ "message": message, "line": line, "column": column })
         }
@@ -106,6 +112,8 @@ fn unread(status: StatusCode, what: &str, error: &EngineError) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -115,6 +123,8 @@ mod tests {
         check(400, query());
         check(400, read_only());
         check(503, EngineError::Limit { message: "pool".into() });
+        check(504, EngineError::Timeout { after: Duration::from_secs(1), flag: "--query-timeout" });
+        check(400, EngineError::TooManyRows { rows_max: 1, flag: "--query-rows-max" });
         check(503, EngineError::Disk { message: "full".into() });
         check(500, EngineError::Defect { message: "invariant".into() });
         let source = || "cause".into();

@@ -1,16 +1,19 @@
 //! Runs the SQL that ships with this crate. Requests give it parameters, never text.
 
-use engine::{EngineError, Param, SqlSession, to_json_rows};
+use std::sync::Arc;
+
+use engine::{EngineError, Param, QueryLimits, SqlSession, to_json_rows};
 use serde_json::Value;
 
 /// The answer's rows.
 pub(super) async fn rows<const N: usize>(
-    session: &SqlSession,
+    session: &Arc<SqlSession>,
     sql: &str,
     params: [(&str, Param); N],
+    limits: QueryLimits,
 ) -> Result<Vec<Vec<Value>>, EngineError> {
     let params = params.map(|(name, value)| (name.to_owned(), value));
-    let answer = session.query(sql, &params).await.map_err(ours)?;
+    let answer = session.query_within(sql, &params, limits).await.map_err(ours)?;
     to_json_rows(&answer).map_err(|error| EngineError::Defect { message: error.to_string() })
 }
 
@@ -32,9 +35,10 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_query_of_ours_is_nobody_elses_fault() {
         let engine = Engine::new(Lake::open("memory:///", []).unwrap(), &EngineSettings::default()).unwrap();
-        let session = engine.history().await.unwrap();
-        let wrong = rows(&session, "SELECT no_such_column FROM reports", []).await.unwrap_err();
+        let session = Arc::new(engine.history().await.unwrap());
+        let limits = QueryLimits::default();
+        let wrong = rows(&session, "SELECT no_such_column FROM reports", [], limits).await.unwrap_err();
         assert!(matches!(wrong, EngineError::Defect { .. }), "{wrong:?}");
-        assert!(rows(&session, "SELECT 1", []).await.is_ok());
+        assert!(rows(&session, "SELECT 1", [], limits).await.is_ok());
     }
 }

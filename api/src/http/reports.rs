@@ -102,7 +102,7 @@ async fn metric_history(State(api): State<Arc<Api>>, query: QueryString) -> Resu
         ("until", Param::Time(until)),
         ("rows", Param::Integer(HISTORY_ROWS_MAX)),
     ];
-    let rows = own_sql::rows(&session, include_str!("metric_history.sql"), params).await;
+    let rows = own_sql::rows(&session, include_str!("metric_history.sql"), params, api.limits).await;
     let rows = rows.map_err(ApiError::unread::<EngineError>("the history"))?;
     if rows.is_empty() {
         api.check_site(site.as_deref()).await?;
@@ -113,10 +113,10 @@ async fn metric_history(State(api): State<Arc<Api>>, query: QueryString) -> Resu
 }
 
 /// Fails if there is no such metric: neither now nor in any report.
-async fn check_metric(api: &Api, session: &SqlSession, metric: &str) -> Result<(), ApiError> {
+async fn check_metric(api: &Api, session: &Arc<SqlSession>, metric: &str) -> Result<(), ApiError> {
     // If the directory cannot be read, the job says so.
     let now = api.analytics.metric_names().unwrap_or_default();
-    let ever = own_sql::rows(session, include_str!("metric_names.sql"), []).await;
+    let ever = own_sql::rows(session, include_str!("metric_names.sql"), [], api.limits).await;
     let ever = ever.map_err(ApiError::unread::<EngineError>("the history"))?;
     let ever = ever.iter().filter_map(|row| row[0].as_str()).map(str::to_owned);
     let names: BTreeSet<String> = ever.chain(now).collect();

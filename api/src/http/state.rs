@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use analytics::Analytics;
 use chrono::{DateTime, Utc};
-use engine::{Engine, EngineError, SharedViews};
+use engine::{Engine, EngineError, QueryLimits, SharedViews};
 
 use super::error::ApiError;
 
@@ -12,19 +12,22 @@ use super::error::ApiError;
 pub struct Api {
     pub(super) analytics: Arc<Analytics>,
     pub(super) views: SharedViews,
+    pub(super) limits: QueryLimits,
     pub(super) clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
 
 impl Api {
     /// An API over the reports of `analytics` and the lake of `engine`.
     ///
+    /// - `limits`: what one request's query may take.
     /// - `clock`: the end of a period that a request leaves open.
     pub fn new(
         analytics: Arc<Analytics>,
         engine: Engine,
+        limits: QueryLimits,
         clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     ) -> Arc<Self> {
-        Arc::new(Self { analytics, views: SharedViews::new(engine), clock })
+        Arc::new(Self { analytics, views: SharedViews::new(engine), limits, clock })
     }
 
     /// Fails if there is no such site; `None` is the whole lake.

@@ -48,14 +48,14 @@ async fn visits(State(api): State<Arc<Api>>, query: QueryString) -> Result<Json<
     let scope = site.clone().map_or(Scope::Lake, Scope::Site);
 
     let view = api.views.view().await.map_err(ApiError::unread("the events"))?;
-    let session = view.session(&scope).map_err(ApiError::unread("the events"))?;
+    let session = Arc::new(view.session(&scope).map_err(ApiError::unread("the events"))?);
     let params = [
         ("unit", Param::Text(Some(unit.to_owned()))),
         ("from", Param::Time(from)),
         ("until", Param::Time(until)),
         ("rows", Param::Integer(ROWS_MAX)),
     ];
-    let rows = own_sql::rows(&session, include_str!("visits.sql"), params).await;
+    let rows = own_sql::rows(&session, include_str!("visits.sql"), params, api.limits).await;
     let rows = rows.map_err(ApiError::unread::<EngineError>("the events"))?;
     if rows.is_empty() {
         api.check_site(site.as_deref()).await?;

@@ -4,6 +4,7 @@ pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod lake;
+pub(crate) mod queries;
 pub(crate) mod query;
 pub(crate) mod report;
 pub(crate) mod site;

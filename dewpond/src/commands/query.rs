@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use analytics::Header;
 use anyhow::{Context, bail};
 use chrono::Utc;
 use engine::{
-    AnswerFormat, AnswerOutput, AnswerWriter, AsOf, Engine, EngineError, EngineSettings, Param, Scope, params,
+    AnswerFormat, AnswerOutput, AnswerWriter, AsOf, Engine, EngineError, EngineSettings, Param, QueryLimits, Scope,
+    params,
 };
-use futures::TryStreamExt;
 
 use super::site;
 use crate::lake_flags::LakeFlags;
@@ -18,10 +20,17 @@ use crate::stdout::Stdout;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
     #[command(flatten)]
-    lake: LakeFlags,
+    text: Text,
 
     #[command(flatten)]
-    text: Text,
+    asked: Asked,
+}
+
+/// What to ask of, and where the answer goes.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Asked {
+    #[command(flatten)]
+    lake: LakeFlags,
 
     /// A value for the parameter $NAME in the SQL, of the type of what it is compared with there. $now, $until (now), $from (midnight 29 days ago) and $site are predefined
     /// and can be overridden.
@@ -30,7 +39,7 @@ pub(crate) struct Flags {
 
     /// Query only this site's events.
     #[arg(long, value_name = "ID")]
-    site: Option<String>,
+    pub(crate) site: Option<String>,
 
     /// Query the published table as it was: at a version, as `lake history` lists them, or at a time such as
     /// 2026-03-01T12:00:00Z or 2026-03-01 (midnight UTC).
@@ -51,6 +60,9 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     engine: EngineSettings,
+
+    #[command(flatten)]
+    limits: QueryLimits,
 }
 
 /// The query: a file or its text.
@@ -78,39 +90,51 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         }
         (None, None) => bail!("give a query with -e or a file"),
     };
-    if flags.format == AnswerFormat::Parquet && flags.output.is_none() {
+    answer(flags.asked, &sql, source.as_deref()).await
+}
+
+/// Answers a query and writes the answer.
+///
+/// - `source`: the file with the query. Its header has values for parameters that nobody gives.
+pub(crate) async fn answer(asked: Asked, sql: &str, source: Option<&Path>) -> anyhow::Result<()> {
+    if asked.format == AnswerFormat::Parquet && asked.output.is_none() {
         bail!("Parquet needs a file: add -o answer.parquet");
     }
-    let lake = flags.lake.open_existing().await?;
-    let time_zone = match &flags.site {
+    let lake = asked.lake.open_existing().await?;
+    let time_zone = match &asked.site {
         Some(site) => site::find(&lake, site).await?.settings.time_zone.clone(),
         None => "UTC".to_owned(),
     };
-    let mut params = params::of_period(Utc::now(), flags.site.as_deref(), &time_zone);
-    for param in &flags.params {
+    let mut params = params::of_period(Utc::now(), asked.site.as_deref(), &time_zone);
+    for param in &asked.params {
         let Some((name, value)) = param.split_once('=') else { bail!("--param takes NAME=VALUE, not {param:?}") };
         let name = name.trim_start_matches('$');
         params.retain(|(known, _)| known != name);
         params.push((name.to_owned(), Param::Written(value.to_owned())));
     }
+    if let Some(file) = source {
+        let header = Header::parse(sql);
+        let header = header.map_err(|error| anyhow::anyhow!("{}:{}: {error}", file.display(), error.line))?;
+        header.complete(&mut params);
+    }
 
-    let engine = Engine::new(lake, &flags.engine)?;
-    let scope = flags.site.map_or(Scope::Lake, Scope::Site);
-    let in_source = |error: EngineError| match (&source, &error) {
+    let engine = Engine::new(lake, &asked.engine)?;
+    let scope = asked.site.map_or(Scope::Lake, Scope::Site);
+    let in_source = |error: EngineError| match (source, &error) {
         (Some(file), EngineError::Query { message, line: Some(line), .. }) => {
             anyhow::anyhow!("{}:{line}: {message}", file.display())
         }
         (Some(file), _) => anyhow::Error::from(error).context(file.display().to_string()),
         (None, _) => error.into(),
     };
-    let view = match flags.as_of {
+    let view = match asked.as_of {
         None => engine.view().await?,
         Some(as_of) => engine.view_as_of(as_of).await?,
     };
-    let session = view.session(&scope)?;
-    let mut rows = session.stream(&sql, &params).await.map_err(in_source)?;
-    let mut answer = AnswerWriter::start(flags.format, output(flags.output.as_deref())?, rows.schema())?;
-    while let Some(batch) = rows.try_next().await.map_err(|error| in_source(error.into()))? {
+    let session = Arc::new(view.session(&scope)?);
+    let mut rows = session.stream_within(sql, &params, asked.limits).await.map_err(in_source)?;
+    let mut answer = AnswerWriter::start(asked.format, output(asked.output.as_deref())?, rows.schema())?;
+    while let Some(batch) = rows.next().await.map_err(in_source)? {
         answer.write(batch)?;
     }
     Ok(answer.finish()?)

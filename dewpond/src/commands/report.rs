@@ -1,12 +1,18 @@
-//! `dewpond report`: prints the latest report.
+//! `dewpond report`: prints the latest report, or makes that of a past day.
 
-use analytics::{Metric, Report, latest_report};
-use anyhow::bail;
-use engine::text_table;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use analytics::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX, Metric, Past, Report, latest_report};
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+use engine::{Engine, EngineSettings, QueryLimits, text_table};
+use lake::Lake;
+use schedule::Cron;
 use serde_json::Value as Json;
 
 use super::site;
-use crate::lake_flags::LakeFlags;
+use crate::lake_flags::{LakeFlags, clock};
 
 /// How many rows of a metric are shown by default.
 pub(crate) const ROWS_SHOWN: usize = 10;
@@ -27,6 +33,42 @@ pub(crate) struct Flags {
     /// How many rows of each metric to show.
     #[arg(long, default_value_t = ROWS_SHOWN, value_name = "N")]
     rows: usize,
+
+    /// Make the report of a time in the past, such as 2026-03-01T23:59:59Z or 2026-03-01 (midnight UTC), with the events that
+    /// are in the lake now, and keep it in history under that time, for the whole lake and all sites.
+    ///
+    /// If history has a run of that time, it is printed and nothing is made.
+    #[arg(long, value_name = "TIME", value_parser = past_time)]
+    at: Option<DateTime<Utc>>,
+
+    /// With --at: make the report anew, in the place of the one in history.
+    #[arg(long, requires = "at")]
+    replace: bool,
+
+    #[command(flatten)]
+    past: OfPast,
+}
+
+/// How the report of a past time is made.
+#[derive(clap::Args, Debug)]
+struct OfPast {
+    /// Directory of the metrics, with --at: one `.sql` file each.
+    #[arg(long, env = "DEWPOND_QUERIES", default_value = "queries", value_name = "DIR")]
+    queries: PathBuf,
+
+    /// When the job runs, with --at: history has one run from one tick to the next.
+    #[arg(long, env = "DEWPOND_REPORT_CRON", default_value = "0 * * * * *", value_name = "CRON")]
+    cron: Cron,
+
+    #[command(flatten)]
+    limits: QueryLimits,
+
+    #[command(flatten)]
+    engine: EngineSettings,
+}
+
+fn past_time(text: &str) -> Result<DateTime<Utc>, String> {
+    instant::parse(text).map_err(|unreadable| format!("it {unreadable}"))
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
@@ -34,14 +76,46 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if let Some(site) = &flags.site {
         site::find(&lake, site).await?;
     }
-    let Some(report) = latest_report(&lake, flags.site.as_deref()).await? else {
-        bail!("there is no report yet; `dewpond analytics --once` makes one");
+    let report = match flags.at {
+        Some(at) => of_past(&lake, &flags, at).await?,
+        None => latest_report(&lake, flags.site.as_deref())
+            .await?
+            .context("there is no report yet; `dewpond analytics --once` makes one")?,
     };
     match flags.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => print!("{}", render(&report, flags.rows)),
     }
     Ok(())
+}
+
+async fn of_past(lake: &Lake, flags: &Flags, at: DateTime<Utc>) -> anyhow::Result<Report> {
+    let OfPast { queries, cron, limits, engine } = &flags.past;
+    let settings = AnalyticsSettings {
+        queries: queries.clone(),
+        cron: cron.clone(),
+        metric_timeout: limits.timeout,
+        metric_rows_max: limits.rows_max.unwrap_or(METRIC_ROWS_MAX),
+        memcached: None,
+        memcached_login: None,
+        memcached_timeout: Duration::ZERO,
+        alert_webhook: None,
+        alert_secret: None,
+    };
+    let analytics = Analytics::new(Engine::new(lake.clone(), engine)?, settings, clock());
+    let (reports, made) = match analytics.report_at(at, flags.replace).await? {
+        Past::Made(reports) => (reports, true),
+        Past::InHistory(reports) => (reports, false),
+    };
+    if !made {
+        eprintln!("history has this report already; --replace makes it anew");
+    }
+    let report = reports.into_iter().find(|report| report.site == flags.site);
+    match (report, &flags.site) {
+        (Some(report), _) => Ok(report),
+        (None, Some(site)) => bail!("history has no report of the site {site} at that time; --replace makes one"),
+        (None, None) => bail!("no metric is of the whole lake; add --site"),
+    }
 }
 
 /// A report as text: the single numbers first, then a table for each other metric, then the failures.
@@ -62,6 +136,15 @@ pub(crate) fn render(report: &Report, rows_shown: usize) -> String {
         if metric.value.is_none() && metric.error.is_none() {
             text += &format!("\n{}\n\n", metric.title.as_ref().unwrap_or(name));
             text += &render_rows(metric, rows_shown);
+        }
+    }
+    for (name, metric) in &report.metrics {
+        if let Some(alert) = metric.details.alert.as_ref().filter(|alert| alert.firing) {
+            text += &format!(
+                "\nalert: {name}, {}, since {}\n",
+                alert.condition,
+                alert.since.format("%Y-%m-%d %H:%M:%S UTC")
+            );
         }
     }
     for (name, metric) in &report.metrics {

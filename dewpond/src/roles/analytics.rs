@@ -1,18 +1,22 @@
 //! The role `analytics` as a process: the report job and the server of its reports.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use analytics::{Analytics, AnalyticsSettings};
 use anyhow::bail;
 use api::Api;
 use clap::ArgAction;
-use engine::{Engine, EngineSettings};
+use engine::{Engine, EngineSettings, QueryLimits};
 use schedule::Schedule;
 
 use crate::admin::{self, AdminFlags};
 use crate::commands::report;
 use crate::lake_flags::{LakeFlags, clock};
 use crate::shutdown;
+
+/// How long alerts may still be posted after everything else has stopped.
+const POSTS_MAY_TAKE: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -39,6 +43,9 @@ pub(crate) struct Flags {
     engine: EngineSettings,
 
     #[command(flatten)]
+    limits: QueryLimits,
+
+    #[command(flatten)]
     admin: AdminFlags,
 }
 
@@ -53,6 +60,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let analytics = Analytics::new(engine.clone(), flags.analytics, clock());
     if flags.once {
         let report = analytics.run().await?;
+        analytics.finish_posts().await;
         print!("{}", report::render(&report, report::ROWS_SHOWN));
         let failed: Vec<&str> =
             report.metrics.iter().filter(|(_, metric)| metric.error.is_some()).map(|(name, _)| name.as_str()).collect();
@@ -67,9 +75,11 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let mut schedule = Schedule::start().await?;
     analytics.schedule(&mut schedule).await?;
     tracing::info!(listen = %listener.local_addr()?, lake = %lake.url(), "analytics is up");
-    axum::serve(listener, api::router(Api::new(analytics, engine, clock()), flags.token))
+    axum::serve(listener, api::router(Api::new(analytics.clone(), engine, flags.limits, clock()), flags.token))
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await?;
     schedule.stop().await;
+    // What is not posted by then, the next process posts.
+    let _ = tokio::time::timeout(POSTS_MAY_TAKE, analytics.finish_posts()).await;
     Ok(())
 }

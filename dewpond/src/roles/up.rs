@@ -10,7 +10,7 @@ use api::Api;
 use chrono::Utc;
 use collector::Collector;
 use compactor::{Compactor, CompactorCrons, CompactorSettings};
-use engine::{Engine, EngineSettings};
+use engine::{Engine, EngineSettings, QueryLimits};
 use lake::Lake;
 use schedule::Schedule;
 
@@ -63,6 +63,9 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     engine: EngineSettings,
+
+    #[command(flatten)]
+    limits: QueryLimits,
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
@@ -98,7 +101,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     greet(&lake, events_at, reports_at, demo_site, key.as_deref());
 
     let collecting = tokio::spawn(collector.serve(events, shutdown.clone().cancelled_owned()));
-    let routes = api::router(Api::new(analytics.clone(), engine, clock()), flags.token);
+    let routes = api::router(Api::new(analytics.clone(), engine, flags.limits, clock()), flags.token);
     let serving = axum::serve(reports, routes).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let serving = tokio::spawn(async move { serving.await });
 

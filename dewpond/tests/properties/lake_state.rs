@@ -39,6 +39,7 @@ impl LakeState {
             publish_bytes_max,
             raw_grace: Duration::ZERO,
             replaced_grace: Duration::ZERO,
+            reports: compactor::ReportsKept::default(),
         };
         // All dates are sealed.
         let clock = || "2200-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap();

@@ -98,6 +98,11 @@ impl View {
         Ok(RecurringQuery { view: self.clone(), sql: sql.to_owned(), params: params.to_vec(), folded })
     }
 
+    /// A query that is answered in full, whatever it says.
+    pub fn in_full(self: &Arc<Self>, sql: &str, params: &[(String, Param)], why: String) -> RecurringQuery {
+        RecurringQuery { view: self.clone(), sql: sql.to_owned(), params: params.to_vec(), folded: Err(why) }
+    }
+
     /// Refuses a query whose folds are others at another time: what is kept of them would never be used again.
     async fn check_steady(
         &self,
@@ -313,6 +318,17 @@ impl RecurringQuery {
             _ => (name.clone(), value.clone()),
         };
         self.params.iter().map(of).collect()
+    }
+
+    /// Why the query is answered in full, if it is.
+    pub fn why_in_full(&self) -> Option<String> {
+        match &self.folded {
+            Ok(folded) => match folded.how(FoldUse::default()) {
+                How::InFull { why } => Some(why),
+                How::Incremental(_) => None,
+            },
+            Err(why) => Some(why.clone()),
+        }
     }
 
     pub(super) fn view(&self) -> &View {

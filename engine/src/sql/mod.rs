@@ -3,6 +3,7 @@
 mod aggregates;
 mod binding;
 mod casts;
+mod count;
 mod dependencies;
 mod dialect;
 mod functions;
@@ -13,6 +14,7 @@ mod pushdown;
 mod sorting;
 mod statement;
 mod sum;
+mod yielding;
 mod zone;
 
 use std::sync::Arc;
@@ -28,17 +30,20 @@ pub(crate) use zone::SESSION_ZONE;
 
 /// A session in which queries are planned as here.
 pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
+    let mut physical = pushdown::rules();
+    physical.push(Arc::new(yielding::JoinsPause));
     state
         .with_optimizer_rules(dependencies::forgetting_before(aggregates::rules()))
         .with_relation_planners(vec![Arc::new(dependencies::Relations)])
         .with_physical_optimizer_rules(sorting::sorting_what_lost_its_order(outer_joins::forgetting_constants(
-            pushdown::rules(),
+            physical,
         )))
 }
 
 /// Gives a new session the functions that queries have here beside DataFusion's.
 pub(crate) fn register(context: &SessionContext) {
     context.register_udf(zone::timezone());
+    context.register_udaf(count::count());
     context.register_udaf(sum::sum());
 }
 

@@ -57,7 +57,7 @@ pub static REPORTS: LazyLock<TableSpec> = LazyLock::new(|| {
             Field::new("value", DataType::Float64, true),
             Field::new("error", DataType::Utf8, true),
             Field::new("duration_ms", DataType::Int64, false),
-            Field::new("how", DataType::Utf8, true),
+            Field::new("details", DataType::Utf8, true),
         ])),
         sort: &["site_id", "metric", "generated_at"],
         bounded: &["site_id", "metric", "generated_at"],

@@ -3,6 +3,7 @@
 mod damage;
 mod erasure;
 mod other_releases;
+mod reports;
 mod retention;
 mod round_trip;
 
