@@ -1,8 +1,8 @@
 //! Which events the filters of a table over sessions need. Pure.
 //!
 //! A lower bound of `started_at` or `date` spares nothing: a session that a client's id joins may have begun at any time
-//! before, and only its first event says where it is cut. An upper bound does: no piece of a session is longer than the
-//! cap.
+//! before, and only its first event says where it is cut. An upper bound does, because no piece of a session is longer than
+//! the cap; unless a query asks which are pieces.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ pub(crate) fn event_filters(columns: &Columns, rules: &Rules, filters: &[Expr]) 
     if of_day_alone && from_us > i64::MIN {
         bounds.push(col("occurred_at").gt_eq(time(from_us)));
     }
-    if until_us < i64::MAX {
+    if until_us < i64::MAX && !columns.tell_cuts() {
         let cap_us = if of_day_alone { 0 } else { rules.cap_us_max() };
         bounds.push(col("occurred_at").lt(time(until_us.saturating_add(cap_us))));
     }

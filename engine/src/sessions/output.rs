@@ -218,6 +218,11 @@ impl Columns {
         self.kind == Kind::VisitorDays && self.parts.iter().all(|(part, _)| of_day(part))
     }
 
+    /// Whether rows say that a session goes on beyond its cap, which a later event may decide however late it is.
+    pub(crate) fn tell_cuts(&self) -> bool {
+        self.parts.iter().any(|(part, _)| *part == Part::IsCut)
+    }
+
     /// The run that has the user's id, if one has.
     pub(crate) fn user_of(&self, places: &[RunPlace], batches: &[Arc<RunBatch>]) -> User {
         let Some(text) = self.user else { return User::Unknown };

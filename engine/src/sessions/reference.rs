@@ -398,6 +398,7 @@ proptest! {
         events in prop::collection::vec((some_event(), 0_usize..5), 0..40),
         rules in some_rules(),
         batch_rows in 1_usize..9,
+        column: prop::sample::Index,
     ) {
         let mut files: Vec<Vec<Event>> = vec![vec![]; 5];
         let mut all: Vec<Event> = Vec::new();
@@ -413,20 +414,19 @@ proptest! {
         for kind in [Kind::Sessions, Kind::VisitorDays, Kind::Visitors] {
             let found = runtime.block_on(answer(kind, None, &inputs, &rules));
             prop_assert_eq!(&found, &naive(kind, &all, &rules), "{:?}", kind);
-            // One column at a time reads other columns of events, and answers the same.
-            for column in 0..kind.schema().fields().len() {
-                let one = runtime.block_on(answer(kind, Some(&vec![column]), &inputs, &rules));
-                let mut of_all: Vec<String> =
-                    found.iter().map(|row| row.split('|').nth(column).unwrap().to_owned()).collect();
-                of_all.sort();
-                prop_assert_eq!(one, of_all, "column {} of {:?}", column, kind);
-            }
+            // One column alone reads other columns of events, and answers the same.
+            let column = column.index(kind.schema().fields().len());
+            let one = runtime.block_on(answer(kind, Some(&vec![column]), &inputs, &rules));
+            let mut of_all: Vec<String> =
+                found.iter().map(|row| row.split('|').nth(column).unwrap().to_owned()).collect();
+            of_all.sort();
+            prop_assert_eq!(one, of_all, "column {} of {:?}", column, kind);
         }
     }
 }
 
-/// The sessions of events that are divided among inputs at every event's `received_at_us`: `minutes from the beginning to
-/// the end`, events, and `cut` or the client's id.
+/// The sessions of events, each in one of four inputs, by the default rules: their duration, events, engaged time, whether
+/// they are bounces, entry and exit page, the client's id, and whether they were cut.
 #[track_caller]
 fn check(events: &[(Event, usize)], expected: &[&str]) {
     let all: Vec<Event> = events.iter().map(|(event, _)| event.clone()).collect();

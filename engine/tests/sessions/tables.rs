@@ -28,6 +28,10 @@ async fn a_session_of_a_site_sees_no_other_sites_sessions() {
         assert_eq!(rows(&session(&lake, Scope::Lake).await, &sql, &[]).await, ["blog", "shop"]);
         assert_eq!(rows(&session(&lake, Scope::Site("blog".into())).await, &sql, &[]).await, ["blog"]);
         assert!(rows(&session(&lake, Scope::Site("none".into())).await, &sql, &[]).await.is_empty());
+        let plan = format!("EXPLAIN SELECT count(*) FROM {table}");
+        let plan = rows(&session(&lake, Scope::Site("blog".into())).await, &plan, &[]).await.join("\n");
+        // The other files are not even opened.
+        assert!(plan.contains("site=blog, inputs=1,"), "{plan}");
     }
 }
 
@@ -38,7 +42,7 @@ async fn a_count_of_sessions_reads_nothing_but_the_columns_of_the_order() {
     let plan = rows(&session, "EXPLAIN SELECT count(*) FROM sessions", &[]).await.join("\n");
     assert!(plan.contains("reads=[site_id, occurred_at, visitor_id, session_id, is_bot]"), "{plan}");
     let plan = rows(&session, "EXPLAIN SELECT count(*) FROM visitor_days WHERE date = '2026-03-04'", &[]).await;
-    // Of four dates, those beside it may have events of the day in another zone.
+    // One file of three: in other zones the day may reach into the dates beside it, which have none.
     assert!(plan.join("\n").contains("inputs=1,"), "{plan:?}");
 }
 
@@ -54,6 +58,11 @@ async fn bounds_change_no_session_that_they_leave() {
         "2026-03-04T01:00:00Z 2026-03-04T01:00:00Z 1 true",
     ];
     assert_eq!(all, expected);
+    // The first event alone would not tell that its session is longer than the cap.
+    let first = rows(&session, "SELECT is_cut FROM sessions WHERE started_at < '2026-03-01T23:30:00Z'", &[]).await;
+    assert_eq!(first, ["true"]);
+    let plan = "EXPLAIN SELECT count(*) FROM sessions WHERE started_at < '2026-03-01T23:30:00Z'";
+    assert!(rows(&session, plan, &[]).await.join("\n").contains("inputs=2,"));
     for (filter, which) in [
         ("started_at < '2026-03-02T00:00:00Z'", &expected[..1]),
         ("date = '2026-03-01'", &expected[..1]),
