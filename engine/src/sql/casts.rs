@@ -13,7 +13,7 @@ use datafusion::logical_expr::sqlparser::ast::{
     OrderBy, Query, Select, SelectItem, SetExpr, TimezoneInfo, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use super::statement::{call, take};
+use super::syntax::{call, take};
 
 /// Deeper expressions are left as they are: to write them out takes as much stack as they are deep.
 const DEPTH_MAX: usize = 8;

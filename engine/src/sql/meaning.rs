@@ -6,11 +6,11 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, plan_err};
 use datafusion::error::Result;
 use datafusion::functions::math::expr_fn::round;
-use datafusion::logical_expr::expr::{Between, InList, InSubquery, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, InList, InSubquery, ScalarFunction, Sort};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, Case, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator, TryCast, cast, lit,
+    BinaryExpr, Case, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator, TryCast, WindowFrameUnits, cast, lit,
 };
 use uuid::Uuid;
 
@@ -130,6 +130,21 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 }
                 _ => Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))),
             }
+        }
+        Expr::WindowFunction(mut window) => {
+            // DataFusion knows no range of bytes, not even from the first row to the peers of this one. Their texts are in the
+            // same order.
+            let of_bytes = match &window.params.order_by[..] {
+                [Sort { expr, .. }] if window.params.window_frame.units == WindowFrameUnits::Range => {
+                    type_of(expr).filter(is_binary).map(|_| Function::BytesAsText.call(vec![expr.clone()]))
+                }
+                _ => None,
+            };
+            let changed = of_bytes.is_some();
+            if let Some(text) = of_bytes {
+                window.params.order_by[0].expr = text;
+            }
+            Ok(Transformed::new_transformed(Expr::WindowFunction(window), changed))
         }
         expr => Ok(Transformed::no(expr)),
     }

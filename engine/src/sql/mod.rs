@@ -14,6 +14,7 @@ mod pushdown;
 mod sorting;
 mod statement;
 mod sum;
+mod syntax;
 mod yielding;
 mod zone;
 

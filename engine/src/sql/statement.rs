@@ -13,6 +13,7 @@ use datafusion::logical_expr::sqlparser::tokenizer::Span;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 
 use super::dialect::LakeDialect;
+use super::syntax::{call, take};
 use super::{casts, pattern};
 use crate::error::{EngineError, Result};
 
@@ -462,20 +463,6 @@ fn plain_args(function: &Function) -> Option<Vec<Expr>> {
         .collect()
 }
 
-pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
-    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: vec![],
-    })
-}
-
 fn text_expr(text: String) -> Expr {
     Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span: Span::empty() })
 }
@@ -486,11 +473,6 @@ fn text_of(expr: &Expr) -> Option<&str> {
         Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => Some(text),
         _ => None,
     }
-}
-
-/// The expression, leaving nothing of it in its old place.
-pub(super) fn take(expr: &mut Expr) -> Expr {
-    std::mem::replace(expr, Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() }))
 }
 
 #[cfg(test)]

@@ -81,6 +81,12 @@ async fn an_id_is_compared_and_written_as_its_uuid() {
     check(&[
         (&format!("SELECT name FROM events WHERE event_id = '{id}'"), "signup"),
         (&format!("SELECT name FROM events WHERE '{id}' = event_id"), "signup"),
+        (
+            "WITH n AS (SELECT name, row_number() OVER (ORDER BY event_id) AS place,
+                lag(path) OVER (PARTITION BY visitor_id ORDER BY event_id DESC) AS later FROM events)
+             SELECT place, name, later FROM n WHERE place <= 2 ORDER BY place",
+            "1 signup /buy; 2 purchase null",
+        ),
         (&format!("SELECT count(*) FROM events WHERE event_id <> '{id}'"), "7"),
         (
             &format!("SELECT count(*) FROM events WHERE event_id IN ('{id}', '00000000-0000-4000-8000-000000000007')"),
