@@ -321,7 +321,10 @@ impl View {
 }
 
 /// The tables that a session of a view has.
-const TABLE_NAMES: [&str; 7] = ["events", "reports", QUARANTINE, "sessions", "visitor_days", "visitors", "identities"];
+const TABLE_NAMES: [&str; 7] = ["events", "reports", QUARANTINE, "sessions", "visitor_days", "visitors", IDENTITIES];
+
+/// The table of who is who.
+pub(crate) const IDENTITIES: &str = "identities";
 
 /// The tables that are made of all events, the rows of a visitor one after the other.
 pub(crate) const TABLES_BY_VISITOR: [&str; 3] = ["sessions", "visitor_days", "visitors"];

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::error::Result;
+use super::piece::Piece;
+use crate::error::{EngineError, Result};
 use crate::scope::Scope;
 use crate::session::View;
+use crate::sessions::known_identity_rows;
 
 /// Events that tell who an anonymous id belongs to: of those that say the same, the last one.
 const IDENTITIES: &str = "SELECT site_id, anonymous_id, user_id, max(occurred_at) AS occurred_at, false AS is_bot
@@ -42,5 +44,16 @@ impl View {
             Ok(())
         }
         .boxed()
+    }
+
+    /// The rows of `identities`, made once for each view.
+    pub(super) async fn identity_piece(self: &Arc<Self>) -> Result<Arc<Piece>> {
+        self.know_identities().await?;
+        let make = async || {
+            let unknown = || EngineError::Defect { message: "it is not known who is who".into() };
+            let rows = known_identity_rows(self.sessions()).ok_or_else(unknown)??;
+            Ok(Piece::new(&rows.schema(), &[rows])?)
+        };
+        self.pieces().identities.get_or_try_init(make).await.cloned()
     }
 }

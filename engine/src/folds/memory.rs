@@ -21,6 +21,8 @@ pub(crate) struct PieceMemory {
 #[derive(Debug, Default)]
 pub(crate) struct ViewPieces {
     pub(super) made: tokio::sync::Mutex<HashMap<PieceKey, Arc<Piece>>>,
+    /// The rows of `identities`.
+    pub(super) identities: tokio::sync::OnceCell<Arc<Piece>>,
 }
 
 #[derive(Debug, Default)]

@@ -44,6 +44,10 @@ impl Piece {
         (rows.num_rows() > 0).then_some(rows)
     }
 
+    pub(super) fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.rows.get_array_memory_size()
     }

@@ -20,13 +20,13 @@ use super::gathering::{FoldUse, Gathering};
 use super::memory::PieceKey;
 use super::pass::{self, PassFold};
 use super::piece::Piece;
-use super::rows_table::RowsTable;
+use super::rows_table::{Place, RowsTable};
 use super::shape::{Shape, Why};
 use super::stand_in::{FoldedTable, StandIn};
 use crate::error::{EngineError, Result};
 use crate::params::Param;
 use crate::scope::Scope;
-use crate::session::{QueryResult, TABLES_BY_VISITOR, View};
+use crate::session::{IDENTITIES, QueryResult, TABLES_BY_VISITOR, View};
 use crate::sql;
 
 /// How an answer was made.
@@ -67,6 +67,8 @@ struct FoldedPlan {
 /// The rows of each fold, and what they were made of.
 struct Gathered {
     pieces: Vec<Vec<Arc<Piece>>>,
+    /// The rows of `identities`, if the plan reads them.
+    identities: Option<Arc<Piece>>,
     used: FoldUse,
 }
 
@@ -178,7 +180,7 @@ fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fol
             let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
             let part = definition.of_part(events, vec![]).map_err(words)?;
             let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
-            let rows = RowsTable::new(folds.len(), schema.clone(), vec![]);
+            let rows = RowsTable::new(Place::Fold(folds.len()), schema.clone(), vec![]);
             let rows = LogicalPlanBuilder::scan("fold", provider_as_source(Arc::new(rows)), None)
                 .and_then(|rows| rows.build());
             let finished = rows.and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
@@ -203,9 +205,31 @@ fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fol
     if folds.is_empty() {
         return Err("it reads no events".into());
     }
+    let plan = place_identities(plan).map_err(|error| error.strip_backtrace())?;
     // Once more, so that the rows of folds are read no further than is needed.
     let plan = state.optimize(&plan).map_err(|error| error.strip_backtrace())?;
     Ok((plan, folds))
+}
+
+/// Puts a place for the rows of `identities` wherever a plan reads them: they are few, and known once for all scopes.
+fn place_identities(plan: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
+    let placed = plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+        if StandIn::of(scan) != Some(IDENTITIES) {
+            return Ok(Transformed::no(node));
+        }
+        let rows = RowsTable::new(Place::Identities, scan.source.schema(), vec![]);
+        let source = provider_as_source(Arc::new(rows));
+        let mut rows = LogicalPlanBuilder::scan(scan.table_name.clone(), source, None)?;
+        for filter in &scan.filters {
+            rows = rows.filter(filter.clone())?;
+        }
+        if let Some(projection) = &scan.projection {
+            rows = rows.select(projection.clone())?;
+        }
+        Ok(Transformed::yes(rows.limit(0, scan.fetch)?.build()?))
+    })?;
+    placed.data.recompute_schema()
 }
 
 /// The whole table that an aggregate stands over.
@@ -360,7 +384,11 @@ impl FoldedPlan {
     async fn gather(&self, view: &Arc<View>) -> Result<Gathered> {
         let by_visitor: Vec<&Fold> = self.folds.iter().filter(|fold| fold.is_by_visitor()).collect();
         view.pass_over(&by_visitor).await?;
-        let mut gathered = Gathered { pieces: vec![], used: FoldUse::default() };
+        let identities = match self.reads_identities()? {
+            true => Some(view.identity_piece().await?),
+            false => None,
+        };
+        let mut gathered = Gathered { pieces: vec![], identities, used: FoldUse::default() };
         for fold in &self.folds {
             if let Some(piece) = view.pieces().made.lock().await.get(&fold.pass_key()).filter(|_| fold.is_by_visitor())
             {
@@ -380,14 +408,23 @@ impl FoldedPlan {
         let gathered = self.gathered.get_or_try_init(|| self.gather(view)).await?;
         let rows = |(number, pieces): (usize, &Vec<Arc<Piece>>)| {
             let batches = pieces.iter().filter_map(|piece| piece.rows(scope)).collect();
-            Arc::new(RowsTable::new(number, self.folds[number].schema.clone(), batches))
+            Arc::new(RowsTable::new(Place::Fold(number), self.folds[number].schema.clone(), batches))
         };
         let rows: Vec<Arc<RowsTable>> = gathered.pieces.iter().enumerate().map(rows).collect();
+        let identities = gathered.identities.as_ref().map(|piece| {
+            let batches = piece.rows(scope).into_iter().collect();
+            Arc::new(RowsTable::new(Place::Identities, piece.schema(), batches))
+        });
         let others = self.other_tables(view, scope).await?;
         let filled = self.plan.clone().transform_up_with_subqueries(|node| {
             let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
-            if let Some(fold) = RowsTable::fold_of(&scan) {
-                let source = provider_as_source(rows[fold].clone());
+            let rows = match RowsTable::place_of(&scan) {
+                Some(Place::Fold(fold)) => Some(&rows[fold]),
+                Some(Place::Identities) => identities.as_ref(),
+                None => None,
+            };
+            if let Some(rows) = rows {
+                let source = provider_as_source(rows.clone());
                 return Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })));
             }
             match others.iter().find(|(other, _)| *other == scan) {
@@ -404,6 +441,17 @@ impl FoldedPlan {
         Ok((QueryResult { schema: Arc::new(self.schema.as_arrow().clone()), batches }, gathered.used))
     }
 
+    fn reads_identities(&self) -> Result<bool> {
+        let mut found = false;
+        self.plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                found |= RowsTable::place_of(scan) == Some(Place::Identities);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(found)
+    }
+
     /// The scans of the plan that read other tables, each with its rows.
     async fn other_tables(&self, view: &Arc<View>, scope: &Scope) -> Result<Vec<(TableScan, LogicalPlan)>> {
         let mut scans: Vec<(&'static str, TableScan)> = Vec::new();
@@ -418,7 +466,7 @@ impl FoldedPlan {
         if scans.is_empty() {
             return Ok(vec![]);
         }
-        if scans.iter().any(|(table, _)| *table == "identities" || TABLES_BY_VISITOR.contains(table)) {
+        if scans.iter().any(|(table, _)| TABLES_BY_VISITOR.contains(table)) {
             view.know_identities().await?;
         }
         let session = view.session(scope)?;

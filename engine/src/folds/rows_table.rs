@@ -16,10 +16,18 @@ use datafusion::physical_plan::ExecutionPlan;
 /// Rows for which a thread of its own is worth it.
 const ROWS_PER_THREAD: usize = 1 << 16;
 
-/// The rows of one fold, or, without any, the place for them.
+/// What rows stand in a place of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Those of a fold of the query, by its number.
+    Fold(usize),
+    /// Those of the table `identities`.
+    Identities,
+}
+
+/// Rows in a place of a plan, or, without any, the place for them.
 pub(super) struct RowsTable {
-    /// Which fold of the query.
-    fold: usize,
+    place: Place,
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
 }
@@ -27,19 +35,19 @@ pub(super) struct RowsTable {
 impl fmt::Debug for RowsTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
-        write!(f, "fold {} of {rows} rows", self.fold)
+        write!(f, "{:?} of {rows} rows", self.place)
     }
 }
 
 impl RowsTable {
-    pub(super) fn new(fold: usize, schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
-        Self { fold, schema, batches }
+    pub(super) fn new(place: Place, schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        Self { place, schema, batches }
     }
 
-    /// The fold for whose rows a scan is the place, if it is one.
-    pub(super) fn fold_of(scan: &TableScan) -> Option<usize> {
+    /// The place for which a scan stands, if it stands for one.
+    pub(super) fn place_of(scan: &TableScan) -> Option<Place> {
         let provider = source_as_provider(&scan.source).ok()?;
-        provider.downcast_ref::<Self>().map(|rows| rows.fold)
+        provider.downcast_ref::<Self>().map(|rows| rows.place)
     }
 }
 

@@ -9,12 +9,12 @@ pub struct StateSettings {
     pub state_file_bytes_min: u64,
 
     /// The largest part of a file's size that a state of it may take. A larger one saves too little to be kept.
-    #[arg(long, env = "DEWPOND_STATE_SHARE_MAX", default_value_t = 0.15, value_name = "PART")]
+    #[arg(long, env = "DEWPOND_STATE_SHARE_MAX", default_value_t = 0.05, value_name = "PART")]
     pub state_share_max: f64,
 }
 
 impl Default for StateSettings {
     fn default() -> Self {
-        Self { state_file_bytes_min: 256 << 10, state_share_max: 0.15 }
+        Self { state_file_bytes_min: 256 << 10, state_share_max: 0.05 }
     }
 }

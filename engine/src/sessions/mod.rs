@@ -26,4 +26,4 @@ mod table;
 mod wanted;
 
 pub(crate) use source::SessionSource;
-pub(crate) use table::{SessionTable, SessionTableProvider};
+pub(crate) use table::{SessionTable, SessionTableProvider, known_identity_rows};

@@ -115,7 +115,12 @@ impl SessionSource {
 
     /// Whether it is known who is who in the whole lake.
     pub(crate) fn knows_identities(&self) -> bool {
-        self.identified.lock().get(&None).is_some_and(|lake| lake.initialized())
+        self.known_identities().is_some()
+    }
+
+    /// Who is who in the whole lake, if that is known.
+    pub(crate) fn known_identities(&self) -> Option<Arc<Identified>> {
+        self.identified.lock().get(&None).and_then(|lake| lake.get().cloned())
     }
 
     /// Takes over who is who in the whole lake from rows that somebody made of all events.

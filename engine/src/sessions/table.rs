@@ -258,6 +258,11 @@ impl ExecutionPlan for SessionScanExec {
     }
 }
 
+/// The rows of `identities` of the whole lake, if it is known who is who.
+pub(crate) fn known_identity_rows(source: &SessionSource) -> Option<Result<RecordBatch>> {
+    source.known_identities().map(|identified| identity_rows(&identified.identities, None))
+}
+
 /// The rows of `identities`, in the order of site and anonymous id.
 fn identity_rows(identities: &Identities, site: Option<&str>) -> Result<RecordBatch> {
     let mut rows: Vec<_> = identities
