@@ -66,11 +66,11 @@ const QUESTIONS: [(&str, &str); 9] = [
     ),
     (
         "first and last seen",
-        "SELECT count(*), CAST(sum(extract(epoch FROM last) - extract(epoch FROM first)) / 1000000 AS BIGINT) FROM (SELECT visitor_id, min(occurred_at) AS first, max(occurred_at) AS last FROM events GROUP BY visitor_id)",
+        "SELECT count(*), count(*) FILTER (WHERE last - first > INTERVAL '1 day') FROM (SELECT visitor_id, min(occurred_at) AS first, max(occurred_at) AS last FROM events GROUP BY visitor_id)",
     ),
     (
         "one site by hour",
-        "SELECT CAST(extract(epoch FROM date_trunc('hour', occurred_at)) AS BIGINT), count(*), count(DISTINCT visitor_id) FROM events WHERE site_id = 'site-0007' GROUP BY date_trunc('hour', occurred_at) ORDER BY 1",
+        "SELECT CAST(extract(epoch FROM hour) AS BIGINT), n, users FROM (SELECT date_trunc('hour', occurred_at) AS hour, count(*) AS n, count(DISTINCT visitor_id) AS users FROM events WHERE site_id = 'site-0007' GROUP BY 1) ORDER BY 1",
     ),
 ];
 
