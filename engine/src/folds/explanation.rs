@@ -53,7 +53,7 @@ impl RecurringQuery {
         for fold in folds {
             explained.push(self.explain_fold(fold).await?);
         }
-        Ok(Explanation { why_in_full: None, folds: explained })
+        Ok(Explanation { why_in_full: self.why_in_full(), folds: explained })
     }
 
     async fn explain_fold(&self, fold: &Fold) -> Result<ExplainedFold> {
