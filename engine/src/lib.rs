@@ -23,6 +23,7 @@ mod session;
 mod sessions;
 mod shared_views;
 mod sql;
+mod time_zone;
 
 pub use answer::json_rows::{column_names, to_json_rows};
 pub use answer::text_table;

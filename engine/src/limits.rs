@@ -128,14 +128,8 @@ impl LimitedRows {
             }
         };
         self.rows += batch.num_rows() as u64;
-        let QueryLimits { rows_max, flags, .. } = self.clock.limits;
-        match rows_max {
-            Some(rows_max) if self.rows > rows_max => {
-                self.query.0.abort();
-                Err(EngineError::TooManyRows { rows_max, flag: flags.rows_max })
-            }
-            _ => Ok(Some(batch)),
-        }
+        self.clock.limits.check_row_count(self.rows).inspect_err(|_| self.query.0.abort())?;
+        Ok(Some(batch))
     }
 
     /// The query hands no more over: it is done, or it crashed.
@@ -163,11 +157,12 @@ impl QueryLimits {
 
     /// Checks the number of an answer's rows. Fails with [`EngineError::TooManyRows`].
     pub fn check_rows(&self, answer: &QueryResult) -> Result<()> {
-        let rows: usize = answer.batches.iter().map(RecordBatch::num_rows).sum();
+        self.check_row_count(answer.batches.iter().map(|batch| batch.num_rows() as u64).sum())
+    }
+
+    fn check_row_count(&self, rows: u64) -> Result<()> {
         match self.rows_max {
-            Some(rows_max) if rows as u64 > rows_max => {
-                Err(EngineError::TooManyRows { rows_max, flag: self.flags.rows_max })
-            }
+            Some(rows_max) if rows > rows_max => Err(EngineError::TooManyRows { rows_max, flag: self.flags.rows_max }),
             _ => Ok(()),
         }
     }

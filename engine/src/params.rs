@@ -4,6 +4,8 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use datafusion::arrow::array::timezone::Tz;
 use datafusion::scalar::ScalarValue;
 
+use crate::time_zone::time_zone as zone_named;
+
 /// Days of the period, the day of `$until` among them.
 const PERIOD_DAYS: u64 = 30;
 
@@ -12,9 +14,9 @@ const PERIOD_DAYS: u64 = 30;
 ///
 /// - `time_zone`: the zone of the days; one that [is none](is_time_zone) counts as UTC.
 pub fn of_period(now: DateTime<Utc>, site: Option<&str>, time_zone: &str) -> Vec<(String, Param)> {
-    let (time_zone, zone) = match time_zone.parse::<Tz>() {
-        Ok(zone) if is_time_zone(time_zone) => (time_zone, zone),
-        _ => ("UTC", "UTC".parse().expect("UTC is a zone")),
+    let (time_zone, zone) = match zone_named(time_zone) {
+        Some(zone) => (time_zone, zone),
+        None => ("UTC", "UTC".parse().expect("UTC is a zone")),
     };
     let today = now.with_timezone(&zone).date_naive();
     let first_day = today.checked_sub_days(Days::new(PERIOD_DAYS - 1)).unwrap_or(today);
@@ -31,7 +33,7 @@ pub fn of_period(now: DateTime<Utc>, site: Option<&str>, time_zone: &str) -> Vec
 /// Whether this is the name of a time zone, such as `Europe/Berlin` or `UTC`. Offsets such as `+02:00` are none, because
 /// PostgreSQL reads their sign the other way round.
 pub fn is_time_zone(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.parse::<Tz>().is_ok()
+    zone_named(name).is_some()
 }
 
 /// The instant at which a day begins: midnight, or the first quarter of an hour that clocks show if they pass over it.

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+mod shown;
+
 use std::collections::BTreeSet;
 
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::{Engine, EngineError, EngineSettings, Param, QueryResult, Scope, SqlSession};
 use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter};
+
+use shown::lines;
 
 const DAYS: i64 = 5;
 const EVENTS_A_DAY: i64 = 1_000;
@@ -67,16 +70,7 @@ async fn answer(session: &SqlSession, sql: &str, params: &[(String, Param)]) -> 
 }
 
 fn text(answer: &QueryResult) -> String {
-    let options = FormatOptions::default();
-    let mut rows = Vec::new();
-    for batch in &answer.batches {
-        let columns: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-        for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" "));
-        }
-    }
-    rows.join("\n")
+    lines(answer, "").join("\n")
 }
 
 #[tokio::test]

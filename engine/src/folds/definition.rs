@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
 };
 use lake::StateDefinition;
 
+use super::hash::hash_of;
 use super::shape::{Shape, Why};
 use super::stand_in::FoldedTable;
 
@@ -193,40 +194,34 @@ impl Definition {
     }
 
     fn hash(&self, schema: &DFSchema) -> Result<StateDefinition> {
-        let mut hasher = blake3::Hasher::new();
-        let mut text = |text: &str| {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        };
-        text(&format!("{FORMAT} datafusion {}", datafusion::DATAFUSION_VERSION));
-        text(self.table);
+        let mut texts = vec![format!("{FORMAT} datafusion {}", datafusion::DATAFUSION_VERSION), self.table.to_owned()];
         // The order of conditions is the optimizer's.
         let mut conditions: Vec<String> = self.conditions.iter().map(Expr::to_string).collect();
         conditions.sort_unstable();
         conditions.dedup();
-        let parts = self.parts.iter().map(|part| &part.of_rows);
         for list in [
             conditions,
             self.keys.iter().map(Expr::to_string).collect(),
             self.sets.iter().map(Expr::to_string).collect(),
-            parts.clone().map(Expr::to_string).collect(),
+            self.results().map(Expr::to_string).collect(),
         ] {
-            text(&list.len().to_string());
-            list.iter().for_each(|expr| text(expr));
+            texts.push(list.len().to_string());
+            texts.extend(list);
         }
         // The same words over another type mean something else.
-        let exprs = || self.conditions.iter().chain(&self.keys).chain(&self.sets).chain(parts.clone());
-        let columns: BTreeSet<&str> = exprs().flat_map(Expr::column_refs).map(|column| column.name()).collect();
-        for name in columns {
-            text(name);
-            text(&schema.field_with_unqualified_name(name)?.data_type().to_string());
+        for name in names_in(self.exprs()) {
+            texts.push(name.to_owned());
+            texts.push(schema.field_with_unqualified_name(name)?.data_type().to_string());
         }
-        for expr in exprs() {
-            text(&expr.get_type(schema)?.to_string());
+        for expr in self.exprs() {
+            texts.push(expr.get_type(schema)?.to_string());
         }
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        Ok(StateDefinition(bytes))
+        Ok(StateDefinition(hash_of(texts)))
+    }
+
+    /// All expressions over the table's columns.
+    fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        self.conditions.iter().chain(&self.keys).chain(&self.sets).chain(self.results())
     }
 
     /// The names of the columns that rows are grouped by.
@@ -302,10 +297,7 @@ impl Definition {
 
     /// The columns of the table that the rows of a part are made of, and those that tell visitors apart.
     pub(super) fn columns(&self, bounds: &[Expr]) -> BTreeSet<String> {
-        let parts = self.parts.iter().map(|part| &part.of_rows);
-        let exprs = self.conditions.iter().chain(bounds).chain(&self.keys).chain(&self.sets).chain(parts);
-        let named = exprs.flat_map(Expr::column_refs).map(|column| column.name.clone());
-        named.chain([SITE.to_owned(), VISITOR.to_owned()]).collect()
+        names_in(self.exprs().chain(bounds)).into_iter().chain([SITE, VISITOR]).map(str::to_owned).collect()
     }
 
     /// The rows of the whole, from the rows of parts.
@@ -385,6 +377,11 @@ impl Definition {
             Finish::Distinct { .. } => col(format!("f{n}")),
         })
     }
+}
+
+/// The columns that expressions name.
+fn names_in<'a>(exprs: impl Iterator<Item = &'a Expr>) -> BTreeSet<&'a str> {
+    exprs.flat_map(Expr::column_refs).map(|column| column.name()).collect()
 }
 
 fn place_in(list: &mut Vec<Expr>, expr: Expr) -> usize {

@@ -7,14 +7,12 @@ use chrono::{Days, NaiveDate};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::datasource::MemTable;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::{DataFrame, SessionContext};
 use futures::{StreamExt, TryStreamExt, stream};
 use lake::{EVENTS, TableFile};
 
 use super::bounds::{Lies, TimeBounds};
-use super::definition::Definition;
+use super::hash::hash_of;
+use super::making::PieceMaker;
 use super::memory::{PieceKey, PieceMemory};
 use super::piece::Piece;
 use crate::error::Result;
@@ -47,9 +45,7 @@ impl FoldUse {
 /// One fold over one snapshot.
 pub(super) struct Gathering<'a> {
     pub(super) view: &'a View,
-    pub(super) definition: &'a Definition,
-    /// The columns of its rows.
-    pub(super) schema: &'a SchemaRef,
+    pub(super) maker: PieceMaker<'a>,
     pub(super) bounds: TimeBounds,
 }
 
@@ -91,18 +87,11 @@ impl Gathering<'_> {
     }
 
     fn key(&self, what: &str, bounds: TimeBounds, names: &[&str]) -> PieceKey {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.definition.id.0);
-        hasher.update(format!("{what} {:?} {:?} {}", bounds.from_us, bounds.until_us, names.len()).as_bytes());
         let mut names = names.to_vec();
         names.sort_unstable();
-        for name in names {
-            hasher.update(&(name.len() as u64).to_le_bytes());
-            hasher.update(name.as_bytes());
-        }
-        let mut key = [0; 16];
-        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        key
+        let bounds = format!("{:?} {:?}", bounds.from_us, bounds.until_us);
+        let definition = self.maker.definition.id.to_string();
+        hash_of([&definition, what, &bounds].into_iter().chain(names))
     }
 
     /// The rows of all dates that seldom change, as one piece.
@@ -126,7 +115,7 @@ impl Gathering<'_> {
             pieces.push(piece);
             keys.push(key);
         }
-        let piece = self.merge(pieces).await?;
+        let piece = self.merge(&pieces).await?;
         self.memory().put(key, piece.clone());
         keys.iter().for_each(|key| self.memory().remove(key));
         Ok(Some(piece))
@@ -165,7 +154,7 @@ impl Gathering<'_> {
                 }
             });
         }
-        let piece = self.merge(pieces).await?;
+        let piece = self.merge(&pieces).await?;
         self.memory().put(key, piece.clone());
         Ok((piece, key))
     }
@@ -178,17 +167,16 @@ impl Gathering<'_> {
             return Ok((piece, known));
         }
         let lake = self.engine().lake();
-        if let Some(batches) = lake.read_state(self.definition.id, file).await?
-            && let Some(batches) = in_types_of(self.schema, batches)
+        if let Some(batches) = lake.read_state(self.maker.definition.id, file).await?
+            && let Some(batches) = in_types_of(self.maker.schema, batches)
         {
-            return Ok((Piece::new(self.schema, &batches)?, known));
+            return Ok((Piece::new(self.maker.schema, &batches)?, known));
         }
         let mut used = FoldUse::default();
         let piece = self.of_files(&[file], TimeBounds::default(), &mut used).await?;
         let bytes_max = (file.size_bytes as f64 * self.engine().states().state_share_max) as u64;
-        // A state that decodes is never much larger than in memory.
         let rows: Vec<RecordBatch> = piece.rows(&Scope::Lake).into_iter().collect();
-        let kept = lake.write_state(self.definition.id, file, self.schema, &rows, bytes_max).await;
+        let kept = lake.write_state(self.maker.definition.id, file, self.maker.schema, &rows, bytes_max).await;
         match kept {
             Ok(bytes) if bytes <= bytes_max => {}
             // It saves nothing in the lake. In memory it does as long as there is room.
@@ -225,8 +213,7 @@ impl Gathering<'_> {
         if let Some(piece) = made.get(&key) {
             return Ok(Some(piece.clone()));
         }
-        let plan = self.definition.of_part(events, self.bounds.conditions())?;
-        let piece = self.run(&context, plan).await?;
+        let piece = self.maker.of_rows(&context, events, self.bounds.conditions()).await?;
         used.rows_read += self.view.pending_rows();
         made.insert(key, piece.clone());
         Ok(Some(piece))
@@ -237,26 +224,12 @@ impl Gathering<'_> {
         let context = self.engine().context_of(if files.len() == 1 { 1 } else { self.engine().threads() });
         let chosen = Files::Chosen(files.iter().map(|file| (*file).clone()).collect());
         let events = context.read_table(Arc::new(self.engine().table_of(&EVENTS, chosen)))?.into_unoptimized_plan();
-        let plan = self.definition.of_part(events, bounds.conditions())?;
         used.rows_read += files.iter().map(|file| file.rows).sum::<u64>();
-        self.run(&context, plan).await
+        self.maker.of_rows(&context, events, bounds.conditions()).await
     }
 
-    async fn run(&self, context: &SessionContext, plan: LogicalPlan) -> Result<Arc<Piece>> {
-        let batches = DataFrame::new(context.state(), plan).collect().await?;
-        Ok(Piece::new(self.schema, &batches)?)
-    }
-
-    async fn merge(&self, mut pieces: Vec<Arc<Piece>>) -> Result<Arc<Piece>> {
-        if pieces.len() == 1 {
-            return Ok(pieces.remove(0));
-        }
-        let context = self.engine().context_of(self.engine().threads());
-        let batches: Vec<Vec<RecordBatch>> =
-            pieces.iter().map(|piece| piece.rows(&Scope::Lake).into_iter().collect()).collect();
-        let parts = context.read_table(Arc::new(MemTable::try_new(self.schema.clone(), batches)?))?;
-        let plan = self.definition.merge(parts.into_unoptimized_plan())?;
-        self.run(&context, plan).await
+    async fn merge(&self, pieces: &[Arc<Piece>]) -> Result<Arc<Piece>> {
+        self.maker.merge(&self.engine().context_of(self.engine().threads()), pieces).await
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`shape`] | an aggregate in terms of its table's columns, or why it is none |
 //! | [`bounds`] | bounds of time, and how a file lies to them |
 //! | [`definition`] | rows of a part, of the whole, and the answer, as plans |
+//! | [`making`] | runs these plans; [`hash`] names what they make |
 //! | [`piece`], [`memory`] | rows in memory, by site, within a bound |
 //! | [`gathering`] | which pieces a snapshot needs, from memory, from kept states, or from the events |
 //! | [`known_identities`] | who is who, from folds |
@@ -23,7 +24,9 @@ mod bounds;
 mod definition;
 mod explanation;
 mod gathering;
+mod hash;
 mod known_identities;
+mod making;
 pub(crate) mod memory;
 mod pass;
 mod piece;

@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
-use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
-use datafusion::datasource::MemTable;
+use datafusion::arrow::datatypes::Int64Type;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Expr;
-use datafusion::prelude::{DataFrame, SessionContext};
 use futures::TryStreamExt;
 
-use super::definition::{Definition, SITE, VISITOR};
+use super::definition::{SITE, VISITOR};
+use super::making::PieceMaker;
 use super::piece::Piece;
 use crate::error::Result;
 use crate::scope::Scope;
@@ -29,20 +28,19 @@ const PIECES_MAX: usize = 8;
 
 /// One fold of the table.
 pub(super) struct PassFold<'a> {
-    pub(super) definition: &'a Definition,
-    pub(super) schema: &'a SchemaRef,
+    pub(super) maker: PieceMaker<'a>,
     pub(super) bounds: &'a [Expr],
 }
 
 /// The rows of each fold.
 pub(super) async fn run(view: &View, table: &str, folds: &[PassFold<'_>]) -> Result<Vec<Arc<Piece>>> {
-    let columns: BTreeSet<String> = folds.iter().flat_map(|fold| fold.definition.columns(fold.bounds)).collect();
+    let columns: BTreeSet<String> = folds.iter().flat_map(|fold| fold.maker.definition.columns(fold.bounds)).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let session = view.session(&Scope::Lake)?;
     let mut rows = session.table(table).await?.select_columns(&columns)?.execute_stream().await?;
     let context = view.engine().context_of(1);
     let mut made: Vec<Vec<Arc<Piece>>> = folds.iter().map(|_| Vec::new()).collect();
-    let (schema, mut waiting, mut waiting_rows) = (rows.schema(), Vec::new(), 0);
+    let (schema, mut waiting, mut waiting_rows, mut chunk_rows) = (rows.schema(), Vec::new(), 0, CHUNK_ROWS);
     loop {
         let batch = rows.try_next().await?;
         let is_last = batch.is_none();
@@ -50,7 +48,7 @@ pub(super) async fn run(view: &View, table: &str, folds: &[PassFold<'_>]) -> Res
             waiting_rows += batch.num_rows();
             waiting.push(batch);
         }
-        if waiting_rows < CHUNK_ROWS && !is_last {
+        if waiting_rows < chunk_rows && !is_last {
             continue;
         }
         let chunk = concat_batches(&schema, &waiting).map_err(DataFusionError::from)?;
@@ -58,12 +56,15 @@ pub(super) async fn run(view: &View, table: &str, folds: &[PassFold<'_>]) -> Res
         let (now, later) = (chunk.slice(0, whole), chunk.slice(whole, chunk.num_rows() - whole));
         waiting_rows = later.num_rows();
         waiting = vec![later];
+        // What a visitor of many rows leaves is not looked through again with each batch.
+        chunk_rows = CHUNK_ROWS.max(2 * waiting_rows);
         // Nothing of a fold without rows is an answer, too: it has the columns.
         if now.num_rows() > 0 || is_last && made.iter().all(Vec::is_empty) {
             for (fold, made) in folds.iter().zip(&mut made) {
-                made.push(of_chunk(&context, fold, &now).await?);
+                let rows = context.read_batch(now.clone())?.into_unoptimized_plan();
+                made.push(fold.maker.of_rows(&context, rows, fold.bounds.to_vec()).await?);
                 if made.len() == PIECES_MAX {
-                    *made = vec![merge(&context, fold, made).await?];
+                    *made = vec![fold.maker.merge(&context, made).await?];
                 }
             }
         }
@@ -72,8 +73,8 @@ pub(super) async fn run(view: &View, table: &str, folds: &[PassFold<'_>]) -> Res
         }
     }
     let mut pieces = Vec::new();
-    for (fold, made) in folds.iter().zip(&mut made) {
-        pieces.push(merge(&context, fold, made).await?);
+    for (fold, made) in folds.iter().zip(&made) {
+        pieces.push(fold.maker.merge(&context, made).await?);
     }
     Ok(pieces)
 }
@@ -84,23 +85,4 @@ fn last_visitor(chunk: &RecordBatch) -> usize {
     let last = chunk.num_rows() - 1;
     let is_last = |row: &usize| visitors.value(*row) == visitors.value(last) && sites.value(*row) == sites.value(last);
     (0..last).rev().find(|row| !is_last(row)).map_or(0, |row| row + 1)
-}
-
-async fn of_chunk(context: &SessionContext, fold: &PassFold<'_>, chunk: &RecordBatch) -> Result<Arc<Piece>> {
-    let rows = context.read_batch(chunk.clone())?.into_unoptimized_plan();
-    let plan = fold.definition.of_part(rows, fold.bounds.to_vec())?;
-    let batches = DataFrame::new(context.state(), plan).collect().await?;
-    Ok(Piece::new(fold.schema, &batches)?)
-}
-
-async fn merge(context: &SessionContext, fold: &PassFold<'_>, pieces: &[Arc<Piece>]) -> Result<Arc<Piece>> {
-    if let [piece] = pieces {
-        return Ok(piece.clone());
-    }
-    let batches: Vec<Vec<RecordBatch>> =
-        pieces.iter().map(|piece| piece.rows(&Scope::Lake).into_iter().collect()).collect();
-    let parts = context.read_table(Arc::new(MemTable::try_new(fold.schema.clone(), batches)?))?;
-    let plan = fold.definition.merge(parts.into_unoptimized_plan())?;
-    let batches = DataFrame::new(context.state(), plan).collect().await?;
-    Ok(Piece::new(fold.schema, &batches)?)
 }

@@ -17,6 +17,8 @@ use tokio::sync::OnceCell;
 use super::bounds::TimeBounds;
 use super::definition::Definition;
 use super::gathering::{FoldUse, Gathering};
+use super::hash::hash_of;
+use super::making::PieceMaker;
 use super::memory::PieceKey;
 use super::pass::{self, PassFold};
 use super::piece::Piece;
@@ -26,7 +28,7 @@ use super::stand_in::{FoldedTable, StandIn};
 use crate::error::{EngineError, Result};
 use crate::params::Param;
 use crate::scope::Scope;
-use crate::session::{IDENTITIES, QueryResult, TABLES_BY_VISITOR, View};
+use crate::session::{IDENTITIES, QueryResult, SqlSession, TABLES_BY_VISITOR, View};
 use crate::sql;
 
 /// How an answer was made.
@@ -91,10 +93,11 @@ impl View {
     /// Fails with [`EngineError::Query`] if the SQL is wrong. A query that no fold can answer is not an error: it is answered
     /// in full, and [`How`] says why.
     pub async fn recurring(self: &Arc<Self>, sql: &str, params: &[(String, Param)]) -> Result<RecurringQuery> {
+        let tables = self.session(&Scope::Lake)?;
         // What is wrong with the query is said as it always is.
-        self.session(&Scope::Lake)?.plan(sql, params).await?;
-        let folded = match self.take_apart(sql, params, TimeDelta::zero()).await? {
-            Ok(folded) => self.check_steady(sql, params, folded).await?,
+        tables.plan(sql, params).await?;
+        let folded = match self.take_apart(&tables, sql, params, TimeDelta::zero()).await? {
+            Ok(folded) => self.check_steady(&tables, sql, params, folded).await?,
             Err(why) => Err(why),
         };
         Ok(RecurringQuery { view: self.clone(), sql: sql.to_owned(), params: params.to_vec(), folded })
@@ -108,6 +111,7 @@ impl View {
     /// Refuses a query whose folds are others at another time: what is kept of them would never be used again.
     async fn check_steady(
         &self,
+        tables: &SqlSession,
         sql: &str,
         params: &[(String, Param)],
         folded: FoldedPlan,
@@ -118,7 +122,7 @@ impl View {
         };
         let moved: Vec<(String, Param)> =
             params.iter().map(|(name, value)| (name.clone(), value.moved(MOVED_BY))).collect();
-        let later = self.take_apart(sql, &moved, MOVED_BY).await?;
+        let later = self.take_apart(tables, sql, &moved, MOVED_BY).await?;
         Ok(match later {
             Ok(later) if ids(&later) == ids(&folded) => Ok(folded),
             _ => {
@@ -129,15 +133,16 @@ impl View {
         })
     }
 
+    /// - `tables`: a session of the view, for the columns of its tables.
     /// - `moved_by`: by how much the clock of the query is ahead.
     async fn take_apart(
         &self,
+        tables: &SqlSession,
         sql: &str,
         params: &[(String, Param)],
         moved_by: TimeDelta,
     ) -> Result<Result<FoldedPlan, Why>> {
         let context = self.engine().context();
-        let tables = self.session(&Scope::Lake)?;
         for (name, schema) in tables.schemas().await? {
             let folds = match name {
                 _ if name == EVENTS.name => Some(FoldedTable::Events),
@@ -254,20 +259,18 @@ impl Fold {
         self.definition.folded == FoldedTable::ByVisitor
     }
 
+    fn maker(&self) -> PieceMaker<'_> {
+        PieceMaker { definition: &self.definition, schema: &self.schema }
+    }
+
     fn in_pass(&self) -> PassFold<'_> {
-        PassFold { definition: &self.definition, schema: &self.schema, bounds: &self.others }
+        PassFold { maker: self.maker(), bounds: &self.others }
     }
 
     /// Names what a pass makes for this fold.
     fn pass_key(&self) -> PieceKey {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.definition.id.0);
-        self.others.iter().for_each(|condition| {
-            hasher.update(format!("{condition}\n").as_bytes());
-        });
-        let mut key = [0; 16];
-        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        key
+        let definition = self.definition.id.to_string();
+        hash_of([definition, "pass".to_owned()].into_iter().chain(self.others.iter().map(Expr::to_string)))
     }
 }
 
@@ -309,7 +312,8 @@ impl RecurringQuery {
         let folded = match (&self.folded, scope) {
             (Ok(folded), Scope::Site(site)) if folded.names_site => {
                 let params: Vec<(String, Param)> = self.params_of(site);
-                own = self.view.take_apart(&self.sql, &params, TimeDelta::zero()).await?;
+                let tables = self.view.session(scope)?;
+                own = self.view.take_apart(&tables, &self.sql, &params, TimeDelta::zero()).await?;
                 &own
             }
             (folded, _) => folded,
@@ -395,8 +399,7 @@ impl FoldedPlan {
                 gathered.pieces.push(vec![piece.clone()]);
                 continue;
             }
-            let Fold { definition, bounds, schema, .. } = fold;
-            let gathering = Gathering { view, definition, schema, bounds: *bounds };
+            let gathering = Gathering { view, maker: fold.maker(), bounds: fold.bounds };
             let (pieces, used) = gathering.pieces().await?;
             gathered.pieces.push(pieces);
             gathered.used.add(used);

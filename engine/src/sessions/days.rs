@@ -1,7 +1,9 @@
 //! Days of a time zone. A day is the date that clocks there show, so it has 23 or 25 hours when they are turned.
 
-use chrono::{DateTime, NaiveDate, Offset, TimeZone};
+use chrono::{DateTime, NaiveDate};
 use datafusion::arrow::array::timezone::Tz;
+
+use crate::time_zone::local_time;
 
 /// Microseconds of a second.
 pub(crate) const SECOND_US: i64 = 1_000_000;
@@ -50,7 +52,7 @@ fn utc_day(at_us: i64) -> i32 {
 
 fn local_day(at_us: i64, zone: Tz) -> i32 {
     let Some(at) = DateTime::from_timestamp_micros(at_us).map(|at| at.naive_utc()) else { return utc_day(at_us) };
-    match at.checked_add_offset(zone.offset_from_utc_datetime(&at).fix()) {
+    match local_time(at, zone) {
         Some(local) => (local.date() - NaiveDate::default()).num_days() as i32,
         None => utc_day(at_us),
     }

@@ -7,6 +7,7 @@ use datafusion::arrow::array::timezone::Tz;
 use lake::{SiteDirectory, SiteSettings};
 
 use crate::sessions::days::{LocalDays, SECOND_US};
+use crate::time_zone::time_zone;
 
 /// What a session is on one site.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ impl SiteRules {
     pub(crate) fn of(settings: &SiteSettings) -> Self {
         let zone = match &*settings.time_zone {
             "UTC" => None,
-            name => name.parse().ok(),
+            name => time_zone(name),
         };
         let us = |seconds: u32| i64::from(seconds) * SECOND_US;
         Self { gap_us: us(settings.session_gap_s), cap_us: us(settings.session_cap_s), zone }

@@ -60,6 +60,7 @@ impl fmt::Debug for SessionSource {
 pub(crate) type Inputs = Vec<Arc<dyn ExecutionPlan>>;
 
 /// What it takes to find out who is who.
+#[derive(Default)]
 pub(crate) struct IdentityInputs {
     identities: Inputs,
     presence: Inputs,
@@ -99,8 +100,11 @@ impl SessionSource {
         Ok(inputs)
     }
 
-    /// What it takes to find out who is who on one site, or in the whole lake.
+    /// What it takes to find out who is who on one site, or in the whole lake. Nothing if that is known of the lake.
     pub(crate) async fn identity_inputs(&self, state: &dyn Session, filters: &[Expr]) -> Result<IdentityInputs> {
+        if self.knows_identities() {
+            return Ok(IdentityInputs::default());
+        }
         let numbers = |names: &[&str]| -> Vec<usize> {
             let fields = EVENTS.file_schema.fields().iter().enumerate();
             fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(number, _)| number).collect()

@@ -14,6 +14,8 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType}
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
+use crate::time_zone::{local_time, time_zone};
+
 /// The zone of a session: in what is written without a zone, the clock shows UTC.
 pub(crate) const SESSION_ZONE: &str = "UTC";
 
@@ -115,11 +117,10 @@ fn is_scalar(value: &ColumnarValue) -> bool {
     matches!(value, ColumnarValue::Scalar(_))
 }
 
-/// A zone by its name. Offsets are refused: in PostgreSQL their sign is reversed, and elsewhere it is not.
 fn zone_of(name: &str) -> Result<Tz> {
-    match name.parse::<Tz>() {
-        Ok(zone) if name.starts_with(|c: char| c.is_ascii_alphabetic()) => Ok(zone),
-        _ => exec_err!("there is no time zone {name:?}: write a name such as 'Europe/Berlin' or 'UTC'"),
+    match time_zone(name) {
+        Some(zone) => Ok(zone),
+        None => exec_err!("there is no time zone {name:?}: write a name such as 'Europe/Berlin' or 'UTC'"),
     }
 }
 
@@ -130,7 +131,7 @@ fn shift(us: i64, zone: Tz, to_instant: bool) -> Result<i64> {
     };
     let shifted = match to_instant {
         true => instant_of(time, zone),
-        false => time.checked_add_offset(zone.offset_from_utc_datetime(&time).fix()),
+        false => local_time(time, zone),
     };
     match shifted {
         Some(time) => Ok(time.and_utc().timestamp_micros()),

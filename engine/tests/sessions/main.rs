@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod report;
+#[path = "../shown/mod.rs"]
+mod shown;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, NaiveDate, Utc};
 use engine::{Engine, EngineSettings, Param, QueryResult, Scope, SqlSession};
 use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter, visitor_id};
+
+use shown::lines;
 
 /// An event of a visitor of the site `shop`.
 ///
@@ -79,14 +82,5 @@ async fn session(lake: &Lake, scope: Scope) -> SqlSession {
 async fn rows(session: &SqlSession, sql: &str, params: &[(String, Param)]) -> Vec<String> {
     let answer: QueryResult =
         session.query(sql, params).await.unwrap_or_else(|error| panic!("{sql}\n{error}: {error:?}"));
-    let options = FormatOptions::default().with_null("-");
-    let mut rows = Vec::new();
-    for batch in &answer.batches {
-        let columns: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-        for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" "));
-        }
-    }
-    rows
+    lines(&answer, "-")
 }

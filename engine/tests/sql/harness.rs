@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, NaiveDate};
 use engine::{Engine, EngineError, EngineSettings, Param, QueryResult, Scope, SqlSession, View};
 use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter};
 
 use crate::random::Random;
+use crate::shown::lines;
 
 struct Row {
     id: &'static str,
@@ -195,14 +195,5 @@ pub(crate) async fn ask(session: &SqlSession, sql: &str, params: &[&str]) -> Res
 }
 
 pub(crate) fn text(answer: &QueryResult) -> String {
-    let options = FormatOptions::default().with_null("null");
-    let mut rows = Vec::new();
-    for batch in &answer.batches {
-        let columns: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-        for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" "));
-        }
-    }
-    rows.join("; ")
+    lines(answer, "null").join("; ")
 }

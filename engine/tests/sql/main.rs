@@ -12,5 +12,7 @@ mod numbers;
 mod operators;
 mod params;
 mod random;
+#[path = "../shown/mod.rs"]
+mod shown;
 mod unread;
 mod zones;

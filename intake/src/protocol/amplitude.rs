@@ -57,14 +57,7 @@ impl Protocol for Amplitude {
     }
 
     fn accepted(&self, receipt: &Receipt) -> Answer {
-        let mut answer = json!({ "code": 200, "events_ingested": receipt.accepted });
-        if !receipt.rejected.is_empty() {
-            answer["rejected"] = json!(receipt.rejected);
-        }
-        if !receipt.warnings.is_empty() {
-            answer["warnings"] = json!(receipt.warnings);
-        }
-        Answer::Json(StatusCode::OK, answer)
+        receipt.answer(json!({ "code": 200, "events_ingested": receipt.accepted }))
     }
 
     fn refused(&self, status: StatusCode, error: &IngestError) -> Value {

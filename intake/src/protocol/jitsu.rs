@@ -31,14 +31,7 @@ impl Protocol for Jitsu {
     }
 
     fn accepted(&self, receipt: &Receipt) -> Answer {
-        let mut answer = json!({ "ok": true });
-        if !receipt.rejected.is_empty() {
-            answer["rejected"] = json!(receipt.rejected);
-        }
-        if !receipt.warnings.is_empty() {
-            answer["warnings"] = json!(receipt.warnings);
-        }
-        Answer::Json(StatusCode::OK, answer)
+        receipt.answer(json!({ "ok": true }))
     }
 
     fn refused(&self, _: StatusCode, error: &IngestError) -> Value {

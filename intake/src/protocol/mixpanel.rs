@@ -247,16 +247,8 @@ fn read_event(mut item: Object) -> Result<Draft, String> {
         let version = version.map(|version| format!("/{version}")).unwrap_or_default();
         format!("mixpanel-{library}{version}")
     });
-    for (column, name) in [
-        (&mut event.utm_source, "utm_source"),
-        (&mut event.utm_medium, "utm_medium"),
-        (&mut event.utm_campaign, "utm_campaign"),
-        (&mut event.utm_term, "utm_term"),
-        (&mut event.utm_content, "utm_content"),
-    ] {
-        *column = take(name, TEXT_CHARS_MAX)?;
-    }
-    event.currency = take("currency", TEXT_CHARS_MAX)?;
+    object::take_campaign(&mut properties, event)?;
+    event.currency = object::take_text(&mut properties, "currency", TEXT_CHARS_MAX)?;
     event.revenue_e4 = object::take_money_e4(&mut properties, "revenue");
     let named = object::take_address(&mut properties, "ip");
     draft.ip = named.or(object::take_address(&mut properties, "$ip"));

@@ -127,6 +127,19 @@ pub enum Answer {
     Nothing(StatusCode),
 }
 
+impl Receipt {
+    /// The answer with a JSON object, and with what was wrong, where something was.
+    fn answer(&self, mut body: Value) -> Answer {
+        if !self.rejected.is_empty() {
+            body["rejected"] = json!(self.rejected);
+        }
+        if !self.warnings.is_empty() {
+            body["warnings"] = json!(self.warnings);
+        }
+        Answer::Json(StatusCode::OK, body)
+    }
+}
+
 /// A wire protocol.
 pub trait Protocol: Send + Sync + 'static {
     /// The value of the column `protocol`.

@@ -8,6 +8,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::NO_PAD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose};
 use instant::{Unit, Unreadable};
+use lake::Event;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -135,6 +136,20 @@ pub(super) fn take_text(object: &mut Object, name: &str, chars_max: usize) -> Re
         return Err(format!("`{name}` is longer than {chars_max} characters"));
     }
     Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Takes the campaign: `utm_source` and the others.
+pub(super) fn take_campaign(object: &mut Object, event: &mut Event) -> Result<(), String> {
+    for (column, name) in [
+        (&mut event.utm_source, "utm_source"),
+        (&mut event.utm_medium, "utm_medium"),
+        (&mut event.utm_campaign, "utm_campaign"),
+        (&mut event.utm_term, "utm_term"),
+        (&mut event.utm_content, "utm_content"),
+    ] {
+        *column = take_text(object, name, TEXT_CHARS_MAX)?;
+    }
+    Ok(())
 }
 
 /// Takes a value; null counts as missing.

@@ -193,17 +193,9 @@ fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
     let library = take("$lib", TEXT_CHARS_MAX)?;
     let version = take("$lib_version", TEXT_CHARS_MAX)?;
     event.sdk = library.map(|library| version.map_or(library.clone(), |version| format!("{library}/{version}")));
-    for (column, name) in [
-        (&mut event.utm_source, "utm_source"),
-        (&mut event.utm_medium, "utm_medium"),
-        (&mut event.utm_campaign, "utm_campaign"),
-        (&mut event.utm_term, "utm_term"),
-        (&mut event.utm_content, "utm_content"),
-    ] {
-        *column = take(name, TEXT_CHARS_MAX)?;
-    }
-    event.currency = take("currency", TEXT_CHARS_MAX)?;
-    draft.user_agent = take("$raw_user_agent", LONG_CHARS_MAX)?;
+    object::take_campaign(&mut properties, event)?;
+    event.currency = object::take_text(&mut properties, "currency", TEXT_CHARS_MAX)?;
+    draft.user_agent = object::take_text(&mut properties, "$raw_user_agent", LONG_CHARS_MAX)?;
     event.revenue_e4 = object::take_money_e4(&mut properties, "revenue");
     draft.ip = object::take_address(&mut properties, "$ip");
     draft.skip_geography = properties.get("$geoip_disable") == Some(&Value::Bool(true));

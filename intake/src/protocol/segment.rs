@@ -57,14 +57,7 @@ impl Protocol for Segment {
     }
 
     fn accepted(&self, receipt: &Receipt) -> Answer {
-        let mut answer = json!({ "success": true });
-        if !receipt.rejected.is_empty() {
-            answer["rejected"] = json!(receipt.rejected);
-        }
-        if !receipt.warnings.is_empty() {
-            answer["warnings"] = json!(receipt.warnings);
-        }
-        Answer::Json(StatusCode::OK, answer)
+        receipt.answer(json!({ "success": true }))
     }
 
     fn refused(&self, _: StatusCode, error: &IngestError) -> Value {

@@ -46,6 +46,7 @@ use crate::error::Result;
 use crate::lake::Lake;
 use crate::layout::RAW_DIR;
 use crate::schema::tables::{EVENTS, REPORTS, TableSpec};
+use crate::states::name_in;
 use crate::table::change::ERASURES;
 
 /// Files read concurrently; each holds a row group in memory.
@@ -200,8 +201,7 @@ impl Lake {
                 self.check_reported_versions(&readable, &mut checked.findings).await?;
             }
             if let Some(ids) = ids {
-                let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-                live_files = log.live.iter().map(|(path, file)| (name(path), file.rows)).collect();
+                live_files = log.live.iter().map(|(path, file)| (name_in(path).to_owned(), file.rows)).collect();
                 self.check_ids(spec, readable, ids, &mut checked.findings).await?;
                 self.check_raw(&raw, &log, &mut checked).await?;
                 self.check_damaged(&mut checked).await?;

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 
 use futures::{StreamExt, stream};
-use object_store::ObjectStoreExt;
 
 use super::{CONCURRENT_OBJECTS, Checked, Finding};
 use crate::error::{LakeError, Result, whole_text};
 use crate::lake::Lake;
 use crate::layout::STATES_DIR;
-use crate::parquet::reader::catch_damage;
-use crate::states::{StoredState, decode};
+use crate::states::StoredState;
 
 impl Lake {
     /// Reads every state.
@@ -57,13 +55,7 @@ impl Lake {
     }
 
     async fn read_checked(&self, state: &StoredState, event_rows: u64) -> Result<u64> {
-        let path = &state.object.location;
-        let read = async {
-            let object = self.store().get(path).await?;
-            object.bytes().await
-        };
-        let bytes = read.await.map_err(|error| LakeError::store(format!("read {path}"), error))?;
-        let batches = catch_damage(path, async { decode(path, bytes, Some(event_rows)) }).await?;
+        let batches = self.decode_state(&state.object.location, event_rows).await?;
         Ok(batches.iter().map(|batch| batch.num_rows() as u64).sum())
     }
 }

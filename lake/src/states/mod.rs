@@ -83,9 +83,13 @@ impl StoredState {
     }
 }
 
-/// The name by which a state knows its file.
-pub(crate) fn name_of(file: &TableFile) -> &str {
-    file.log_path.rsplit('/').next().unwrap_or(&file.log_path)
+/// The name by which a state knows the file of a path in the log.
+pub(crate) fn name_in(log_path: &str) -> &str {
+    log_path.rsplit('/').next().unwrap_or(log_path)
+}
+
+fn name_of(file: &TableFile) -> &str {
+    name_in(&file.log_path)
 }
 
 impl Lake {
@@ -96,19 +100,27 @@ impl Lake {
     /// The rows of a state, or `None` if there is none. A state that cannot be read as one of `file` counts as none.
     pub async fn read_state(&self, definition: StateDefinition, file: &TableFile) -> Result<Option<Vec<RecordBatch>>> {
         let path = self.state_path(definition, file);
-        let bytes = match self.store().get(&path).await {
-            Ok(object) => object.bytes().await.map_err(|error| LakeError::store(format!("read {path}"), error))?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(LakeError::store(format!("read {path}"), error)),
-        };
-        match catch_damage(&path, async { decode(&path, bytes, Some(file.rows)) }).await {
+        match self.decode_state(&path, file.rows).await {
             Ok(rows) => Ok(Some(rows)),
-            Err(error) => {
+            Err(LakeError::Gone { .. }) => Ok(None),
+            Err(error @ LakeError::Corrupt { .. }) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(state = %path, error, "a kept state cannot be read; it is made again");
                 Ok(None)
             }
+            Err(error) => Err(error),
         }
+    }
+
+    /// The rows of a state.
+    ///
+    /// - `event_rows`: how many rows its file has.
+    ///
+    /// Fails with [`LakeError::Gone`] if there is none, with [`LakeError::Corrupt`] if it is none of that file.
+    pub(crate) async fn decode_state(&self, path: &Path, event_rows: u64) -> Result<Vec<RecordBatch>> {
+        let read = async { self.store().get(path).await?.bytes().await };
+        let bytes = read.await.map_err(|error| LakeError::store(format!("read {path}"), error))?;
+        catch_damage(path, async { decode(path, bytes, event_rows) }).await
     }
 
     /// Keeps the rows of a state unless they take more than `bytes_max`. Returns the bytes they take, whether kept or not.
@@ -195,14 +207,12 @@ fn encode(schema: &SchemaRef, rows: &[RecordBatch], event_rows: u64) -> parquet:
     writer.into_inner()
 }
 
-/// - `event_rows`: how many rows the state's file must have had, where it is known.
-pub(crate) fn decode(path: &Path, bytes: bytes::Bytes, event_rows: Option<u64>) -> Result<Vec<RecordBatch>> {
+fn decode(path: &Path, bytes: bytes::Bytes, event_rows: u64) -> Result<Vec<RecordBatch>> {
     let damage = |error| LakeError::parquet(path, error);
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(damage)?;
     let metadata = builder.metadata().file_metadata().key_value_metadata();
     let of = metadata.and_then(|pairs| pairs.iter().find(|pair| pair.key == EVENT_ROWS)?.value.as_deref());
-    let of: Option<u64> = of.and_then(|rows| rows.parse().ok());
-    if of.is_none() || event_rows.is_some_and(|rows| of != Some(rows)) {
+    if of.and_then(|rows| rows.parse().ok()) != Some(event_rows) {
         return Err(LakeError::corrupt(path.to_string(), "it was made of another number of events than its file has"));
     }
     let reader = builder.with_batch_size(1 << 16).build().map_err(damage)?;
