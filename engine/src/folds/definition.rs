@@ -71,6 +71,17 @@ enum Finish {
     Distinct { function: Arc<AggregateUDF>, set: usize },
 }
 
+/// What it takes to subtract rows: places of columns among those of the rows of a part.
+#[derive(Debug)]
+pub(super) struct Subtractable {
+    /// The first partial result.
+    pub(super) first_part: usize,
+    /// How many rows a group has.
+    pub(super) rows: usize,
+    /// Sums, each with the number of its values.
+    pub(super) sums: Vec<(usize, usize)>,
+}
+
 /// Functions of which partial results make the whole result by the same function.
 const OWN_MERGE: [&str; 8] = ["sum", "min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "bit_xor"];
 
@@ -79,11 +90,13 @@ const OF_DISTINCT: [&str; 5] = ["count", "sum", "min", "max", "avg"];
 
 impl Definition {
     /// - `schema`: of the table.
+    /// - `apart`: columns that never have the same value in two parts.
     pub(super) fn new(
         shape: Shape,
         conditions: Vec<Expr>,
         schema: &DFSchema,
         registry: &dyn FunctionRegistry,
+        apart: &[Expr],
     ) -> Result<Self, Why> {
         let Shape { table, folded, keys, groups, functions, .. } = shape;
         let mut definition = Self {
@@ -100,7 +113,7 @@ impl Definition {
         let udaf = |name: &str| registry.udaf(name).map_err(|error| error.to_string());
         let (sum, count) = (udaf("sum")?, udaf("count")?);
         for function in functions {
-            let finish = definition.take(function, schema, &sum, &count)?;
+            let finish = definition.take(function, schema, &sum, &count, apart)?;
             definition.finishes.push(finish);
         }
         definition.id = definition.hash(schema).map_err(|error| error.to_string())?;
@@ -113,6 +126,7 @@ impl Definition {
         schema: &DFSchema,
         sum: &Arc<AggregateUDF>,
         count: &Arc<AggregateUDF>,
+        apart: &[Expr],
     ) -> Result<Finish, Why> {
         let Expr::AggregateFunction(AggregateFunction { func, params }) = function else {
             return Err(format!("{function} is no aggregate function that is known here"));
@@ -127,9 +141,8 @@ impl Definition {
             if !OF_DISTINCT.contains(&name.as_str()) || args.len() != 1 {
                 return Err(format!("{name}(DISTINCT …) needs all values at a time"));
             }
-            let is_visitor = matches!(&args[0], Expr::Column(column) if column.name == VISITOR);
-            if self.folded == FoldedTable::ByVisitor && name == "count" && is_visitor && !self.is_regrouped() {
-                // No visitor is in two parts, so the counts of parts add up.
+            if name == "count" && apart.contains(&args[0]) && !self.is_regrouped() {
+                // No value is in two parts, so the counts of parts add up.
                 let params = AggregateFunctionParams { args, distinct: true, filter, order_by: vec![], null_treatment };
                 let of_rows = Expr::AggregateFunction(AggregateFunction { func, params });
                 return Ok(Finish::Count(self.part(Part { of_rows, merge: sum.clone() })));
@@ -178,6 +191,48 @@ impl Definition {
         self.groups.iter().any(|group| matches!(group, Expr::GroupingSet(_)))
     }
 
+    /// Adds what it takes to subtract the rows of some of the table from those of all: how many rows a group has, and how many
+    /// values a sum. Fails in words if that is not enough.
+    pub(super) fn make_subtractable(
+        &mut self,
+        schema: &DFSchema,
+        registry: &dyn FunctionRegistry,
+    ) -> Result<Subtractable, Why> {
+        if !self.sets.is_empty() {
+            return Err("it keeps different values".into());
+        }
+        let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
+        let udaf = |name: &str| registry.udaf(name).map_err(words);
+        let (sum, count) = (udaf("sum")?, udaf("count")?);
+        let of_rows = |args, filter| {
+            let params =
+                AggregateFunctionParams { args, distinct: false, filter, order_by: vec![], null_treatment: None };
+            Expr::AggregateFunction(AggregateFunction { func: count.clone(), params })
+        };
+        let mut sums = Vec::new();
+        for place in 0..self.parts.len() {
+            let part = &self.parts[place].of_rows;
+            let Expr::AggregateFunction(AggregateFunction { func, params }) = part else { continue };
+            match func.name() {
+                "count" => {}
+                "sum"
+                    if matches!(part.get_type(schema).map_err(words)?, DataType::Int64 | DataType::Decimal128(..)) =>
+                {
+                    let of_rows = of_rows(params.args.clone(), params.filter.clone());
+                    let values = self.part(Part { of_rows, merge: sum.clone() });
+                    sums.push((place, values));
+                }
+                name => return Err(format!("{name}(…) of all tells nothing of {name}(…) without some")),
+            }
+        }
+        let rows = self.part(Part { of_rows: of_rows(vec![lit(1_i64)], None), merge: sum });
+        self.id = self.hash(schema).map_err(words)?;
+        let first_part = self.group_names().len();
+        let place = |part: usize| first_part + part;
+        let sums = sums.into_iter().map(|(sum, values)| (place(sum), place(values))).collect();
+        Ok(Subtractable { first_part, rows: place(rows), sums })
+    }
+
     fn part(&mut self, part: Part) -> usize {
         match self.parts.iter().position(|known| known.of_rows == part.of_rows) {
             Some(place) => place,
@@ -222,6 +277,13 @@ impl Definition {
     /// All expressions over the table's columns.
     fn exprs(&self) -> impl Iterator<Item = &Expr> {
         self.conditions.iter().chain(&self.keys).chain(&self.sets).chain(self.results())
+    }
+
+    /// The column of its rows that has the visitor id; none if its rows are of several visitors.
+    pub(super) fn visitor_column(&self) -> Option<String> {
+        let is_visitor = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == VISITOR);
+        let key = self.keys.iter().position(is_visitor).map(|place| format!("k{place}"));
+        key.or_else(|| self.sets.iter().position(is_visitor).map(|place| format!("x{place}")))
     }
 
     /// The names of the columns that rows are grouped by.
@@ -356,6 +418,8 @@ impl Definition {
         for place in 0..aggregate.schema.fields().len() {
             let (qualifier, field) = aggregate.schema.qualified_field(place);
             let value = match place.checked_sub(groups) {
+                // Groups that are written differently may be the same key.
+                None if !regrouped => self.groups[place].clone(),
                 None => Expr::from(schema.qualified_field(place)),
                 Some(n) => self.finished(n)?,
             };

@@ -32,6 +32,10 @@ pub struct FoldUse {
     pub known_files: usize,
     /// Rows of events that were read, pending ones among them.
     pub rows_read: u64,
+    /// Aggregates over what is made of users.
+    pub tallies: usize,
+    /// How many of them were not made of all users again.
+    pub updated_tallies: usize,
 }
 
 impl FoldUse {
@@ -39,6 +43,8 @@ impl FoldUse {
         self.files += other.files;
         self.known_files += other.known_files;
         self.rows_read += other.rows_read;
+        self.tallies += other.tallies;
+        self.updated_tallies += other.updated_tallies;
     }
 }
 

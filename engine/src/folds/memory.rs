@@ -1,11 +1,13 @@
-//! Pieces kept in memory between runs, within a bound. The least recently used go first; each can be made again.
+//! Pieces and tallies kept in memory between runs, within a bound. The least recently used go first; each can be made again.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::Occupied;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::piece::Piece;
+use super::tally::Counted;
 
 /// Names what a piece was made of: a hash of its definition, files and bounds.
 pub(super) type PieceKey = [u8; 16];
@@ -27,9 +29,17 @@ pub(crate) struct ViewPieces {
 
 #[derive(Debug, Default)]
 struct Kept {
-    pieces: HashMap<PieceKey, (Arc<Piece>, u64)>,
+    entries: HashMap<PieceKey, (Entry, u64)>,
+    /// How many entries hold a piece, and its bytes: pieces are shared.
+    held: HashMap<usize, (usize, usize)>,
     bytes: usize,
     uses: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Piece(Arc<Piece>),
+    Tally(Arc<Counted>),
 }
 
 impl PieceMemory {
@@ -39,39 +49,92 @@ impl PieceMemory {
     }
 
     pub(super) fn get(&self, key: &PieceKey) -> Option<Arc<Piece>> {
-        let mut kept = self.kept.lock();
-        kept.uses += 1;
-        let now = kept.uses;
-        let (piece, used) = kept.pieces.get_mut(key)?;
-        *used = now;
-        Some(piece.clone())
+        match self.kept.lock().used(key)? {
+            Entry::Piece(piece) => Some(piece),
+            Entry::Tally(_) => None,
+        }
+    }
+
+    pub(super) fn tally(&self, key: &PieceKey) -> Option<Arc<Counted>> {
+        match self.kept.lock().used(key)? {
+            Entry::Tally(counted) => Some(counted),
+            Entry::Piece(_) => None,
+        }
     }
 
     /// Keeps a piece unless it alone takes more than there is room for.
     pub(super) fn put(&self, key: PieceKey, piece: Arc<Piece>) {
-        let bytes = piece.bytes();
-        if bytes > self.bytes_max {
+        self.keep(key, Entry::Piece(piece));
+    }
+
+    /// Keeps a tally with the rows that it was made of, in the place of the one before.
+    pub(super) fn put_tally(&self, key: PieceKey, counted: Arc<Counted>) {
+        self.keep(key, Entry::Tally(counted));
+    }
+
+    fn keep(&self, key: PieceKey, entry: Entry) {
+        let mut kept = self.kept.lock();
+        kept.remove(&key);
+        if entry.pieces().iter().map(|piece| piece.bytes()).sum::<usize>() > self.bytes_max {
             return;
         }
-        let mut kept = self.kept.lock();
-        kept.uses += 1;
-        let now = kept.uses;
-        if let Some((replaced, _)) = kept.pieces.insert(key, (piece, now)) {
-            kept.bytes -= replaced.bytes();
-        }
-        kept.bytes += bytes;
+        kept.insert(key, entry);
         while kept.bytes > self.bytes_max {
-            let oldest = kept.pieces.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
-            let Some((dropped, _)) = oldest.and_then(|key| kept.pieces.remove(&key)) else { break };
-            kept.bytes -= dropped.bytes();
+            let oldest = kept.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
+            let Some(oldest) = oldest else { break };
+            kept.remove(&oldest);
         }
     }
 
     /// Forgets a piece that is part of a larger one now.
     pub(super) fn remove(&self, key: &PieceKey) {
-        let mut kept = self.kept.lock();
-        if let Some((dropped, _)) = kept.pieces.remove(key) {
-            kept.bytes -= dropped.bytes();
+        self.kept.lock().remove(key);
+    }
+}
+
+impl Entry {
+    fn pieces(&self) -> Vec<&Arc<Piece>> {
+        match self {
+            Self::Piece(piece) => vec![piece],
+            Self::Tally(counted) => counted.pieces().collect(),
         }
     }
+}
+
+impl Kept {
+    fn used(&mut self, key: &PieceKey) -> Option<Entry> {
+        self.uses += 1;
+        let (entry, used) = self.entries.get_mut(key)?;
+        *used = self.uses;
+        Some(entry.clone())
+    }
+
+    fn insert(&mut self, key: PieceKey, entry: Entry) {
+        for piece in entry.pieces() {
+            let (holders, bytes) = self.held.entry(address(piece)).or_insert((0, piece.bytes()));
+            *holders += 1;
+            if *holders == 1 {
+                self.bytes += *bytes;
+            }
+        }
+        self.uses += 1;
+        self.entries.insert(key, (entry, self.uses));
+    }
+
+    fn remove(&mut self, key: &PieceKey) {
+        let Some((entry, _)) = self.entries.remove(key) else { return };
+        for piece in entry.pieces() {
+            if let Occupied(mut held) = self.held.entry(address(piece)) {
+                held.get_mut().0 -= 1;
+                if held.get().0 == 0 {
+                    self.bytes -= held.remove().1;
+                }
+            }
+        }
+    }
+}
+
+/// Tells pieces apart that somebody holds.
+pub(super) fn address(piece: &Arc<Piece>) -> usize {
+    Arc::as_ptr(piece) as usize
 }

@@ -15,12 +15,16 @@
 //! | [`gathering`] | which pieces a snapshot needs, from memory, from kept states, or from the events |
 //! | [`known_identities`] | who is who, from folds |
 //! | [`pass`] | one pass over a table that is made of all events, for any number of folds |
+//! | [`by_user`] | which part of a plan treats every user by themselves |
+//! | [`tally`], [`changed`] | what is counted of users, and counted anew for those of whom something is new |
 //! | [`explanation`] | what would be used, in words |
 //! | [`recurring`] | a query taken apart, and answered for a scope |
 //!
 //! No answer depends on what is kept: a missing state is made again, and pending events are read for each view.
 
 mod bounds;
+mod by_user;
+mod changed;
 mod definition;
 mod explanation;
 mod gathering;
@@ -35,6 +39,7 @@ mod rows_table;
 pub(crate) mod settings;
 mod shape;
 mod stand_in;
+mod tally;
 
 pub use explanation::{ExplainedFold, Explanation};
 pub use gathering::FoldUse;

@@ -11,6 +11,9 @@ use datafusion::error::Result;
 
 use crate::scope::Scope;
 
+/// The site of rows that count on every site.
+pub(super) const EVERYWHERE: &str = "";
+
 /// Rows of some part of the events, ordered by site.
 #[derive(Debug)]
 pub(crate) struct Piece {
@@ -42,6 +45,20 @@ impl Piece {
             }
         };
         (rows.num_rows() > 0).then_some(rows)
+    }
+
+    /// The rows of a scope, and those that count on every site.
+    pub(super) fn rows_everywhere_and(&self, scope: &Scope) -> Vec<RecordBatch> {
+        let everywhere = match scope {
+            Scope::Lake => None,
+            Scope::Site(_) => self.rows(&Scope::Site(EVERYWHERE.to_owned())),
+        };
+        self.rows(scope).into_iter().chain(everywhere).collect()
+    }
+
+    /// The rows of the lake, of which there may be none.
+    pub(super) fn all_rows(&self) -> &RecordBatch {
+        &self.rows
     }
 
     pub(super) fn schema(&self) -> SchemaRef {

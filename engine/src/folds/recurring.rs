@@ -4,27 +4,30 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchemaRef};
 use datafusion::datasource::provider_as_source;
+use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan};
-use datafusion::physical_plan::collect;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use lake::{EVENTS, StateDefinition};
 use tokio::sync::OnceCell;
 
 use super::bounds::TimeBounds;
-use super::definition::Definition;
+use super::definition::{Definition, VISITOR};
 use super::gathering::{FoldUse, Gathering};
 use super::hash::hash_of;
 use super::making::PieceMaker;
 use super::memory::PieceKey;
 use super::pass::{self, PassFold};
 use super::piece::Piece;
-use super::rows_table::{Place, RowsTable};
+use super::rows_table::{Place, RowsTable, fill_physical_places, fill_places, places_in};
 use super::shape::{Shape, Why};
 use super::stand_in::{FoldedTable, StandIn};
+use super::tally::{Counted, Tally};
 use crate::error::{EngineError, Result};
 use crate::params::Param;
 use crate::scope::Scope;
@@ -56,6 +59,8 @@ pub struct RecurringQuery {
 struct FoldedPlan {
     plan: LogicalPlan,
     folds: Vec<Fold>,
+    /// What is counted of users.
+    tallies: Vec<Tally>,
     /// Whether the plan is another for each site.
     names_site: bool,
     /// The schema of the answer.
@@ -64,13 +69,22 @@ struct FoldedPlan {
     state: SessionState,
     /// The rows of the folds, once somebody asked for them.
     gathered: OnceCell<Gathered>,
+    /// The physical plan for few rows, which serves all scopes.
+    for_few: OnceCell<FewRowsPlan>,
+}
+
+/// Answers from few rows with one thread.
+struct FewRowsPlan {
+    physical: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
 }
 
 /// The rows of each fold, and what they were made of.
 struct Gathered {
     pieces: Vec<Vec<Arc<Piece>>>,
-    /// The rows of `identities`, if the plan reads them.
+    /// The rows of `identities`, if the plan or a tally reads them.
     identities: Option<Arc<Piece>>,
+    tallies: Vec<Arc<Counted>>,
     used: FoldUse,
 }
 
@@ -82,6 +96,9 @@ pub(super) struct Fold {
     others: Vec<Expr>,
     schema: SchemaRef,
 }
+
+/// Rows for which one thread is enough.
+const FEW_ROWS: usize = 1 << 16;
 
 /// A time by which the times of a query are moved to see whether its groups move with them. No period of the calendar
 /// divides it.
@@ -159,9 +176,13 @@ impl View {
         let plan = sql::bind(plan, params)?;
         let schema = plan.schema().clone();
         let plan = state.optimize(&plan)?;
-        Ok(fold(&state, plan).map(|(plan, folds)| {
-            let gathered = OnceCell::new();
-            FoldedPlan { plan, folds, names_site, schema, state, gathered }
+        let folded = fold(&state, plan).and_then(|(plan, folds)| {
+            let (plan, tallies) = tally(&state, plan, &folds)?;
+            Ok((plan, folds, tallies))
+        });
+        Ok(folded.map(|(plan, folds, tallies)| {
+            let (gathered, for_few) = (OnceCell::new(), OnceCell::new());
+            FoldedPlan { plan, folds, tallies, names_site, schema, state, gathered, for_few }
         }))
     }
 }
@@ -173,21 +194,25 @@ fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fol
         let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
         let made = Shape::of(aggregate).and_then(|shape| {
             // What is made anew at each run may be bounded in any way.
-            let (bounds, conditions, others) = match shape.folded {
+            let (bounds, conditions, others, apart) = match shape.folded {
                 FoldedTable::Events => {
                     let (bounds, conditions) = TimeBounds::take(shape.conditions.clone());
-                    (bounds, conditions, vec![])
+                    (bounds, conditions, vec![], vec![])
                 }
-                FoldedTable::ByVisitor => (TimeBounds::default(), vec![], shape.conditions.clone()),
+                FoldedTable::ByVisitor | FoldedTable::Users => {
+                    let visitor = Expr::Column(Column::from_name(VISITOR));
+                    (TimeBounds::default(), vec![], shape.conditions.clone(), vec![visitor])
+                }
             };
             let events = scanned(&aggregate.input).ok_or("it reads no events")?;
-            let definition = Definition::new(shape, conditions, events.schema(), state)?;
+            let definition = Definition::new(shape, conditions, events.schema(), state, &apart)?;
             let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
             let part = definition.of_part(events, vec![]).map_err(words)?;
             let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
-            let rows = RowsTable::new(Place::Fold(folds.len()), schema.clone(), vec![]);
-            let rows = LogicalPlanBuilder::scan("fold", provider_as_source(Arc::new(rows)), None)
-                .and_then(|rows| rows.build());
+            let rows = RowsTable::empty_place(Place::Fold(folds.len()), schema.clone());
+            let name = format!("fold{}", folds.len());
+            let rows =
+                LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(rows)), None).and_then(|rows| rows.build());
             let finished = rows.and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
             Ok((finished, Fold { definition, bounds, others, schema }))
         });
@@ -216,6 +241,31 @@ fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fol
     Ok((plan, folds))
 }
 
+/// Puts a place for the rows of a tally wherever a plan counts what it makes of users.
+fn tally(state: &SessionState, plan: LogicalPlan, folds: &[Fold]) -> Result<(LogicalPlan, Vec<Tally>), Why> {
+    let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
+    let mut tallies = Vec::new();
+    let taken = plan.transform_down_with_subqueries(|node| {
+        let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
+        match Tally::take(aggregate, folds, tallies.len(), state) {
+            Ok((tally, rows)) => {
+                tallies.push(tally);
+                Ok(Transformed::new(rows, true, TreeNodeRecursion::Jump))
+            }
+            Err(why) => {
+                tracing::trace!(why, "not kept as a tally");
+                Ok(Transformed::no(node))
+            }
+        }
+    });
+    let plan = taken.map_err(words)?.data;
+    if tallies.is_empty() {
+        return Ok((plan, tallies));
+    }
+    let plan = state.optimize(&plan.recompute_schema().map_err(words)?).map_err(words)?;
+    Ok((plan, tallies))
+}
+
 /// Puts a place for the rows of `identities` wherever a plan reads them: they are few, and known once for all scopes.
 fn place_identities(plan: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
     let placed = plan.transform_up_with_subqueries(|node| {
@@ -223,7 +273,7 @@ fn place_identities(plan: LogicalPlan) -> datafusion::error::Result<LogicalPlan>
         if StandIn::of(scan) != Some(IDENTITIES) {
             return Ok(Transformed::no(node));
         }
-        let rows = RowsTable::new(Place::Identities, scan.source.schema(), vec![]);
+        let rows = RowsTable::empty_place(Place::Identities, scan.source.schema());
         let source = provider_as_source(Arc::new(rows));
         let mut rows = LogicalPlanBuilder::scan(scan.table_name.clone(), source, None)?;
         for filter in &scan.filters {
@@ -392,7 +442,7 @@ impl FoldedPlan {
             true => Some(view.identity_piece().await?),
             false => None,
         };
-        let mut gathered = Gathered { pieces: vec![], identities, used: FoldUse::default() };
+        let mut gathered = Gathered { pieces: vec![], identities, tallies: vec![], used: FoldUse::default() };
         for fold in &self.folds {
             if let Some(piece) = view.pieces().made.lock().await.get(&fold.pass_key()).filter(|_| fold.is_by_visitor())
             {
@@ -404,32 +454,40 @@ impl FoldedPlan {
             gathered.pieces.push(pieces);
             gathered.used.add(used);
         }
+        let memory = view.engine().pieces();
+        for tally in &self.tallies {
+            let base = tally.base(&gathered.pieces, gathered.identities.as_ref());
+            let (counted, updated) = tally.count(view, base, memory.tally(&tally.key).as_deref()).await?;
+            let counted = Arc::new(counted);
+            gathered.used.tallies += 1;
+            gathered.used.updated_tallies += usize::from(updated);
+            memory.put_tally(tally.key, counted.clone());
+            gathered.tallies.push(counted);
+        }
         Ok(gathered)
     }
 
     async fn answer(&self, view: &Arc<View>, scope: &Scope) -> Result<(QueryResult, FoldUse)> {
         let gathered = self.gathered.get_or_try_init(|| self.gather(view)).await?;
-        let rows = |(number, pieces): (usize, &Vec<Arc<Piece>>)| {
-            let batches = pieces.iter().filter_map(|piece| piece.rows(scope)).collect();
-            Arc::new(RowsTable::new(Place::Fold(number), self.folds[number].schema.clone(), batches))
-        };
-        let rows: Vec<Arc<RowsTable>> = gathered.pieces.iter().enumerate().map(rows).collect();
-        let identities = gathered.identities.as_ref().map(|piece| {
-            let batches = piece.rows(scope).into_iter().collect();
-            Arc::new(RowsTable::new(Place::Identities, piece.schema(), batches))
-        });
+        let mut tables = Vec::new();
+        for (place, schema) in places_in(&self.plan)? {
+            let table = |batches| Arc::new(RowsTable::new(place, schema.clone(), batches));
+            tables.push(match place {
+                Place::Fold(number) => {
+                    table(gathered.pieces[number].iter().filter_map(|piece| piece.rows(scope)).collect())
+                }
+                Place::Identities => table(gathered.identities.iter().filter_map(|piece| piece.rows(scope)).collect()),
+                Place::Tally(number) => table(gathered.tallies[number].rows(scope)),
+            });
+        }
+        let rows: usize = tables.iter().map(|table| table.rows()).sum();
+        if rows <= FEW_ROWS && self.reads_only_places()? {
+            let batches = self.answer_from_few(&tables).await?;
+            return Ok((QueryResult { schema: Arc::new(self.schema.as_arrow().clone()), batches }, gathered.used));
+        }
         let others = self.other_tables(view, scope).await?;
-        let filled = self.plan.clone().transform_up_with_subqueries(|node| {
+        let filled = fill_places(self.plan.clone(), &tables)?.transform_up_with_subqueries(|node| {
             let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
-            let rows = match RowsTable::place_of(&scan) {
-                Some(Place::Fold(fold)) => Some(&rows[fold]),
-                Some(Place::Identities) => identities.as_ref(),
-                None => None,
-            };
-            if let Some(rows) = rows {
-                let source = provider_as_source(rows.clone());
-                return Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })));
-            }
             match others.iter().find(|(other, _)| *other == scan) {
                 Some((_, rows)) => Ok(Transformed::yes(rows.clone())),
                 None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
@@ -444,15 +502,36 @@ impl FoldedPlan {
         Ok((QueryResult { schema: Arc::new(self.schema.as_arrow().clone()), batches }, gathered.used))
     }
 
-    fn reads_identities(&self) -> Result<bool> {
-        let mut found = false;
+    /// Whether all tables of the plan are places of it, and no row of it depends on a subquery.
+    fn reads_only_places(&self) -> Result<bool> {
+        let mut found = true;
         self.plan.apply_with_subqueries(|node| {
-            if let LogicalPlan::TableScan(scan) = node {
-                found |= RowsTable::place_of(scan) == Some(Place::Identities);
-            }
+            let is_other = matches!(node, LogicalPlan::TableScan(scan) if RowsTable::place_of(scan).is_none());
+            found &= !is_other && !matches!(node, LogicalPlan::Subquery(_));
             Ok(TreeNodeRecursion::Continue)
         })?;
         Ok(found)
+    }
+
+    async fn answer_from_few(&self, tables: &[Arc<RowsTable>]) -> Result<Vec<RecordBatch>> {
+        let plan = async || {
+            let mut state = self.state.clone();
+            let options = state.config_mut().options_mut();
+            options.execution.target_partitions = 1;
+            // A plan with dynamic filters cannot run again.
+            options.optimizer.enable_dynamic_filter_pushdown = false;
+            options.optimizer.enable_join_dynamic_filter_pushdown = false;
+            options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+            let physical = state.query_planner().create_physical_plan(&self.plan, &state).await?;
+            Ok::<_, EngineError>(FewRowsPlan { physical, context: state.task_ctx() })
+        };
+        let FewRowsPlan { physical, context } = self.for_few.get_or_try_init(plan).await?;
+        Ok(collect(fill_physical_places(physical, tables)?, context.clone()).await?)
+    }
+
+    fn reads_identities(&self) -> Result<bool> {
+        let in_plan = places_in(&self.plan)?.iter().any(|(place, _)| *place == Place::Identities);
+        Ok(in_plan || self.tallies.iter().any(Tally::reads_identities))
     }
 
     /// The scans of the plan that read other tables, each with its rows.

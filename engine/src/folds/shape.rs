@@ -47,6 +47,8 @@ impl Shape {
             let key = over_table(key)?;
             if !keys.contains(&key) {
                 keys.push(key);
+            } else if aggregate.group_expr.iter().any(|group| matches!(group, Expr::GroupingSet(_))) {
+                return Err("two of its grouping sets' columns are the same".into());
             }
         }
         let groups = aggregate.group_expr.iter().map(|group| match group {
@@ -147,7 +149,7 @@ fn over(expr: &Expr, schema: &DFSchema, columns: &[Expr]) -> Result<Expr, Why> {
 }
 
 /// Checks that an expression tells the same of the same row at any time.
-fn check_row(expr: &Expr) -> Result<(), Why> {
+pub(super) fn check_row(expr: &Expr) -> Result<(), Why> {
     let mut why = None;
     let walked = expr.apply(|expr| {
         why = match expr {

@@ -26,6 +26,8 @@ pub(super) enum FoldedTable {
     Events,
     /// In one pass over all rows, in which the rows of a visitor follow each other.
     ByVisitor,
+    /// What a plan makes of users: once, and then anew for users of whom something changed.
+    Users,
 }
 
 impl StandIn {

@@ -75,7 +75,7 @@ fn event(row: &Row) -> Event {
     }
 }
 
-fn batch(mut events: Vec<Event>) -> RawBatch {
+pub(crate) fn batch(mut events: Vec<Event>) -> RawBatch {
     events.sort_by_key(|event| (event.site_id.clone(), event.visitor_id, event.occurred_at_us));
     let mut batch = RawBatch::default();
     assert!(events.iter().all(|event| batch.push(event)));
@@ -95,6 +95,11 @@ pub(crate) async fn session_of(random: &mut Random) -> SqlSession {
     view_of(random, "shop", &EngineSettings::default()).await.session(&Scope::Lake).unwrap()
 }
 
+/// Where the visitor ids of a site begin: no visitor is on two sites.
+fn visitors_of(site: &str) -> i64 {
+    if site == "shop" { 0 } else { 100 }
+}
+
 /// A view of such events.
 ///
 /// - `sites`: the sites that they are of, between blanks.
@@ -108,13 +113,14 @@ pub(crate) async fn view_of(random: &mut Random, sites: &str, settings: &EngineS
                 id += 1;
                 let at_us = start + 900_000_000 * random.below(500) as i64;
                 let plan = random.choose(&[r#""pro""#, r#""free""#, "null"]);
+                let site = *random.choose(&sites);
                 Event {
                     event_id: EventId::from_client(&id.to_string()),
-                    site_id: (*random.choose(&sites)).into(),
+                    site_id: site.into(),
                     name: (*random.choose(&["signup", "page_view", "page_view", "purchase"])).into(),
                     occurred_at_us: at_us,
                     received_at_us: at_us,
-                    visitor_id: (random.below(8) > 0).then(|| random.below(6) as i64),
+                    visitor_id: (random.below(8) > 0).then(|| random.below(6) as i64 + visitors_of(site)),
                     user_id: (random.below(3) > 0).then(|| format!("u{}", random.below(4))),
                     path: (random.below(8) > 0).then(|| (*random.choose(&["/", "/docs", "/buy"])).into()),
                     revenue_e4: (random.below(3) == 0).then(|| 2_500 * random.below(40) as i128),

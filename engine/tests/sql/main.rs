@@ -5,6 +5,7 @@
 mod folds;
 mod generated;
 mod groups;
+mod growing;
 mod harness;
 mod ignored;
 mod messages;

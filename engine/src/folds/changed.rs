@@ -1,0 +1,227 @@
+//! Of whom something is new: the visitors whose rows differ between two sets of pieces, and everybody who is one user with
+//! them. Pure.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::Int64Type;
+use datafusion::arrow::row::{Row, RowConverter, Rows, SortField};
+use datafusion::error::Result;
+
+use super::piece::Piece;
+use crate::scope::Scope;
+
+/// Visitor ids, quick to ask about most others.
+#[derive(Debug)]
+pub(super) struct Visitors {
+    ids: HashSet<i64>,
+    /// A bit is set where an id falls.
+    marks: Vec<u64>,
+}
+
+/// Bits of the marks, as a power of two: they fit into the processor's cache.
+const MARK_BITS: u32 = 20;
+
+/// Whose rows are chosen.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whose<'a> {
+    /// Those of all visitors.
+    All,
+    /// Those of some.
+    Of(&'a Visitors),
+    /// Those of nobody in particular: they have no visitor id.
+    Nobody,
+    /// None.
+    None,
+}
+
+/// What differs between two sets of pieces.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// Visitors whose rows differ.
+    pub(super) visitors: HashSet<i64>,
+    /// Whether rows of nobody in particular differ.
+    pub(super) of_nobody: bool,
+}
+
+impl Visitors {
+    pub(super) fn new(ids: HashSet<i64>) -> Self {
+        let mut marks = vec![0; 1 << (MARK_BITS - 6)];
+        for id in &ids {
+            let (word, bit) = place_of(*id);
+            marks[word] |= bit;
+        }
+        Self { ids, marks }
+    }
+
+    fn contains(&self, id: i64) -> bool {
+        let (word, bit) = place_of(id);
+        self.marks[word] & bit != 0 && self.ids.contains(&id)
+    }
+}
+
+fn place_of(id: i64) -> (usize, u64) {
+    // The multiplier of Knuth's multiplicative hashing spreads ids that are small numbers, too.
+    let place = (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - MARK_BITS);
+    ((place >> 6) as usize, 1 << (place & 63))
+}
+
+impl Whose<'_> {
+    /// The chosen rows.
+    ///
+    /// - `visitors`: the column that has the visitor id.
+    pub(super) fn rows(self, rows: &RecordBatch, visitors: usize) -> Result<RecordBatch> {
+        let ids = rows.column(visitors).as_primitive::<Int64Type>();
+        let chosen = match self {
+            Self::All if ids.null_count() == 0 => return Ok(rows.clone()),
+            Self::All => BooleanArray::from_unary(ids, |_| true),
+            Self::Of(visitors) => BooleanArray::from_unary(ids, |id| visitors.contains(id)),
+            Self::Nobody if ids.null_count() == 0 => return Ok(rows.slice(0, 0)),
+            Self::Nobody => BooleanArray::from_iter((0..ids.len()).map(|row| Some(ids.is_null(row)))),
+            Self::None => return Ok(rows.slice(0, 0)),
+        };
+        Ok(filter_record_batch(rows, &chosen)?)
+    }
+}
+
+impl Changes {
+    /// Adds what differs between the rows of some pieces and of others.
+    ///
+    /// - `visitors`: the columns that have visitor ids. A row without any is nobody's.
+    pub(super) fn add(&mut self, before: &[Arc<Piece>], now: &[Arc<Piece>], visitors: &[usize]) -> Result<()> {
+        let unshared = |some: &[Arc<Piece>], others: &[Arc<Piece>]| -> Vec<RecordBatch> {
+            let is_shared = |piece: &&Arc<Piece>| others.iter().any(|other| Arc::ptr_eq(piece, other));
+            some.iter().filter(|piece| !is_shared(piece)).filter_map(|piece| piece.rows(&Scope::Lake)).collect()
+        };
+        let (before, now) = (unshared(before, now), unshared(now, before));
+        let Some(first) = before.iter().chain(&now).next() else { return Ok(()) };
+        let fields = first.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+        let converter = RowConverter::new(fields)?;
+        let convert = |batch: &RecordBatch| converter.convert_columns(batch.columns());
+        let rows_now: Vec<Rows> = now.iter().map(convert).collect::<std::result::Result<_, _>>()?;
+        let rows_before: Vec<Rows> = before.iter().map(convert).collect::<std::result::Result<_, _>>()?;
+        // How often each row is there now, and was before, and one place where it stands.
+        let mut counts: HashMap<Row<'_>, (i64, &RecordBatch, usize)> = HashMap::new();
+        for (sign, batches, rows) in [(1, &now, &rows_now), (-1, &before, &rows_before)] {
+            for (batch, rows) in batches.iter().zip(rows) {
+                for (number, row) in rows.iter().enumerate() {
+                    counts.entry(row).or_insert((0, batch, number)).0 += sign;
+                }
+            }
+        }
+        for (count, batch, row) in counts.into_values() {
+            if count == 0 {
+                continue;
+            }
+            let ids = visitors.iter().map(|column| batch.column(*column).as_primitive::<Int64Type>());
+            let ids: Vec<i64> = ids.filter(|ids| ids.is_valid(row)).map(|ids| ids.value(row)).collect();
+            self.of_nobody |= ids.is_empty();
+            self.visitors.extend(ids);
+        }
+        Ok(())
+    }
+
+    /// Adds everybody who is one user with a changed visitor.
+    ///
+    /// - `links`: pairs of visitor ids of one user, now or before.
+    pub(super) fn add_linked(&mut self, links: &[(i64, i64)]) {
+        loop {
+            let known = self.visitors.len();
+            for (one, other) in links {
+                if self.visitors.contains(one) || self.visitors.contains(other) {
+                    self.visitors.extend([*one, *other]);
+                }
+            }
+            if self.visitors.len() == known {
+                return;
+            }
+        }
+    }
+}
+
+/// The pairs of two columns of visitor ids.
+pub(super) fn links_of(piece: &Piece, columns: [usize; 2]) -> Vec<(i64, i64)> {
+    let Some(rows) = piece.rows(&Scope::Lake) else { return vec![] };
+    let [one, other]: [&Int64Array; 2] = columns.map(|column| rows.column(column).as_primitive::<Int64Type>());
+    let pairs = one.iter().zip(other);
+    pairs.filter_map(|(one, other)| Some((one?, other?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{ArrayRef, StringViewArray};
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    fn piece(rows: &[(Option<i64>, i64)]) -> Arc<Piece> {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("site", DataType::Utf8View, false),
+            Field::new("k0", DataType::Int64, true),
+            Field::new("p0", DataType::Int64, true),
+        ]));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringViewArray::from_iter_values(rows.iter().map(|_| "shop"))),
+            Arc::new(Int64Array::from_iter(rows.iter().map(|(visitor, _)| *visitor))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|(_, part)| *part))),
+        ];
+        let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+        Piece::new(&schema, &[batch]).unwrap()
+    }
+
+    fn ids(ids: &[i64]) -> HashSet<i64> {
+        ids.iter().copied().collect()
+    }
+
+    #[test]
+    fn visitors_with_other_rows_are_found_however_rows_are_parted() {
+        let (one, two) = (piece(&[(Some(1), 5), (Some(2), 1)]), piece(&[(None, 3), (Some(3), 2)]));
+        let whole = piece(&[(None, 3), (Some(1), 5), (Some(2), 1), (Some(3), 2)]);
+        let more = piece(&[(Some(1), 5), (Some(2), 2), (Some(7), 1)]);
+        let twice = piece(&[(Some(1), 5), (Some(1), 5), (Some(2), 1)]);
+        let check = |before: &[&Arc<Piece>], now: &[&Arc<Piece>], visitors: &[i64], of_nobody: bool| {
+            let owned = |pieces: &[&Arc<Piece>]| pieces.iter().map(|piece| (*piece).clone()).collect::<Vec<_>>();
+            let mut changes = Changes::default();
+            changes.add(&owned(before), &owned(now), &[1]).unwrap();
+            assert_eq!(changes, Changes { visitors: ids(visitors), of_nobody }, "{before:?} {now:?}");
+        };
+        check(&[], &[], &[], false);
+        check(&[&one, &two], &[&one, &two], &[], false);
+        check(&[&one, &two], &[&whole], &[], false);
+        check(&[&one], &[&one, &two], &[3], true);
+        check(&[&one, &two], &[&two], &[1, 2], false);
+        check(&[&one], &[&more], &[2, 7], false);
+        check(&[&one], &[&twice], &[1], false);
+        check(&[&whole], &[&two], &[1, 2], false);
+    }
+
+    #[test]
+    fn who_is_one_user_with_somebody_changes_with_them() {
+        let check = |changed: &[i64], links: &[(i64, i64)], all: &[i64]| {
+            let mut changes = Changes { visitors: ids(changed), of_nobody: false };
+            changes.add_linked(links);
+            assert_eq!(changes.visitors, ids(all), "{changed:?} {links:?}");
+        };
+        check(&[1], &[], &[1]);
+        check(&[1], &[(2, 3)], &[1]);
+        check(&[1], &[(1, 9), (2, 9), (3, 8)], &[1, 2, 9]);
+        // An anonymous id that belonged to one user and belongs to another now.
+        check(&[9], &[(3, 8), (2, 8), (2, 9)], &[9, 2, 8, 3]);
+    }
+
+    #[test]
+    fn rows_are_chosen_by_whose_they_are() {
+        let rows = piece(&[(None, 1), (Some(i64::MIN), 2), (Some(4), 3), (Some(5), 4)]).rows(&Scope::Lake).unwrap();
+        let check = |whose: Whose<'_>, parts: &[i64]| {
+            let chosen = whose.rows(&rows, 1).unwrap();
+            assert_eq!(chosen.column(2).as_primitive::<Int64Type>().values(), parts, "{whose:?}");
+        };
+        check(Whose::All, &[2, 3, 4]);
+        check(Whose::Of(&Visitors::new(ids(&[i64::MIN, 5, 6]))), &[2, 4]);
+        check(Whose::Of(&Visitors::new(ids(&[]))), &[]);
+        check(Whose::Nobody, &[1]);
+        check(Whose::None, &[]);
+    }
+}

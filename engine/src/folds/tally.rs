@@ -1,0 +1,386 @@
+//! What is counted of all users, kept from run to run: of those of whom something is new it is taken away as it was, and added as
+//! it is. This is the counting algorithm of Gupta, Mumick and Subrahmanian (*Maintaining Views Incrementally*, SIGMOD 1993)
+//! with users for its deltas, so that what lies between events and counts, joins and windows among it, need not be undone
+//! row by row: it is done again, for these users, over their rows as they were and as they are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray};
+use datafusion::arrow::compute::kernels::numeric::neg_wrapping;
+use datafusion::arrow::compute::{filter_record_batch, nullif};
+use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::collect;
+
+use super::by_user::{Part, SITE_OF_USER, part_of};
+use super::changed::{Changes, Visitors, Whose, links_of};
+use super::definition::{Definition, SITE, Subtractable};
+use super::hash::hash_of;
+use super::making::PieceMaker;
+use super::memory::{PieceKey, address};
+use super::piece::{EVERYWHERE, Piece};
+use super::recurring::Fold;
+use super::rows_table::{Place, RowsTable, fill_places, places_in};
+use super::shape::{Shape, Why};
+use super::stand_in::{FoldedTable, StandIn};
+use crate::error::Result;
+use crate::scope::Scope;
+use crate::session::View;
+
+/// A tally is made of all users again if something is new of more than one row in so many.
+const CHANGED_SHARE: usize = 4;
+
+/// Rows that are worth more than one thread.
+const ROWS_FOR_THREADS: usize = 1 << 17;
+
+/// An aggregate over what a plan makes of users.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// Names what it counts.
+    pub(super) key: PieceKey,
+    definition: Definition,
+    subtractable: Subtractable,
+    /// The columns of its rows.
+    schema: SchemaRef,
+    /// Makes its rows, with places for the rows of folds.
+    users: LogicalPlan,
+    /// The folds that it reads, and the column of each that has the visitor id.
+    folds: Vec<(usize, usize)>,
+    /// The columns of `identities` that have visitor ids, if it reads them.
+    identities: Option<[usize; 2]>,
+}
+
+/// The rows that a tally is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Base {
+    /// For each fold of the tally.
+    pub(super) folds: Vec<Vec<Arc<Piece>>>,
+    pub(super) identities: Option<Arc<Piece>>,
+}
+
+/// A tally over some rows.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) base: Base,
+    users: Arc<Piece>,
+    /// Of rows of nobody in particular, who may be on several sites.
+    nobody: Option<Nobody>,
+}
+
+#[derive(Clone, Debug)]
+struct Nobody {
+    by_site: Arc<Piece>,
+    in_lake: Arc<Piece>,
+}
+
+impl Tally {
+    /// Takes an aggregate out of a plan. Returns what stands for it there, too.
+    ///
+    /// - `number`: the number of the tally in the plan.
+    pub(super) fn take(
+        aggregate: &Aggregate,
+        folds: &[Fold],
+        number: usize,
+        state: &SessionState,
+    ) -> Result<(Self, LogicalPlan), Why> {
+        let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
+        let visitors: Vec<Option<String>> = folds.iter().map(|fold| fold.definition.visitor_column()).collect();
+        let Part::ByUser(rows) = part_of(&aggregate.input, &visitors)? else { return Err("it counts no users".into()) };
+        // Columns get names of their own: those of a plan need not be different without their tables.
+        let mut names: HashMap<Column, Expr> = HashMap::new();
+        let mut columns = Vec::new();
+        for column in rows.plan.schema().columns() {
+            let name = match column.name.as_str() {
+                SITE_OF_USER => SITE.to_owned(),
+                _ => format!("c{}", names.len()),
+            };
+            columns.push(Expr::Column(column.clone()).alias(&name));
+            names.insert(column, Expr::Column(Column::from_name(name)));
+        }
+        let apart: Vec<Expr> = rows.user_columns().filter_map(|column| names.get(column).cloned()).collect();
+        let users =
+            LogicalPlanBuilder::from(rows.plan).project(columns).and_then(|plan| plan.build()).map_err(words)?;
+        let shape = shape_over(aggregate, &users, &names)?;
+        let mut definition = Definition::new(shape, vec![], users.schema(), state, &apart)?;
+        let subtractable = definition.make_subtractable(users.schema(), state)?;
+        let part = definition.of_part(users.clone(), vec![]).map_err(words)?;
+        let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
+
+        let table = RowsTable::empty_place(Place::Tally(number), schema.clone());
+        let table = LogicalPlanBuilder::scan(format!("tally{number}"), provider_as_source(Arc::new(table)), None);
+        let finished =
+            table.and_then(|rows| rows.build()).and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
+
+        // The optimizer has its last word here, and not for every choice of users.
+        let users = state.optimize(&part).map_err(words)?;
+        let mut texts = vec![definition.id.to_string(), users.display_indent().to_string()];
+        let (mut of_folds, mut identities) = (Vec::new(), None);
+        for (place, schema) in places_in(&users).map_err(words)? {
+            match place {
+                Place::Fold(fold) => {
+                    texts.push(format!("{fold} {}", folds[fold].definition.id));
+                    let visitor = visitors[fold].as_deref().ok_or("its rows are of several users")?;
+                    let column = schema.index_of(visitor).map_err(|error| error.to_string())?;
+                    of_folds.push((fold, column));
+                }
+                Place::Identities => {
+                    let column = |name| schema.index_of(name).map_err(|error| error.to_string());
+                    identities = Some([column("anonymous_visitor_id")?, column("user_visitor_id")?]);
+                }
+                Place::Tally(_) => return Err("it counts what is counted".into()),
+            }
+        }
+        let key = hash_of(texts);
+        Ok((Self { key, definition, subtractable, schema, users, folds: of_folds, identities }, finished))
+    }
+
+    /// The rows that it needs of a view.
+    pub(super) fn base(&self, folds: &[Vec<Arc<Piece>>], identities: Option<&Arc<Piece>>) -> Base {
+        let identities = identities.filter(|_| self.identities.is_some()).cloned();
+        Base { folds: self.folds.iter().map(|(fold, _)| folds[*fold].clone()).collect(), identities }
+    }
+
+    /// The tally over `base`: from what was counted before of other rows, if that is less work. Returns whether it is.
+    pub(super) async fn count(&self, view: &View, base: Base, before: Option<&Counted>) -> Result<(Counted, bool)> {
+        if let Some(before) = before
+            && let Some(counted) = self.update(view, &base, before).await?
+        {
+            return Ok((counted, true));
+        }
+        let users = self.of(view, &base, Whose::All, &mut Chosen::default()).await?;
+        let nobody = self.of_nobody(view, &base).await?;
+        Ok((Counted { base, users, nobody }, false))
+    }
+
+    async fn update(&self, view: &View, base: &Base, before: &Counted) -> Result<Option<Counted>> {
+        let changes = self.changes(&before.base, base)?;
+        let nobody = match changes.of_nobody {
+            true => self.of_nobody(view, base).await?,
+            false => before.nobody.clone(),
+        };
+        if changes.visitors.is_empty() {
+            return Ok(Some(Counted { base: base.clone(), users: before.users.clone(), nobody }));
+        }
+        let visitors = Visitors::new(changes.visitors);
+        // Pieces that are old and new are looked through once.
+        let mut chosen = Chosen::default();
+        self.choose(base, Whose::Of(&visitors), &mut chosen)?;
+        self.choose(&before.base, Whose::Of(&visitors), &mut chosen)?;
+        if chosen.rows() * CHANGED_SHARE > base.rows() {
+            return Ok(None);
+        }
+        let were = self.of(view, &before.base, Whose::Of(&visitors), &mut chosen).await?;
+        let are = self.of(view, base, Whose::Of(&visitors), &mut chosen).await?;
+        let users = self.subtract(view, &[&before.users, &are], &were).await?;
+        if users.is_none() {
+            tracing::error!("what was counted of users does not fit to their rows; it is counted again");
+        }
+        Ok(users.map(|users| Counted { base: base.clone(), users, nobody }))
+    }
+
+    fn changes(&self, before: &Base, now: &Base) -> Result<Changes> {
+        let mut changes = Changes::default();
+        for (place, (_, visitor)) in self.folds.iter().enumerate() {
+            changes.add(&before.folds[place], &now.folds[place], &[*visitor])?;
+        }
+        if let (Some(before), Some(now), Some(columns)) = (&before.identities, &now.identities, self.identities) {
+            let mut links = links_of(now, columns);
+            if !Arc::ptr_eq(before, now) {
+                changes.add(std::slice::from_ref(before), std::slice::from_ref(now), &columns)?;
+                links.extend(links_of(before, columns));
+            }
+            changes.add_linked(&links);
+        }
+        Ok(changes)
+    }
+
+    /// Of rows of nobody in particular: for each site, and for the lake, where nobody is the same on all sites.
+    async fn of_nobody(&self, view: &View, base: &Base) -> Result<Option<Nobody>> {
+        let mut chosen = Chosen::default();
+        self.choose(base, Whose::Nobody, &mut chosen)?;
+        if chosen.rows() == 0 {
+            return Ok(None);
+        }
+        let by_site = self.of(view, base, Whose::Nobody, &mut chosen).await?;
+        chosen.forget_sites()?;
+        let in_lake = self.of(view, base, Whose::Nobody, &mut chosen).await?;
+        // What is there without any rows is counted among the users.
+        let constant = self.of(view, base, Whose::None, &mut Chosen::default()).await?;
+        let by_site = self.subtract(view, &[&by_site], &constant).await?;
+        let in_lake = self.subtract(view, &[&in_lake], &constant).await?;
+        let lost = || crate::error::EngineError::Defect { message: "fewer rows with events than without".into() };
+        Ok(Some(Nobody { by_site: by_site.ok_or_else(lost)?, in_lake: in_lake.ok_or_else(lost)? }))
+    }
+
+    /// The tally of the chosen rows alone.
+    async fn of(&self, view: &View, base: &Base, whose: Whose<'_>, chosen: &mut Chosen) -> Result<Arc<Piece>> {
+        self.choose(base, whose, chosen)?;
+        let rows = |place: Place, schema: SchemaRef, pieces: &[Arc<Piece>]| {
+            let batches: Vec<RecordBatch> = pieces.iter().map(|piece| chosen.of(piece)).collect();
+            Arc::new(RowsTable::new(place, schema, batches))
+        };
+        let mut tables = Vec::new();
+        for ((fold, _), pieces) in self.folds.iter().zip(&base.folds) {
+            if let Some(schema) = pieces.first().map(|piece| piece.schema()) {
+                tables.push(rows(Place::Fold(*fold), schema, pieces));
+            }
+        }
+        if let Some(piece) = &base.identities {
+            tables.push(rows(Place::Identities, piece.schema(), std::slice::from_ref(piece)));
+        }
+        let users = fill_places(self.users.clone(), &tables)?;
+        let threads = if chosen.rows() < ROWS_FOR_THREADS { 1 } else { view.engine().threads() };
+        let state = view.engine().context_of(threads).state();
+        let physical = state.query_planner().create_physical_plan(&users, &state).await?;
+        Ok(Piece::new(&self.schema, &collect(physical, state.task_ctx()).await?)?)
+    }
+
+    fn choose(&self, base: &Base, whose: Whose<'_>, chosen: &mut Chosen) -> Result<()> {
+        for ((_, visitor), pieces) in self.folds.iter().zip(&base.folds) {
+            for piece in pieces {
+                chosen.add(piece, whose, *visitor)?;
+            }
+        }
+        if let (Some(piece), Some([anonymous, _])) = (&base.identities, self.identities) {
+            chosen.add(piece, whose, anonymous)?;
+        }
+        Ok(())
+    }
+
+    /// The rows of some pieces, without those of another. `None` if these are not among them.
+    async fn subtract(
+        &self,
+        view: &View,
+        pieces: &[&Arc<Piece>],
+        from_them: &Arc<Piece>,
+    ) -> Result<Option<Arc<Piece>>> {
+        let negative = negative(from_them.all_rows(), self.subtractable.first_part)?;
+        let negative = Piece::new(&self.schema, &[negative])?;
+        let pieces: Vec<Arc<Piece>> = pieces.iter().copied().cloned().chain([negative]).collect();
+        let merged = self.maker().merge(&view.engine().context_of(1), &pieces).await?;
+        let settled = settled(merged.all_rows(), &self.subtractable)?;
+        Ok(settled.map(|rows| Piece::new(&self.schema, &[rows])).transpose()?)
+    }
+
+    fn maker(&self) -> PieceMaker<'_> {
+        PieceMaker { definition: &self.definition, schema: &self.schema }
+    }
+
+    pub(super) fn reads_identities(&self) -> bool {
+        self.identities.is_some()
+    }
+}
+
+impl Base {
+    fn pieces(&self) -> impl Iterator<Item = &Arc<Piece>> {
+        self.folds.iter().flatten().chain(&self.identities)
+    }
+
+    fn rows(&self) -> usize {
+        self.pieces().map(|piece| piece.all_rows().num_rows()).sum()
+    }
+}
+
+impl Counted {
+    /// The rows of a scope.
+    pub(super) fn rows(&self, scope: &Scope) -> Vec<RecordBatch> {
+        let mut rows = self.users.rows_everywhere_and(scope);
+        if let Some(Nobody { by_site, in_lake }) = &self.nobody {
+            let piece = if matches!(scope, Scope::Lake) { in_lake } else { by_site };
+            rows.extend(piece.rows_everywhere_and(scope));
+        }
+        rows
+    }
+
+    /// All pieces that it holds.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &Arc<Piece>> {
+        let nobody = self.nobody.iter().flat_map(|nobody| [&nobody.by_site, &nobody.in_lake]);
+        self.base.pieces().chain([&self.users]).chain(nobody)
+    }
+}
+
+/// The chosen rows of pieces.
+#[derive(Debug, Default)]
+struct Chosen {
+    of_pieces: HashMap<usize, RecordBatch>,
+}
+
+impl Chosen {
+    fn add(&mut self, piece: &Arc<Piece>, whose: Whose<'_>, visitors: usize) -> Result<()> {
+        if !self.of_pieces.contains_key(&address(piece)) {
+            self.of_pieces.insert(address(piece), whose.rows(piece.all_rows(), visitors)?);
+        }
+        Ok(())
+    }
+
+    fn of(&self, piece: &Arc<Piece>) -> RecordBatch {
+        self.of_pieces[&address(piece)].clone()
+    }
+
+    fn rows(&self) -> usize {
+        self.of_pieces.values().map(RecordBatch::num_rows).sum()
+    }
+
+    /// Forgets of which sites the rows are.
+    fn forget_sites(&mut self) -> datafusion::error::Result<()> {
+        for rows in self.of_pieces.values_mut() {
+            let mut columns = rows.columns().to_vec();
+            columns[0] = Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(EVERYWHERE, rows.num_rows())));
+            *rows = RecordBatch::try_new(rows.schema(), columns)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows with partial results that take away what theirs add.
+fn negative(rows: &RecordBatch, first_part: usize) -> datafusion::error::Result<RecordBatch> {
+    let mut columns = rows.columns().to_vec();
+    for column in &mut columns[first_part..] {
+        *column = neg_wrapping(column)?;
+    }
+    Ok(RecordBatch::try_new(rows.schema(), columns)?)
+}
+
+/// The groups of which rows are left. `None` if there are less than none.
+fn settled(merged: &RecordBatch, parts: &Subtractable) -> datafusion::error::Result<Option<RecordBatch>> {
+    let rows = merged.column(parts.rows).as_primitive::<Int64Type>();
+    if rows.iter().flatten().any(|rows| rows < 0) {
+        return Ok(None);
+    }
+    let mut columns: Vec<ArrayRef> = merged.columns().to_vec();
+    for (sum, values) in &parts.sums {
+        // A sum of no values is none.
+        let values = merged.column(*values).as_primitive::<Int64Type>();
+        columns[*sum] = nullif(&columns[*sum], &BooleanArray::from_unary(values, |values| values == 0))?;
+    }
+    let settled = RecordBatch::try_new(merged.schema(), columns)?;
+    Ok(Some(filter_record_batch(&settled, &BooleanArray::from_unary(rows, |rows| rows > 0))?))
+}
+
+/// What the aggregate says over the renamed columns of its users.
+fn shape_over(aggregate: &Aggregate, users: &LogicalPlan, names: &HashMap<Column, Expr>) -> Result<Shape, Why> {
+    let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
+    let schema: SchemaRef = Arc::new(users.schema().as_arrow().clone());
+    let table = provider_as_source(Arc::new(StandIn::new("users", schema, Some(FoldedTable::Users))));
+    let scan = LogicalPlanBuilder::scan("users", table, None).and_then(|scan| scan.build()).map_err(words)?;
+    let renamed = |exprs: &[Expr]| -> Result<Vec<Expr>, Why> {
+        let rename = |expr: &Expr| {
+            expr.clone().transform_down(|expr| match &expr {
+                Expr::Column(column) => {
+                    let name = names.get(column).cloned().unwrap_or_else(|| expr.clone());
+                    Ok(Transformed::new(name, true, TreeNodeRecursion::Jump))
+                }
+                _ => Ok(Transformed::no(expr)),
+            })
+        };
+        exprs.iter().map(|expr| rename(expr).map(|renamed| renamed.data).map_err(words)).collect()
+    };
+    let groups = renamed(&aggregate.group_expr)?;
+    let functions = renamed(&aggregate.aggr_expr)?;
+    Shape::of(&Aggregate::try_new(Arc::new(scan), groups, functions).map_err(words)?)
+}
