@@ -1,7 +1,7 @@
 //! An engine over a lake, a view of the lake at one moment, and a session in which SQL sees that view: within limits,
 //! and reading only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,12 +17,13 @@ use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, Ta
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
+use parking_lot::Mutex;
 
 use crate::as_of::AsOf;
 use crate::error::{EngineError, Result};
 use crate::files::{Files, FilesTable};
 use crate::floors;
-use crate::folds::memory::{PieceMemory, ViewPieces};
+use crate::folds::memory::{PieceKey, PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
 use crate::params::Param;
 use crate::pending::{PendingEvents, union};
@@ -80,6 +81,8 @@ pub struct Engine {
     store: ObjectStoreUrl,
     /// What recurring queries keep in memory.
     pieces: Arc<PieceMemory>,
+    /// Recurring queries whose folds are the same at any time.
+    steady: Arc<Mutex<HashSet<PieceKey>>>,
     states: StateSettings,
 }
 
@@ -123,7 +126,7 @@ impl Engine {
         // alone: it leaves out what the others, such as max(revenue) beside min(date), have not found yet.
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / KEPT_SHARE));
-        Ok(Self { lake, runtime, config, store, pieces, states: settings.states })
+        Ok(Self { lake, runtime, config, store, pieces, steady: Arc::default(), states: settings.states })
     }
 
     /// The lake that this engine reads.
@@ -133,6 +136,10 @@ impl Engine {
 
     pub(crate) fn pieces(&self) -> &PieceMemory {
         &self.pieces
+    }
+
+    pub(crate) fn steady_queries(&self) -> &Mutex<HashSet<PieceKey>> {
+        &self.steady
     }
 
     /// What recurring queries keep in the lake.

@@ -1,5 +1,7 @@
 //! Bounds of time in a query: which files lie within them whole, and which are cut. Pure.
 
+use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, col, lit};
 use datafusion::scalar::ScalarValue;
 use lake::TableFile;
@@ -109,10 +111,48 @@ fn read(condition: &Expr) -> Option<TimeBounds> {
     Some(TimeBounds { from_us, until_us })
 }
 
+/// Takes the conditions that name a time and look at nothing but groups out of the conditions of a query. They are as true of
+/// a group as of its rows, so groups are made of all times, which serves every run, and are chosen among afterwards.
+///
+/// - `keys`: what rows are grouped by.
+///
+/// Returns the other conditions, and those of groups: over the keys, which stand as columns `k0`, `k1` and so on.
+pub(super) fn take_times_of_groups(conditions: Vec<Expr>, keys: &[Expr]) -> (Vec<Expr>, Vec<Expr>) {
+    let (mut others, mut of_groups) = (Vec::new(), Vec::new());
+    for condition in conditions {
+        match over_keys(&condition, keys).filter(|_| names_time(&condition)) {
+            Some(of_group) => of_groups.push(of_group),
+            None => others.push(condition),
+        }
+    }
+    (others, of_groups)
+}
+
+fn names_time(condition: &Expr) -> bool {
+    let is_time = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if value.data_type().is_temporal());
+    condition.exists(|expr| Ok(is_time(expr))).unwrap_or(false)
+}
+
+/// The same condition over keys; none if it looks at anything else.
+fn over_keys(condition: &Expr, keys: &[Expr]) -> Option<Expr> {
+    let mut only_keys = true;
+    let replaced = condition.clone().transform_down(|expr| {
+        if let Some(place) = keys.iter().position(|key| *key == expr) {
+            let key = Expr::Column(Column::from_name(format!("k{place}")));
+            return Ok(Transformed::new(key, true, TreeNodeRecursion::Jump));
+        }
+        only_keys &= !matches!(expr, Expr::Column(_));
+        Ok(Transformed::no(expr))
+    });
+    replaced.ok().map(|replaced| replaced.data).filter(|_| only_keys)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
+    use datafusion::arrow::datatypes::DataType;
+    use datafusion::logical_expr::cast;
     use lake::{FileRange, Value};
 
     use super::*;
@@ -163,6 +203,26 @@ mod tests {
         check(at().not_eq(time(5)), None);
         check(col("received_at").lt(time(5)), None);
         check(at().lt(time(5)).or(at().gt(time(9))), None);
+    }
+
+    #[test]
+    fn conditions_of_groups_that_name_a_time_are_told_from_others() {
+        let day = |days| lit(ScalarValue::Date32(Some(days)));
+        let local_day = || cast(col("occurred_at"), DataType::Date32);
+        let keys = [local_day(), col("path")];
+        let check = |condition: Expr, of_group: Option<Expr>| {
+            let (others, of_groups) = take_times_of_groups(vec![condition.clone()], &keys);
+            match of_group {
+                Some(of_group) => assert_eq!((others, of_groups), (vec![], vec![of_group])),
+                None => assert_eq!((others, of_groups), (vec![condition], vec![])),
+            }
+        };
+        check(local_day().gt_eq(day(1)), Some(col("k0").gt_eq(day(1))));
+        check(local_day().eq(day(1)).or(col("path").is_null()), Some(col("k0").eq(day(1)).or(col("k1").is_null())));
+        check(local_day().eq(day(1)).or(col("name").is_null()), None);
+        check(cast(col("received_at"), DataType::Date32).gt_eq(day(1)), None);
+        // It says the same at any time, and there is less to keep.
+        check(col("path").eq(lit("/")), None);
     }
 
     fn file(min: i64, max: i64) -> TableFile {

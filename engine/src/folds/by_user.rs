@@ -62,9 +62,9 @@ const EXACT: [&str; 9] = ["count", "sum", "min", "max", "bool_and", "bool_or", "
 const RANKS: [&str; 2] = ["rank", "dense_rank"];
 
 impl UserRows {
-    /// The columns whose values are never those of two users.
-    pub(super) fn user_columns(&self) -> impl Iterator<Item = &Column> {
-        self.users.keys()
+    /// Whether the values of an expression are never those of two users.
+    pub(super) fn name(&self, expr: &Expr) -> bool {
+        self.names(expr).is_some()
     }
 
     fn names(&self, expr: &Expr) -> Option<Names> {
@@ -89,7 +89,8 @@ impl UserRows {
         }
     }
 
-    fn name_always(&self, exprs: &[Expr]) -> bool {
+    /// Whether rows with the same values are always of the same user.
+    pub(super) fn name_always(&self, exprs: &[Expr]) -> bool {
         exprs.iter().any(|expr| self.names(expr) == Some(Names::Always))
     }
 }

@@ -10,7 +10,7 @@ use super::piece::Piece;
 use super::tally::Counted;
 
 /// Names what a piece was made of: a hash of its definition, files and bounds.
-pub(super) type PieceKey = [u8; 16];
+pub(crate) type PieceKey = [u8; 16];
 
 /// The pieces in memory.
 #[derive(Debug)]

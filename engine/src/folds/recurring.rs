@@ -16,7 +16,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use lake::{EVENTS, StateDefinition};
 use tokio::sync::OnceCell;
 
-use super::bounds::TimeBounds;
+use super::bounds::{TimeBounds, take_times_of_groups};
 use super::definition::{Definition, VISITOR};
 use super::gathering::{FoldUse, Gathering};
 use super::hash::hash_of;
@@ -97,6 +97,9 @@ pub(super) struct Fold {
     schema: SchemaRef,
 }
 
+/// Queries of which it is remembered that they are steady.
+const STEADY_MAX: usize = 10_000;
+
 /// Rows for which one thread is enough.
 const FEW_ROWS: usize = 1 << 16;
 
@@ -111,11 +114,14 @@ impl View {
     /// in full, and [`How`] says why.
     pub async fn recurring(self: &Arc<Self>, sql: &str, params: &[(String, Param)]) -> Result<RecurringQuery> {
         let tables = self.session(&Scope::Lake)?;
-        // What is wrong with the query is said as it always is.
-        tables.plan(sql, params).await?;
-        let folded = match self.take_apart(&tables, sql, params, TimeDelta::zero()).await? {
-            Ok(folded) => self.check_steady(&tables, sql, params, folded).await?,
-            Err(why) => Err(why),
+        let folded = match self.take_apart(&tables, sql, params, TimeDelta::zero()).await {
+            Ok(Ok(folded)) => self.check_steady(&tables, sql, params, &folded).await?.map(|()| folded),
+            Ok(Err(why)) => Err(why),
+            Err(error) => {
+                // What is wrong with the query is said as it always is.
+                tables.plan(sql, params).await?;
+                return Err(error);
+            }
         };
         Ok(RecurringQuery { view: self.clone(), sql: sql.to_owned(), params: params.to_vec(), folded })
     }
@@ -125,14 +131,25 @@ impl View {
         RecurringQuery { view: self.clone(), sql: sql.to_owned(), params: params.to_vec(), folded: Err(why) }
     }
 
-    /// Refuses a query whose folds are others at another time: what is kept of them would never be used again.
+    /// Refuses a query whose folds are others at another time: what is kept of them would never be used again. That is found
+    /// out once for a query, since it says the same at any time.
     async fn check_steady(
         &self,
         tables: &SqlSession,
         sql: &str,
         params: &[(String, Param)],
-        folded: FoldedPlan,
-    ) -> Result<Result<FoldedPlan, Why>> {
+        folded: &FoldedPlan,
+    ) -> Result<Result<(), Why>> {
+        // Without the times, which differ from run to run.
+        let others = params.iter().map(|(name, value)| match value {
+            Param::Time(_) | Param::Date(_) => format!("{name}: a time"),
+            value => format!("{name}: {value:?}"),
+        });
+        let key = hash_of([sql.to_owned()].into_iter().chain(others));
+        let steady = self.engine().steady_queries();
+        if steady.lock().contains(&key) {
+            return Ok(Ok(()));
+        }
         let ids = |folded: &FoldedPlan| -> Vec<StateDefinition> {
             let kept = folded.folds.iter().filter(|fold| fold.definition.folded == FoldedTable::Events);
             kept.map(|fold| fold.definition.id).collect()
@@ -141,7 +158,14 @@ impl View {
             params.iter().map(|(name, value)| (name.clone(), value.moved(MOVED_BY))).collect();
         let later = self.take_apart(tables, sql, &moved, MOVED_BY).await?;
         Ok(match later {
-            Ok(later) if ids(&later) == ids(&folded) => Ok(folded),
+            Ok(later) if ids(&later) == ids(folded) => {
+                let mut steady = steady.lock();
+                if steady.len() >= STEADY_MAX {
+                    steady.clear();
+                }
+                steady.insert(key);
+                Ok(())
+            }
             _ => {
                 Err("the time of the run stands in its groups or conditions otherwise than as a bound of occurred_at: \
                       write occurred_at >= $from AND occurred_at < $until"
@@ -194,14 +218,15 @@ fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fol
         let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
         let made = Shape::of(aggregate).and_then(|shape| {
             // What is made anew at each run may be bounded in any way.
-            let (bounds, conditions, others, apart) = match shape.folded {
+            let visitor = Expr::Column(Column::from_name(VISITOR));
+            let (bounds, conditions, of_groups, others, apart) = match shape.folded {
                 FoldedTable::Events => {
                     let (bounds, conditions) = TimeBounds::take(shape.conditions.clone());
-                    (bounds, conditions, vec![], vec![])
+                    let (conditions, of_groups) = take_times_of_groups(conditions, &shape.keys);
+                    (bounds, conditions, of_groups, vec![], vec![])
                 }
                 FoldedTable::ByVisitor | FoldedTable::Users => {
-                    let visitor = Expr::Column(Column::from_name(VISITOR));
-                    (TimeBounds::default(), vec![], shape.conditions.clone(), vec![visitor])
+                    (TimeBounds::default(), vec![], vec![], shape.conditions.clone(), vec![visitor])
                 }
             };
             let events = scanned(&aggregate.input).ok_or("it reads no events")?;
@@ -211,9 +236,10 @@ fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fol
             let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
             let rows = RowsTable::empty_place(Place::Fold(folds.len()), schema.clone());
             let name = format!("fold{}", folds.len());
-            let rows =
-                LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(rows)), None).and_then(|rows| rows.build());
-            let finished = rows.and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
+            let rows = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(rows)), None);
+            let chosen = of_groups.into_iter().fold(rows, |rows, condition| rows?.filter(condition));
+            let chosen = chosen.and_then(|rows| rows.build());
+            let finished = chosen.and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
             Ok((finished, Fold { definition, bounds, others, schema }))
         });
         match made {

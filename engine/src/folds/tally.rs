@@ -66,7 +66,9 @@ pub(super) struct Base {
 /// A tally over some rows.
 #[derive(Debug)]
 pub(super) struct Counted {
-    pub(super) base: Base,
+    base: Base,
+    /// The plan that made it: plans that read alike need not be the same.
+    plan: LogicalPlan,
     users: Arc<Piece>,
     /// Of rows of nobody in particular, who may be on several sites.
     nobody: Option<Nobody>,
@@ -91,6 +93,9 @@ impl Tally {
         let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
         let visitors: Vec<Option<String>> = folds.iter().map(|fold| fold.definition.visitor_column()).collect();
         let Part::ByUser(rows) = part_of(&aggregate.input, &visitors)? else { return Err("it counts no users".into()) };
+        if rows.name_always(&aggregate.group_expr) {
+            return Err("it answers for each user, so there are as many answers as there is to keep".into());
+        }
         // Columns get names of their own: those of a plan need not be different without their tables.
         let mut names: HashMap<Column, Expr> = HashMap::new();
         let mut columns = Vec::new();
@@ -102,7 +107,15 @@ impl Tally {
             columns.push(Expr::Column(column.clone()).alias(&name));
             names.insert(column, Expr::Column(Column::from_name(name)));
         }
-        let apart: Vec<Expr> = rows.user_columns().filter_map(|column| names.get(column).cloned()).collect();
+        let mut apart = Vec::new();
+        for function in &aggregate.aggr_expr {
+            if let Expr::AggregateFunction(function) = function.clone().unalias()
+                && let [user] = &function.params.args[..]
+                && rows.name(user)
+            {
+                apart.push(rename(user, &names)?);
+            }
+        }
         let users =
             LogicalPlanBuilder::from(rows.plan).project(columns).and_then(|plan| plan.build()).map_err(words)?;
         let shape = shape_over(aggregate, &users, &names)?;
@@ -147,14 +160,14 @@ impl Tally {
 
     /// The tally over `base`: from what was counted before of other rows, if that is less work. Returns whether it is.
     pub(super) async fn count(&self, view: &View, base: Base, before: Option<&Counted>) -> Result<(Counted, bool)> {
-        if let Some(before) = before
+        if let Some(before) = before.filter(|before| before.plan == self.users)
             && let Some(counted) = self.update(view, &base, before).await?
         {
             return Ok((counted, true));
         }
         let users = self.of(view, &base, Whose::All, &mut Chosen::default()).await?;
         let nobody = self.of_nobody(view, &base).await?;
-        Ok((Counted { base, users, nobody }, false))
+        Ok((Counted { base, plan: self.users.clone(), users, nobody }, false))
     }
 
     async fn update(&self, view: &View, base: &Base, before: &Counted) -> Result<Option<Counted>> {
@@ -164,7 +177,12 @@ impl Tally {
             false => before.nobody.clone(),
         };
         if changes.visitors.is_empty() {
-            return Ok(Some(Counted { base: base.clone(), users: before.users.clone(), nobody }));
+            return Ok(Some(Counted {
+                base: base.clone(),
+                plan: self.users.clone(),
+                users: before.users.clone(),
+                nobody,
+            }));
         }
         let visitors = Visitors::new(changes.visitors);
         // Pieces that are old and new are looked through once.
@@ -180,7 +198,7 @@ impl Tally {
         if users.is_none() {
             tracing::error!("what was counted of users does not fit to their rows; it is counted again");
         }
-        Ok(users.map(|users| Counted { base: base.clone(), users, nobody }))
+        Ok(users.map(|users| Counted { base: base.clone(), plan: self.users.clone(), users, nobody }))
     }
 
     fn changes(&self, before: &Base, now: &Base) -> Result<Changes> {
@@ -368,19 +386,19 @@ fn shape_over(aggregate: &Aggregate, users: &LogicalPlan, names: &HashMap<Column
     let schema: SchemaRef = Arc::new(users.schema().as_arrow().clone());
     let table = provider_as_source(Arc::new(StandIn::new("users", schema, Some(FoldedTable::Users))));
     let scan = LogicalPlanBuilder::scan("users", table, None).and_then(|scan| scan.build()).map_err(words)?;
-    let renamed = |exprs: &[Expr]| -> Result<Vec<Expr>, Why> {
-        let rename = |expr: &Expr| {
-            expr.clone().transform_down(|expr| match &expr {
-                Expr::Column(column) => {
-                    let name = names.get(column).cloned().unwrap_or_else(|| expr.clone());
-                    Ok(Transformed::new(name, true, TreeNodeRecursion::Jump))
-                }
-                _ => Ok(Transformed::no(expr)),
-            })
-        };
-        exprs.iter().map(|expr| rename(expr).map(|renamed| renamed.data).map_err(words)).collect()
-    };
-    let groups = renamed(&aggregate.group_expr)?;
-    let functions = renamed(&aggregate.aggr_expr)?;
+    let rename = |expr: &Expr| rename(expr, names);
+    let groups = aggregate.group_expr.iter().map(rename).collect::<Result<_, Why>>()?;
+    let functions = aggregate.aggr_expr.iter().map(rename).collect::<Result<_, Why>>()?;
     Shape::of(&Aggregate::try_new(Arc::new(scan), groups, functions).map_err(words)?)
+}
+
+fn rename(expr: &Expr, names: &HashMap<Column, Expr>) -> Result<Expr, Why> {
+    let renamed = expr.clone().transform_down(|expr| match &expr {
+        Expr::Column(column) => {
+            let name = names.get(column).cloned().unwrap_or_else(|| expr.clone());
+            Ok(Transformed::new(name, true, TreeNodeRecursion::Jump))
+        }
+        _ => Ok(Transformed::no(expr)),
+    });
+    renamed.map(|renamed| renamed.data).map_err(|error| error.strip_backtrace())
 }
