@@ -1,12 +1,13 @@
 //! Makes runs of the events of one input, in one pass without a sort.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, RecordBatch, StringViewArray};
 use datafusion::arrow::compute::interleave;
 use datafusion::error::{DataFusionError, Result};
 
+use crate::sessions::cuts::LongChains;
 use crate::sessions::days::{LocalDays, SECOND_US};
 use crate::sessions::page_view::PageViews;
 use crate::sessions::rows::{Rows, SharedRows, inline_view, text_of};
@@ -20,18 +21,16 @@ const PING_SLOT_US: i64 = 10 * SECOND_US;
 /// Pings of an open run are made distinct each time that they became this many more.
 const PINGS_MAX: usize = 4_096;
 
-/// A session that is longer than its site's cap, as the union of all its runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LongSession {
-    /// The client's id of it, if it has one.
-    pub(crate) session_id: Option<Arc<str>>,
-    pub(crate) start_us: i64,
-    pub(crate) end_us: i64,
+/// Which events of an input are of interest.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    /// The only site.
+    pub(crate) site: Option<Arc<str>>,
+    /// The only visitor ids.
+    pub(crate) visitors: Option<Arc<HashSet<i64>>>,
+    /// The first instant.
+    pub(crate) from_us: i64,
 }
-
-/// The long sessions of visitors, by the visitor ids of their events: runs of these visitors end where their sessions are
-/// cut, and other visitors have none.
-pub(crate) type LongSessions = HashMap<i64, Vec<LongSession>>;
 
 /// A row of an input that is still in memory.
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +71,8 @@ struct Closed {
 pub(crate) struct RunBuilder {
     wanted: Arc<Wanted>,
     rules: Arc<Rules>,
-    /// The only site whose events are of interest.
-    only_site: Option<Arc<str>>,
-    long: Option<Arc<LongSessions>>,
+    choice: Choice,
+    long: Option<Arc<LongChains>>,
     /// The rows that open and closed runs are in.
     rows: Vec<SharedRows>,
     sites: Vec<Arc<str>>,
@@ -92,18 +90,12 @@ pub(crate) struct RunBuilder {
 }
 
 impl RunBuilder {
-    /// - `only_site`: leaves out all others.
-    /// - `long`: leaves out all other visitors.
-    pub(crate) fn new(
-        wanted: Arc<Wanted>,
-        rules: Arc<Rules>,
-        only_site: Option<Arc<str>>,
-        long: Option<Arc<LongSessions>>,
-    ) -> Self {
+    /// - `long`: runs end where these are cut.
+    pub(crate) fn new(wanted: Arc<Wanted>, rules: Arc<Rules>, choice: Choice, long: Option<Arc<LongChains>>) -> Self {
         Self {
             wanted,
             rules,
-            only_site,
+            choice,
             long,
             rows: vec![],
             sites: vec![],
@@ -145,7 +137,8 @@ impl RunBuilder {
             {
                 end += 1;
             }
-            if is_visitor && !self.skips_site && self.long.as_ref().is_none_or(|long| long.contains_key(&visitor)) {
+            let is_chosen = || self.choice.visitors.as_ref().is_none_or(|only| only.contains(&visitor));
+            if is_visitor && !self.skips_site && is_chosen() {
                 self.enter_visitor(visitor)?;
                 self.visit(&rows, begin, end)?;
             }
@@ -169,7 +162,7 @@ impl RunBuilder {
         self.close_all();
         self.visitor = None;
         self.sites.push(site.into());
-        self.skips_site = self.only_site.as_deref().is_some_and(|only| only != site);
+        self.skips_site = self.choice.site.as_deref().is_some_and(|only| only != site);
         let rules = self.rules.of_site(site);
         self.days = rules.days();
         self.cap_us = rules.cap_us;
@@ -204,6 +197,9 @@ impl RunBuilder {
                 return Err(disorder(&at_us.to_string()));
             }
             self.last_us = at_us;
+            if at_us < self.choice.from_us {
+                continue;
+            }
             let session_ids = rows.session_ids.as_ref().filter(|ids| ids.is_valid(row));
             let session_view = session_ids.map(|ids| ids.views()[row]);
             let known = !self.wanted.users || text_of(rows.users.as_ref(), row).is_some();
@@ -303,15 +299,10 @@ impl RunBuilder {
         }
     }
 
-    /// Where the session that has an event at `at_us` is cut next.
+    /// Where the chain that has an event at `at_us` is cut next.
     fn next_cut_us(&self, session_id: Option<&str>, at_us: i64) -> i64 {
-        let long = self.long.as_ref().zip(self.visitor).and_then(|(long, visitor)| long.get(&visitor));
-        let sessions = long.into_iter().flatten().filter(|long| long.session_id.as_deref() == session_id);
-        let cuts = sessions.filter(|long| (long.start_us..=long.end_us).contains(&at_us)).map(|long| {
-            let pieces = (at_us - long.start_us) / self.cap_us;
-            long.start_us.saturating_add((pieces + 1).saturating_mul(self.cap_us))
-        });
-        cuts.min().unwrap_or(i64::MAX)
+        let chains = self.long.as_ref().zip(self.visitor);
+        chains.map_or(i64::MAX, |(chains, visitor)| chains.next_cut_us(visitor, session_id, at_us))
     }
 
     /// Closes runs that no later event of the visitor belongs to, so that few are searched.

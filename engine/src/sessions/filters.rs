@@ -1,8 +1,8 @@
 //! Which events the filters of a table over sessions need. Pure.
 //!
-//! A lower bound of `started_at` or `date` spares nothing: a session that a client's id joins may have begun at any time
-//! before, and only its first event says where it is cut. An upper bound does, because no piece of a session is longer than
-//! the cap; unless a query asks which are pieces.
+//! No session has an event later than the cap after its first, so an upper bound of `started_at` or `date` is one of events,
+//! too. A lower bound is one as far as it is seen where a chain of events begins: a chain with a pause of at least the cap
+//! before its first event at hand began with it. The few visitors of whom that is not seen are read in full.
 
 use std::sync::Arc;
 
@@ -10,10 +10,15 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, col, lit};
 use datafusion::scalar::ScalarValue;
 
 use crate::sessions::days::SECOND_US;
+use crate::sessions::finish::Window;
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::Rules;
 
 const DAY_US: i64 = 86_400 * SECOND_US;
+
+/// How many times the cap the events of a window begin before its sessions: one for the pause before a chain, and one for a
+/// chain that is cut within.
+const CAPS_BEFORE: i64 = 2;
 
 /// The farthest that a zone's day lies from that of UTC, and more.
 const ZONE_US: i64 = DAY_US;
@@ -31,9 +36,23 @@ pub(crate) fn is_site(site: &str) -> Expr {
     col("site_id").eq(lit(ScalarValue::Utf8View(Some(site.to_owned()))))
 }
 
-/// The filters of events that a table's filters allow: every row that satisfies those is the same without the other
-/// events.
-pub(crate) fn event_filters(columns: &Columns, rules: &Rules, filters: &[Expr]) -> Vec<Expr> {
+/// Which events a table's filters need: every row that satisfies those is the same without the others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EventBounds {
+    /// Conditions from below. With a window, visitors whose chains may have begun before it need events before, too.
+    pub(crate) from: Vec<Expr>,
+    /// Conditions from above.
+    pub(crate) until: Vec<Expr>,
+    pub(crate) window: Option<Window>,
+}
+
+/// The bounds of events that a table's filters allow.
+pub(crate) fn event_bounds(columns: &Columns, rules: &Rules, filters: &[Expr]) -> EventBounds {
+    let mut bounds = EventBounds::default();
+    if columns.tell_users() {
+        // Any event of a visitor may have the user's id.
+        return bounds;
+    }
     let (mut from_us, mut until_us) = (i64::MIN, i64::MAX);
     for (column, operator, value) in filters.iter().flat_map(comparisons) {
         let (value_us, unit_us, slack_us) = match (column, value) {
@@ -54,14 +73,23 @@ pub(crate) fn event_filters(columns: &Columns, rules: &Rules, filters: &[Expr]) 
         }
     }
     let time = |us: i64| lit(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())));
-    let mut bounds = Vec::new();
     let of_day_alone = columns.know_their_day_alone();
-    if of_day_alone && from_us > i64::MIN {
-        bounds.push(col("occurred_at").gt_eq(time(from_us)));
+    let cap_us = rules.cap_us_max();
+    if from_us > i64::MIN && of_day_alone {
+        bounds.from.push(col("occurred_at").gt_eq(time(from_us)));
+    } else if from_us > i64::MIN && columns.kind == Kind::Sessions {
+        let events_from_us = from_us.saturating_sub(cap_us.saturating_mul(CAPS_BEFORE));
+        bounds.from.push(col("occurred_at").gt_eq(time(events_from_us)));
+        bounds.window = Some(Window { events_from_us, sessions_from_us: from_us });
     }
-    if until_us < i64::MAX && !columns.tell_cuts() {
-        let cap_us = if of_day_alone { 0 } else { rules.cap_us_max() };
-        bounds.push(col("occurred_at").lt(time(until_us.saturating_add(cap_us))));
+    if until_us < i64::MAX {
+        let caps = match (of_day_alone, columns.tell_cuts()) {
+            (true, _) => 0,
+            (false, false) => 1,
+            // Whether the chain goes on.
+            (false, true) => 2,
+        };
+        bounds.until.push(col("occurred_at").lt(time(until_us.saturating_add(cap_us.saturating_mul(caps)))));
     }
     bounds
 }

@@ -1,8 +1,13 @@
 //! Makes sessions of all runs of one visitor, as a union of intervals. Pure.
+//!
+//! The events of a visitor with one client session id, and those without any, make *chains*: an event goes on a chain if the
+//! pause since the one before is no longer than the gap, or, with an id, shorter than the cap. A chain is cut into sessions
+//! from left to right: a session has the events that come less than the cap after its first, and the next event begins
+//! another. So a session depends on no event before its chain, and on none that comes later than the cap after it begins.
 
 use std::sync::Arc;
 
-use crate::sessions::builder::{LongSession, add_money, session_id};
+use crate::sessions::builder::{add_money, session_id};
 use crate::sessions::days::SECOND_US;
 use crate::sessions::rules::SiteRules;
 use crate::sessions::run::{Moment, Money, Ping, Run, RunBatch};
@@ -22,7 +27,7 @@ pub(crate) struct At {
     pub(crate) place: RunPlace,
 }
 
-/// A session, or a piece of one that was cut.
+/// A session.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) first: At,
@@ -36,7 +41,7 @@ pub(crate) struct Session {
     pub(crate) revenue: Vec<Money>,
     /// Whether the client's session id made it.
     pub(crate) is_client: bool,
-    /// Whether it is a piece of a session longer than the cap.
+    /// Whether its chain has another session: one of them ended, or began, only because of the cap.
     pub(crate) is_cut: bool,
 }
 
@@ -45,8 +50,34 @@ pub(crate) struct Session {
 pub(crate) enum Finished {
     /// The sessions, by their beginning.
     Sessions(Vec<Session>),
-    /// Some run belongs to two pieces of a session that has to be cut, so its events have to be read again.
-    TooLong(Vec<LongSession>),
+    /// Some run belongs to two sessions of a chain that has to be cut, so its events have to be read again.
+    TooLong(Vec<LongPart>),
+    /// A chain may have begun before the events at hand, so earlier ones have to be read.
+    BegunBefore,
+}
+
+/// A chain that has to be cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LongPart {
+    pub(crate) session_id: Option<Arc<str>>,
+    pub(crate) start_us: i64,
+    pub(crate) end_us: i64,
+}
+
+/// Which events are at hand, and which sessions are wanted, if not all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// All events from here on are at hand, and none before.
+    pub(crate) events_from_us: i64,
+    /// Sessions that begin earlier are not wanted.
+    pub(crate) sessions_from_us: i64,
+}
+
+impl Window {
+    /// Whether a chain that seems to begin at `start_us` may have begun before, and has a session that is wanted.
+    fn may_miss(self, start_us: i64, end_us: i64, bridged_us: i64) -> bool {
+        end_us >= self.sessions_from_us && start_us.saturating_sub(self.events_from_us) < bridged_us
+    }
 }
 
 /// Seconds that a page view with pings was looked at, at least.
@@ -67,6 +98,7 @@ pub(crate) fn sessions_of(
     batches: &[Arc<RunBatch>],
     rules: &SiteRules,
     wanted: &Wanted,
+    window: Option<Window>,
 ) -> Finished {
     let run_of = |place: &RunPlace| &batches[place.batch as usize].runs[place.run as usize];
     let id_of = |place: &RunPlace| session_id(&batches[place.batch as usize], wanted, place.run);
@@ -79,34 +111,36 @@ pub(crate) fn sessions_of(
     let (mut sessions, mut long) = (Vec::new(), Vec::new());
     for of_id in runs.chunk_by(|one, next| id_of(one) == id_of(next)) {
         let client_id = id_of(&of_id[0]);
+        // The longest pause within a chain.
+        let bridged_us = if client_id.is_some() { rules.cap_us - 1 } else { rules.gap_us };
         let mut rest = of_id;
         while !rest.is_empty() {
             let mut end_us = run_of(&rest[0]).end_us;
             let mut count = 1;
             while let Some(next) = rest.get(count) {
                 let next = run_of(next);
-                if client_id.is_none() && next.first.at_us.saturating_sub(end_us) > rules.gap_us {
+                if next.first.at_us.saturating_sub(end_us) > bridged_us {
                     break;
                 }
                 end_us = end_us.max(next.end_us);
                 count += 1;
             }
-            let (members, after) = rest.split_at(count);
+            let (chain, after) = rest.split_at(count);
             rest = after;
-            let start_us = run_of(&members[0]).first.at_us;
+            let start_us = run_of(&chain[0]).first.at_us;
+            if window.is_some_and(|window| window.may_miss(start_us, end_us, bridged_us)) {
+                return Finished::BegunBefore;
+            }
             if end_us - start_us < rules.cap_us {
-                sessions.push(session(members, batches, client_id.is_some(), false));
+                sessions.push(session(chain, batches, client_id.is_some(), false));
                 continue;
             }
-            let piece = |at_us: i64| (at_us - start_us) / rules.cap_us;
-            if members.iter().map(run_of).any(|run| piece(run.first.at_us) != piece(run.end_us)) {
-                long.push(LongSession { session_id: client_id.map(Into::into), start_us, end_us });
-                continue;
+            match cut(chain, run_of, rules.cap_us) {
+                Some(parts) => {
+                    sessions.extend(parts.into_iter().map(|part| session(part, batches, client_id.is_some(), true)));
+                }
+                None => long.push(LongPart { session_id: client_id.map(Into::into), start_us, end_us }),
             }
-            // Runs are in the order of their beginning, so those of one piece lie together.
-            let piece_of = |place: &RunPlace| piece(run_of(place).first.at_us);
-            let pieces = members.chunk_by(|one, next| piece_of(one) == piece_of(next));
-            sessions.extend(pieces.map(|piece| session(piece, batches, client_id.is_some(), true)));
         }
     }
     if !long.is_empty() {
@@ -114,6 +148,28 @@ pub(crate) fn sessions_of(
     }
     sessions.sort_by_key(|session| session.first.moment);
     Finished::Sessions(sessions)
+}
+
+/// The runs of each session of a chain, or `None` if a run belongs to two of them.
+///
+/// - `chain`: its runs in the order of their beginning.
+fn cut<'a, 'b>(
+    chain: &'a [RunPlace],
+    run_of: impl Fn(&RunPlace) -> &'b Run,
+    cap_us: i64,
+) -> Option<Vec<&'a [RunPlace]>> {
+    let (mut parts, mut rest) = (Vec::new(), chain);
+    while let Some(first) = rest.first() {
+        let until_us = run_of(first).first.at_us.saturating_add(cap_us);
+        let count = rest.partition_point(|place| run_of(place).first.at_us < until_us);
+        let (part, after) = rest.split_at(count);
+        if part.iter().any(|place| run_of(place).end_us >= until_us) {
+            return None;
+        }
+        parts.push(part);
+        rest = after;
+    }
+    Some(parts)
 }
 
 /// One session of these runs, which come in the order of their beginning.

@@ -174,6 +174,46 @@ impl Stitching {
         }
     }
 
+    /// The anonymous visitors with the users whose their events are, and whether only some are, in order: all that is needed to
+    /// tell who [`moved`](Self::moved).
+    pub(crate) fn links(&self) -> Vec<(i64, i64, bool)> {
+        let links = self.users.iter().map(|(anonymous, user)| (*anonymous, *user, self.mixed.contains(anonymous)));
+        let mut links: Vec<_> = links.collect();
+        links.sort_unstable();
+        links
+    }
+
+    /// The stitching of some links. It does not know the names of users.
+    pub(crate) fn of_links(links: Vec<(i64, i64, bool)>) -> Self {
+        let mut stitching = Self::default();
+        for (anonymous, user, is_mixed) in links {
+            stitching.users.insert(anonymous, user);
+            if is_mixed {
+                stitching.mixed.insert(anonymous);
+            }
+        }
+        stitching
+    }
+
+    /// The anonymous visitors whose events are another's in a later stitching: each with whose they were and are. Whoever is
+    /// their own is not joined.
+    pub(crate) fn moved(&self, later: &Self) -> Vec<[i64; 3]> {
+        let of = |stitching: &Self, id: &i64| (stitching.visitor_of(*id, false), stitching.mixed.contains(id));
+        let gone = self.users.keys().filter(|id| !later.users.contains_key(id));
+        let ids = later.users.keys().chain(gone);
+        let moved = ids.filter_map(|id| {
+            let (was, is) = (of(self, id), of(later, id));
+            (was != is).then_some([*id, was.0, is.0])
+        });
+        moved.collect()
+    }
+
+    /// The visitor ids of all events of some visitors, and maybe of others.
+    pub(crate) fn ids_of(&self, visitors: &HashSet<i64>) -> HashSet<i64> {
+        let joined = self.users.iter().filter(|(_, user)| visitors.contains(user)).map(|(anonymous, _)| *anonymous);
+        visitors.iter().copied().chain(joined).collect()
+    }
+
     /// The user's id, of a visitor to whom anonymous events were joined.
     pub(crate) fn user_id(&self, visitor: i64) -> Option<&Arc<str>> {
         self.names.get(&visitor)

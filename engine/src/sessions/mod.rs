@@ -9,6 +9,7 @@
 //! The rules of a site (gap, cap, zone) and who an anonymous id belongs to are applied here, whenever a query runs.
 
 mod builder;
+mod cuts;
 mod days;
 mod filters;
 mod finish;
@@ -25,5 +26,6 @@ mod source;
 mod table;
 mod wanted;
 
+pub(crate) use identities::Stitching;
 pub(crate) use source::SessionSource;
 pub(crate) use table::{SessionTable, SessionTableProvider, known_identity_rows};

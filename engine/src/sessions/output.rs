@@ -218,9 +218,14 @@ impl Columns {
         self.kind == Kind::VisitorDays && self.parts.iter().all(|(part, _)| of_day(part))
     }
 
-    /// Whether rows say that a session goes on beyond its cap, which a later event may decide however late it is.
+    /// Whether rows say that a chain of sessions was cut, which the event after it may decide.
     pub(crate) fn tell_cuts(&self) -> bool {
         self.parts.iter().any(|(part, _)| *part == Part::IsCut)
+    }
+
+    /// Whether rows name users.
+    pub(crate) fn tell_users(&self) -> bool {
+        self.user.is_some()
     }
 
     /// The run that has the user's id, if one has.

@@ -1,7 +1,7 @@
 //! Sessions by a plain reading of their definition, over all events in one list; and what the tables answer for the same
 //! events, however they are divided among files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Offset, TimeDelta, TimeZone};
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::files::view_types;
 use crate::sessions::days::SECOND_US;
+use crate::sessions::finish::Window;
 use crate::sessions::identities::{Identities, Presence, Stitching};
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::{Rules, SiteRules};
@@ -76,26 +77,28 @@ fn naive_sessions(events: &[Event], rules: &SiteRules) -> Vec<NaiveSession> {
     for event in events {
         by_id.entry(event.session_id.clone()).or_default().push(event.clone());
     }
-    let mut whole: Vec<Vec<Event>> = Vec::new();
-    for (id, events) in by_id {
-        for (number, event) in events.iter().enumerate() {
-            let splits =
-                number == 0 || id.is_none() && event.occurred_at_us - events[number - 1].occurred_at_us > rules.gap_us;
-            match splits {
-                true => whole.push(vec![event.clone()]),
-                false => whole.last_mut().unwrap().push(event.clone()),
-            }
-        }
-    }
     let mut sessions = Vec::new();
-    for events in whole {
-        let start_us = events[0].occurred_at_us;
-        let mut pieces: BTreeMap<i64, Vec<Event>> = BTreeMap::new();
-        let is_cut = events.last().unwrap().occurred_at_us - start_us >= rules.cap_us;
+    for (id, events) in by_id {
+        let mut chain: Vec<NaiveSession> = Vec::new();
+        let mut before_us = None;
         for event in events {
-            pieces.entry((event.occurred_at_us - start_us) / rules.cap_us).or_default().push(event);
+            let at_us = event.occurred_at_us;
+            let goes_on = before_us.is_some_and(|before_us| match id {
+                Some(_) => at_us - before_us < rules.cap_us,
+                None => at_us - before_us <= rules.gap_us,
+            });
+            before_us = Some(at_us);
+            if !goes_on {
+                sessions.append(&mut chain);
+            }
+            match chain.last_mut() {
+                Some(session) if at_us - session.events[0].occurred_at_us < rules.cap_us => session.events.push(event),
+                _ => chain.push(NaiveSession { events: vec![event], is_cut: false }),
+            }
+            let is_cut = chain.len() > 1;
+            chain.iter_mut().for_each(|session| session.is_cut = is_cut);
         }
-        sessions.extend(pieces.into_values().map(|events| NaiveSession { events, is_cut }));
+        sessions.append(&mut chain);
     }
     sessions
 }
@@ -276,6 +279,18 @@ async fn answer(
     inputs: &[Vec<RecordBatch>],
     rules: &SiteRules,
 ) -> Vec<String> {
+    answer_of(kind, projection, inputs, None, None, rules).await
+}
+
+/// Answers for some visitors, or for sessions from a time on, of events from another time on.
+async fn answer_of(
+    kind: Kind,
+    projection: Option<&Vec<usize>>,
+    inputs: &[Vec<RecordBatch>],
+    window: Option<Window>,
+    only: Option<HashSet<i64>>,
+    rules: &SiteRules,
+) -> Vec<String> {
     let mut identities = Identities::default();
     for batch in inputs.iter().flatten() {
         let mut part = Identities::default();
@@ -299,7 +314,10 @@ async fn answer(
         rules: Arc::new(Rules::all_alike(rules.clone())),
         stitching: Arc::new(stitching),
         only_site: None,
-        inputs: if inputs.is_empty() { vec![] } else { vec![plan] },
+        only: only.map(Arc::new),
+        window,
+        inputs: vec![plan.clone()],
+        uncut_inputs: vec![plan],
         context,
     };
     let (sender, mut receiver) = mpsc::channel(1);
@@ -399,6 +417,9 @@ proptest! {
         rules in some_rules(),
         batch_rows in 1_usize..9,
         column: prop::sample::Index,
+        from_slot in -10_i64..170,
+        before_slots in select(&[0_i64, 1, 4, 8, 96, 192][..]),
+        parity in 0_i64..2,
     ) {
         let mut files: Vec<Vec<Event>> = vec![vec![]; 5];
         let mut all: Vec<Event> = Vec::new();
@@ -421,8 +442,38 @@ proptest! {
                 found.iter().map(|row| row.split('|').nth(column).unwrap().to_owned()).collect();
             of_all.sort();
             prop_assert_eq!(one, of_all, "column {} of {:?}", column, kind);
+            // Some visitors alone.
+            let is_chosen = |row: &&String| visitor_in(kind, row) & 1 == parity;
+            let chosen: Vec<String> = found.iter().filter(is_chosen).cloned().collect();
+            let only = chosen.iter().map(|row| visitor_in(kind, row)).collect();
+            let found = runtime.block_on(answer_of(kind, None, &inputs, None, Some(only), &rules));
+            prop_assert_eq!(found, chosen, "some visitors of {:?}", kind);
         }
+        // Sessions from a time on, of events from that time or an earlier one on.
+        let sessions_from_us = begin_us() + from_slot * 15 * MINUTE_US;
+        let events_from_us = sessions_from_us - before_slots * 15 * MINUTE_US;
+        let window = Some(Window { events_from_us, sessions_from_us });
+        let user = Kind::Sessions.schema().index_of("user_id").unwrap();
+        let columns: Vec<usize> =
+            (0..Kind::Sessions.schema().fields().len()).filter(|column| *column != user).collect();
+        let started = Kind::Sessions.schema().index_of("started_at").unwrap();
+        let mut expected: Vec<String> = Vec::new();
+        for row in naive(Kind::Sessions, &all, &rules) {
+            let mut cells: Vec<&str> = row.split('|').collect();
+            if cells[started].parse::<DateTime<chrono::Utc>>().unwrap().timestamp_micros() >= sessions_from_us {
+                cells.remove(user);
+                expected.push(cells.join("|"));
+            }
+        }
+        expected.sort();
+        let found = runtime.block_on(answer_of(Kind::Sessions, Some(&columns), &inputs, window, None, &rules));
+        prop_assert_eq!(found, expected, "{:?}", window);
     }
+}
+
+/// The visitor of a row with all columns.
+fn visitor_in(kind: Kind, row: &str) -> i64 {
+    row.split('|').nth(kind.schema().index_of("visitor_id").unwrap()).unwrap().parse().unwrap()
 }
 
 /// The sessions of events, each in one of four inputs, by the default rules: their duration, events, engaged time, whether
@@ -479,12 +530,42 @@ fn two_tabs_are_one_session_and_two_client_sessions_are_two() {
 }
 
 #[test]
-fn a_session_is_cut_every_24_hours_from_its_first_event() {
-    // Every half hour for 24 hours: the 49th event, exactly 24 hours after the first, opens the second piece.
+fn an_event_24_hours_after_the_first_begins_another_session() {
+    // Every half hour for 24 hours: the 49th event comes exactly 24 hours after the first.
     let day: Vec<(Event, usize)> =
         (0..=48_u32).map(|n| (event(n.into(), f64::from(n) * 30.0), n as usize % 3)).collect();
     check(&day[..48], &["84600 48 0 false /0 /47  false"]);
     check(&day, &["84600 48 0 false /0 /47  true", "0 1 0 true /48 /48  true"]);
+}
+
+#[test]
+fn each_session_of_a_chain_is_cut_24_hours_after_its_own_first_event() {
+    // Every 26 minutes: the 57th event comes after 1 456 minutes, the 112th after 2 886, and the 113th after 2 912, which is
+    // the first after 1 456 + 1 440.
+    let days: Vec<(Event, usize)> =
+        (0..=112_u32).map(|n| (event(n.into(), f64::from(n) * 26.0), n as usize % 3)).collect();
+    let expected = ["85800 56 0 false /0 /55  true", "0 1 0 true /112 /112  true", "85800 56 0 false /56 /111  true"];
+    check(&days, &expected);
+}
+
+#[test]
+fn a_clients_session_goes_on_after_any_pause_shorter_than_24_hours() {
+    let of_id = |number, minutes| Event { session_id: Some("a".into()), ..event(number, minutes) };
+    let mut almost = of_id(2, 1_440.0);
+    almost.occurred_at_us -= 1;
+    check(&[(of_id(1, 0.0), 0), (almost, 1)], &["86399 2 0 false /1 /2 a false"]);
+    // After 24 hours the cap ends nothing that would have gone on.
+    let apart = [(of_id(1, 0.0), 0), (of_id(2, 1_440.0), 1)];
+    check(&apart, &["0 1 0 true /1 /1 a false", "0 1 0 true /2 /2 a false"]);
+    let cut = [(of_id(1, 0.0), 0), (of_id(2, 1_000.0), 1), (of_id(3, 1_500.0), 2), (of_id(4, 4_000.0), 0)];
+    check(&cut, &["0 1 0 true /3 /3 a true", "0 1 0 true /4 /4 a false", "60000 2 0 false /1 /2 a true"]);
+}
+
+#[test]
+fn events_without_the_clients_id_between_events_with_it_are_a_session_of_their_own() {
+    let of_id = |number, minutes| Event { session_id: Some("a".into()), ..event(number, minutes) };
+    let mixed = [(of_id(1, 0.0), 0), (event(2, 10.0), 0), (of_id(3, 20.0), 1), (event(4, 50.0), 1)];
+    check(&mixed, &["1200 2 0 false /1 /3 a false", "0 1 0 true /2 /2  false", "0 1 0 true /4 /4  false"]);
 }
 
 #[test]

@@ -69,6 +69,17 @@ impl Rules {
         self.sites.get(site_id).unwrap_or(&self.of_others)
     }
 
+    /// The rules in words, in an order that does not change; sites with the default ones are left out.
+    pub(crate) fn in_words(&self) -> Vec<String> {
+        let default = format!("{:?}", self.of_others);
+        let sites = self.sites.iter().map(|(site, rules)| (site, format!("{rules:?}")));
+        let mut words: Vec<String> =
+            sites.filter(|(_, rules)| *rules != default).map(|(site, rules)| format!("{site:?} {rules}")).collect();
+        words.push(default);
+        words.sort_unstable();
+        words
+    }
+
     /// The longest cap of any site.
     pub(crate) fn cap_us_max(&self) -> i64 {
         self.sites.values().map(|rules| rules.cap_us).fold(self.of_others.cap_us, i64::max)

@@ -9,17 +9,19 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::ExecutionPlanProperties;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::sessions::builder::{LongSessions, RunBuilder};
-use crate::sessions::finish::{At, Finished, RunPlace, sessions_of};
+use crate::sessions::builder::{Choice, RunBuilder};
+use crate::sessions::cuts::{LongChain, LongChains};
+use crate::sessions::finish::{At, Finished, RunPlace, Window, sessions_of};
 use crate::sessions::identities::Stitching;
 use crate::sessions::output::{Body, Chunk, Columns, Day, Kind, Row, User, Visitor};
 use crate::sessions::rules::Rules;
 use crate::sessions::run::RunBatch;
+use crate::sessions::source::{Inputs, narrowed};
 
 /// Batches of runs that a reader may be ahead of the merge.
 const BATCHES_AHEAD: usize = 2;
@@ -36,8 +38,14 @@ pub(crate) struct Scan {
     pub(crate) rules: Arc<Rules>,
     pub(crate) stitching: Arc<Stitching>,
     pub(crate) only_site: Option<Arc<str>>,
+    /// The visitors whose rows are wanted, after stitching; all if not given.
+    pub(crate) only: Option<Arc<HashSet<i64>>>,
+    /// What `inputs` have, if not all events.
+    pub(crate) window: Option<Window>,
     /// Plans each of whose partitions is an input: events in the table's order.
-    pub(crate) inputs: Vec<Arc<dyn ExecutionPlan>>,
+    pub(crate) inputs: Inputs,
+    /// Inputs that no window cuts, for visitors whose sessions may have begun before it.
+    pub(crate) uncut_inputs: Inputs,
     pub(crate) context: Arc<TaskContext>,
 }
 
@@ -66,11 +74,8 @@ struct Merge<'a> {
     /// Runs in the chunk that are to be put aside when it is over, with their visitors.
     leaving: Vec<(VisitorKey, RunPlace)>,
     aside: Aside,
-    long: LongSessions,
-    /// Visitors with a session that is too long to be finished in this pass.
-    deferred: HashSet<VisitorKey>,
-    /// The visitors of this pass; all if not given.
-    only: Option<HashSet<VisitorKey>>,
+    round: Round,
+    left: Left,
     /// Counts chunks, so that cursors know when their place in one is void.
     chunk_number: u64,
 }
@@ -84,42 +89,94 @@ struct Cursor {
     in_chunk: Option<(u64, u32)>,
 }
 
+/// What one pass is about.
+#[derive(Clone, Default)]
+struct Round {
+    /// The visitors, after stitching; all if not given.
+    only: Option<Arc<HashSet<i64>>>,
+    window: Option<Window>,
+    long: Option<Arc<LongChains>>,
+}
+
+/// What a pass leaves for others.
+#[derive(Default)]
+struct Left {
+    long: LongChains,
+    /// Visitors with a chain that has to be cut where only its events can tell.
+    to_cut: HashSet<i64>,
+    /// Visitors with a chain that may have begun before the window.
+    begun_before: HashSet<i64>,
+}
+
 impl Scan {
     /// Answers. Ends early, without an error, when nobody receives the answer.
     pub(crate) async fn run(self, answer: Answer) -> Result<()> {
         let mut memory = MemoryConsumer::new("sessions").register(self.context.memory_pool());
-        let (long, deferred) = match self.pass(&answer, &mut memory, None, None).await? {
-            Some(left) => left,
-            None => return Ok(()),
+        let round = Round { only: self.only.clone(), window: self.window, long: None };
+        let inputs = match &self.only {
+            Some(only) => self.narrow(&self.inputs, only)?,
+            None => self.inputs.clone(),
         };
-        if deferred.is_empty() {
+        let Some(begun_before) = self.rounds(&inputs, round, &answer, &mut memory).await? else { return Ok(()) };
+        if begun_before.is_empty() {
             return Ok(());
         }
-        // Sessions that have to be cut are rare, so their visitors are read again instead of keeping everybody's events.
-        let again = self.pass(&answer, &mut memory, Some(Arc::new(long)), Some(deferred)).await?;
-        match again {
-            Some((_, left)) if !left.is_empty() => {
-                Err(DataFusionError::Internal("a session was cut and is still too long".into()))
-            }
-            _ => Ok(()),
-        }
+        let inputs = self.narrow(&self.uncut_inputs, &begun_before)?;
+        let round = Round { only: Some(Arc::new(begun_before)), ..Round::default() };
+        self.rounds(&inputs, round, &answer, &mut memory).await.map(drop)
     }
 
-    /// One pass over all inputs. Returns what it leaves for another; `None` if nobody listens any more.
-    async fn pass(
+    /// Answers for the visitors of a round. Returns those whose chains may have begun before its window, or `None` if nobody
+    /// listens any more.
+    async fn rounds(
         &self,
+        inputs: &Inputs,
+        round: Round,
         answer: &Answer,
         memory: &mut MemoryReservation,
-        long: Option<Arc<LongSessions>>,
-        only: Option<HashSet<VisitorKey>>,
-    ) -> Result<Option<(LongSessions, HashSet<VisitorKey>)>> {
+    ) -> Result<Option<HashSet<i64>>> {
+        let Some(mut left) = self.pass(inputs, round.clone(), answer, memory).await? else { return Ok(None) };
+        if !left.to_cut.is_empty() {
+            // They are rare, so their visitors are read again instead of keeping everybody's events.
+            let inputs = self.narrow(inputs, &left.to_cut)?;
+            let wanted = Arc::new(self.columns.wanted.clone());
+            left.long.find(&inputs, &wanted, &self.stitching, &self.context).await?;
+            let (only, long) = (Some(Arc::new(left.to_cut)), Some(Arc::new(left.long)));
+            let Some(again) = self.pass(&inputs, Round { only, long, ..round }, answer, memory).await? else {
+                return Ok(None);
+            };
+            if !again.to_cut.is_empty() {
+                return Err(DataFusionError::Internal("a session was cut and is still too long".into()));
+            }
+        }
+        Ok(Some(left.begun_before))
+    }
+
+    /// Inputs that need not have the events of other visitors.
+    fn narrow(&self, inputs: &Inputs, visitors: &HashSet<i64>) -> Result<Inputs> {
+        narrowed(inputs, &self.stitching.ids_of(visitors), self.context.session_config().options())
+    }
+
+    /// One pass over some inputs. Returns what it leaves for another; `None` if nobody listens any more.
+    async fn pass(
+        &self,
+        inputs: &Inputs,
+        round: Round,
+        answer: &Answer,
+        memory: &mut MemoryReservation,
+    ) -> Result<Option<Left>> {
+        let choice = Choice {
+            site: self.only_site.clone(),
+            visitors: round.only.as_ref().map(|only| Arc::new(self.stitching.ids_of(only))),
+            from_us: round.window.map_or(i64::MIN, |window| window.events_from_us),
+        };
+        let wanted = Arc::new(self.columns.wanted.clone());
         let mut readers = JoinSet::new();
         let mut receivers = Vec::new();
-        for input in &self.inputs {
+        for input in inputs {
             for partition in 0..input.output_partitioning().partition_count() {
                 let events = input.execute(partition, self.context.clone())?;
-                let wanted = Arc::new(self.columns.wanted.clone());
-                let builder = RunBuilder::new(wanted, self.rules.clone(), self.only_site.clone(), long.clone());
+                let builder = RunBuilder::new(wanted.clone(), self.rules.clone(), choice.clone(), round.long.clone());
                 let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
                 readers.spawn(read(events, builder, sender));
                 receivers.push(receiver);
@@ -132,9 +189,8 @@ impl Scan {
             chunk: Chunk::default(),
             leaving: vec![],
             aside: Aside::default(),
-            long: LongSessions::new(),
-            deferred: HashSet::new(),
-            only,
+            round,
+            left: Left::default(),
             chunk_number: 0,
         };
         match merge.run(receivers).await {
@@ -142,12 +198,12 @@ impl Scan {
             Err(Stop::Error(error)) => return Err(error),
             Err(Stop::NobodyListens(NobodyListens)) => return Ok(None),
         }
-        let (long, deferred) = (merge.long, merge.deferred);
+        let left = merge.left;
         // A reader that panicked closed its channel as if it had been at its end.
         while let Some(ended) = readers.join_next().await {
             ended.map_err(|error| DataFusionError::Internal(format!("a reader of events stopped: {error}")))?;
         }
-        Ok(Some((long, deferred)))
+        Ok(Some(left))
     }
 }
 
@@ -274,20 +330,23 @@ impl Merge<'_> {
         let scan = self.scan;
         let stitching = &scan.stitching;
         if !stitching.names(visitor) {
-            let key = (site.clone(), visitor);
-            if self.only.as_ref().is_none_or(|only| only.contains(&key)) {
-                self.finish(key, places);
+            if self.is_chosen(visitor) {
+                self.finish((site.clone(), visitor), places);
             }
             return Ok(());
         }
         for place in places {
             let run = &self.chunk.batches[place.batch as usize].runs[place.run as usize];
-            let key = (site.clone(), stitching.visitor_of(visitor, run.known));
-            if self.only.as_ref().is_none_or(|only| only.contains(&key)) {
-                self.leaving.push((key, *place));
+            let visitor = stitching.visitor_of(visitor, run.known);
+            if self.is_chosen(visitor) {
+                self.leaving.push(((site.clone(), visitor), *place));
             }
         }
         Ok(())
+    }
+
+    fn is_chosen(&self, visitor: i64) -> bool {
+        self.round.only.as_ref().is_none_or(|only| only.contains(&visitor))
     }
 
     /// Answers for a visitor all of whose runs are there.
@@ -297,20 +356,26 @@ impl Merge<'_> {
         let batches = &self.chunk.batches;
         let mut sessions = vec![];
         if columns.wanted.sessions {
-            match sessions_of(places, batches, rules, &columns.wanted) {
+            match sessions_of(places, batches, rules, &columns.wanted, self.round.window) {
                 Finished::Sessions(finished) => sessions = finished,
                 Finished::TooLong(long) => {
-                    let ids: HashSet<i64> = places
-                        .iter()
-                        .map(|place| batches[place.batch as usize].runs[place.run as usize].visitor)
-                        .collect();
-                    for id in ids {
-                        self.long.entry(id).or_default().extend(long.iter().cloned());
+                    let run_of = |place: &RunPlace| &batches[place.batch as usize].runs[place.run as usize];
+                    let ids: HashSet<i64> = places.iter().map(|place| run_of(place).visitor).collect();
+                    for part in long {
+                        let times = (part.start_us, part.end_us);
+                        self.left.long.add(LongChain::new(key.1, part.session_id, times, rules.cap_us), &ids);
                     }
-                    self.deferred.insert(key);
+                    self.left.to_cut.insert(key.1);
+                    return;
+                }
+                Finished::BegunBefore => {
+                    self.left.begun_before.insert(key.1);
                     return;
                 }
             }
+        }
+        if let Some(window) = self.round.window {
+            sessions.retain(|session| session.first.moment.at_us >= window.sessions_from_us);
         }
         let user = match columns.user_of(places, batches) {
             User::Unknown => self.scan.stitching.user_id(key.1).map_or(User::Unknown, |name| User::Named(name.clone())),

@@ -1,7 +1,7 @@
 //! The events that the tables over sessions are made of: published files and pending rows of one view, as inputs in the
 //! table's order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,14 +9,15 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::DFSchema;
+use datafusion::config::ConfigOptions;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::physical_expr::expressions::col;
-use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::logical_expr::{Expr, Operator};
+use datafusion::physical_expr::expressions::{BinaryExpr, col, lit as physical_lit};
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
@@ -222,9 +223,77 @@ fn skip_parts_of_files(
         return Ok(plan);
     };
     let filter = state.create_physical_expr(filter, &DFSchema::try_from(plan.schema())?)?;
-    let pushed = scan.data_source().try_pushdown_filters(vec![filter], state.config().options())?;
-    Ok(match pushed.updated_node {
-        Some(source) => Arc::new(scan.clone().with_data_source(source)),
-        None => plan,
-    })
+    Ok(pushed(scan, filter, state.config().options())?.unwrap_or(plan))
+}
+
+/// A scan that leaves out row groups and pages in which no row satisfies a filter, if it can.
+fn pushed(
+    scan: &DataSourceExec,
+    filter: Arc<dyn PhysicalExpr>,
+    config: &ConfigOptions,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let pushed = scan.data_source().try_pushdown_filters(vec![filter], config)?;
+    Ok(pushed.updated_node.map(|source| -> Arc<dyn ExecutionPlan> { Arc::new(scan.clone().with_data_source(source)) }))
+}
+
+/// Ranges of visitor ids that parts of files are left out by.
+const VISITOR_RANGES_MAX: usize = 128;
+
+/// The same inputs without those parts of files in which no event has one of these visitor ids.
+pub(crate) fn narrowed(inputs: &Inputs, visitors: &HashSet<i64>, config: &ConfigOptions) -> Result<Inputs> {
+    let ranges = ranges_of(visitors.iter().copied().collect(), VISITOR_RANGES_MAX);
+    let narrow = |input: &Arc<dyn ExecutionPlan>| {
+        let Some(scan) = input.downcast_ref::<DataSourceExec>() else { return Ok(input.clone()) };
+        let visitor = col("visitor_id", &scan.schema())?;
+        let compare = |operator, value: i64| -> Arc<dyn PhysicalExpr> {
+            Arc::new(BinaryExpr::new(visitor.clone(), operator, physical_lit(value)))
+        };
+        let within = ranges.iter().map(|(first, last)| -> Arc<dyn PhysicalExpr> {
+            let (from, until) = (compare(Operator::GtEq, *first), compare(Operator::LtEq, *last));
+            Arc::new(BinaryExpr::new(from, Operator::And, until))
+        });
+        let any = within.reduce(|one, other| Arc::new(BinaryExpr::new(one, Operator::Or, other)));
+        Ok(match any {
+            Some(filter) => pushed(scan, filter, config)?.unwrap_or_else(|| input.clone()),
+            None => input.clone(),
+        })
+    };
+    inputs.iter().map(narrow).collect()
+}
+
+/// A few ranges that have all of some numbers, and as little else as can be. Pure.
+fn ranges_of(mut numbers: Vec<i64>, ranges_max: usize) -> Vec<(i64, i64)> {
+    numbers.sort_unstable();
+    let mut pauses: Vec<(u64, usize)> =
+        numbers.windows(2).enumerate().map(|(place, pair)| (pair[1].abs_diff(pair[0]), place + 1)).collect();
+    pauses.sort_unstable_by(|one, other| other.cmp(one));
+    let mut ends: Vec<usize> = pauses.into_iter().take(ranges_max - 1).map(|(_, end)| end).collect();
+    ends.push(numbers.len());
+    ends.sort_unstable();
+    let mut begin = 0;
+    let ranges = ends.into_iter().filter(|end| *end > 0).map(|end| {
+        let range = (numbers[begin], numbers[end - 1]);
+        begin = end;
+        range
+    });
+    ranges.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_in_ranges_apart_from_each_other_where_the_pauses_are_longest() {
+        check(&[], 3, &[]);
+        check(&[5], 3, &[(5, 5)]);
+        check(&[9, 1, 2, 30, 8], 3, &[(1, 2), (8, 9), (30, 30)]);
+        check(&[9, 1, 2, 30, 8], 1, &[(1, 30)]);
+        check(&[i64::MIN, i64::MAX, 0], 2, &[(i64::MIN, i64::MIN), (0, i64::MAX)]);
+    }
+
+    #[track_caller]
+    fn check(numbers: &[i64], ranges_max: usize, expected: &[(i64, i64)]) {
+        assert_eq!(ranges_of(numbers.to_vec(), ranges_max), expected);
+    }
 }

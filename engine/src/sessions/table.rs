@@ -1,5 +1,6 @@
 //! The tables `sessions`, `visitor_days`, `visitors` and `identities` as SQL sees them.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ use datafusion::physical_plan::{
 };
 use lake::visitor_id;
 
-use crate::sessions::filters::{event_filters, site_of};
+use crate::sessions::filters::{event_bounds, is_site, site_of};
+use crate::sessions::finish::Window;
 use crate::sessions::identities::Identities;
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::Rules;
@@ -72,11 +74,18 @@ fn identities_schema() -> SchemaRef {
 pub(crate) struct SessionTableProvider {
     table: SessionTable,
     source: Arc<SessionSource>,
+    /// The visitors whose rows it has; all if not given.
+    only: Option<Arc<HashSet<i64>>>,
 }
 
 impl SessionTableProvider {
     pub(crate) fn new(table: SessionTable, source: Arc<SessionSource>) -> Self {
-        Self { table, source }
+        Self { table, source, only: None }
+    }
+
+    /// The rows of sessions of some visitors.
+    pub(crate) fn of_visitors(source: Arc<SessionSource>, only: Option<Arc<HashSet<i64>>>) -> Self {
+        Self { table: SessionTable::Of(Kind::Sessions), source, only }
     }
 }
 
@@ -109,7 +118,7 @@ impl TableProvider for SessionTableProvider {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let rules = self.source.rules().await?;
         let site = site_of(filters);
-        let of_site = site.iter().map(|site| crate::sessions::filters::is_site(site)).collect::<Vec<_>>();
+        let of_site = site.iter().map(|site| is_site(site)).collect::<Vec<_>>();
         let identity_inputs = self.source.identity_inputs(state, &of_site).await?;
         let (reads, schema) = match self.table {
             SessionTable::Identities => {
@@ -122,12 +131,21 @@ impl TableProvider for SessionTableProvider {
                 let columns = Columns::new(kind, projection)?;
                 let mut telling_users = columns.clone();
                 telling_users.wanted.users = true;
-                let filters = [of_site, event_filters(&columns, &rules, filters)].concat();
-                let inputs = self.source.inputs(state, &columns.wanted.columns(), &filters).await?;
-                let inputs_telling_users = self.source.inputs(state, &telling_users.wanted.columns(), &filters).await?;
+                let bounds = event_bounds(&columns, &rules, filters);
+                let uncut_filters = [of_site, bounds.until].concat();
+                let filters = [&uncut_filters[..], &bounds.from].concat();
                 let schema = columns.schema.clone();
-                let events = [(columns, inputs), (telling_users, inputs_telling_users)];
-                (Reads::Events(Box::new(events.map(|(columns, inputs)| (Arc::new(columns), inputs)))), schema)
+                let mut events = Vec::new();
+                for columns in [columns, telling_users] {
+                    let read = columns.wanted.columns();
+                    let inputs = self.source.inputs(state, &read, &filters).await?;
+                    let uncut_inputs = match bounds.window {
+                        Some(_) => self.source.inputs(state, &read, &uncut_filters).await?,
+                        None => vec![],
+                    };
+                    events.push(EventReads { columns: Arc::new(columns), inputs, uncut_inputs, window: bounds.window });
+                }
+                (Reads::Events(events), schema)
             }
         };
         let properties = PlanProperties::new(
@@ -141,6 +159,7 @@ impl TableProvider for SessionTableProvider {
             source: self.source.clone(),
             rules,
             site,
+            only: self.only.clone(),
             reads: Arc::new(reads),
             identity_inputs: Arc::new(identity_inputs),
             properties: Arc::new(properties),
@@ -151,9 +170,18 @@ impl TableProvider for SessionTableProvider {
 /// What a scan reads.
 enum Reads {
     /// Events; the second time with what tells users from the anonymous, for lakes where one id was both.
-    Events(Box<[(Arc<Columns>, Inputs); 2]>),
+    Events(Vec<EventReads>),
     /// Only who is who.
     Identities { columns: Vec<usize> },
+}
+
+/// Columns of the table, and the events that they are made of.
+struct EventReads {
+    columns: Arc<Columns>,
+    inputs: Inputs,
+    /// With events before the window, if there is one.
+    uncut_inputs: Inputs,
+    window: Option<Window>,
 }
 
 /// Reads one of the tables, as a stream in no order that anybody may rely on.
@@ -162,6 +190,7 @@ struct SessionScanExec {
     source: Arc<SessionSource>,
     rules: Arc<Rules>,
     site: Option<Arc<str>>,
+    only: Option<Arc<HashSet<i64>>>,
     reads: Arc<Reads>,
     identity_inputs: Arc<IdentityInputs>,
     properties: Arc<PlanProperties>,
@@ -180,7 +209,7 @@ impl DisplayAs for SessionScanExec {
             write!(f, ", site={site}")?;
         }
         if let Reads::Events(events) = &*self.reads {
-            let (columns, inputs) = &events[0];
+            let EventReads { columns, inputs, .. } = &events[0];
             let inputs: usize = inputs.iter().map(|input| input.output_partitioning().partition_count()).sum();
             let read: Vec<String> = columns
                 .wanted
@@ -231,7 +260,7 @@ impl ExecutionPlan for SessionScanExec {
         let mut stream = RecordBatchReceiverStream::builder(schema.clone(), 2);
         let answer = stream.tx();
         let (source, rules, site) = (self.source.clone(), self.rules.clone(), self.site.clone());
-        let (reads, identity_inputs) = (self.reads.clone(), self.identity_inputs.clone());
+        let (reads, identity_inputs, only) = (self.reads.clone(), self.identity_inputs.clone(), self.only.clone());
         stream.spawn(async move {
             let identified = source.identified(site.clone(), &identity_inputs, &context).await?;
             let events = match &*reads {
@@ -243,13 +272,16 @@ impl ExecutionPlan for SessionScanExec {
                 }
                 Reads::Events(events) => events,
             };
-            let (columns, inputs) = &events[usize::from(identified.stitching.tells_users())];
+            let events = &events[usize::from(identified.stitching.tells_users())];
             let scan = Scan {
-                columns: columns.clone(),
+                columns: events.columns.clone(),
                 rules,
                 stitching: identified.stitching.clone(),
                 only_site: site,
-                inputs: inputs.clone(),
+                only,
+                window: events.window,
+                inputs: events.inputs.clone(),
+                uncut_inputs: events.uncut_inputs.clone(),
                 context,
             };
             scan.run(answer).await

@@ -55,13 +55,17 @@ async fn bounds_change_no_session_that_they_leave() {
     let expected = [
         "2026-03-01T23:00:00Z 2026-03-02T22:59:59Z 2 true",
         "2026-03-02T23:00:00Z 2026-03-02T23:00:00Z 1 true",
-        "2026-03-04T01:00:00Z 2026-03-04T01:00:00Z 1 true",
+        // After a pause of more than 24 hours.
+        "2026-03-04T01:00:00Z 2026-03-04T01:00:00Z 1 false",
     ];
     assert_eq!(all, expected);
     // The first event alone would not tell that its session is longer than the cap.
     let first = rows(&session, "SELECT is_cut FROM sessions WHERE started_at < '2026-03-01T23:30:00Z'", &[]).await;
     assert_eq!(first, ["true"]);
     let plan = "EXPLAIN SELECT count(*) FROM sessions WHERE started_at < '2026-03-01T23:30:00Z'";
+    assert!(rows(&session, plan, &[]).await.join("\n").contains("inputs=2,"));
+    let plan = "EXPLAIN SELECT count(*) FROM sessions WHERE started_at >= '2026-03-04T00:00:00Z'";
+    // Those of the first of March are too old for a session of the fourth to have begun with them.
     assert!(rows(&session, plan, &[]).await.join("\n").contains("inputs=2,"));
     for (filter, which) in [
         ("started_at < '2026-03-02T00:00:00Z'", &expected[..1]),
