@@ -1,7 +1,7 @@
 //! An engine over a lake, a view of the lake at one moment, and a session in which SQL sees that view: within limits,
 //! and reading only.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use crate::as_of::AsOf;
 use crate::error::{EngineError, Result};
 use crate::files::{Files, FilesTable};
 use crate::floors;
+use crate::folds::kept_sessions::ClosedSessions;
 use crate::folds::memory::{PieceKey, PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
 use crate::params::Param;
@@ -81,8 +82,9 @@ pub struct Engine {
     store: ObjectStoreUrl,
     /// What recurring queries keep in memory.
     pieces: Arc<PieceMemory>,
-    /// Recurring queries whose folds are the same at any time.
-    steady: Arc<Mutex<HashSet<PieceKey>>>,
+    /// Recurring queries whose folds are the same at any time: of each fold, whether its other conditions move.
+    steady: Arc<Mutex<HashMap<PieceKey, Vec<bool>>>>,
+    closed_sessions: Arc<ClosedSessions>,
     states: StateSettings,
 }
 
@@ -126,7 +128,8 @@ impl Engine {
         // alone: it leaves out what the others, such as max(revenue) beside min(date), have not found yet.
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / KEPT_SHARE));
-        Ok(Self { lake, runtime, config, store, pieces, steady: Arc::default(), states: settings.states })
+        let (steady, closed_sessions) = (Arc::default(), Arc::default());
+        Ok(Self { lake, runtime, config, store, pieces, steady, closed_sessions, states: settings.states })
     }
 
     /// The lake that this engine reads.
@@ -138,8 +141,12 @@ impl Engine {
         &self.pieces
     }
 
-    pub(crate) fn steady_queries(&self) -> &Mutex<HashSet<PieceKey>> {
+    pub(crate) fn steady_queries(&self) -> &Mutex<HashMap<PieceKey, Vec<bool>>> {
         &self.steady
+    }
+
+    pub(crate) fn closed_sessions(&self) -> &ClosedSessions {
+        &self.closed_sessions
     }
 
     /// What recurring queries keep in the lake.
@@ -270,6 +277,12 @@ impl View {
     /// The events that the tables over sessions are made of.
     pub(crate) fn sessions(&self) -> &SessionSource {
         &self.sessions
+    }
+
+    /// The rows of `sessions` of some visitors; of all without.
+    pub(crate) fn sessions_of(&self, visitors: Option<Arc<HashSet<i64>>>) -> Result<DataFrame> {
+        let sessions = SessionTableProvider::of_visitors(self.sessions.clone(), visitors);
+        Ok(self.engine.context().read_table(Arc::new(sessions))?)
     }
 
     /// What recurring queries made for this view alone.

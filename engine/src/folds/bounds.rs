@@ -31,8 +31,13 @@ impl TimeBounds {
     ///
     /// `date` is the UTC date of `occurred_at`, so a bound of one is a bound of the other.
     pub(super) fn take(conditions: Vec<Expr>) -> (Self, Vec<Expr>) {
+        Self::take_of("occurred_at", Some("date"), conditions)
+    }
+
+    /// Takes out the bounds of an instant, and of the column that is its UTC date, if there is one.
+    pub(super) fn take_of(instant: &str, date: Option<&str>, conditions: Vec<Expr>) -> (Self, Vec<Expr>) {
         let mut bounds = Self::default();
-        let others = conditions.into_iter().filter(|condition| match read(condition) {
+        let others = conditions.into_iter().filter(|condition| match read(condition, instant, date) {
             Some(found) => {
                 bounds = bounds.and(found);
                 false
@@ -86,7 +91,7 @@ impl TimeBounds {
 }
 
 /// The bounds that a condition sets, if that is all it does.
-fn read(condition: &Expr) -> Option<TimeBounds> {
+fn read(condition: &Expr, instant: &str, date: Option<&str>) -> Option<TimeBounds> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return None };
     let (column, op, value) = match (&**left, &**right) {
         (Expr::Column(column), Expr::Literal(value, _)) => (column, *op, value),
@@ -95,8 +100,8 @@ fn read(condition: &Expr) -> Option<TimeBounds> {
     };
     // The value is an instant, or the first of a day's.
     let (start_us, length_us) = match (column.name.as_str(), value) {
-        ("occurred_at", ScalarValue::TimestampMicrosecond(Some(us), _)) => (*us, 1),
-        ("date", ScalarValue::Date32(Some(days))) => (i64::from(*days) * DAY_US, DAY_US),
+        (name, ScalarValue::TimestampMicrosecond(Some(us), _)) if name == instant => (*us, 1),
+        (name, ScalarValue::Date32(Some(days))) if Some(name) == date => (i64::from(*days) * DAY_US, DAY_US),
         _ => return None,
     };
     let end_us = start_us.checked_add(length_us)?;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions::core::expr_fn::coalesce;
@@ -90,8 +90,34 @@ const OF_DISTINCT: [&str; 5] = ["count", "sum", "min", "max", "avg"];
 
 impl Definition {
     /// - `schema`: of the table.
-    /// - `apart`: columns that never have the same value in two parts.
+    /// - `apart`: of the rows of users, what never has the same value in two parts.
     pub(super) fn new(
+        mut shape: Shape,
+        conditions: Vec<Expr>,
+        schema: &DFSchema,
+        registry: &dyn FunctionRegistry,
+        apart: &[Expr],
+    ) -> Result<Self, Why> {
+        let visitor = Expr::Column(Column::from_name(VISITOR));
+        if shape.folded == FoldedTable::ByStart {
+            let mut by_start = Self::of_shape(shape.clone(), conditions.clone(), schema, registry, &[])?;
+            if by_start.sets.is_empty() {
+                by_start.sets.push(visitor.clone());
+                by_start.id = by_start.hash(schema).map_err(|error| error.to_string())?;
+            }
+            if by_start.sets == [visitor.clone()] {
+                return Ok(by_start);
+            }
+            // With several sets the partial results are of all visitors together.
+            shape.folded = FoldedTable::ByVisitor;
+        }
+        match shape.folded {
+            FoldedTable::ByVisitor => Self::of_shape(shape, conditions, schema, registry, &[visitor]),
+            _ => Self::of_shape(shape, conditions, schema, registry, apart),
+        }
+    }
+
+    fn of_shape(
         shape: Shape,
         conditions: Vec<Expr>,
         schema: &DFSchema,

@@ -20,6 +20,8 @@ pub struct Explanation {
 pub struct ExplainedFold {
     /// The table: `events`, of which states are kept, or one that is made of all events at each run.
     pub table: &'static str,
+    /// Whether what it makes of what happened long ago is kept from run to run.
+    pub is_kept: bool,
     /// The name under which the lake keeps its states.
     pub definition: String,
     /// Which events count, bounds of time aside.
@@ -64,6 +66,7 @@ impl RecurringQuery {
         let files_cut = files.iter().filter(|file| bounds.place(file) == Lies::Across).count();
         Ok(ExplainedFold {
             table: definition.table,
+            is_kept: definition.table == "events" || fold.is_kept_by_start(),
             definition: definition.id.to_string(),
             conditions: definition.conditions.iter().map(ToString::to_string).collect(),
             groups: definition.keys.iter().map(ToString::to_string).collect(),
@@ -91,6 +94,7 @@ impl fmt::Display for Explanation {
             };
             match fold.table {
                 "events" => writeln!(f, "  of events, kept as {}", fold.definition)?,
+                table if fold.is_kept => writeln!(f, "  of {table}, kept in memory but for those of the last days")?,
                 table => writeln!(f, "  of {table}, made anew at each run")?,
             }
             list("where", &fold.conditions, f)?;

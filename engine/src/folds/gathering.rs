@@ -21,7 +21,7 @@ use crate::scope::Scope;
 use crate::session::{Engine, View};
 
 /// Events come up to 72 hours late. Dates further back than this from the newest seldom change, and are one piece.
-const OPEN_DAYS: u64 = 4;
+pub(super) const OPEN_DAYS: u64 = 4;
 
 /// What an answer was made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -240,7 +240,7 @@ impl Gathering<'_> {
 }
 
 /// Rows as they are in memory. `None` if they are of another kind.
-fn in_types_of(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Option<Vec<RecordBatch>> {
+pub(super) fn in_types_of(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Option<Vec<RecordBatch>> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let converted = batches.into_iter().map(|batch| {
         if batch.num_columns() != schema.fields().len() {

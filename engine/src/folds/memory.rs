@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry::Occupied;
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use parking_lot::Mutex;
 
 use super::piece::Piece;
@@ -23,6 +24,8 @@ pub(crate) struct PieceMemory {
 #[derive(Debug, Default)]
 pub(crate) struct ViewPieces {
     pub(super) made: tokio::sync::Mutex<HashMap<PieceKey, Arc<Piece>>>,
+    /// Files of earlier dates were not read for sessions, as far as they are by their beginning.
+    pub(super) not_read_before: Mutex<Option<NaiveDate>>,
     /// The rows of `identities`.
     pub(super) identities: tokio::sync::OnceCell<Arc<Piece>>,
 }

@@ -14,7 +14,8 @@
 //! | [`piece`], [`memory`] | rows in memory, by site, within a bound |
 //! | [`gathering`] | which pieces a snapshot needs, from memory, from kept states, or from the events |
 //! | [`known_identities`] | who is who, from folds |
-//! | [`pass`] | one pass over a table that is made of all events, for any number of folds |
+//! | [`pass`] | one pass over a table that is made of runs of visitors, for any number of folds |
+//! | [`closed_part`] | sessions that began long ago, kept from run to run: in memory ([`kept_sessions`]) and in the lake ([`session_states`]) |
 //! | [`by_user`] | which part of a plan treats every user by themselves |
 //! | [`tally`], [`changed`] | what is counted of users, and counted anew for those of whom something is new |
 //! | [`explanation`] | what would be used, in words |
@@ -25,10 +26,12 @@
 mod bounds;
 mod by_user;
 mod changed;
+mod closed_part;
 mod definition;
 mod explanation;
 mod gathering;
 mod hash;
+pub(crate) mod kept_sessions;
 mod known_identities;
 mod making;
 pub(crate) mod memory;
@@ -36,6 +39,7 @@ mod pass;
 mod piece;
 mod recurring;
 mod rows_table;
+mod session_states;
 pub(crate) mod settings;
 mod shape;
 mod stand_in;

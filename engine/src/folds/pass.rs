@@ -1,9 +1,9 @@
-//! One pass over a table that is made of all events, for any number of folds.
+//! One pass over a table that is made of runs of visitors, for any number of folds.
 //!
 //! Such a table gives the rows of a visitor one after the other. They are taken in chunks that never part a visitor, and each
 //! fold makes its rows of every chunk, so that no more than a chunk and the folds' own rows are in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
@@ -11,13 +11,13 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Expr;
+use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;
 
 use super::definition::{SITE, VISITOR};
 use super::making::PieceMaker;
 use super::piece::Piece;
 use crate::error::Result;
-use crate::scope::Scope;
 use crate::session::View;
 
 /// Rows of a chunk, about.
@@ -27,17 +27,25 @@ const CHUNK_ROWS: usize = 1 << 18;
 const PIECES_MAX: usize = 8;
 
 /// One fold of the table.
+#[derive(Clone, Copy)]
 pub(super) struct PassFold<'a> {
     pub(super) maker: PieceMaker<'a>,
     pub(super) bounds: &'a [Expr],
 }
 
 /// The rows of each fold.
-pub(super) async fn run(view: &View, table: &str, folds: &[PassFold<'_>]) -> Result<Vec<Arc<Piece>>> {
+///
+/// - `rows`: rows of the table.
+/// - `visitors`: gets the visitors of these rows, if given.
+pub(super) async fn run(
+    view: &View,
+    rows: DataFrame,
+    folds: &[PassFold<'_>],
+    mut visitors: Option<&mut HashSet<i64>>,
+) -> Result<Vec<Arc<Piece>>> {
     let columns: BTreeSet<String> = folds.iter().flat_map(|fold| fold.maker.definition.columns(fold.bounds)).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let session = view.session(&Scope::Lake)?;
-    let mut rows = session.table(table).await?.select_columns(&columns)?.execute_stream().await?;
+    let mut rows = rows.select_columns(&columns)?.execute_stream().await?;
     let context = view.engine().context_of(1);
     let mut made: Vec<Vec<Arc<Piece>>> = folds.iter().map(|_| Vec::new()).collect();
     let (schema, mut waiting, mut waiting_rows, mut chunk_rows) = (rows.schema(), Vec::new(), 0, CHUNK_ROWS);
@@ -45,6 +53,9 @@ pub(super) async fn run(view: &View, table: &str, folds: &[PassFold<'_>]) -> Res
         let batch = rows.try_next().await?;
         let is_last = batch.is_none();
         if let Some(batch) = batch {
+            if let Some(visitors) = &mut visitors {
+                visitors.extend(batch[VISITOR].as_primitive::<Int64Type>().values());
+            }
             waiting_rows += batch.num_rows();
             waiting.push(batch);
         }

@@ -7,17 +7,18 @@ use chrono::TimeDelta;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchemaRef};
+use datafusion::common::DFSchemaRef;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan};
 use datafusion::physical_plan::{ExecutionPlan, collect};
-use lake::{EVENTS, StateDefinition};
+use lake::{EVENTS, StateDefinition, TableFile};
 use tokio::sync::OnceCell;
 
 use super::bounds::{TimeBounds, take_times_of_groups};
-use super::definition::{Definition, VISITOR};
+use super::closed_part::{self, SessionFold, begins_within};
+use super::definition::Definition;
 use super::gathering::{FoldUse, Gathering};
 use super::hash::hash_of;
 use super::making::PieceMaker;
@@ -94,6 +95,8 @@ pub(super) struct Fold {
     pub(super) bounds: TimeBounds,
     /// Conditions that are not part of the definition.
     others: Vec<Expr>,
+    /// Whether they move with time otherwise than as bounds of when a session begins.
+    others_move: bool,
     schema: SchemaRef,
 }
 
@@ -115,7 +118,7 @@ impl View {
     pub async fn recurring(self: &Arc<Self>, sql: &str, params: &[(String, Param)]) -> Result<RecurringQuery> {
         let tables = self.session(&Scope::Lake)?;
         let folded = match self.take_apart(&tables, sql, params, TimeDelta::zero()).await {
-            Ok(Ok(folded)) => self.check_steady(&tables, sql, params, &folded).await?.map(|()| folded),
+            Ok(Ok(folded)) => self.check_steady(&tables, sql, params, folded).await?,
             Ok(Err(why)) => Err(why),
             Err(error) => {
                 // What is wrong with the query is said as it always is.
@@ -138,8 +141,8 @@ impl View {
         tables: &SqlSession,
         sql: &str,
         params: &[(String, Param)],
-        folded: &FoldedPlan,
-    ) -> Result<Result<(), Why>> {
+        mut folded: FoldedPlan,
+    ) -> Result<Result<FoldedPlan, Why>> {
         // Without the times, which differ from run to run.
         let others = params.iter().map(|(name, value)| match value {
             Param::Time(_) | Param::Date(_) => format!("{name}: a time"),
@@ -147,24 +150,28 @@ impl View {
         });
         let key = hash_of([sql.to_owned()].into_iter().chain(others));
         let steady = self.engine().steady_queries();
-        if steady.lock().contains(&key) {
-            return Ok(Ok(()));
+        if let Some(others_move) = steady.lock().get(&key) {
+            folded.folds.iter_mut().zip(others_move).for_each(|(fold, moves)| fold.others_move = *moves);
+            return Ok(Ok(folded));
         }
         let ids = |folded: &FoldedPlan| -> Vec<StateDefinition> {
-            let kept = folded.folds.iter().filter(|fold| fold.definition.folded == FoldedTable::Events);
+            let kept = folded.folds.iter().filter(|fold| fold.definition.folded != FoldedTable::ByVisitor);
             kept.map(|fold| fold.definition.id).collect()
         };
         let moved: Vec<(String, Param)> =
             params.iter().map(|(name, value)| (name.clone(), value.moved(MOVED_BY))).collect();
         let later = self.take_apart(tables, sql, &moved, MOVED_BY).await?;
         Ok(match later {
-            Ok(later) if ids(&later) == ids(folded) => {
+            Ok(later) if ids(&later) == ids(&folded) => {
+                for (fold, later) in folded.folds.iter_mut().zip(&later.folds) {
+                    fold.others_move = begins_within(&fold.others).1 != begins_within(&later.others).1;
+                }
                 let mut steady = steady.lock();
                 if steady.len() >= STEADY_MAX {
                     steady.clear();
                 }
-                steady.insert(key);
-                Ok(())
+                steady.insert(key, folded.folds.iter().map(|fold| fold.others_move).collect());
+                Ok(folded)
             }
             _ => {
                 Err("the time of the run stands in its groups or conditions otherwise than as a bound of occurred_at: \
@@ -218,19 +225,18 @@ fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fol
         let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
         let made = Shape::of(aggregate).and_then(|shape| {
             // What is made anew at each run may be bounded in any way.
-            let visitor = Expr::Column(Column::from_name(VISITOR));
-            let (bounds, conditions, of_groups, others, apart) = match shape.folded {
+            let (bounds, conditions, of_groups, others) = match shape.folded {
                 FoldedTable::Events => {
                     let (bounds, conditions) = TimeBounds::take(shape.conditions.clone());
                     let (conditions, of_groups) = take_times_of_groups(conditions, &shape.keys);
-                    (bounds, conditions, of_groups, vec![], vec![])
+                    (bounds, conditions, of_groups, vec![])
                 }
-                FoldedTable::ByVisitor | FoldedTable::Users => {
-                    (TimeBounds::default(), vec![], vec![], shape.conditions.clone(), vec![visitor])
+                FoldedTable::ByVisitor | FoldedTable::ByStart | FoldedTable::Users => {
+                    (TimeBounds::default(), vec![], vec![], shape.conditions.clone())
                 }
             };
             let events = scanned(&aggregate.input).ok_or("it reads no events")?;
-            let definition = Definition::new(shape, conditions, events.schema(), state, &apart)?;
+            let definition = Definition::new(shape, conditions, events.schema(), state, &[])?;
             let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
             let part = definition.of_part(events, vec![]).map_err(words)?;
             let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
@@ -240,7 +246,7 @@ fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fol
             let chosen = of_groups.into_iter().fold(rows, |rows, condition| rows?.filter(condition));
             let chosen = chosen.and_then(|rows| rows.build());
             let finished = chosen.and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
-            Ok((finished, Fold { definition, bounds, others, schema }))
+            Ok((finished, Fold { definition, bounds, others, others_move: false, schema }))
         });
         match made {
             Ok((finished, fold)) => {
@@ -332,7 +338,12 @@ fn reads_events(plan: &LogicalPlan) -> datafusion::error::Result<bool> {
 
 impl Fold {
     fn is_by_visitor(&self) -> bool {
-        self.definition.folded == FoldedTable::ByVisitor
+        self.definition.folded != FoldedTable::Events
+    }
+
+    /// Whether what it makes of sessions that began long ago is kept.
+    pub(super) fn is_kept_by_start(&self) -> bool {
+        self.definition.folded == FoldedTable::ByStart && !self.others_move
     }
 
     fn maker(&self) -> PieceMaker<'_> {
@@ -343,10 +354,21 @@ impl Fold {
         PassFold { maker: self.maker(), bounds: &self.others }
     }
 
+    fn of_sessions(&self) -> SessionFold<'_> {
+        SessionFold { pass: self.in_pass(), definition: self.definition.id.to_string() }
+    }
+
     /// Names what a pass makes for this fold.
     fn pass_key(&self) -> PieceKey {
         let definition = self.definition.id.to_string();
         hash_of([definition, "pass".to_owned()].into_iter().chain(self.others.iter().map(Expr::to_string)))
+    }
+
+    /// Names the pieces of a pass, of which there is at least one.
+    fn pass_keys(&self) -> impl Iterator<Item = PieceKey> {
+        let first = self.pass_key();
+        let later = move |part: u32| hash_of([format!("{:032x}", u128::from_be_bytes(first)), part.to_string()]);
+        [first].into_iter().chain((1..).map(later))
     }
 }
 
@@ -356,6 +378,20 @@ impl View {
         let folded = queries.iter().filter_map(|query| query.folded.as_ref().ok());
         let folds: Vec<&Fold> = folded.flat_map(|folded| &folded.folds).filter(|fold| fold.is_by_visitor()).collect();
         self.pass_over(&folds).await
+    }
+
+    /// What folds of sessions by their beginning were made of.
+    fn sessions_used(&self) -> FoldUse {
+        let not_read_before = *self.pieces().not_read_before.lock();
+        let files = &self.snapshot().events.files;
+        let is_known = |file: &&TableFile| file.date.zip(not_read_before).is_some_and(|(date, from)| date < from);
+        let read = files.iter().filter(|file| !is_known(file));
+        FoldUse {
+            files: files.len(),
+            known_files: files.iter().filter(is_known).count(),
+            rows_read: read.map(|file| file.rows).sum::<u64>() + self.pending_rows(),
+            ..FoldUse::default()
+        }
     }
 
     async fn pass_over(self: &Arc<Self>, folds: &[&Fold]) -> Result<()> {
@@ -373,9 +409,26 @@ impl View {
             if wanted.is_empty() {
                 continue;
             }
-            let pass: Vec<PassFold<'_>> = wanted.iter().map(|fold| fold.in_pass()).collect();
-            let pieces = pass::run(self, table, &pass).await?;
-            made.extend(wanted.iter().map(|fold| fold.pass_key()).zip(pieces));
+            let (mut by_start, mut whole): (Vec<&Fold>, Vec<&Fold>) =
+                wanted.into_iter().partition(|fold| fold.is_kept_by_start());
+            if !by_start.is_empty() {
+                let folds: Vec<SessionFold<'_>> = by_start.iter().map(|fold| fold.of_sessions()).collect();
+                match closed_part::run(self, &folds).await? {
+                    Some(of_sessions) => {
+                        for (fold, pieces) in by_start.iter().zip(of_sessions.pieces) {
+                            made.extend(fold.pass_keys().zip(pieces));
+                        }
+                        *self.pieces().not_read_before.lock() = of_sessions.not_read_before;
+                    }
+                    None => whole.append(&mut by_start),
+                }
+            }
+            if !whole.is_empty() {
+                let pass: Vec<PassFold<'_>> = whole.iter().map(|fold| fold.in_pass()).collect();
+                let rows = self.session(&Scope::Lake)?.table(table).await?;
+                let pieces = pass::run(self, rows, &pass, None).await?;
+                made.extend(whole.iter().map(|fold| fold.pass_key()).zip(pieces));
+            }
         }
         Ok(())
     }
@@ -450,7 +503,7 @@ impl RecurringQuery {
 
 impl FoldedPlan {
     fn how(&self, used: FoldUse) -> How {
-        match self.folds.iter().find(|fold| fold.is_by_visitor()) {
+        match self.folds.iter().find(|fold| fold.is_by_visitor() && !fold.is_kept_by_start()) {
             Some(fold) => How::InFull {
                 why: format!(
                     "{} are made of all events at each run, once for all metrics and sites",
@@ -470,9 +523,12 @@ impl FoldedPlan {
         };
         let mut gathered = Gathered { pieces: vec![], identities, tallies: vec![], used: FoldUse::default() };
         for fold in &self.folds {
-            if let Some(piece) = view.pieces().made.lock().await.get(&fold.pass_key()).filter(|_| fold.is_by_visitor())
-            {
-                gathered.pieces.push(vec![piece.clone()]);
+            if fold.is_by_visitor() {
+                let made = view.pieces().made.lock().await;
+                gathered.pieces.push(fold.pass_keys().map_while(|key| made.get(&key).cloned()).collect());
+                if fold.is_kept_by_start() {
+                    gathered.used.add(view.sessions_used());
+                }
                 continue;
             }
             let gathering = Gathering { view, maker: fold.maker(), bounds: fold.bounds };

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use super::stand_in::{FoldedTable, StandIn};
 
 /// What an aggregate says, whatever stood between it and its table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shape {
     /// The table.
     pub(super) table: &'static str,
@@ -67,9 +67,21 @@ impl Shape {
         });
         let groups = groups.collect::<Result<_, Why>>()?;
         let functions = aggregate.aggr_expr.iter().map(over_table).collect::<Result<_, Why>>()?;
-        Ok(Self { table: rows.table, folded: rows.folded, conditions: rows.conditions, keys, groups, functions })
+        let mut shape =
+            Self { table: rows.table, folded: rows.folded, conditions: rows.conditions, keys, groups, functions };
+        let exprs = shape.conditions.iter().chain(&shape.keys).chain(&shape.functions);
+        let mut columns = exprs.flat_map(Expr::column_refs);
+        if shape.table == SESSIONS && !columns.any(|column| OF_OTHER_TIMES.contains(&column.name())) {
+            shape.folded = FoldedTable::ByStart;
+        }
+        Ok(shape)
     }
 }
+
+const SESSIONS: &str = "sessions";
+
+/// Columns of `sessions` that events of other times may change.
+const OF_OTHER_TIMES: [&str; 2] = ["user_id", "is_cut"];
 
 fn named_key(keys: &[Expr], key: &Expr) -> Expr {
     let place = keys.iter().position(|known| known == key).unwrap_or_default();

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+mod closed;
+#[path = "../sql/random.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
+mod random;
 mod report;
 #[path = "../shown/mod.rs"]
 mod shown;
@@ -45,8 +49,15 @@ async fn lake(published: &[Event], pending: &[Event], time_zone: &str) -> Lake {
     let lake = Lake::open("memory:///", []).unwrap();
     lake.add_site("shop", DateTime::UNIX_EPOCH).await.unwrap();
     lake.change_site("shop", |settings| settings.time_zone = time_zone.into()).await.unwrap();
+    publish(&lake, published).await;
+    pend(&lake, pending).await;
+    lake
+}
+
+/// Adds events to the table, a file for each date.
+async fn publish(lake: &Lake, events: &[Event]) {
     let mut dates: BTreeMap<NaiveDate, Vec<&Event>> = BTreeMap::new();
-    for event in published {
+    for event in events {
         let date = DateTime::from_timestamp_micros(event.occurred_at_us).unwrap().date_naive();
         dates.entry(date).or_default().push(event);
     }
@@ -64,13 +75,17 @@ async fn lake(published: &[Event], pending: &[Event], time_zone: &str) -> Lake {
         let change = Change::publish(adds, vec![], BTreeSet::new());
         table.commit(change, table.load().await.unwrap()).await.unwrap();
     }
-    if !pending.is_empty() {
-        let mut batch = RawBatch::default();
-        assert!(pending.iter().all(|event| batch.push(event)));
-        let lane = Lane::start(lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
-        lane.append(batch.encode(), "2026-03-01T00:00:00Z".parse().unwrap()).await.unwrap();
+}
+
+/// Makes events pending.
+async fn pend(lake: &Lake, events: &[Event]) {
+    if events.is_empty() {
+        return;
     }
-    lake
+    let mut batch = RawBatch::default();
+    assert!(events.iter().all(|event| batch.push(event)));
+    let lane = Lane::start(lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
+    lane.append(batch.encode(), "2026-03-01T00:00:00Z".parse().unwrap()).await.unwrap();
 }
 
 async fn session(lake: &Lake, scope: Scope) -> SqlSession {

@@ -1,0 +1,204 @@
+//! Sessions that began long ago are kept from run to run, and no answer depends on it.
+
+use std::sync::Arc;
+
+use engine::{Engine, EngineSettings, How, Scope, StateSettings};
+use lake::{Event, EventId, Lake};
+
+use crate::random::Random;
+use crate::shown::lines;
+use crate::{event, lake, pend, publish, visitor_id};
+
+const SESSIONS: &str = "SELECT count(*), count(DISTINCT visitor_id), sum(page_views) FROM sessions";
+
+/// The answers of the next run for the lake and for the site, which are those of all events; with the files that were not
+/// read, and the rows that were.
+async fn run(engine: &Engine, sql: &str) -> ([Vec<String>; 2], usize, u64) {
+    let view = Arc::new(engine.view().await.unwrap());
+    let query = view.recurring(sql, &[]).await.unwrap();
+    let mut answers = Vec::new();
+    let mut used = None;
+    for scope in [Scope::Lake, Scope::Site("shop".into())] {
+        let (answer, how) = query.answer(&scope).await.unwrap();
+        let full = view.session(&scope).unwrap().query(sql, &[]).await.unwrap();
+        let sorted = |mut lines: Vec<String>| {
+            lines.sort();
+            lines
+        };
+        let (answer, full) = (sorted(lines(&answer, "-")), sorted(lines(&full, "-")));
+        assert_eq!(answer, full, "{sql}");
+        answers.push(answer);
+        match how {
+            How::Incremental(of_run) => used = Some(of_run),
+            How::InFull { why } => panic!("{sql}: {why}"),
+        }
+    }
+    let used = used.unwrap();
+    (answers.try_into().unwrap(), used.known_files, used.rows_read)
+}
+
+fn engine_of(lake: &Lake) -> Engine {
+    Engine::new(lake.clone(), &EngineSettings::default()).unwrap()
+}
+
+/// A page view of somebody on each of 20 days of March, at ten.
+fn days(who: &str) -> Vec<Event> {
+    (1..=20).map(|day| event(who, &format!("2026-03-{day:02}T10:00:00Z"), "page_view", "/")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_files_of_long_ago_nothing_is_read_again() {
+    let lake = lake(&days("ada"), &[], "UTC").await;
+    let engine = engine_of(&lake);
+    let (answers, known_files, rows_read) = run(&engine, SESSIONS).await;
+    assert_eq!((&answers[0][..], known_files, rows_read), (&["20 1 20".to_owned()][..], 0, 20));
+    // Late events come to the 16th and later; a session that began on the 15th may still have some, and it may depend on
+    // events of the 13th.
+    let (_, known_files, rows_read) = run(&engine, SESSIONS).await;
+    assert_eq!((known_files, rows_read), (12, 8));
+    pend(&lake, &[event("eve", "2026-03-20T11:00:00Z", "page_view", "/")]).await;
+    let (answers, known_files, rows_read) = run(&engine, SESSIONS).await;
+    assert_eq!((&answers[0][..], known_files, rows_read), (&["21 2 21".to_owned()][..], 12, 9));
+    // An event of long ago: all is read until it is known.
+    publish(&lake, &[event("ada", "2026-03-05T10:20:00Z", "page_view", "/")]).await;
+    assert_eq!(run(&engine, SESSIONS).await.1, 0);
+    let (answers, known_files, _) = run(&engine, SESSIONS).await;
+    assert_eq!((&answers[1][..], known_files), (&["21 2 22".to_owned()][..], 13));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_reads_what_is_kept_until_its_files_change() {
+    let at = |who: &str, time: &str| event(who, time, "page_view", "/");
+    let mut events = days("eve");
+    (0..40).for_each(|n| events.push(at(&format!("user{n}"), "2026-03-03T12:00:00Z")));
+    events.extend([at("~x", "2026-03-02T10:00:00Z"), at("ada", "2026-03-02T10:10:00Z")]);
+    let lake = lake(&events, &[], "UTC").await;
+    let settings = || {
+        let states = StateSettings { state_file_bytes_min: 0, state_share_max: f64::MAX };
+        EngineSettings { states, ..EngineSettings::default() }
+    };
+    let start = || Engine::new(lake.clone(), &settings()).unwrap();
+    assert_eq!(run(&start(), SESSIONS).await.0[0], ["62 43 62"]);
+    let (answers, known_files, rows_read) = run(&start(), SESSIONS).await;
+    assert_eq!((&answers[0][..], known_files, rows_read), (&["62 43 62".to_owned()][..], 12, 8));
+    // What is new of who is who is made good.
+    pend(&lake, &[at("ada~x", "2026-03-20T12:00:00Z")]).await;
+    let (answers, known_files, _) = run(&start(), SESSIONS).await;
+    assert_eq!((&answers[0][..], known_files), (&["62 42 63".to_owned()][..], 12));
+    // States of sessions go as soon as one of their files does, or another comes.
+    let of_sessions = async || {
+        let states = lake.states_size().await.unwrap();
+        lake.delete_states_of_replaced_files().await.unwrap();
+        states.states - lake.states_size().await.unwrap().states
+    };
+    assert_eq!(of_sessions().await, 0);
+    publish(&lake, &[at("eve", "2026-03-05T10:20:00Z")]).await;
+    assert_eq!(of_sessions().await, 2);
+    assert_eq!(run(&start(), SESSIONS).await.0[0], ["62 42 64"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_signs_in_joins_what_they_did_long_ago() {
+    let at = |who: &str, time: &str| event(who, time, "page_view", "/");
+    let mut events = days("eve");
+    // Others who stay who they are, so that it is worth while to make only two visitors again.
+    (0..40).for_each(|n| events.push(at(&format!("user{n}"), "2026-03-03T12:00:00Z")));
+    events.extend([
+        at("~x", "2026-03-02T10:00:00Z"),
+        at("ada", "2026-03-02T10:10:00Z"),
+        at("~y", "2026-03-19T10:00:00Z"),
+    ]);
+    let lake = lake(&events, &[], "UTC").await;
+    let engine = engine_of(&lake);
+    let (answers, _, _) = run(&engine, SESSIONS).await;
+    assert_eq!(answers[0], ["63 44 63"]);
+    // Two sessions of the second of March are one.
+    pend(&lake, &[at("ada~x", "2026-03-20T12:00:00Z")]).await;
+    let (answers, known_files, _) = run(&engine, SESSIONS).await;
+    assert_eq!((&answers[0][..], known_files), (&["63 43 64".to_owned()][..], 12));
+    // The anonymous id is somebody else's, so they are two again; and another one is Ada's.
+    pend(&lake, &[at("bob~x", "2026-03-20T13:00:00Z"), at("ada~y", "2026-03-20T12:10:00Z")]).await;
+    let (answers, known_files, _) = run(&engine, SESSIONS).await;
+    assert_eq!((&answers[0][..], known_files), (&["65 43 66".to_owned()][..], 12));
+    assert_eq!(run(&engine, SESSIONS).await.0[0], ["65 43 66"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_never_pauses_is_cut_as_if_all_were_read() {
+    // Every 25 minutes from the first of March to the 20th, so that no day tells where a session began.
+    let minutes = (0..19 * 24 * 60).step_by(25);
+    let events: Vec<Event> = minutes
+        .map(|minutes| {
+            let at = format!("2026-03-{:02}T{:02}:{:02}:00Z", 1 + minutes / 1_440, minutes / 60 % 24, minutes % 60);
+            event("robot", &at, "page_view", "/")
+        })
+        .collect();
+    let lake = lake(&events, &[], "UTC").await;
+    let engine = engine_of(&lake);
+    for _ in 0..2 {
+        // Each session has 58 events; 19 days have 1 095.
+        assert_eq!(run(&engine, SESSIONS).await.0[0], ["19 1 1095"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_changes_no_answer() {
+    const QUERIES: [&str; 5] = [
+        SESSIONS,
+        "SELECT entry_page, count(*), count(DISTINCT visitor_id), sum(engaged_s), min(duration_s), max(ended_at) FROM sessions
+            WHERE started_at >= '2026-03-04T12:30:00Z' AND started_at < '2026-03-20T12:30:00Z' GROUP BY 1",
+        "SELECT date, is_bounce, count(*) FROM sessions GROUP BY 1, 2",
+        "SELECT exit_page, count(*) FROM sessions WHERE started_at < '2026-03-08T00:00:00Z' AND page_views > 1 GROUP BY 1",
+        "SELECT n, count(*) FROM (SELECT visitor_id, count(*) AS n FROM sessions GROUP BY 1) GROUP BY 1",
+    ];
+    for seed in 0..6 {
+        let mut random = Random::new(seed);
+        let mut number = 0;
+        // Events of some days, a few of each visitor close together.
+        let mut some = |random: &mut Random, count: u64, first_day: u64, days: u64| -> Vec<Event> {
+            let begin_us = event("", "2026-03-01T00:00:00Z", "", "").occurred_at_us;
+            let mut events = Vec::new();
+            for _ in 0..count {
+                number += 1;
+                let (user, anonymous) = (random.below(12), random.below(16));
+                let (user, anonymous) = (format!("u{user}"), format!("x{anonymous}"));
+                let who = match random.below(8) {
+                    0 => format!("{user}~{anonymous}"),
+                    1..=3 => user,
+                    // An anonymous id that is a user's, too.
+                    4 => format!("~{user}"),
+                    _ => format!("~{anonymous}"),
+                };
+                let quarters = (first_day + random.below(days)) * 96 + 40 + random.below(12);
+                let mut event = event(&who, "2026-03-01T00:00:00Z", "page_view", random.choose(&["/", "/a", "/b"]));
+                event.event_id = EventId(u128::from(number).to_be_bytes());
+                event.occurred_at_us = begin_us + quarters as i64 * 900_000_000;
+                event.session_id = random.choose(&[None, None, Some("s".to_owned())]).clone();
+                event.site_id = (*random.choose(&["shop", "shop", "blog"])).into();
+                let identity = event.user_id.as_ref().or(event.anonymous_id.as_ref()).unwrap();
+                event.visitor_id = Some(visitor_id(&event.site_id, identity));
+                events.push(event);
+            }
+            events
+        };
+        let lake = lake(&some(&mut random, 300, 0, 20), &[], "Europe/Berlin").await;
+        let engine = engine_of(&lake);
+        let check = async || {
+            for sql in QUERIES {
+                run(&engine, sql).await;
+            }
+        };
+        check().await;
+        for step in 0..6 {
+            match step {
+                0 => pend(&lake, &some(&mut random, 1, 19, 1)).await,
+                1 => publish(&lake, &some(&mut random, 6, 18, 2)).await,
+                2 => pend(&lake, &some(&mut random, 6, 17, 3)).await,
+                3 => publish(&lake, &some(&mut random, 3, 0, 20)).await,
+                4 => drop(lake.change_site("shop", |settings| settings.session_gap_s = 900).await.unwrap()),
+                _ => publish(&lake, &some(&mut random, 4, 20, 2)).await,
+            }
+            check().await;
+        }
+    }
+}
