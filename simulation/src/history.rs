@@ -14,6 +14,15 @@ pub struct Id {
     pub name: String,
 }
 
+/// A run of the report in history.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Run {
+    /// The second that it is of. Each has one run at most.
+    pub slot_s: i64,
+    /// Tells it from others.
+    pub name: String,
+}
+
 /// What has happened so far, as the clients know it.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -25,6 +34,8 @@ pub struct History {
     erased: BTreeSet<Id>,
     /// Older than their site's retention.
     expired: BTreeSet<Id>,
+    /// Runs of the report that were told to be kept.
+    recorded: BTreeSet<Run>,
 }
 
 /// What a read must and must not contain.
@@ -47,6 +58,10 @@ pub enum Violation {
     Kept(Id),
     /// The read has an event that was never sent.
     Invented(Id),
+    /// A run of the report was told to be kept, and is not in history.
+    RunLost(Run),
+    /// Two runs of one slot are in history, or one twice.
+    SlotTwice(Run),
     /// The log lacks this version but has a later one.
     BrokenChain(u64),
     /// A file of the newest version is not in the store.
@@ -65,6 +80,8 @@ impl fmt::Display for Violation {
             Self::Returned(id) => write!(f, "{} of {} was erased and is there", id.name, id.site),
             Self::Kept(id) => write!(f, "{} of {} is too old and is there", id.name, id.site),
             Self::Invented(id) => write!(f, "{} of {} was never sent", id.name, id.site),
+            Self::RunLost(run) => write!(f, "the run {} of second {} was kept and is lost", run.name, run.slot_s),
+            Self::SlotTwice(run) => write!(f, "second {} has another run than {}", run.slot_s, run.name),
             Self::BrokenChain(version) => write!(f, "the log has no version {version} and a later one"),
             Self::MissingFile(path) => write!(f, "the table names {path}, which is not there"),
             Self::Wrong(what) => write!(f, "a check found an error: {what}"),
@@ -138,6 +155,23 @@ impl History {
         let may_be_missing = |id: &Id| self.fading.contains(id) || self.expired.contains(id);
         match expected.must_have.iter().find(|id| !times.contains_key(id) && !may_be_missing(id)) {
             Some(lost) => Err(Violation::Lost(lost.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// A process was told that history has this run.
+    pub fn record(&mut self, run: Run) {
+        self.recorded.insert(run);
+    }
+
+    /// Checks the runs that history has.
+    pub fn check_runs(&self, runs: &[Run]) -> Result<(), Violation> {
+        let mut slots = BTreeSet::new();
+        if let Some(second) = runs.iter().find(|run| !slots.insert(run.slot_s)) {
+            return Err(Violation::SlotTwice(second.clone()));
+        }
+        match self.recorded.iter().find(|run| !runs.contains(run)) {
+            Some(lost) => Err(Violation::RunLost(lost.clone())),
             None => Ok(()),
         }
     }
@@ -239,6 +273,16 @@ mod tests {
         assert_eq!(history.check(&[id("a")], &history.expectation()), Ok(()));
         assert_eq!(history.check_expired(&[id("a")]), Err(Violation::Kept(id("a"))));
         assert_eq!(history.check_expired(&[]), Ok(()));
+    }
+
+    #[test]
+    fn a_run_that_was_kept_is_there_and_no_slot_has_two() {
+        let run = |slot_s, name: &str| Run { slot_s, name: name.into() };
+        let mut history = History::default();
+        history.record(run(1, "a"));
+        assert_eq!(history.check_runs(&[run(1, "a"), run(2, "b")]), Ok(()));
+        assert_eq!(history.check_runs(&[run(2, "b")]), Err(Violation::RunLost(run(1, "a"))));
+        assert_eq!(history.check_runs(&[run(1, "a"), run(1, "b")]), Err(Violation::SlotTwice(run(1, "b"))));
     }
 
     #[test]

@@ -33,6 +33,11 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     let erasers = if sabotage == Some(Sabotage::ErasuresUnseen) { 4 } else { erasers };
     let with_retention = rng.random_bool(0.3);
     let clock_error_max = Duration::from_secs([0, 2, 60][rng.random_range(0..3)]);
+    // Drawn last, and not at all for the other sabotages, so that their seeds stay the same runs.
+    let with_reports = match sabotage {
+        None => rng.random_bool(0.4),
+        Some(sabotage) => sabotage == Sabotage::LateCommitsTrusted,
+    };
     // Just before midnight, so that the events of one batch fall on two dates.
     let began_at = "2026-03-01T23:59:50Z".parse().expect("it is a time");
     let world = World::new(rng.random(), began_at, fault_rate);
@@ -57,6 +62,10 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     if sabotage == Some(Sabotage::LogBeforeListing) {
         // It shows only if a file is published and deleted between the two steps: with one vacuum, in one seed of a thousand.
         others.extend((0..3).map(|_| tokio::spawn(actors::eager_vacuum(setup.clone()))));
+    }
+    if with_reports {
+        others.extend((0..3).map(|_| tokio::spawn(actors::recorder(setup.clone(), crashes))));
+        others.push(tokio::spawn(actors::log_vacuum(setup.clone(), crashes)));
     }
     others.push(tokio::spawn(actors::auditor(setup.clone())));
     others.push(tokio::spawn(actors::checker(setup.clone())));

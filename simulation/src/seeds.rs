@@ -63,6 +63,7 @@ impl Summary {
         self.publishes += one.publishes;
         self.merges += one.merges;
         self.deleted += one.deleted;
+        self.runs += one.runs;
         self.erasures += one.erasures;
         self.removed += one.removed;
         self.kills += one.kills;

@@ -30,6 +30,8 @@ pub enum Sabotage {
     ErasuresUnseen,
     /// Log entries before the last checkpoint are deleted, as other engines do.
     LogCleanup,
+    /// A commit to a log whose old entries are deleted believes that a version that it created is the next one.
+    LateCommitsTrusted,
 }
 
 impl Sabotage {
@@ -40,6 +42,7 @@ impl Sabotage {
             Self::NoConflictRule => Some(LakeSabotage::NoConflictRule),
             Self::ErasuresUnseen => Some(LakeSabotage::ErasuresUnseen),
             Self::LogCleanup => None,
+            Self::LateCommitsTrusted => Some(LakeSabotage::LateCommitsTrusted),
         }
     }
 }
@@ -63,6 +66,8 @@ pub struct Summary {
     pub merges: u64,
     /// Files that vacuums deleted.
     pub deleted: u64,
+    /// Runs of the report that history kept.
+    pub runs: u64,
     /// Persons erased.
     pub erasures: u64,
     /// Erased and expired rows that compactors removed.
@@ -158,6 +163,8 @@ impl Setup {
         let kernel = DefaultEngineBuilder::new(store.clone()).with_task_executor(Arc::new(self.coroutines.clone()));
         let mut runtime = LakeRuntime::new(Arc::new(kernel.build()), Arc::new(self.coroutines.clone()));
         runtime.checkpoint_every = self.checkpoint_every;
+        // Few, so that a process that is stopped for a while finds its entries deleted.
+        runtime.log_entries_kept = self.checkpoint_every;
         // Setting up forty compressors for a dozen rows would take a third of the whole time.
         runtime.table_compression = Compression::UNCOMPRESSED;
         if let Some(sabotage) = self.sabotage.and_then(Sabotage::of_lake) {

@@ -27,6 +27,7 @@ fn no_promise_is_broken() {
             && total.merges > seeds / 8
             && total.kills > seeds / 4
     );
+    assert!(total.runs > seeds);
     assert!(total.erasures > seeds / 20 && total.removed > seeds / 2 && total.deleted > seeds);
 }
 
@@ -63,6 +64,11 @@ fn commits_that_do_not_see_an_erasure_are_noticed() {
 #[test]
 fn log_entries_that_are_deleted_are_noticed() {
     check(Sabotage::LogCleanup, 0);
+}
+
+#[test]
+fn runs_that_come_too_late_for_a_cleaned_log_are_noticed() {
+    check(Sabotage::LateCommitsTrusted, 0);
 }
 
 #[track_caller]

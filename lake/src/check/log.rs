@@ -18,11 +18,37 @@ use crate::layout::LaneId;
 use crate::schema::tables::TableSpec;
 use crate::table::file::parse_stats;
 
+/// Listings after which an entry that was deleted since counts as lost.
+const LISTINGS: u32 = 4;
+
 impl Log {
     /// Reads the whole log.
     ///
     /// - `objects`: an earlier listing of the table.
     pub(super) async fn read(lake: &Lake, spec: &'static TableSpec, objects: &[ObjectMeta]) -> Result<Self> {
+        if let Some(log) = Self::read_listed(lake, spec, objects, spec.log_is_cleaned).await? {
+            return Ok(log);
+        }
+        // What vacuum deleted since the listing is no longer in the next one.
+        let mut tries = 1;
+        loop {
+            let objects = lake.list(spec.name).await?;
+            if let Some(log) = Self::read_listed(lake, spec, &objects, tries < LISTINGS).await? {
+                return Ok(log);
+            }
+            tries += 1;
+        }
+    }
+
+    /// `None` if entries were deleted since the listing.
+    ///
+    /// - `may_be_cleaned`: whether that is to be expected.
+    async fn read_listed(
+        lake: &Lake,
+        spec: &'static TableSpec,
+        objects: &[ObjectMeta],
+        may_be_cleaned: bool,
+    ) -> Result<Option<Self>> {
         let root = lake.path(spec.name);
         let log_dir = root.clone().join("_delta_log");
         let listed = Listed::new(&log_dir, objects);
@@ -38,11 +64,16 @@ impl Log {
                      from a backup or from older versions of its objects",
                 ));
             }
-            return Ok(log);
+            return Ok(Some(log));
+        };
+        let first_checkpoint = match spec.log_is_cleaned {
+            true => listed.first_checkpoint(lake.runtime().log_entries_kept),
+            false => None,
         };
         let present = objects.iter().map(|object| relative(&root, &object.location)).collect();
         let mut replay = Replay::new(spec, &mut log, &listed, &present);
-        let mut versions = stream::iter(0..=newest)
+        replay.is_known = first_checkpoint.is_none();
+        let mut versions = stream::iter(first_checkpoint.unwrap_or(0)..=newest)
             .map(|version| {
                 let (lake, entry) = (lake.clone(), log_dir.clone().join(format!("{version:020}.json")));
                 let checksum = listed.checksums.get(&version).map(|object| object.location.clone());
@@ -59,7 +90,12 @@ impl Log {
             .buffered(CONCURRENT_OBJECTS);
         let (mut last_good_checksum, mut last_good_checkpoint) = (0, 0);
         while let Some((version, entry, bytes, checksum)) = versions.try_next().await? {
-            replay.follow(version, &entry, bytes.as_deref());
+            if first_checkpoint != Some(version) {
+                if bytes.is_none() && may_be_cleaned && listed.entries.contains_key(&version) {
+                    return Ok(None);
+                }
+                replay.follow(version, &entry, bytes.as_deref());
+            }
             if let Some(object) = listed.checkpoints.get(&version)
                 && let Some(read) = read_checkpoint(lake, object).await?
                 && replay.compare_checkpoint(version, object, read)
@@ -73,6 +109,12 @@ impl Log {
             }
         }
         drop(versions);
+        if !replay.is_known && first_checkpoint.is_some() {
+            if may_be_cleaned {
+                return Ok(None);
+            }
+            log.chain_is_whole = false;
+        }
         check_hint(lake, &log_dir, &listed, &mut log).await?;
         for path in &listed.foreign_checkpoints {
             log.findings.push(Finding::warning(
@@ -106,7 +148,7 @@ impl Log {
         if log.is_sound() {
             compare_with_kernel(lake, spec, &mut log).await?;
         }
-        Ok(log)
+        Ok(Some(log))
     }
 }
 

@@ -12,7 +12,8 @@
 //! | [`states`] | that what recurring queries kept can be read and belongs to live files |
 //! | [`quarantine`], [`registry`] | that refused events and documents can be read |
 //!
-//! The replay uses the entries alone, so a defect in a checkpoint, a checksum or the kernel shows as a difference.
+//! The replay uses the entries alone, so a defect in a checkpoint, a checksum or the kernel shows as a difference. Of a log
+//! whose old entries were deleted it begins with the first checkpoint after them, which is taken for right.
 //!
 //! Like a vacuum, a check lists a table before it reads the log, so that files committed in between count as live. It
 //! can therefore run at any time. Files are written only after the log exists

@@ -13,6 +13,7 @@ use crate::layout::log_object;
 use crate::schema::tables::TableSpec;
 use crate::table::change::ERASURES;
 use crate::table::checksums::{CHECKSUMS, from_parameter};
+use crate::table::cleaned_log::last_to_go;
 use crate::table::committer::COMMIT_ID;
 
 /// The state a table's log describes, and the problems found in it.
@@ -39,7 +40,8 @@ pub(super) struct Log {
     /// Whether a new checkpoint and a new checksum should be written for readers.
     pub(super) wants_checkpoint: bool,
     pub(super) wants_checksum: bool,
-    /// Whether every entry from 0 to the newest version exists and is readable.
+    /// Whether every entry from 0, or from the checkpoint where a cleaned log begins, to the newest version exists and is
+    /// readable.
     pub(super) chain_is_whole: bool,
 }
 
@@ -98,6 +100,23 @@ impl Listed {
             }
         }
         listed
+    }
+
+    /// Where a log whose old entries are deleted begins: the first checkpoint from which on every entry is left. `None` if
+    /// none was deleted.
+    ///
+    /// An entry that is younger than the next one counts as deleted: it is of a writer that came too late.
+    ///
+    /// - `kept`: how many of the newest entries are never deleted.
+    pub(super) fn first_checkpoint(&self, kept: u64) -> Option<u64> {
+        let last_but_one = *self.checkpoints.keys().nth_back(1)?;
+        let last = last_to_go(last_but_one, self.newest()?, kept)?;
+        let is_left = |version: u64| match (self.entries.get(&version), self.entries.get(&(version + 1))) {
+            (Some(entry), Some(next)) => entry.last_modified <= next.last_modified,
+            (entry, _) => entry.is_some(),
+        };
+        let deleted = (1..=last).rev().find(|&version| !is_left(version))?;
+        self.checkpoints.range(deleted..).next().map(|(version, _)| *version)
     }
 
     /// The newest version that any object names.

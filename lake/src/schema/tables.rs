@@ -20,6 +20,8 @@ pub struct TableSpec {
     pub bounded: &'static [&'static str],
     /// The column with a bloom filter, if any.
     pub bloom: Option<&'static str>,
+    /// Whether vacuum deletes old entries of its log, so that a table with a commit a minute stays small.
+    pub log_is_cleaned: bool,
 }
 
 impl TableSpec {
@@ -38,6 +40,8 @@ pub static EVENTS: LazyLock<TableSpec> = LazyLock::new(|| TableSpec {
     sort: &["site_id", "visitor_id", "occurred_at"],
     bounded: &["site_id", "visitor_id", "occurred_at", "received_at"],
     bloom: Some("event_id"),
+    // It has what was acknowledged, and every version of it can be asked for.
+    log_is_cleaned: false,
 });
 
 /// The history of reports: one row per run, site and metric.
@@ -62,6 +66,7 @@ pub static REPORTS: LazyLock<TableSpec> = LazyLock::new(|| {
         sort: &["site_id", "metric", "generated_at"],
         bounded: &["site_id", "metric", "generated_at"],
         bloom: None,
+        log_is_cleaned: true,
     }
 });
 

@@ -44,12 +44,18 @@ pub struct LakeRuntime {
     pub threads: Arc<dyn Threads>,
     /// Versions from one checkpoint to the next: the most that a new reader has to replay.
     pub checkpoint_every: u64,
+    /// How many of the newest entries stay in a log whose old ones are deleted. A commit that was planned on a version
+    /// further back is planned again.
+    pub log_entries_kept: u64,
     /// How the files of tables are compressed.
     pub table_compression: Compression,
     pub(crate) sabotage: Option<Sabotage>,
 }
 
 const CHECKPOINT_EVERY: u64 = 100;
+
+/// Far more than are committed during the longest run of a job.
+const LOG_ENTRIES_KEPT: u64 = 1_000;
 
 fn zstd() -> Compression {
     Compression::ZSTD(ZstdLevel::try_new(3).expect("3 is a zstd level"))
@@ -59,7 +65,14 @@ impl LakeRuntime {
     /// A runtime of its own parts.
     pub fn new(kernel: Arc<dyn Engine>, threads: Arc<dyn Threads>) -> Self {
         let kernel = Arc::new(StrictEngine::new(kernel));
-        Self { kernel, threads, checkpoint_every: CHECKPOINT_EVERY, table_compression: zstd(), sabotage: None }
+        Self {
+            kernel,
+            threads,
+            checkpoint_every: CHECKPOINT_EVERY,
+            log_entries_kept: LOG_ENTRIES_KEPT,
+            table_compression: zstd(),
+            sabotage: None,
+        }
     }
 
     /// The runtime of a real process: the kernel's own engine over `store`, and Tokio's threads.

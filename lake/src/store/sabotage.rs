@@ -13,4 +13,6 @@ pub enum Sabotage {
     NoConflictRule,
     /// A commit is not void by a list of erasures that was named since its plan.
     ErasuresUnseen,
+    /// A commit that created a version of a cleaned log takes it for the next one.
+    LateCommitsTrusted,
 }

@@ -8,6 +8,8 @@
 //! A try that ends without a known outcome is repeated as the same version with the same commit id, up to
 //! [`UNKNOWN_TRIES_MAX`] times. Then the caller hears [`LakeError::Unavailable`]: the commit may have landed or may
 //! land yet, and a plan from the next snapshot is right either way.
+//!
+//! Where old entries are deleted, a version that was created may still not be the next one: see [`cleaned_log`](super::cleaned_log).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use crate::schema::tables::TableSpec;
 use crate::store::sabotage::Sabotage;
 use crate::store::watched::REPORTED_AFTER;
 use crate::table::change::{Change, CommitKind, ERASURES};
+use crate::table::cleaned_log::is_too_late;
 use crate::table::committer::{COMMIT_ID, ReadBackCommitter};
 use crate::table::file::{TableFile, to_add_rows};
 
@@ -65,7 +68,8 @@ impl Table {
         // However much of the log is in memory: to go on with one that was lost would hide what it had.
         self.begin().await?;
         let commit_id = self.new_uuid().to_string();
-        let mut checked = base.version.unwrap_or(0);
+        let planned_on = base.version.unwrap_or(0);
+        let mut checked = planned_on;
         let mut on = match &base.log {
             Some(_) => base,
             None => self.load().await?,
@@ -73,8 +77,12 @@ impl Table {
         let mut unknown_tries = 0;
         let mut wait = Wait::start(self.spec.name);
         let blind = self.runtime.sabotage == Some(Sabotage::CommitWithoutReadingBack);
+        let is_cleaned = self.spec.log_is_cleaned && self.runtime.sabotage != Some(Sabotage::LateCommitsTrusted);
         loop {
             let newest = on.version.unwrap_or(0);
+            if is_cleaned && is_too_late(planned_on, newest, self.runtime.log_entries_kept) {
+                return Err(LakeError::Conflict { table: self.spec.name.into(), version: newest });
+            }
             for version in checked + 1..=newest {
                 if self.runtime.sabotage == Some(Sabotage::NoConflictRule) {
                     break;
@@ -92,6 +100,11 @@ impl Table {
             *in_doubt = true;
             match self.try_commit(change.clone(), on.clone(), new_columns, commit_id.clone()).await? {
                 CommitAttempt::Committed { version } => {
+                    if is_cleaned && !self.is_surely_in(version, change).await? {
+                        let action = format!("say whether version {version} of {} is still read", self.spec.name);
+                        let why = "it was created so late that it may have been there before and been deleted";
+                        return Err(LakeError::unavailable(action, why));
+                    }
                     self.write_summaries_of(version).await;
                     return Ok(version);
                 }

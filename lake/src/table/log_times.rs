@@ -20,8 +20,8 @@ const CONCURRENT: usize = 16;
 #[derive(Default)]
 pub(crate) struct VacuumState {
     pub(crate) log_times: Mutex<LogTimes>,
-    /// Checkpoints and checksums before this version were deleted already.
-    pub(crate) summaries_swept_until: Mutex<u64>,
+    /// What could be deleted of versions before this one was deleted already.
+    pub(crate) log_swept_until: Mutex<u64>,
 }
 
 /// When files left the table and lanes were consumed, as far as the log was read.
@@ -80,7 +80,14 @@ impl LogTimes {
         for version in first..=until {
             // An entry that the listing does not have is younger.
             let at = times.get(&version).copied().unwrap_or(now);
-            reads.push(async move { Ok((version, at, table.read_version(version).await?)) }.boxed());
+            let read = async move {
+                match table.spec().log_is_cleaned {
+                    // What was deleted is older than all that is asked for.
+                    true => Ok((version, at, table.find_version(version).await?.unwrap_or_default())),
+                    false => Ok((version, at, table.read_version(version).await?)),
+                }
+            };
+            reads.push(read.boxed());
         }
         let mut reads = stream::iter(reads).buffered(CONCURRENT);
         while let Some((version, at, found)) = reads.try_next().await? {

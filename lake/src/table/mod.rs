@@ -1,13 +1,15 @@
 //! A Delta table of the lake: its newest version and earlier ones. `commit` makes the next.
 //!
-//! Log entries are never deleted. A stalled writer could create a deleted number again, and what it then reports as
-//! committed would vanish. Readers start at the last checkpoint, one in every 100 versions, so old entries cost
-//! nothing.
+//! Entries of the log of `events` are never deleted. A stalled writer could create a deleted number again, and what it
+//! then reports as committed would vanish. Readers start at the last checkpoint, one in every 100 versions, so old entries
+//! cost nothing. `reports` gets a commit a minute for little worth, so its old entries go, and its writers look twice:
+//! [`cleaned_log`].
 
 pub(crate) mod as_of;
 pub(crate) mod bounds;
 pub(crate) mod change;
 pub(crate) mod checksums;
+pub(crate) mod cleaned_log;
 mod commit;
 pub(crate) mod committer;
 pub(crate) mod file;
@@ -242,7 +244,11 @@ impl Table {
         let Some(newest) = self.load().await?.version else { return Ok(vec![]) };
         let mut entries = Vec::new();
         for version in (0..=newest).rev().take(limit) {
-            let found = self.read_version(version).await?;
+            let found = match self.spec.log_is_cleaned {
+                true => self.find_version(version).await?,
+                false => Some(self.read_version(version).await?),
+            };
+            let Some(found) = found else { break };
             entries.push(VersionEntry {
                 version,
                 committed_at: found.committed_at(),
@@ -342,7 +348,7 @@ impl Table {
             serde_json::json!({"commitInfo": {"timestamp": 0, "operation": "CREATE TABLE", "engineInfo": ENGINE_INFO,
                 "operationParameters": {COMMIT_ID: self.new_uuid().to_string()}}}),
             serde_json::json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
-            // Entries of the log must stay, so no engine is to clean them up.
+            // Which entries may go only we know, so no other engine is to clean them up.
             serde_json::json!({"metaData": {
                 "id": self.new_uuid().to_string(), "name": self.spec.name,
                 "format": {"provider": "parquet", "options": {}}, "schemaString": schema,
@@ -387,16 +393,31 @@ impl Table {
         self.root.clone().join("_delta_log")
     }
 
-    /// What a version changed.
+    /// What a version changed. Fails if its entry is not there.
     pub(crate) async fn read_version(&self, version: u64) -> Result<LoggedCommit> {
+        self.find_version(version).await?.ok_or_else(|| {
+            let why = match self.spec.log_is_cleaned {
+                true => "its entry is not there any more",
+                false => "its entry is not there, and must never be deleted",
+            };
+            LakeError::unavailable(format!("read version {version} of {}", self.spec.name), why)
+        })
+    }
+
+    /// What a version changed; `None` if its entry is not there.
+    pub(crate) async fn find_version(&self, version: u64) -> Result<Option<LoggedCommit>> {
         let kernel = self.runtime.kernel.clone();
         let location =
             self.url.join(&format!("_delta_log/{version:020}.json")).expect("a version's file name is a plain word");
         run_kernel(&self.runtime, format!("read version {version} of {}", self.spec.name), move || {
-            read_commit(&*kernel, &location)?
-                .ok_or_else(|| KernelError::generic(format!("{location} is not there, and must never be deleted")))
+            read_commit(&*kernel, &location)
         })
         .await
+    }
+
+    /// How many of the newest entries stay in a log whose old ones are deleted.
+    pub(crate) fn log_entries_kept(&self) -> u64 {
+        self.runtime.log_entries_kept
     }
 
     /// The version of the checkpoint that readers are told to begin with; `None` if there is none.

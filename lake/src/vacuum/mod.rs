@@ -5,7 +5,8 @@
 //! | raw files at or below their lane's watermark | `raw_grace` (1 h) after the log entry that consumed them |
 //! | table files that were replaced | `replaced_grace` (1 day) after the log entry that removed them |
 //! | Parquet files in no version | `orphan_grace` (7 days) old, and not older than the log itself |
-//! | checkpoints and checksums that no reader starts from | a day old; [`summaries`] |
+//! | checkpoints and checksums that no reader starts from | `checkpoint_grace` (1 day) old; [`log`] |
+//! | entries of logs that are cleaned | no reader needs them, and `entry_grace` (7 days) old; [`log`] |
 //! | states of recurring queries | no version has their file, or nobody used their query for 30 days; [`states`](crate::states) |
 //! | files of refused events | `quarantine_retention` (30 days) old |
 //! | salts | their date is over |
@@ -19,10 +20,10 @@
 //! entries after a year. Each run reads the entries since the last one, which the [table
 //! keeps](crate::table::log_times).
 //!
-//! Log entries are never deleted. A part that fails does not keep the other parts from being done.
+//! Entries of the log of `events` are never deleted. A part that fails does not keep the other parts from being done.
 
+mod log;
 mod staging;
-mod summaries;
 
 use std::collections::HashSet;
 use std::ops::Add;
@@ -54,6 +55,11 @@ pub struct VacuumSettings {
     pub orphan_grace: Duration,
     /// Files of refused events.
     pub quarantine_retention: Duration,
+    /// Checkpoints and checksums. A reader that loads a version of that time needs them, and so does a writer that is late to
+    /// update the hint.
+    pub checkpoint_grace: Duration,
+    /// Entries of logs that are cleaned: longer than what vacuum itself asks them for.
+    pub entry_grace: Duration,
 }
 
 impl Default for VacuumSettings {
@@ -64,6 +70,8 @@ impl Default for VacuumSettings {
             replaced_grace: 24 * HOUR,
             orphan_grace: 7 * 24 * HOUR,
             quarantine_retention: 30 * 24 * HOUR,
+            checkpoint_grace: 24 * HOUR,
+            entry_grace: 7 * 24 * HOUR,
         }
     }
 }
@@ -88,7 +96,7 @@ pub struct Vacuumed {
     pub states: usize,
     /// On a local disk, files that a process was writing when it was killed.
     pub unfinished_files: usize,
-    /// Bytes of all of them, and of checkpoints and checksums of the log.
+    /// Bytes of all of them, and of objects of the log.
     pub bytes: u64,
 }
 
@@ -135,7 +143,7 @@ impl Lake {
                 Ok(objects) => parts.push(self.vacuum_table(spec, &objects, now, settings).await),
                 Err(error) => parts.push(Err(error)),
             }
-            parts.push(self.vacuum_summaries(spec, now).await);
+            parts.push(self.vacuum_log(spec, now, settings).await);
         }
         for error in parts.iter().filter_map(|part| part.as_ref().err()) {
             tracing::warn!(error = error as &dyn std::error::Error, "a part of the vacuum failed; the others go on");

@@ -5,6 +5,7 @@ mod collectors;
 mod compactors;
 mod operators;
 mod readers;
+mod recorders;
 mod settle;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub(crate) use collectors::Collectors;
 pub(crate) use compactors::{compactor, eager_vacuum, janitor, log_cleanup, vacuum};
 pub(crate) use operators::{add_site, eraser, set_retention};
 pub(crate) use readers::{analyst, auditor, checker, reader};
+pub(crate) use recorders::{log_vacuum, recorder};
 pub(crate) use settle::settle;
 
 fn dies_after(rng: &mut StdRng, crashes: Option<u64>) -> Option<u64> {

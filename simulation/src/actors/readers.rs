@@ -8,11 +8,12 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
 use engine::{Engine, How, QueryResult, Scope};
 use futures::TryStreamExt;
-use lake::{CheckSettings, EVENTS, LakeError, Severity, read_batches};
+use lake::{CheckSettings, EVENTS, LakeError, REPORTS, Severity, read_batches};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::time::sleep;
 
+use super::recorders::runs;
 use super::{dies_after, engine_of, pause};
 use crate::fault_store::atomically;
 use crate::history::{Expectation, Id, Violation, check_chain};
@@ -101,8 +102,8 @@ fn ids_of(answer: &QueryResult) -> anyhow::Result<Vec<Id>> {
     Ok(rows)
 }
 
-/// Audits the whole store in one instant: the log has no gap, its files exist, and the published table by itself has no event
-/// twice.
+/// Audits the whole store in one instant: the log has no gap, its files exist, the published table by itself has no event
+/// twice, and history has each run that was kept.
 pub(crate) async fn auditor(setup: Arc<Setup>) {
     let mut rng = setup.rng();
     loop {
@@ -142,7 +143,10 @@ pub(super) async fn audit(setup: &Setup) -> Result<(), Violation> {
         }
     }
     setup.summary.lock().version = table.version.unwrap_or(0);
-    setup.history.lock().check(&rows, &Expectation::default())
+    setup.history.lock().check(&rows, &Expectation::default())?;
+    let reports = lake.table(&REPORTS).load().await.map_err(stuck)?;
+    let runs = runs(&lake, &reports).await.map_err(|error| Violation::Stuck(format!("an audit failed: {error:?}")))?;
+    setup.history.lock().check_runs(&runs)
 }
 
 /// Checks the lake as an operator does. Whatever else is under way, the check must find no error.
@@ -165,7 +169,7 @@ pub(crate) async fn checker(setup: Arc<Setup>) {
 pub(super) async fn check(setup: &Setup) -> Result<Option<Violation>, LakeError> {
     let (_, lake) = setup.start_process(None);
     let settings = CheckSettings { now: setup.world.now(), spill_dir: std::env::temp_dir(), repair: false };
-    let checked = lake.check(&[&EVENTS], &settings).await?;
+    let checked = lake.check(&[&EVENTS, &REPORTS], &settings).await?;
     let error = checked.findings.into_iter().find(|finding| finding.severity == Severity::Error);
     Ok(error.map(|finding| Violation::Wrong(format!("{}: {}", finding.object, finding.message))))
 }
