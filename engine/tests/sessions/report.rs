@@ -69,6 +69,10 @@ async fn users_by_period_and_day() {
     check("new_and_returning", &["2 1 3"]).await;
     // Bob comes on a Sunday and on the Monday after it, Carl on the Tuesday.
     check("retention_by_week", &["2026-03-23 0 1 1 1.0", "2026-03-23 1 1 1 1.0", "2026-03-30 0 1 1 1.0"]).await;
+    // Ada came first before the days of the report.
+    let days = ["2026-03-29 0 1 1 1.0", "2026-03-29 1 1 1 1.0", "2026-03-29 2 0 1 0.0", "2026-03-31 0 1 1 1.0"];
+    check("retention_by_day", &days).await;
+    check("retention_by_month", &["2026-02-01 0 1 1 1.0", "2026-02-01 1 1 1 1.0", "2026-03-01 0 2 2 1.0"]).await;
 }
 
 #[tokio::test]
@@ -121,6 +125,27 @@ async fn the_long_day_and_the_leap_day_are_days() {
     ];
     let days = of(&leap, "2028-03-01T12:00:00Z").await;
     assert_eq!(days, ["2028-02-28 1 1 1", "2028-02-29 1 1 1", "2028-03-01 1 1 1"]);
+}
+
+#[tokio::test]
+async fn retention_by_month_has_twelve_months_of_whatever_length() {
+    let events = [
+        event("ada", "2023-02-28T22:59:59Z", "page_view", "/"),
+        // Already March in Berlin.
+        event("bob", "2023-02-28T23:00:00Z", "page_view", "/"),
+        event("bob", "2023-12-31T22:59:59Z", "page_view", "/"),
+        event("bob", "2024-02-29T22:59:59Z", "page_view", "/"),
+    ];
+    let lake = lake(&events, &[], "Europe/Berlin").await;
+    let of = async |now: &str| {
+        let all = answer(&lake, Scope::Site("shop".into()), "retention_by_month", now, "Europe/Berlin").await;
+        let count = all.len();
+        (count, all.into_iter().filter(|row| !row.ends_with(" 0 1 0.0")).collect::<Vec<_>>())
+    };
+    let kept = ["2023-03-01 0 1 1 1.0", "2023-03-01 9 1 1 1.0", "2023-03-01 11 1 1 1.0"].map(String::from);
+    assert_eq!(of("2024-02-29T22:59:59Z").await, (12, kept.to_vec()), "Ada's month is over");
+    let january = of("2024-01-31T12:00:00Z").await;
+    assert_eq!(january.0, 12 + 11, "Ada's February and Bob's March");
 }
 
 #[test]
