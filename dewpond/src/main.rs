@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use lake::whole_text;
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::{explain, health, import, queries, query, report, site};
+use crate::commands::{explain, health, import, key, queries, query, report, site};
 use crate::roles::up;
 
 #[global_allocator]
@@ -56,6 +56,8 @@ enum Role {
     Import(import::Flags),
     /// Add and list sites, change their settings, issue and revoke their write keys.
     Site(site::Flags),
+    /// Issue, list and revoke the keys that read over the network.
+    Key(key::Flags),
     /// Inspect, check and repair the lake, or erase a person.
     Lake(commands::lake::Flags),
     /// Send realistic demo traffic to a collector.
@@ -69,8 +71,11 @@ enum Role {
 impl Role {
     /// Whether it prints an answer and ends, unlike a service.
     fn ends_by_itself(&self) -> bool {
-        use Role::{Explain, Health, Import, Lake, Queries, Query, Report, Site};
-        matches!(self, Query(_) | Queries(_) | Explain(_) | Report(_) | Import(_) | Site(_) | Lake(_) | Health(_))
+        use Role::{Explain, Health, Import, Key, Lake, Queries, Query, Report, Site};
+        matches!(
+            self,
+            Query(_) | Queries(_) | Explain(_) | Report(_) | Import(_) | Site(_) | Key(_) | Lake(_) | Health(_)
+        )
     }
 }
 
@@ -105,6 +110,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Report(flags) => report::run(flags).await,
         Role::Import(flags) => import::run(flags).await,
         Role::Site(flags) => site::run(flags).await,
+        Role::Key(flags) => key::run(flags).await,
         Role::Lake(flags) => commands::lake::run(flags).await,
         Role::Demo(flags) => demo::run(flags).await,
         Role::Loadgen(flags) => loadgen::run(flags).await,

@@ -12,6 +12,7 @@ mod events;
 mod log;
 mod raw_file;
 mod raw_names;
+mod read_keys;
 mod sites;
 
 use std::future::Future;
@@ -34,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "events", seeds: events::seeds, read: events::read },
     Target { name: "raw_names", seeds: raw_names::seeds, read: raw_names::read },
     Target { name: "raw_file", seeds: raw_file::seeds, read: raw_file::read },
+    Target { name: "read_keys", seeds: read_keys::seeds, read: read_keys::read },
     Target { name: "sites", seeds: sites::seeds, read: sites::read },
     Target { name: "erasures", seeds: erasures::seeds, read: erasures::read },
     Target { name: "log", seeds: log::seeds, read: log::read },

@@ -3,6 +3,7 @@
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod import;
+pub(crate) mod key;
 pub(crate) mod lake;
 pub(crate) mod queries;
 pub(crate) mod query;

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::lake::Lake;
 use crate::layout::{REGISTRY_DIR, SALTS_DIR};
 use crate::registry::documents::{Writer, version_of};
+use crate::registry::read_keys::{READ_KEYS, ReadKeysDocument};
 use crate::registry::sites::{SITES, SitesDocument};
 
 impl Lake {
@@ -93,6 +94,10 @@ fn means_to_lose(document: &str) -> &'static str {
             "no collector knows a key; restore it from a backup or from an older version of the object, or remove what \
              cannot be read to go back to the version before, if there is one"
         }
+        READ_KEYS => {
+            "no read key is known; restore it from a backup or from an older version of the object. The version before may \
+             have keys that were revoked since"
+        }
         _ => "what it says is not known; restore it from a backup or from an older version of the object",
     }
 }
@@ -102,6 +107,9 @@ fn check_document(name: &str, bytes: &[u8]) -> Result<(), serde_json::Error> {
     serde_json::from_slice::<Writer>(bytes)?;
     if name == SITES {
         serde_json::from_slice::<SitesDocument>(bytes)?;
+    }
+    if name == READ_KEYS {
+        serde_json::from_slice::<ReadKeysDocument>(bytes)?;
     }
     if name == ERASURES_DOCUMENT {
         serde_json::from_slice::<ErasuresDocument>(bytes)?;

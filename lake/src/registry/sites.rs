@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
+use crate::registry::keys;
 use crate::registry::names::{self, domain_form};
 
 pub(crate) const SITES: &str = "sites";
@@ -149,7 +150,7 @@ impl SiteDirectory {
 
     /// The site that a write key writes to, unless it is unknown or revoked.
     pub fn site_of_key(&self, write_key: &str) -> Option<Arc<Site>> {
-        self.by_hash.get(&hash_key(write_key)).cloned()
+        self.by_hash.get(&keys::hash(write_key)).cloned()
     }
 
     /// The site that takes events of a domain without a key, if one does, however the domain is written.
@@ -184,7 +185,7 @@ impl Lake {
     ///
     /// Fails with [`LakeError::Invalid`] if the name cannot be a site's or is taken.
     pub async fn add_site(&self, name: &str, now: DateTime<Utc>) -> Result<IssuedKey> {
-        let write_key = self.new_key();
+        let write_key = keys::new(self, KEY_BEGINNING);
         self.update_document(SITES, |_, document: &mut SitesDocument| {
             check_site_id(name)?;
             if document.sites.iter().any(|site| &*site.site_id == name) {
@@ -258,7 +259,7 @@ impl Lake {
 
     /// Issues another key for a site.
     pub async fn add_key(&self, site_id: &str, now: DateTime<Utc>) -> Result<IssuedKey> {
-        let write_key = self.new_key();
+        let write_key = keys::new(self, KEY_BEGINNING);
         self.update_document(SITES, |_, document: &mut SitesDocument| {
             find_site(document, site_id)?.keys.push(stored_key(&write_key, now));
             Ok(())
@@ -272,10 +273,9 @@ impl Lake {
         let mut revoked = 0;
         self.update_document(SITES, |_, document: &mut SitesDocument| {
             revoked = 0;
-            let hash = hash_key(prefix);
             let site = find_site(document, site_id)?;
             for key in site.keys.iter_mut().filter(|key| key.revoked_at.is_none()) {
-                if key.hash == hash || (prefix.len() >= KEY_PREFIX_CHARS && key.prefix == prefix) {
+                if keys::is_meant(prefix, &key.prefix, &key.hash) {
                     key.revoked_at = Some(now);
                     revoked += 1;
                 }
@@ -288,26 +288,15 @@ impl Lake {
         .await?;
         Ok(revoked)
     }
-
-    /// A new write key: 160 random bits, recognisable as ours by its beginning.
-    fn new_key(&self) -> String {
-        let bits = [self.new_uuid(), self.new_uuid()].map(uuid::Uuid::into_bytes).concat();
-        let random = blake3::hash(&bits).to_hex();
-        format!("{KEY_BEGINNING}{}", &random[..KEY_DIGITS])
-    }
 }
 
-/// How keys begin, by which people and tools know them.
+/// How write keys begin, by which people and tools know them.
 const KEY_BEGINNING: &str = "dpw_";
-const KEY_DIGITS: usize = 40;
-
-/// Characters of a key by which it can be named: `dpw_` and eight more.
-const KEY_PREFIX_CHARS: usize = 12;
 
 fn stored_key(write_key: &str, now: DateTime<Utc>) -> WriteKey {
     WriteKey {
-        prefix: write_key[..KEY_PREFIX_CHARS].to_owned(),
-        hash: hash_key(write_key),
+        prefix: keys::prefix(write_key).to_owned(),
+        hash: keys::hash(write_key),
         created_at: now,
         revoked_at: None,
     }
@@ -315,21 +304,22 @@ fn stored_key(write_key: &str, now: DateTime<Utc>) -> WriteKey {
 
 /// Whether a text can be a write key: one of ours begins like one and has the length of one.
 pub fn is_write_key(text: &str) -> bool {
-    let digits = text.strip_prefix(KEY_BEGINNING);
-    digits.is_some_and(|digits| digits.len() == KEY_DIGITS && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-}
-
-fn hash_key(write_key: &str) -> String {
-    blake3::hash(write_key.as_bytes()).to_hex().to_string()
+    keys::is_key(text, KEY_BEGINNING)
 }
 
 fn find_site<'a>(document: &'a mut SitesDocument, site_id: &str) -> Result<&'a mut Site> {
-    let known: Vec<String> = document.sites.iter().map(|site| site.site_id.to_string()).collect();
-    document
-        .sites
-        .iter_mut()
-        .find(|site| &*site.site_id == site_id)
-        .ok_or_else(|| not_found(format!("there is no site {site_id}; the sites are: {}", known.join(", "))))
+    let known: Vec<Arc<str>> = document.sites.iter().map(|site| site.site_id.clone()).collect();
+    document.sites.iter_mut().find(|site| &*site.site_id == site_id).ok_or_else(|| no_site(site_id, &known))
+}
+
+/// The id of a site, as the directory has it.
+pub(super) fn find_site_id(directory: &SiteDirectory, site_id: &str) -> Result<Arc<str>> {
+    let known: Vec<Arc<str>> = directory.sites.iter().map(|site| site.site_id.clone()).collect();
+    known.iter().find(|known| &***known == site_id).cloned().ok_or_else(|| no_site(site_id, &known))
+}
+
+fn no_site(site_id: &str, known: &[Arc<str>]) -> LakeError {
+    not_found(format!("there is no site {site_id}; the sites are: {}", known.join(", ")))
 }
 
 /// A site is found by its name as it is written, but people and domains know no case.
@@ -402,7 +392,7 @@ mod tests {
         assert_eq!(site_of(&directory, "dpw_guess"), None);
         assert!(is_write_key(&first.write_key) && !is_write_key("dpw_guess"));
 
-        lake.revoke_key("shop", &first.write_key[..KEY_PREFIX_CHARS], now).await.unwrap();
+        lake.revoke_key("shop", keys::prefix(&first.write_key), now).await.unwrap();
         let directory = lake.sites().await.unwrap();
         assert_eq!(site_of(&directory, &first.write_key), None);
         assert_eq!(site_of(&directory, &second.write_key), Some("shop"));
