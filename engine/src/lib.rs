@@ -7,6 +7,7 @@
 mod advice;
 mod answer;
 mod as_of;
+mod confined;
 mod error;
 mod files;
 pub mod floors;
@@ -16,6 +17,7 @@ mod limits;
 pub mod params;
 mod pending;
 mod quarantine;
+mod read_access;
 mod reader;
 mod reports;
 mod scope;
@@ -34,6 +36,7 @@ pub use folds::{ExplainedFold, Explanation, FoldUse, How, RecurringQuery, StateS
 pub use lake::whole_text;
 pub use limits::{LimitFlags, LimitedRows, QueryLimits};
 pub use params::Param;
+pub use read_access::ReadAccess;
 pub use scope::Scope;
 pub use session::{Engine, EngineSettings, QueryResult, SqlSession, View};
 pub use shared_views::SharedViews;

@@ -72,6 +72,7 @@ static QUERY_THREADS: LazyLock<Runtime> = LazyLock::new(|| {
 /// The rows of an answer as they are found, within the query's limits. Dropped, it ends the query.
 pub struct LimitedRows {
     schema: SchemaRef,
+    repeatable: bool,
     batches: mpsc::Receiver<Result<RecordBatch>>,
     query: AbortOnDrop,
     clock: Clock,
@@ -87,14 +88,17 @@ struct Clock {
 
 impl Clock {
     async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T> {
-        let QueryLimits { timeout, flags, .. } = self.limits;
-        let over = || EngineError::Timeout { after: timeout, flag: flags.timeout };
-        let done = timeout_at(self.deadline, work).await.map_err(|_| over())?;
+        let done = timeout_at(self.deadline, work).await.map_err(|_| self.too_late())?;
         // Rows that always wait to be read must not keep the clock from being looked at.
         match Instant::now() <= self.deadline {
             true => Ok(done),
-            false => Err(over()),
+            false => Err(self.too_late()),
         }
+    }
+
+    fn too_late(&self) -> EngineError {
+        let QueryLimits { timeout, flags, .. } = self.limits;
+        EngineError::Timeout { after: timeout, flag: flags.timeout }
     }
 }
 
@@ -111,6 +115,21 @@ impl LimitedRows {
     /// Names and types of the columns.
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
+    }
+
+    /// Whether the answer may be kept, see [`SqlSession::plan_repeatable`].
+    pub fn is_repeatable(&self) -> bool {
+        self.repeatable
+    }
+
+    /// When the query ends whether it is done or not.
+    pub fn deadline(&self) -> Instant {
+        self.clock.deadline
+    }
+
+    /// What is said of a query that has not ended by then.
+    pub fn too_late(&self) -> EngineError {
+        self.clock.too_late()
     }
 
     /// The next rows; `None` after the last.
@@ -187,10 +206,14 @@ impl SqlSession {
         let (planned, plan) = tokio::sync::oneshot::channel();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let query = AbortOnDrop(QUERY_THREADS.spawn(async move {
-            let mut rows = match session.stream(&sql, &params).await {
-                Ok(rows) => {
+            let begin = async {
+                let (rows, repeatable) = session.plan_repeatable(&sql, &params).await?;
+                Ok::<_, EngineError>((rows.execute_stream().await?, repeatable))
+            };
+            let mut rows = match begin.await {
+                Ok((rows, repeatable)) => {
                     // Nobody waits any more.
-                    let Ok(()) = planned.send(Ok(rows.schema())) else { return };
+                    let Ok(()) = planned.send(Ok((rows.schema(), repeatable))) else { return };
                     rows
                 }
                 Err(error) => return drop(planned.send(Err(error))),
@@ -207,11 +230,11 @@ impl SqlSession {
                 }
             }
         }));
-        let schema = match clock.within(plan).await? {
+        let (schema, repeatable) = match clock.within(plan).await? {
             Ok(planned) => planned?,
             Err(_) => return Err(EngineError::Defect { message: "the query crashed while it was planned".into() }),
         };
-        Ok(LimitedRows { schema, batches, query, clock, rows: 0 })
+        Ok(LimitedRows { schema, repeatable, batches, query, clock, rows: 0 })
     }
 
     /// Answers one query whole, within `limits`.

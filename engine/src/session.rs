@@ -7,19 +7,21 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, TableScan, col, lit};
+use datafusion::logical_expr::{DdlStatement, Expr, LogicalPlan, LogicalPlanBuilder, TableScan, col, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
 use parking_lot::Mutex;
 
 use crate::as_of::AsOf;
+use crate::confined::ConfinedTable;
 use crate::error::{EngineError, Result};
 use crate::files::{Files, FilesTable};
 use crate::floors;
@@ -210,7 +212,7 @@ impl Engine {
         let context = self.context();
         let reports = self.lake.table(&REPORTS).load().await?;
         context.register_table(REPORTS.name, Arc::new(self.table_of(&REPORTS, Files::Snapshot(reports))))?;
-        Ok(SqlSession { context })
+        Ok(SqlSession { context, explains: true })
     }
 
     /// The rows of some files of a table in the table's order, for a merge.
@@ -311,6 +313,16 @@ impl View {
     /// A session with the tables `events`, `sessions`, `visitor_days`, `visitors`, `identities`, `reports` and `quarantine`,
     /// limited to `scope`. The quarantine does not belong to the moment: each query reads it as it is then.
     pub fn session(&self, scope: &Scope) -> Result<SqlSession> {
+        self.session_of(Who::Everybody(scope))
+    }
+
+    /// The same for somebody who writes his own SQL and may not know what other sites there are: he sees the rows of
+    /// `sites`, no message has a value of another's, and no plan is shown to him.
+    pub fn confined_session(&self, sites: &[Arc<str>]) -> Result<SqlSession> {
+        self.session_of(Who::MayKnowOf(sites))
+    }
+
+    fn session_of(&self, who: Who<'_>) -> Result<SqlSession> {
         let (engine, context) = (&self.engine, self.engine.context());
         let published = engine.table_of(&EVENTS, Files::Snapshot(self.snapshot.events.clone()));
         let mut events = context.read_table(Arc::new(published))?.into_unoptimized_plan();
@@ -327,16 +339,40 @@ impl View {
             tables.push(context.read_table(Arc::new(provider))?.into_unoptimized_plan());
         }
         for (name, plan) in TABLE_NAMES.into_iter().zip(tables) {
-            let plan = match scope {
-                Scope::Lake => plan,
-                Scope::Site(site) => {
-                    let rows = DataFrame::new(context.state(), plan);
-                    rows.filter(col("site_id").eq(lit(site.as_str())))?.into_unoptimized_plan()
-                }
+            let plan = match who.filter() {
+                None => plan,
+                Some(own) => DataFrame::new(context.state(), plan).filter(own)?.into_unoptimized_plan(),
             };
-            context.register_table(name, Arc::new(ViewTable::new(plan, None)))?;
+            let table: Arc<dyn TableProvider> = match who {
+                Who::Everybody(_) => Arc::new(ViewTable::new(plan, None)),
+                Who::MayKnowOf(_) => Arc::new(ConfinedTable::new(plan)),
+            };
+            context.register_table(name, table)?;
         }
-        Ok(SqlSession { context })
+        Ok(SqlSession { context, explains: matches!(who, Who::Everybody(_)) })
+    }
+}
+
+/// For whom a session is.
+#[derive(Clone, Copy)]
+enum Who<'a> {
+    /// Somebody who may see the whole lake, and asks of a part of it.
+    Everybody(&'a Scope),
+    /// Somebody who may know of some sites alone.
+    MayKnowOf(&'a [Arc<str>]),
+}
+
+impl Who<'_> {
+    /// The rows he gets, if not all.
+    fn filter(self) -> Option<Expr> {
+        match self {
+            Self::Everybody(Scope::Lake) => None,
+            Self::Everybody(Scope::Site(site)) => Some(col("site_id").eq(lit(site.as_str()))),
+            Self::MayKnowOf([site]) => Some(col("site_id").eq(lit(&**site))),
+            Self::MayKnowOf(sites) => {
+                Some(col("site_id").in_list(sites.iter().map(|site| lit(&**site)).collect(), false))
+            }
+        }
     }
 }
 
@@ -352,6 +388,8 @@ pub(crate) const TABLES_BY_VISITOR: [&str; 3] = ["sessions", "visitor_days", "vi
 /// SQL over some tables, reading only.
 pub struct SqlSession {
     context: SessionContext,
+    /// Whether it shows plans, which tell of files and rows of all sites.
+    explains: bool,
 }
 
 impl SqlSession {
@@ -360,10 +398,22 @@ impl SqlSession {
     /// Fails with [`EngineError::Query`] if the SQL is wrong, with [`EngineError::ReadOnly`] if it is not a
     /// query.
     pub async fn plan(&self, sql: &str, params: &[(String, Param)]) -> Result<DataFrame> {
-        let plan = sql::plan(&self.context.state(), sql).await?;
-        check_read_only(&plan)?;
-        let plan = sql::bind(plan, params)?;
-        Ok(DataFrame::new(self.context.state(), plan))
+        Ok(self.plan_repeatable(sql, params).await?.0)
+    }
+
+    /// The same, and whether the answer follows from the events of the view alone, so that it may be kept for the next
+    /// who asks: `now()`, `random()` and tables that change without an event make it another one each time.
+    pub async fn plan_repeatable(&self, sql: &str, params: &[(String, Param)]) -> Result<(DataFrame, bool)> {
+        let unbound = sql::plan_unbound(&self.context.state(), sql).await?;
+        check_read_only(&unbound.plan)?;
+        if !self.explains && matches!(unbound.plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) {
+            let hint =
+                "A plan shows files and rows of other sites: ask with the server's token, or with `dewpond query`.";
+            return Err(EngineError::ReadOnly { statement: "EXPLAIN".into(), hint });
+        }
+        let repeatable = unbound.is_repeatable()?;
+        let plan = sql::bind(unbound.plan, params)?;
+        Ok((DataFrame::new(self.context.state(), plan), repeatable))
     }
 
     /// The tables of a view's session, with their columns.

@@ -166,3 +166,92 @@ async fn a_view_of_a_version_has_what_was_published_then_and_nothing_pending() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Two sites in one published file and in one pending file. The address of every page of `blog` is no number.
+async fn lake_of_two() -> Lake {
+    let lake = Lake::open("memory:///", []).unwrap();
+    let mut events: Vec<Event> = (0..40).map(|n| event(n, noon() + TimeDelta::seconds(n))).collect();
+    for (n, event) in events.iter_mut().enumerate() {
+        event.url = Some(if &*event.site_id == "blog" { "secret".into() } else { n.to_string().into() });
+    }
+    events.sort_by_key(|event| (event.site_id.clone(), event.visitor_id, event.occurred_at_us));
+    let (published, pending): (Vec<_>, Vec<_>) = events.iter().enumerate().partition(|(n, _)| n % 2 == 0);
+    let mut batch = RawBatch::default();
+    assert!(published.iter().all(|(_, event)| batch.push(event)));
+    let table = lake.table(&EVENTS);
+    let mut writer = TableWriter::start(&table, noon().date_naive()).unwrap();
+    writer.write(&batch.into_batch()).await.unwrap();
+    let change = Change::publish(vec![writer.finish().await.unwrap()], vec![], BTreeSet::new());
+    table.commit(change, table.load().await.unwrap()).await.unwrap();
+    let mut batch = RawBatch::default();
+    assert!(pending.iter().all(|(_, event)| batch.push(event)));
+    let lane = Lane::start(lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
+    lane.append(batch.encode(), noon()).await.unwrap();
+    lake
+}
+
+#[tokio::test]
+async fn whoever_is_confined_learns_nothing_of_other_sites() {
+    let view = Engine::new(lake_of_two().await, &EngineSettings::default()).unwrap().view().await.unwrap();
+    let shop = view.confined_session(&["shop".into()]).unwrap();
+    // Conditions that fail for the rows of the other site, wherever DataFusion would like to evaluate them.
+    for (sql, expected) in [
+        ("SELECT count(*) FROM events WHERE url::int >= 0", "30"),
+        ("SELECT count(*) FROM events WHERE site_id = 'shop' AND url::int >= 0", "30"),
+        ("SELECT count(*) FROM events WHERE site_id = 'blog' OR url::int >= 0", "30"),
+        ("SELECT count(*) FROM events WHERE 1 / (CASE WHEN site_id = 'blog' THEN 0 ELSE 1 END) = 1", "30"),
+        ("SELECT count(*) FROM (SELECT * FROM events LIMIT 1000) WHERE url::int >= 0", "30"),
+        ("SELECT max(url::int) FROM events", "39"),
+        ("SELECT url FROM events ORDER BY url::int LIMIT 1", "1"),
+        ("SELECT count(*) FROM events e JOIN (VALUES (1), (2)) t (x) ON e.url::int = t.x", "2"),
+        ("SELECT count(*) FROM events WHERE url::int IN (SELECT x FROM (VALUES (1), (4)) t (x))", "1"),
+        ("SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events o WHERE o.url::int = e.url::int + 1)", "20"),
+        ("SELECT count(*) FROM events WHERE 'x' || url ~ '^x[0-9]+$'", "30"),
+        ("SELECT DISTINCT site_id FROM events WHERE site_id <> 'shop' OR true", "shop"),
+        ("SELECT count(*) FROM sessions WHERE site_id = 'blog'", "0"),
+        ("SELECT string_agg(DISTINCT site_id, ' ') FROM sessions", "shop"),
+        ("SELECT count(*) FROM visitors WHERE 1 / (CASE WHEN site_id = 'blog' THEN 0 ELSE 1 END) = 1", "30"),
+        (
+            "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r JOIN events ON url::int = n WHERE n < 3) \
+             SELECT max(n) FROM r",
+            "3",
+        ),
+    ] {
+        assert_eq!(answer(&shop, sql, &[]).await, expected, "{sql}");
+    }
+    let all = view.session(&Scope::Lake).unwrap();
+    let failed = all.query("SELECT count(*) FROM events WHERE url::int >= 0", &[]).await.unwrap_err();
+    assert!(failed.to_string().contains("secret"), "the fixture leaves something to be found: {failed}");
+
+    for plan in ["EXPLAIN SELECT 1", "EXPLAIN ANALYZE SELECT count(*) FROM events", "EXPLAIN VERBOSE SELECT 1"] {
+        let refused = shop.query(plan, &[]).await.unwrap_err();
+        assert!(matches!(refused, EngineError::ReadOnly { .. }), "{plan}: {refused}");
+    }
+    let both = view.confined_session(&["blog".into(), "shop".into()]).unwrap();
+    assert_eq!(answer(&both, "SELECT count(*), count(DISTINCT site_id) FROM events", &[]).await, "40 2");
+    let none = view.confined_session(&["zoo".into()]).unwrap();
+    assert_eq!(answer(&none, "SELECT count(*) FROM events", &[]).await, "0");
+}
+
+#[tokio::test]
+async fn an_answer_is_repeatable_if_it_follows_from_the_events_alone() {
+    let session = session(&EngineSettings::default(), Scope::Lake).await;
+    for (sql, expected) in [
+        ("SELECT count(*) FROM events WHERE date > '2026-03-01'", true),
+        ("WITH e AS (SELECT * FROM public.events) SELECT max(json_get_int(properties, 'number')) FROM e", true),
+        ("SELECT 1", true),
+        ("SELECT now()", false),
+        ("SELECT count(*) FROM events WHERE occurred_at > now() - INTERVAL '1 day'", false),
+        ("SELECT current_date", false),
+        ("SELECT random()", false),
+        ("SELECT name FROM events ORDER BY random() LIMIT 1", false),
+        ("SELECT count(*) FROM events WHERE visitor_id IN (SELECT (random() * 10)::int)", false),
+        ("SELECT count(*) FROM sessions", false),
+        ("SELECT count(*) FROM reports", false),
+        ("SELECT count(*) FROM events e JOIN quarantine q ON q.site_id = e.site_id", false),
+        ("SELECT count(*) FROM information_schema.tables", false),
+        ("EXPLAIN SELECT 1", false),
+    ] {
+        assert_eq!(session.plan_repeatable(sql, &[]).await.unwrap().1, expected, "{sql}");
+    }
+}

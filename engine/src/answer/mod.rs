@@ -13,6 +13,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::ValueEnum;
+use datafusion::arrow::ipc::writer::StreamWriter;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
@@ -31,6 +32,8 @@ pub enum AnswerFormat {
     Json,
     /// One JSON object for each row, each on a line of its own.
     Ndjson,
+    /// A stream of Arrow's, as `pyarrow.ipc.open_stream` and the like read it.
+    Arrow,
     /// A Parquet file.
     Parquet,
 }
@@ -52,6 +55,9 @@ pub enum AnswerError {
     Output(#[from] io::Error),
 }
 
+/// Memory of one group of rows of a Parquet file.
+const PARQUET_GROUP_BYTES_MAX: usize = 16 << 20;
+
 /// Where an answer goes.
 pub type AnswerOutput = Box<dyn Write + Send>;
 
@@ -66,6 +72,7 @@ enum Encoder {
     Csv(Box<arrow::csv::Writer<AnswerOutput>>),
     Json(arrow::json::ArrayWriter<AnswerOutput>),
     Ndjson(arrow::json::LineDelimitedWriter<AnswerOutput>),
+    Arrow(Box<StreamWriter<AnswerOutput>>),
     Parquet(Box<ArrowWriter<AnswerOutput>>),
 }
 
@@ -76,6 +83,7 @@ impl fmt::Display for AnswerFormat {
             Self::Csv => "CSV",
             Self::Json => "JSON",
             Self::Ndjson => "NDJSON",
+            Self::Arrow => "Arrow",
             Self::Parquet => "Parquet",
         })
     }
@@ -126,6 +134,10 @@ impl AnswerWriter {
             }
             AnswerFormat::Json => Encoder::Json(exact_json::writer().build(output)),
             AnswerFormat::Ndjson => Encoder::Ndjson(exact_json::writer().build(output)),
+            AnswerFormat::Arrow => {
+                let writer = StreamWriter::try_new(output, &schema).map_err(|error| format.arrow(error))?;
+                Encoder::Arrow(Box::new(writer))
+            }
             AnswerFormat::Parquet => {
                 let properties =
                     WriterProperties::builder().set_compression(Compression::ZSTD(Default::default())).build();
@@ -136,11 +148,11 @@ impl AnswerWriter {
         Ok(Self { format, encoder })
     }
 
-    /// Writes some rows. In every format but Parquet, binary values are text: 16 bytes as a UUID, others in hexadecimal.
+    /// Writes some rows. In every format but Arrow and Parquet, binary values are text: 16 bytes as a UUID, others in hexadecimal.
     pub fn write(&mut self, batch: RecordBatch) -> Result<(), AnswerError> {
         let arrow = |error| self.format.arrow(error);
         let batch = match self.format {
-            AnswerFormat::Parquet => batch,
+            AnswerFormat::Arrow | AnswerFormat::Parquet => batch,
             _ => binary_as_text(&batch).map_err(arrow)?,
         };
         match &mut self.encoder {
@@ -148,7 +160,14 @@ impl AnswerWriter {
             Encoder::Csv(writer) => writer.write(&batch).map_err(csv)?,
             Encoder::Json(writer) => writer.write(&batch).map_err(arrow)?,
             Encoder::Ndjson(writer) => writer.write(&batch).map_err(arrow)?,
-            Encoder::Parquet(writer) => writer.write(&batch).map_err(|error| self.format.parquet(error))?,
+            Encoder::Arrow(writer) => writer.write(&batch).map_err(arrow)?,
+            Encoder::Parquet(writer) => {
+                writer.write(&batch).map_err(|error| self.format.parquet(error))?;
+                // A group of rows is in memory until it is whole.
+                if writer.memory_size() > PARQUET_GROUP_BYTES_MAX {
+                    writer.flush().map_err(|error| self.format.parquet(error))?;
+                }
+            }
         }
         Ok(())
     }
@@ -172,6 +191,10 @@ impl AnswerWriter {
             Encoder::Ndjson(mut writer) => {
                 writer.finish().map_err(|error| format.arrow(error))?;
                 writer.into_inner().flush()?;
+            }
+            Encoder::Arrow(mut writer) => {
+                writer.finish().map_err(|error| format.arrow(error))?;
+                writer.get_mut().flush()?;
             }
             Encoder::Parquet(mut writer) => {
                 writer.finish().map_err(|error| format.parquet(error))?;

@@ -28,7 +28,8 @@ pub(super) fn bind(plan: LogicalPlan, params: &[(String, Param)]) -> Result<Logi
     let missing = plan.get_parameter_names()?.into_iter().filter(|id| !values.contains_key(&id[1..])).min();
     if let Some(id) = missing {
         let name = &id[1..];
-        let message = format!("there is no value for {id}: give one with --param {name}=VALUE");
+        let message =
+            format!("there is no value for {id}: give one with --param {name}=VALUE, or in \"params\" over HTTP");
         return Err(EngineError::Query { message, line: None, column: None });
     }
     let plan = plan.transform_up_with_subqueries(|plan| {

@@ -7,15 +7,18 @@ mod dialect;
 mod functions;
 mod meaning;
 mod pattern;
+mod repeatable;
 mod rules;
 mod statement;
 mod sum;
 mod syntax;
 mod zone;
 
+use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::resolve::resolve_table_references;
 
 use crate::error::Result;
 use crate::params::Param;
@@ -29,12 +32,32 @@ pub(crate) fn register(context: &SessionContext) {
     context.register_udaf(sum::sum());
 }
 
+/// A plan whose parameters have no values yet, and the tables that its text names.
+pub(crate) struct Unbound {
+    /// The plan.
+    pub(crate) plan: LogicalPlan,
+    tables: Vec<TableReference>,
+}
+
+impl Unbound {
+    /// Whether the answer follows from the events alone: whoever asks the same events again gets the same rows.
+    pub(crate) fn is_repeatable(&self) -> Result<bool> {
+        Ok(repeatable::is_repeatable(&self.plan, &self.tables)?)
+    }
+}
+
 /// Plans the one statement in `sql`.
 pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
+    Ok(plan_unbound(state, sql).await?.plan)
+}
+
+/// Plans the one statement in `sql`, and notes what it asks.
+pub(crate) async fn plan_unbound(state: &SessionState, sql: &str) -> Result<Unbound> {
     let recursion_limit = state.config().options().sql_parser.recursion_limit.get();
     let is_scalar = |name: &str| state.scalar_functions().contains_key(name);
     let statement = statement::read(sql, recursion_limit, &is_scalar)?;
-    Ok(state.statement_to_plan(statement).await?)
+    let (tables, _) = resolve_table_references(&statement, true)?;
+    Ok(Unbound { plan: state.statement_to_plan(statement).await?, tables })
 }
 
 /// Puts the values of parameters into a plan (see [`Param`]) and makes it the plan of what its author meant.
