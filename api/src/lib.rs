@@ -1,8 +1,8 @@
-//! The HTTP API for readers: the latest reports, their history, and visits of pages.
+//! The HTTP API for readers: the latest reports, their history, visits of pages, and SQL.
 //!
 //! Reports come from `analytics`, which made them; everything else is SQL over a view of the lake. This crate knows
 //! neither how a report is made nor how the lake is read: it takes a request apart, asks, and writes the answer.
 
 mod http;
 
-pub use http::{Api, router};
+pub use http::{Api, SqlSettings, router};

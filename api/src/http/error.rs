@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use analytics::HistoryError;
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::{EngineError, whole_text};
 use lake::LakeError;
@@ -12,11 +12,22 @@ use serde_json::{Value, json};
 
 /// Why a request was not answered.
 #[derive(Debug)]
-pub(super) enum ApiError {
+pub(crate) enum ApiError {
     /// The request is wrong. Holds the `message` of the answer: words, or a list of them.
     Invalid(Value),
     /// The request does not carry the server's token.
     WithoutToken,
+    /// The request carries neither a read key nor the server's token.
+    WithoutKey,
+    /// The request's body is too large.
+    TooLarge {
+        /// What it may have.
+        bytes_max: usize,
+    },
+    /// As many queries run as may.
+    Busy,
+    /// A query that the sender wrote was not answered.
+    Query(EngineError),
     /// There is no such thing.
     NotFound(String),
     /// There is nothing to show yet.
@@ -32,12 +43,12 @@ pub(super) enum ApiError {
 
 impl ApiError {
     /// The request is wrong, in words for its author.
-    pub(super) fn invalid(message: impl Into<Value>) -> Self {
+    pub(crate) fn invalid(message: impl Into<Value>) -> Self {
         Self::Invalid(message.into())
     }
 
     /// Turns an error of the engine into one of this API.
-    pub(super) fn unread<E: Into<Arc<EngineError>>>(what: &'static str) -> impl Fn(E) -> Self {
+    pub(crate) fn unread<E: Into<Arc<EngineError>>>(what: &'static str) -> impl Fn(E) -> Self {
         move |error| Self::Unread { what, error: error.into() }
     }
 }
@@ -58,39 +69,67 @@ fn status(error: &ApiError) -> StatusCode {
         ApiError::WithoutToken => StatusCode::UNAUTHORIZED,
         ApiError::NotFound(_) => StatusCode::NOT_FOUND,
         ApiError::NotYet(_) => StatusCode::SERVICE_UNAVAILABLE,
-        ApiError::Unread { error, .. } => match &**error {
-            EngineError::Query { .. } | EngineError::ReadOnly { .. } | EngineError::TooManyRows { .. } => {
-                StatusCode::BAD_REQUEST
+        ApiError::WithoutKey => StatusCode::UNAUTHORIZED,
+        ApiError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        ApiError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        ApiError::Unread { error, .. } => status_of_engine(error),
+        ApiError::Query(error) => status_of_engine(error),
+    }
+}
+
+fn status_of_engine(error: &EngineError) -> StatusCode {
+    match error {
+        EngineError::Query { .. } | EngineError::ReadOnly { .. } | EngineError::TooManyRows { .. } => {
+            StatusCode::BAD_REQUEST
+        }
+        EngineError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        EngineError::Limit { .. } | EngineError::Disk { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        EngineError::Defect { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        EngineError::Lake(error) => match error {
+            LakeError::Unavailable { .. } | LakeError::Gone { .. } | LakeError::Conflict { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
             }
-            EngineError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            EngineError::Limit { .. } | EngineError::Disk { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            EngineError::Defect { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            EngineError::Lake(error) => match error {
-                LakeError::Unavailable { .. } | LakeError::Gone { .. } | LakeError::Conflict { .. } => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
-                LakeError::Invalid { .. } => StatusCode::BAD_REQUEST,
-                LakeError::NotFound { .. } => StatusCode::NOT_FOUND,
-                LakeError::Unusable { .. } | LakeError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            },
+            LakeError::Invalid { .. } => StatusCode::BAD_REQUEST,
+            LakeError::NotFound { .. } => StatusCode::NOT_FOUND,
+            LakeError::Unusable { .. } | LakeError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         },
+    }
+}
+
+impl ApiError {
+    /// What the sender hears. The server's own troubles are for its log.
+    pub(crate) fn words(&self) -> Value {
+        match self {
+            Self::Invalid(message) => json!({ "message": message }),
+            Self::WithoutToken => json!({ "message": "send the server's token as \"Authorization: Bearer TOKEN\"" }),
+            Self::WithoutKey => json!({
+                "message": "send a read key, or the server's token, as \"Authorization: Bearer KEY\"",
+                "hint": "`dewpond key add --site SITE` issues one",
+            }),
+            Self::TooLarge { bytes_max } => json!({ "message": format!("a query has at most {bytes_max} bytes") }),
+            Self::Busy => json!({ "message": "as many queries run as may: try again" }),
+            Self::NotFound(message) | Self::NotYet(message) => json!({ "message": message }),
+            Self::Unread { what, error } => unread(status(self), what, error),
+            Self::Query(error) => match error {
+                EngineError::ReadOnly { hint, .. } => json!({ "message": error.to_string(), "hint": hint }),
+                EngineError::Timeout { .. } | EngineError::Limit { .. } => json!({ "message": error.to_string() }),
+                error => unread(status(self), "the tables of the query", error),
+            },
+        }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = status(&self);
-        let body = match self {
-            Self::Invalid(message) => json!({ "message": message }),
-            Self::WithoutToken => json!({ "message": "send the server's token as \"Authorization: Bearer TOKEN\"" }),
-            Self::NotFound(message) | Self::NotYet(message) => json!({ "message": message }),
-            Self::Unread { what, error } => unread(status, what, &error),
-        };
-        (status, Json(body)).into_response()
+        let (status, words) = (status(&self), Json(self.words()));
+        match self {
+            Self::Busy => (status, [(header::RETRY_AFTER, "1")], words).into_response(),
+            _ => (status, words).into_response(),
+        }
     }
 }
 
-/// What the sender hears. The server's own troubles are for its log.
+/// What the sender hears of an error of the engine.
 fn unread(status: StatusCode, what: &str, error: &EngineError) -> Value {
     if status.is_server_error() {
         tracing::error!("could not read {what}: {}", whole_text(error));

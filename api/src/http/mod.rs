@@ -1,11 +1,14 @@
 //! The routes of the reading server, one router for each resource.
 
-mod error;
+pub(crate) mod error;
+mod etag;
 mod own_sql;
 mod params;
 mod query_string;
-mod reports;
-mod state;
+pub(crate) mod reader;
+pub(crate) mod reports;
+pub(crate) mod sql;
+pub(crate) mod state;
 mod token;
 mod visits;
 
@@ -13,26 +16,32 @@ use std::sync::Arc;
 
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use engine::ReadAccess;
 use serde_json::{Value, json};
 
 use error::ApiError;
 use query_string::QueryString;
+use reader::Access;
+pub use sql::shared::SqlSettings;
 pub use state::Api;
 
 /// All routes.
 ///
-/// - `token`: if given, every request must carry `Authorization: Bearer TOKEN`.
+/// - `token`: if given, every request must carry `Authorization: Bearer TOKEN`, or a read key on the routes that take SQL.
 pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
     let routes = Router::new()
         .route("/", get(index))
         .merge(reports::router())
         .merge(visits::router())
         .fallback(not_found)
-        .with_state(api);
-    match token {
+        .with_state(api.clone());
+    let access = Arc::new(Access::new(token.as_deref(), ReadAccess::new(api.views.engine().lake().clone())));
+    let routes = match token {
         Some(token) => routes.layer(middleware::from_fn_with_state(Arc::<str>::from(token), token::require)),
         None => routes,
-    }
+    };
+    let with_keys = sql::router().layer(middleware::from_fn_with_state(access, reader::identify)).with_state(api);
+    routes.merge(with_keys)
 }
 
 async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
@@ -44,10 +53,11 @@ async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
             "GET /metrics?site=ID": "the latest report of a site",
             "GET /metrics/history?metric=NAME&site=ID&from=TIME&until=TIME": "a metric over time",
             "GET /visits?aggregation=minute|hour|day|month&dateFrom=TIME&dateTo=TIME&site=ID": "page views by page and time",
+            "POST /v1/sql": "a query, with a read key or the server's token",
         }
     })))
 }
 
 async fn not_found() -> ApiError {
-    ApiError::NotFound("there is only /metrics, /metrics/history and /visits".into())
+    ApiError::NotFound("there is only /metrics, /metrics/history, /visits and POST /v1/sql".into())
 }

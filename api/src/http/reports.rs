@@ -14,6 +14,7 @@ use engine::{EngineError, Param, SqlSession};
 use serde_json::{Value, json};
 
 use super::error::{ApiError, of_history};
+use super::etag::matches_etag;
 use super::own_sql;
 use super::params::time;
 use super::query_string::QueryString;
@@ -68,11 +69,6 @@ fn x_cache(served: Served) -> &'static str {
         Served::Miss => "miss",
         Served::Stale => "stale",
     }
-}
-
-fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
-    let asked = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    asked.split(',').map(|one| one.trim().trim_start_matches("W/")).any(|one| one == etag || one == "*")
 }
 
 /// There is no report because there is no such site, or because there has been no run yet.

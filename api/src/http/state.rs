@@ -7,31 +7,35 @@ use chrono::{DateTime, Utc};
 use engine::{Engine, EngineError, QueryLimits, SharedViews};
 
 use super::error::ApiError;
+use super::sql::shared::{Sql, SqlSettings};
 
 /// The reports and the lake that requests ask about.
 pub struct Api {
-    pub(super) analytics: Arc<Analytics>,
-    pub(super) views: SharedViews,
-    pub(super) limits: QueryLimits,
-    pub(super) clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    pub(crate) analytics: Arc<Analytics>,
+    pub(crate) views: SharedViews,
+    pub(crate) limits: QueryLimits,
+    pub(crate) sql: Sql,
+    pub(crate) clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
 
 impl Api {
     /// An API over the reports of `analytics` and the lake of `engine`.
     ///
     /// - `limits`: what one request's query may take.
+    /// - `sql`: what queries that somebody else wrote may take.
     /// - `clock`: the end of a period that a request leaves open.
     pub fn new(
         analytics: Arc<Analytics>,
         engine: Engine,
         limits: QueryLimits,
+        sql: SqlSettings,
         clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     ) -> Arc<Self> {
-        Arc::new(Self { analytics, views: SharedViews::new(engine), limits, clock })
+        Arc::new(Self { analytics, views: SharedViews::new(engine), limits, sql: Sql::new(sql), clock })
     }
 
     /// Fails if there is no such site; `None` is the whole lake.
-    pub(super) async fn check_site(&self, site: Option<&str>) -> Result<(), ApiError> {
+    pub(crate) async fn check_site(&self, site: Option<&str>) -> Result<(), ApiError> {
         let Some(site) = site else { return Ok(()) };
         let sites = self.views.engine().lake().sites().await;
         let sites = sites.map_err(EngineError::from).map_err(ApiError::unread("the sites"))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use analytics::{Analytics, AnalyticsSettings};
 use anyhow::bail;
-use api::Api;
+use api::{Api, SqlSettings};
 use clap::ArgAction;
 use engine::{Engine, EngineSettings, QueryLimits};
 use schedule::Schedule;
@@ -46,6 +46,9 @@ pub(crate) struct Flags {
     limits: QueryLimits,
 
     #[command(flatten)]
+    sql: SqlSettings,
+
+    #[command(flatten)]
     admin: AdminFlags,
 }
 
@@ -75,9 +78,12 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let mut schedule = Schedule::start().await?;
     analytics.schedule(&mut schedule).await?;
     tracing::info!(listen = %listener.local_addr()?, lake = %lake.url(), "analytics is up");
-    axum::serve(listener, api::router(Api::new(analytics.clone(), engine, flags.limits, clock()), flags.token))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await?;
+    axum::serve(
+        listener,
+        api::router(Api::new(analytics.clone(), engine, flags.limits, flags.sql, clock()), flags.token),
+    )
+    .with_graceful_shutdown(shutdown.cancelled_owned())
+    .await?;
     schedule.stop().await;
     // What is not posted by then, the next process posts.
     let _ = tokio::time::timeout(POSTS_MAY_TAKE, analytics.finish_posts()).await;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use analytics::{Analytics, AnalyticsSettings};
 use anyhow::Context;
-use api::Api;
+use api::{Api, SqlSettings};
 use chrono::Utc;
 use collector::Collector;
 use compactor::{Compactor, CompactorCrons, CompactorSettings};
@@ -66,6 +66,9 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     limits: QueryLimits,
+
+    #[command(flatten)]
+    sql: SqlSettings,
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
@@ -101,7 +104,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     greet(&lake, events_at, reports_at, demo_site, key.as_deref());
 
     let collecting = tokio::spawn(collector.serve(events, shutdown.clone().cancelled_owned()));
-    let routes = api::router(Api::new(analytics.clone(), engine, flags.limits, clock()), flags.token);
+    let routes = api::router(Api::new(analytics.clone(), engine, flags.limits, flags.sql, clock()), flags.token);
     let serving = axum::serve(reports, routes).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let serving = tokio::spawn(async move { serving.await });
 

@@ -1,6 +1,8 @@
-//! The API over HTTP: reports, their history, visits.
+//! The API over HTTP: reports, their history, visits, SQL.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod sql;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use analytics::{Analytics, AnalyticsSettings};
-use api::{Api, router};
+use api::{Api, SqlSettings, router};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -52,6 +54,10 @@ struct Server {
 }
 
 fn server(lake: &Lake, queries: &Path) -> Server {
+    server_within(lake, queries, QueryLimits::default(), SqlSettings::default())
+}
+
+fn server_within(lake: &Lake, queries: &Path, limits: QueryLimits, sql: SqlSettings) -> Server {
     let settings = AnalyticsSettings {
         queries: queries.to_owned(),
         cron: "0 * * * * *".parse().unwrap(),
@@ -65,7 +71,7 @@ fn server(lake: &Lake, queries: &Path) -> Server {
     };
     let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
     let analytics = Analytics::new(engine.clone(), settings, Arc::new(noon));
-    Server { api: Api::new(analytics.clone(), engine, QueryLimits::default(), Arc::new(noon)), analytics }
+    Server { api: Api::new(analytics.clone(), engine, limits, sql, Arc::new(noon)), analytics }
 }
 
 async fn get(server: &Server, uri: &str, header: Option<(&str, &str)>, token: Option<&str>) -> Response<Body> {

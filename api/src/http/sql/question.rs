@@ -1,0 +1,78 @@
+//! A query on its way to the engine: in its turn, over the newest view of the lake, with the parameters that every query
+//! may name.
+
+use std::sync::Arc;
+
+use engine::{EngineError, LimitedRows, Param, QueryLimits, SqlSession, params};
+use lake::Fingerprint;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::asked::Asked;
+use crate::http::error::ApiError;
+use crate::http::reader::{Part, Reader};
+use crate::http::state::Api;
+
+/// A query that can be put to the engine.
+pub(crate) struct Question {
+    pub(super) asked: Asked,
+    pub(super) part: Part,
+    pub(super) params: Vec<(String, Param)>,
+    pub(super) events: Fingerprint,
+    /// Whether it names a time that is another one at each call.
+    pub(super) names_now: bool,
+    limits: QueryLimits,
+    session: Arc<SqlSession>,
+    turn: OwnedSemaphorePermit,
+}
+
+impl Question {
+    /// Waits for the query's turn, and takes a view that begins after it came.
+    pub(crate) async fn prepare(api: &Api, reader: &Reader, asked: Asked) -> Result<Self, ApiError> {
+        let part = reader.part(asked.site.as_deref())?;
+        if let Part::Lake(site) = &part {
+            api.check_site(site.as_deref()).await?;
+        }
+        let turn = timeout(api.limits.timeout, api.sql.turn()).await;
+        let turn = turn.map_err(|_| ApiError::Busy)?;
+        let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
+        let view = view.map_err(ApiError::unread("the events"))?;
+        let session = part.session(&view).map_err(ApiError::unread("the events"))?;
+
+        let zone_counts = ["from", "today", "time_zone"].iter().any(|name| asked.names(name));
+        let time_zone = match part.site().filter(|_| zone_counts) {
+            Some(site) => api.time_zone_of(site).await?,
+            None => "UTC".to_owned(),
+        };
+        let mut values = params::of_period((api.clock)(), part.site().map(|site| &**site), &time_zone);
+        values.retain(|(name, _)| asked.params.iter().all(|(given, _)| given != name));
+        let names_now = values.iter().any(|(name, _)| matches!(name.as_str(), "now" | "until") && asked.names(name));
+        values.extend(asked.params.iter().cloned());
+        Ok(Self {
+            part,
+            params: values,
+            events: view.snapshot().fingerprint(),
+            names_now,
+            limits: api.limits,
+            session: Arc::new(session),
+            turn,
+            asked,
+        })
+    }
+
+    /// Begins the query.
+    pub(crate) async fn put(self) -> Result<(LimitedRows, OwnedSemaphorePermit), ApiError> {
+        let rows = self.session.stream_within(&self.asked.sql, &self.params, self.limits).await;
+        Ok((rows.map_err(ApiError::Query)?, self.turn))
+    }
+}
+
+impl Api {
+    /// The zone of a site's days.
+    async fn time_zone_of(&self, site: &str) -> Result<String, ApiError> {
+        let sites = self.views.engine().lake().sites().await;
+        let sites = sites.map_err(EngineError::from).map_err(ApiError::unread("the sites"))?;
+        let site = sites.sites().iter().find(|known| &*known.site_id == site);
+        Ok(site.map_or_else(|| "UTC".to_owned(), |site| site.settings.time_zone.clone()))
+    }
+}

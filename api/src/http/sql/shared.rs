@@ -1,0 +1,49 @@
+//! What queries over the network share: their settings, their turns, and answers that are kept.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::kept::KeptAnswers;
+
+/// What queries over the network may take, beside the limits of each query.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct SqlSettings {
+    /// How many queries of `POST /v1/sql` run at the same time; others wait for their turn.
+    #[arg(long = "sql-queries-max", env = "DEWPOND_SQL_QUERIES_MAX", default_value = "16", value_name = "N")]
+    pub queries_max: NonZeroUsize,
+
+    /// How many bytes an answer may have as it is sent.
+    #[arg(long = "sql-bytes-max", env = "DEWPOND_SQL_BYTES_MAX", default_value_t = 16 << 30, value_name = "BYTES")]
+    pub bytes_max: u64,
+
+    /// Memory for answers that are kept for whoever asks the same again while no event has come; 0 keeps none.
+    #[arg(long = "sql-kept-bytes", env = "DEWPOND_SQL_KEPT_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
+    pub kept_bytes: u64,
+}
+
+impl Default for SqlSettings {
+    fn default() -> Self {
+        Self { queries_max: NonZeroUsize::new(16).expect("it is not zero"), bytes_max: 16 << 30, kept_bytes: 64 << 20 }
+    }
+}
+
+/// What queries share.
+pub(crate) struct Sql {
+    pub(super) settings: SqlSettings,
+    pub(super) kept: KeptAnswers,
+    turns: Arc<Semaphore>,
+}
+
+impl Sql {
+    pub(crate) fn new(settings: SqlSettings) -> Self {
+        let turns = Arc::new(Semaphore::new(settings.queries_max.get()));
+        Self { settings, kept: KeptAnswers::new(settings.kept_bytes), turns }
+    }
+
+    /// One of the queries that run at a time, once there is one.
+    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
+        self.turns.clone().acquire_owned().await.expect("the turns are never closed")
+    }
+}
