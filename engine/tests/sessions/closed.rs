@@ -170,8 +170,8 @@ async fn what_is_kept_changes_no_answer() {
                     _ => format!("~{anonymous}"),
                 };
                 let quarters = (first_day + random.below(days)) * 96 + 40 + random.below(12);
-                let mut event = event(&who, "2026-03-01T00:00:00Z", "page_view", random.choose(&["/", "/a", "/b"]));
-                event.event_id = EventId(u128::from(number).to_be_bytes());
+                let mut event = event(&who, "2026-03-01T00:00:00Z", "page_view", *random.choose(&["/", "/a", "/b"]));
+                event.event_id = EventId(u128::from(number as u32).to_be_bytes());
                 event.occurred_at_us = begin_us + quarters as i64 * 900_000_000;
                 event.session_id = random.choose(&[None, None, Some("s".to_owned())]).clone();
                 event.site_id = (*random.choose(&["shop", "shop", "blog"])).into();
