@@ -18,8 +18,12 @@ pub(super) enum Category {
 type Sources = HashMap<&'static str, Option<Category>>;
 
 static SOURCES: LazyLock<Sources> = LazyLock::new(|| {
-    // Our table comes last, so that it wins.
-    let tables = [include_str!("../../data/sources.tsv"), include_str!("../../data/sources-ours.tsv")];
+    // Of two tables with one source the later wins.
+    let tables = [
+        include_str!("../../data/sources.tsv"),
+        include_str!("../../data/sources-ga4.tsv"),
+        include_str!("../../data/sources-ours.tsv"),
+    ];
     let lines = tables.into_iter().flat_map(str::lines).filter(|line| !line.starts_with('#'));
     let mut sources: Sources = lines
         .map(|line| {
@@ -53,9 +57,9 @@ static SOURCES: LazyLock<Sources> = LazyLock::new(|| {
 
 /// Names of sites that are words of their own: `utm_source=app` is not `app.net`.
 const WORDS: &[&str] = &[
-    "about", "band", "become", "blog", "blogs", "care", "catch", "chatter", "later", "locals", "mail", "messages",
-    "next", "note", "patch", "path", "peach", "post", "price", "secret", "shop", "target", "there", "upcoming", "very",
-    "vine", "whisper",
+    "about", "band", "become", "blip", "blog", "blogs", "care", "catch", "chatter", "cross", "gather", "justin", "later",
+    "locals", "mail", "messages", "next", "note", "patch", "path", "peach", "post", "price", "scoop", "secret", "shop",
+    "target", "there", "upcoming", "very", "vine", "whisper",
 ];
 
 /// The name of the site that has a domain of its own; none for hosts below one, and for short names, which stand for much.
@@ -189,6 +193,20 @@ mod tests {
         }
         for host in ["aws.amazon.com", "developer.amazon.com", "sellercentral.amazon.de"] {
             assert_eq!(category(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn small_networks_are_known_by_host_and_by_name() {
+        for source in ["43things", "activerain.com", "activerain", "ig", "gooblog", "kin.naver.com", "pinboard.in"] {
+            assert_eq!(category(source), Some(Category::Social), "{source}");
+        }
+        assert_eq!(category("crackle"), Some(Category::Video));
+        assert_eq!(category("igshopping"), Some(Category::Shopping));
+        assert_eq!(category("googlemybusiness"), Some(Category::Search));
+        // Hosts of a known company that are not what it is known for, and words that are names of sites, too.
+        for source in ["mail.yandex.ru", "play.google.com", "s3.amazonaws.com", "blip", "cross", "justin", "scoop"] {
+            assert_eq!(category(source), None, "{source}");
         }
     }
 
