@@ -1,4 +1,4 @@
-//! User agents read a second: new ones, and ones that were read before.
+//! User agents read per second, new ones and ones that were read before.
 
 use std::fs;
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use intake::agent;
 /// What to measure.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Flags {
-    /// A file of user agents, one a line, such as `benches/agents/run` leaves. Without it, a few are varied.
+    /// A file of user agents, one a line, such as `benches/agents/run` leaves. Without it, variations of a few.
     #[arg(long, value_name = "FILE")]
     agents: Option<PathBuf>,
 
@@ -52,7 +52,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
         None => (0..2_000).map(|n| KINDS[n % KINDS.len()].replace("{}", &n.to_string())).collect(),
     };
     ensure!(!agents.is_empty(), "there is no user agent to read");
-    // The tables are made at the first reading.
+    // The first reading makes the tables.
     let begin = Instant::now();
     black_box(agent::read(&agents[0]));
     let start = begin.elapsed();
@@ -67,11 +67,11 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     for (what, took, aim) in [("new", new, 15.0), ("read before", again, 0.3)] {
         println!("| {what} | {:.2} | {:.0} | {aim} |", took.as_secs_f64() * 1e6, 1.0 / took.as_secs_f64());
     }
-    println!("\nThe first took {} ms: the tables are made then.\n", start.as_millis());
+    println!("\nThe first took {} ms, because it makes the tables.\n", start.as_millis());
     Ok(())
 }
 
-/// The time that one takes, in the fastest round.
+/// The time per agent in the fastest round.
 fn time(agents: &[String], rounds: u32, read: impl Fn(&str)) -> Duration {
     let round = || {
         let begin = Instant::now();

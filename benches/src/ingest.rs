@@ -1,4 +1,4 @@
-//! Durable events a second: the collector against a server that parses the same requests and drops them.
+//! Durable events per second: the collector against a server that parses the same requests and drops them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::load::{self, Answers, Load};
 use crate::machine::{self, Usage, Watch};
 use crate::server::Server;
 
-/// The sizes of requests that are worth comparing: trackers send one event at a time, servers many.
+/// Sizes of requests worth comparing: trackers send one event at a time, servers many.
 pub(crate) const BATCHES: [usize; 2] = [1, 100];
 
 /// The load for both servers.

@@ -24,7 +24,7 @@ const DAYS: u64 = 30;
 /// Events of one more minute.
 const MINUTE_EVENTS: u64 = 35_000;
 
-/// The baseline: every row of one column of eight bytes, and next to no work.
+/// The baseline: it reads every row of one column of eight bytes and does next to no work.
 const SCAN: &str = "SELECT bit_xor(visitor_id) FROM events";
 
 /// What to report on.
@@ -46,11 +46,11 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "queries", value_name = "DIR")]
     queries: PathBuf,
 
-    /// Runs of the job and of the scan; the first and the fastest are shown.
+    /// Runs of the job and of the scan, of which the first and the fastest are shown.
     #[arg(long, default_value_t = 3, value_name = "N")]
     runs: usize,
 
-    /// Runs after those, each after one more minute of events.
+    /// Further runs, each after one more minute of events.
     #[arg(long, default_value_t = 3, value_name = "N")]
     minutes: usize,
 }
@@ -95,7 +95,7 @@ struct Found {
     runs: Vec<Run>,
     /// Runs after one more minute of events each.
     minutes: Vec<Run>,
-    /// The run of another process: nothing is in memory, and what the lake keeps is.
+    /// The run of another process, which has nothing in memory but finds what the lake keeps.
     restarted: Run,
     state_bytes: u64,
     scans_ms: Vec<f64>,
@@ -201,7 +201,7 @@ pub(crate) async fn run_child(flags: &ChildFlags) -> anyhow::Result<()> {
         let started = Instant::now();
         let answer = session.query(SCAN, &[]).await?;
         scans_ms.push(started.elapsed().as_secs_f64() * 1e3);
-        // A large number is a text of its digits.
+        // Large numbers are written as text.
         let answer = &to_json_rows(&answer)?[0][0];
         let number = answer.as_i64().or_else(|| answer.as_str()?.parse().ok());
         scanned = number.context("the scan's answer is no number")?;

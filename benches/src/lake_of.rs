@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// The site of all events, where there is one.
 pub(crate) const SITE: &str = "default";
 
-/// The name of a site by its number, such that names are in the order of numbers.
+/// The name of a site by its number; names sort as numbers do.
 pub(crate) fn site_name(sites: u32, number: u32) -> String {
     if sites == 1 { SITE.to_owned() } else { format!("site-{number:04}") }
 }
@@ -25,7 +25,7 @@ pub(crate) fn last_day() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 3, 31).expect("March has 31 days")
 }
 
-/// Rows handed to a file at a time.
+/// Rows written to a file at a time.
 const CHUNK_ROWS: usize = 8_192;
 
 /// Pages of the site; earlier ones are viewed more often.
@@ -43,15 +43,15 @@ pub(crate) enum Ids {
 /// The events to make.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traffic {
-    /// How many.
+    /// Number of events.
     pub(crate) events: u64,
     /// Sites; the first ones have more visitors.
     pub(crate) sites: u32,
     /// Distinct visitors to choose from. A few come often, most once or twice.
     pub(crate) visitors: u64,
-    /// Start, inclusive.
+    /// The first instant.
     pub(crate) from: DateTime<Utc>,
-    /// End, exclusive.
+    /// The instant after the last.
     pub(crate) until: DateTime<Utc>,
     /// The kind of their ids.
     pub(crate) ids: Ids,

@@ -26,11 +26,11 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "1_000_000,50_000_000", value_delimiter = ',', value_parser = parse_count, value_name = "N")]
     day_rows: Vec<u64>,
 
-    /// Rows to publish, later than all that the day holds.
+    /// Rows to publish, all later than those that the day holds.
     #[arg(long, default_value = "35_000", value_parser = parse_count, value_name = "N")]
     new_rows: u64,
 
-    /// The time over which these are spread.
+    /// The span of time over which they are spread.
     #[arg(long, default_value = "1m", value_parser = humantime::parse_duration, value_name = "TIME")]
     span: Duration,
 
@@ -38,7 +38,7 @@ pub(crate) struct Flags {
     #[arg(long, default_value = "0", value_parser = parse_count, value_name = "N")]
     properties_bytes: u64,
 
-    /// Only leave the rows pending in a lake here, for a `dewpond compactor --lake DIR --once` measured from outside.
+    /// Only leave the rows pending in a lake in this directory, for a `dewpond compactor --lake DIR --once` measured from outside.
     #[arg(long, value_name = "DIR")]
     leave_in: Option<PathBuf>,
 
@@ -137,7 +137,7 @@ async fn measure(day_rows: u64, flags: &Flags, dir: &Path) -> anyhow::Result<Mea
     fastest.context("there was no publish")
 }
 
-/// The end of what the day holds.
+/// The end of the time that the day already holds rows of.
 fn evening() -> DateTime<Utc> {
     midnight(last_day()) + TimeDelta::hours(18)
 }

@@ -23,11 +23,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "DIR")]
     lake: PathBuf,
 
-    /// Make the lake with this many events first.
+    /// First make the lake, with this many events.
     #[arg(long, value_parser = parse_count, value_name = "N")]
     make: Option<u64>,
 
-    /// Visitors of a lake that is made, at most.
+    /// The most visitors of a lake that is made.
     #[arg(long, default_value = "1_000_000", value_parser = parse_count, value_name = "N")]
     visitors: u64,
 
@@ -43,7 +43,7 @@ pub(crate) struct Flags {
     engine: EngineSettings,
 }
 
-/// The questions by name. `peers/engines.py` has the same for the others.
+/// The questions by name. `peers/engines.py` has the same ones for the other engines.
 const QUESTIONS: [(&str, &str); 9] = [
     (
         "users and events by day",
@@ -102,7 +102,7 @@ pub(crate) async fn run(flags: &Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deletes what earlier answers left, so that nothing is known.
+/// Deletes what earlier answers left in the lake, so that every answer starts from the events.
 fn forget_states(lake: &Path) -> anyhow::Result<()> {
     match std::fs::remove_dir_all(lake.join("states")) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),

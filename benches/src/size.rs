@@ -80,8 +80,8 @@ async fn bytes_per_event(flags: &Flags, dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A day by the real planner, with files that are as large as their rows are many: publishes every ten seconds, of
-/// which each tenth also has late events, merges every five minutes, and the merges of the day after it was sealed.
+/// A day of the real planner, with files whose sizes follow from their rows: publishes every ten seconds, every tenth of
+/// them with late events, merges every five minutes, and the merges of the day after it was sealed.
 fn write_amplification() {
     println!("### Write amplification over a day\n");
     println!(
@@ -159,7 +159,7 @@ impl Day {
     }
 }
 
-/// Times what a query does before it reads, so the files themselves need not exist.
+/// Times what a query does before it reads any file, so the files need not exist.
 async fn many_files(count: u64, dir: &Path) -> anyhow::Result<()> {
     let dir = tempfile::tempdir_in(dir)?;
     let location = dir.path().to_string_lossy().into_owned();

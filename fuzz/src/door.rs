@@ -78,7 +78,7 @@ const OTHERS: [(&str, &str); 17] = [
     ("/visits", r#"{"identifier":"v","pageUrl":"https://a.example/","visitedAt":"2026-03-01T11:00:00Z"}"#),
 ];
 
-/// The path of logs once more: with a slash at its end their body is in Protocol Buffers here.
+/// The path of logs once more. The slash at its end tells this target that the body is in Protocol Buffers.
 const OTLP_PROTOBUF: &str = "/v1/logs/";
 
 /// Tracking pixels, with a sample query for each.
@@ -151,7 +151,7 @@ pub(crate) fn read(input: &[u8]) {
     if path == PATHS[0] || !is_ours {
         request = request.header("x-api-key", &door.key);
     }
-    // No server hands on a query with bytes that an address may not have.
+    // No server passes on a query with bytes that an address must not contain.
     let Ok(request) = request.body(Body::from(body.to_vec())) else { return DOOR.set(Some(door)) };
     let (status, answer) = block_on(async {
         let response = door.routes.answer(request).await;

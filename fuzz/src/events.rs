@@ -1,4 +1,4 @@
-//! The native protocol by itself: every field of an event, its time, its addresses, its user agent.
+//! The native protocol on its own: every field of an event, its time, its addresses, its user agent.
 //!
 //! The first line of an input is the user agent of the request; the rest is the body.
 

@@ -23,8 +23,8 @@ fn start() -> &'static Target {
             std::fs::write(Path::new(&dir).join(format!("seed-{number}")), seed).expect("a seed can be written");
         }
     }
-    // libFuzzer's hook ends the process at every panic. One of a decoder that becomes an error is allowed, and too
-    // frequent to be printed; one that nobody catches still ends the process.
+    // libFuzzer's hook ends the process at every panic. A decoder's panic that becomes an error is allowed, and too frequent
+    // to be printed; a panic that nobody catches still ends the process.
     drop(std::panic::take_hook());
     let ordinary = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -28,7 +28,7 @@ enum Mutation {
     Append { seed: Index, from: Index },
 }
 
-/// Words that mean something to some reader.
+/// Words with a meaning for one reader or another.
 const WORDS: &[&[u8]] = &[
     b"null",
     b"\"",
@@ -131,7 +131,7 @@ fn mutate(mut input: Vec<u8>, seeds: &[Vec<u8>], mutations: &[Mutation]) -> Vec<
     input
 }
 
-/// Runs a target on its seeds, and on so many changed ones; on more with `PROPTEST_CASES`.
+/// Runs a target on its seeds and on changed copies of them; `PROPTEST_CASES` sets how many.
 fn check(name: &str, few: u32) {
     let target: &Target = TARGETS.iter().find(|target| target.name == name).unwrap();
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());

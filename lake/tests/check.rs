@@ -163,7 +163,7 @@ async fn a_live_file_that_is_not_there_is_an_error() {
     let (lake, _) = lake().await;
     let file = live_file(&lake).await;
     delete(&lake, file.path.as_ref()).await;
-    finds(&lake, Severity::Error, file.path.as_ref(), "live and not there").await;
+    finds(&lake, Severity::Error, file.path.as_ref(), "live but missing").await;
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_live_file_cut_short_is_an_error() {
     let mut bytes = get(&lake, file.path.as_ref()).await;
     bytes.truncate(bytes.len() / 2);
     put(&lake, file.path.as_ref(), bytes).await;
-    finds(&lake, Severity::Error, file.path.as_ref(), "and the log says").await;
+    finds(&lake, Severity::Error, file.path.as_ref(), "but the log says").await;
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn an_entry_of_the_log_that_is_not_there_is_an_error() {
     for version in [0, 2, 4] {
         let (lake, _) = lake().await;
         delete(&lake, &entry(version)).await;
-        finds(&lake, Severity::Error, &entry(version), "it is not there").await;
+        finds(&lake, Severity::Error, &entry(version), "it is missing").await;
     }
 }
 
@@ -358,7 +358,7 @@ async fn an_event_published_twice_is_an_error_that_names_both_files() {
     let copies = publish(&lake, (150..160).map(event)).await;
     let original = live_file(&lake).await;
     let (first, second) = (copies.path.clone().min(original.path.clone()), copies.path.max(original.path));
-    finds(&lake, Severity::Error, first.as_ref(), &format!("10 of its events are in {second} too")).await;
+    finds(&lake, Severity::Error, first.as_ref(), &format!("10 of its events are also in {second}")).await;
 }
 
 #[tokio::test]
@@ -369,7 +369,7 @@ async fn copies_on_two_dates_are_found() {
     let before = write(&lake, noon().date_naive(), [at(midnight - 1_000)]).await;
     let after = write(&lake, noon().date_naive().succ_opt().unwrap(), [at(midnight + 1_000)]).await;
     commit(&lake, CommitKind::Publish, vec![before.clone(), after], vec![], vec![]).await;
-    finds(&lake, Severity::Error, before.path.as_ref(), "1 of its events are in").await;
+    finds(&lake, Severity::Error, before.path.as_ref(), "1 of its events are also in").await;
 }
 
 #[tokio::test]
@@ -420,7 +420,7 @@ async fn statistics_in_the_log_that_do_not_hold_are_errors() {
 async fn a_gap_in_a_lane_is_an_error() {
     let (lake, raw) = lake().await;
     delete(&lake, raw[1].as_ref()).await;
-    finds(&lake, Severity::Error, raw[1].filename().unwrap(), "later files of its lane are").await;
+    finds(&lake, Severity::Error, raw[1].filename().unwrap(), "later files of its lane exist").await;
 }
 
 #[tokio::test]
@@ -445,7 +445,7 @@ async fn a_stray_object_in_the_raw_tier_is_a_warning_and_a_probe_is_none() {
     put(&lake, "raw/probe-1", "dewpond").await;
     finds_nothing(&lake).await;
     put(&lake, "raw/notes.txt", "dewpond").await;
-    finds(&lake, Severity::Warning, "raw/notes.txt", "not that of a raw file").await;
+    finds(&lake, Severity::Warning, "raw/notes.txt", "not a raw file's").await;
 }
 
 #[tokio::test]
@@ -509,7 +509,7 @@ async fn a_checksum_that_disagrees_is_an_error_if_readers_use_it() {
         whole.replace(&format!("\"appId\":\"{lane}\",\"version\":1"), &format!("\"appId\":\"{lane}\",\"version\":3"));
     assert_ne!(whole, wrong);
     put(&lake, &checksum(4), wrong.clone()).await;
-    finds(&lake, Severity::Error, &checksum(4), "other last numbers of lanes").await;
+    finds(&lake, Severity::Error, &checksum(4), "last numbers of lanes differ").await;
     // A reader believes it, and two acknowledged files are not read.
     let reader = Lake::with_store(lake.store(), lake.url(), StdRng::seed_from_u64(1)).unwrap();
     assert_eq!(reader.snapshot().await.unwrap().pending.len(), 0);
@@ -521,7 +521,7 @@ async fn a_checksum_that_disagrees_is_an_error_if_readers_use_it() {
 
     // A column of another name: every query would fail.
     put(&lake, &checksum(4), whole.replacen("site_id", "sitf_id", 1)).await;
-    finds(&lake, Severity::Error, &checksum(4), "another schema").await;
+    finds(&lake, Severity::Error, &checksum(4), "schema or protocol differs").await;
     let checked = run(&lake, true, TimeDelta::zero()).await;
     assert_eq!((checked.findings.len(), checked.repaired.len()), (0, 2), "{checked:#?}");
 
@@ -638,7 +638,7 @@ async fn a_list_of_erasures_that_is_not_there_or_cannot_be_read_is_an_error() {
     put(&lake, list, "{\"writer\":\"1\",\"persons\":7}").await;
     finds(&lake, Severity::Error, list, "Without it nobody knows who was erased").await;
     delete(&lake, list).await;
-    finds(&lake, Severity::Error, list, "the table asks for this list").await;
+    finds(&lake, Severity::Error, list, "the table requires this list").await;
     // To begin another would let those back who were erased.
     let another = Person { site_id: "shop".into(), id: PersonId::User("bob".into()) };
     let refused = lake.record_erasure(&another, [], noon()).await.unwrap_err();

@@ -82,7 +82,7 @@ impl Lake {
                 Err(panicked) => {
                     findings.push(Finding::error(
                         &path,
-                        format!("reading it makes the decoder fail ({panicked}); {RESTORE}"),
+                        format!("the decoder fails on it ({panicked}); {RESTORE}"),
                     ));
                 }
             }
@@ -95,7 +95,7 @@ impl Lake {
                 Err(_) => gone.iter().cloned().collect(),
             };
             for path in gone.into_iter().filter(|path| live.contains(path)) {
-                findings.push(Finding::error(path, format!("it is live and not there, so queries fail; {RESTORE}")));
+                findings.push(Finding::error(path, format!("it is live but missing, so queries fail; {RESTORE}")));
             }
         }
         readable.sort_unstable();
@@ -115,7 +115,7 @@ impl Lake {
             Err(error) => return Err(LakeError::store(format!("look for {path}"), error)),
         };
         if found_bytes != file.size_bytes {
-            let message = format!("it has {found_bytes} bytes and the log says {}; {RESTORE}", file.size_bytes);
+            let message = format!("it has {found_bytes} bytes, but the log says {}; {RESTORE}", file.size_bytes);
             return Ok(Outcome::Unreadable(Finding::error(path, message)));
         }
         match self.read_file(spec, path, file, ids).await {
@@ -139,7 +139,7 @@ impl Lake {
             let found = self.read_checksum(path, file.size_bytes).await?;
             if found != *written {
                 let message = format!(
-                    "its bytes are not those that were written (checksum {found}, and {written} by the log); {RESTORE}"
+                    "its bytes are not those that were written (checksum {found}, but {written} in the log); {RESTORE}"
                 );
                 return Ok(Outcome::Unreadable(Finding::error(path, message)));
             }
@@ -241,7 +241,7 @@ impl RowsRead {
             Ok(stats) => Some(stats),
             Err(why) => {
                 wrong.push(format!(
-                    "the log's statistics of it cannot be read ({why}), so counts are wrong; the file has {} rows",
+                    "its statistics in the log cannot be read ({why}), so counts are wrong; the file has {} rows",
                     self.count
                 ));
                 None

@@ -148,7 +148,7 @@ impl Lake {
         let copies = self.find_copies(files.clone(), Arc::new(repeated)).await?;
         findings.extend(describe(&files, copies));
         if count > LOOKED_UP_MAX as u64 {
-            let message = format!("{count} events are there more than once; {LOOKED_UP_MAX} of them were looked up");
+            let message = format!("{count} events are stored more than once; only {LOOKED_UP_MAX} of them were looked up");
             findings.push(Finding::error(self.path(spec.name), message));
         }
         Ok(())
@@ -211,8 +211,8 @@ fn describe(files: &[(Path, u64)], copies: HashMap<EventKey, Vec<Copy>>) -> Vec<
         .map(|((a, b, must), (count, example))| {
             let id: String = example.event_id.0.iter().map(|byte| format!("{byte:02x}")).collect();
             let place = match a == b {
-                true => "there twice".to_owned(),
-                false => format!("in {} too", files[b].0),
+                true => "in it twice".to_owned(),
+                false => format!("also in {}", files[b].0),
             };
             let what = format!("{count} of its events are {place}, such as {id} of site {}", example.site_id);
             match must {

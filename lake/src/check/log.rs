@@ -161,7 +161,7 @@ async fn compare_with_kernel(lake: &Lake, spec: &'static TableSpec, log: &mut Lo
         Err(error) if error.is_of_the_store() => return Err(error),
         Err(error) => {
             let message = format!(
-                "version {version} does not load ({}), though its entries read; no query answers until this is mended",
+                "version {version} does not load ({}), although its entries can be read; no query works until this is fixed",
                 whole_text(&error)
             );
             log.findings.push(Finding::error(object, message));

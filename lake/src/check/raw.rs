@@ -28,7 +28,7 @@ impl Lake {
                 None if is_probe(object) => {}
                 None => checked.findings.push(Finding::warning(
                     &object.location,
-                    "its name is not that of a raw file, so nobody reads it; give it its name back, or remove it",
+                    "its name is not a raw file's, so nobody reads it; give it its old name back or remove it",
                 )),
             }
         }
@@ -42,13 +42,13 @@ impl Lake {
             }
             for pair in files.windows(2).filter(|pair| pair[0].seq == pair[1].seq) {
                 let message =
-                    format!("{} has the same number: the events of both are read, and may be copies", pair[0].path);
+                    format!("{} has the same number: the events of both are read, and some may be copies", pair[0].path);
                 checked.findings.push(Finding::error(&pair[1].path, message));
             }
             for seq in self.confirm_gaps(lane, watermark, &files).await? {
                 checked.findings.push(Finding::error(
                     format!("{}/…/{}", self.path(RAW_DIR), RawFile::name(lane, seq)),
-                    format!("it is not there, though later files of its lane are: {RESTORE}"),
+                    format!("it is missing, although later files of its lane exist: {RESTORE}"),
                 ));
             }
             pending.extend(files);
@@ -90,7 +90,7 @@ impl Lake {
         for object in self.list(DAMAGED_DIR).await? {
             checked.findings.push(Finding::error(
                 object.location,
-                "it is a raw file that could not be read, put aside; import what can be saved of it, and remove it",
+                "a raw file that could not be read, put aside; import what can be saved from it, then remove it",
             ));
         }
         Ok(())

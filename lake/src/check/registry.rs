@@ -42,14 +42,14 @@ impl Lake {
         if erasures > 0 && lists.is_none_or(|versions| !versions.contains_key(&erasures)) {
             checked.findings.push(Finding::error(
                 root.clone().join(ERASURES_DOCUMENT).join(format!("{erasures:012}.json")),
-                format!("the table asks for this list and it is not there, so {}", means_to_lose(ERASURES_DOCUMENT)),
+                format!("the table requires this list, but it is missing, so {}", means_to_lose(ERASURES_DOCUMENT)),
             ));
         }
         let has_events = checked.tables.iter().any(|table| table.live.rows > 0);
         if has_events && !documents.contains_key(SITES) {
             checked.findings.push(Finding::error(
                 root.clone().join(SITES),
-                format!("there are events and no list of sites, so {}", means_to_lose(SITES)),
+                format!("there are events but no list of sites, so {}", means_to_lose(SITES)),
             ));
         }
         for (name, versions) in documents {
@@ -65,7 +65,7 @@ impl Lake {
                     ),
                     false => Finding::warning(
                         path,
-                        format!("an older version of {name} cannot be read ({why}); nobody reads it any more but who looks back"),
+                        format!("an older version of {name} cannot be read ({why}); only a look at the past would need it"),
                     ),
                 });
             }
@@ -98,7 +98,7 @@ fn means_to_lose(document: &str) -> &'static str {
             "no read key is known; restore it from a backup or from an older version of the object. The version before may \
              have keys that were revoked since"
         }
-        _ => "what it says is not known; restore it from a backup or from an older version of the object",
+        _ => "its contents are lost; restore it from a backup or from an older version of the object",
     }
 }
 

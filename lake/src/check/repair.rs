@@ -24,7 +24,7 @@ impl Lake {
         let log_dir = self.path(spec.name).join("_delta_log");
         for path in &log.bad_summaries {
             match self.store().delete(path).await {
-                Ok(()) => done.push(format!("removed {path}, which did not say what the entries say")),
+                Ok(()) => done.push(format!("removed {path}, which contradicted the entries")),
                 Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => return Err(LakeError::store(format!("delete {path}"), error)),
             }
@@ -63,6 +63,6 @@ impl Lake {
             files += removed.table_files;
             bytes += removed.bytes;
         }
-        Ok((files > 0).then(|| format!("removed {files} orphans of {bytes} bytes")))
+        Ok((files > 0).then(|| format!("removed {files} orphans, {bytes} bytes in total")))
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct LiveFile {
     pub(super) rows: u64,
     pub(super) date: Option<NaiveDate>,
     pub(super) stats: String,
-    /// The checksum the commit gives; absent for files of the first releases.
+    /// The checksum that the commit gives; the first releases gave none.
     pub(super) checksum: Option<String>,
 }
 
@@ -172,7 +172,7 @@ pub(super) struct Txn {
 }
 
 impl LiveFile {
-    /// Whether two parts of the log describe it alike.
+    /// Whether two parts of the log describe it in the same way.
     pub(super) fn is_described_as(&self, other: &Self) -> bool {
         let parsed = |stats: &str| serde_json::from_str::<Json>(stats).ok();
         // Nearly always identical text, and there may be very many.
@@ -225,7 +225,7 @@ impl<'a> Replay<'a> {
                 self.apply(version, entry, bytes).map_err(|why| format!("it cannot be read ({why})"))
             }
             None => {
-                Err("it is not there, and later versions are: a writer that was stalled could create it again".into())
+                Err("it is missing, although later versions exist: a stalled writer could create it again".into())
             }
         };
         if let Err(why) = applied {
@@ -283,7 +283,7 @@ impl<'a> Replay<'a> {
             if let Some(add) = action.add {
                 brings_rows |= add.data_change;
                 let Some(date) = add.partition_values.get("date") else {
-                    return Err(format!("it does not say which date {} is of", add.path));
+                    return Err(format!("it does not say which date {} belongs to", add.path));
                 };
                 let mut file = LiveFile::new(add.size, date.as_deref(), add.stats);
                 file.checksum = checksums.remove(&add.path);

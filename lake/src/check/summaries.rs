@@ -136,7 +136,7 @@ impl Replay<'_> {
             Err(why) => {
                 return self.condemn(
                     object,
-                    format!("the checkpoint cannot be read ({why}), so versions from {version} on do not load"),
+                    format!("the checkpoint cannot be read ({why}), so no version from {version} on loads"),
                 );
             }
         };
@@ -161,7 +161,7 @@ impl Replay<'_> {
         if schema.is_some_and(|schema| schema != checkpoint.schema.as_deref()) {
             return self.condemn(
                 object,
-                "the checkpoint has another schema than the entries, so queries fail or leave columns out".into(),
+                "the checkpoint's schema differs from that of the entries, so queries fail or leave columns out".into(),
             );
         }
         let (held, expected) = (&checkpoint.live, &self.log.live);
@@ -202,14 +202,14 @@ impl Replay<'_> {
         if let Some(path) = lost
             && held.keys().filter(|path| !made.contains_key(*path)).any(|path| self.present.contains(path))
         {
-            return Some(format!("the entries make a file {path}, which is not there, and the checkpoint one that is"));
+            return Some(format!("the entries name a file {path}, which is missing, and the checkpoint one that exists"));
         }
         let is_known = |name: &str| name == "date" || self.spec.file_schema.field_with_name(name).is_ok();
         let unknown = |schema: Option<&str>| columns(schema?).into_iter().find(|name| !is_known(name));
         let column = unknown(self.log.metadata.as_ref().and_then(|metadata| metadata["schemaString"].as_str()))?;
         let is_in_checkpoint = columns(checkpoint.schema.as_deref()?).contains(&column);
         (!is_in_checkpoint)
-            .then(|| format!("the entries have a column {column}, and neither this release nor the checkpoint has it"))
+            .then(|| format!("the entries have a column {column}, which neither this release nor the checkpoint knows"))
     }
 
     /// Compares a checksum with the entries up to its version. Returns whether it is good.
@@ -246,18 +246,18 @@ impl Replay<'_> {
             return true;
         }
         let what = match (definition_agrees, lanes_agree) {
-            (false, _) => "the checksum has another schema or protocol than the entries, so queries fail or leave \
+            (false, _) => "the checksum's schema or protocol differs from that of the entries, so queries fail or leave \
                            columns out"
                 .to_owned(),
             (true, true) if sizes_agree => {
-                "the checksum's sizes of files are not those that the entries make".to_owned()
+                "the checksum's sizes of files differ from those of the entries".to_owned()
             }
             (true, true) => format!(
-                "the checksum has {} files of {} bytes and the entries make {files} of {bytes}",
+                "the checksum counts {} files of {} bytes, and the entries {files} of {bytes}",
                 checksum.num_files, checksum.table_size_bytes
             ),
             (true, false) => {
-                "the checksum has other last numbers of lanes than the entries, and readers take pending events \
+                "the checksum's last numbers of lanes differ from those of the entries, and readers tell pending events \
                       by them"
                     .to_owned()
             }

@@ -124,7 +124,7 @@ fn created_by() -> String {
     format!("dewpond {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// Bytes of text encoded between two checks of the sizes of pages and dictionaries.
+/// Bytes of text that are encoded before the sizes of pages and dictionaries are checked again.
 const PART_BYTES_MAX: usize = 2 << 20;
 
 /// Divides rows into parts with little text each. The Parquet writer checks the sizes of pages and dictionaries only after
@@ -148,7 +148,7 @@ pub(crate) fn divide(batch: &RecordBatch) -> Vec<RecordBatch> {
     parts
 }
 
-/// Approximate bytes of a column's distinct texts.
+/// The approximate size in bytes of a column's distinct texts.
 fn text_bytes(column: &ArrayRef) -> usize {
     match column.data_type() {
         DataType::Utf8 => {
