@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::{Engine, EngineError, EngineSettings, QueryLimits, Scope, SqlSession};
-use lake::Lake;
+use chrono::{DateTime, TimeDelta, Utc};
+use engine::{Engine, EngineError, EngineSettings, QueryLimits, Scope, SqlSession, floors, params, to_json_rows};
+use lake::{Change, EVENTS, Event, EventId, Lake, RawBatch, TableWriter};
+use serde_json::Value as Json;
 
 /// So many rows that it would take hours. A join makes them of few batches that it reads, and the sum takes them all.
 const LONG_JOIN: &str =
@@ -106,6 +109,82 @@ fn settings_that_no_query_could_run_with_are_refused() {
     assert!(parse("--query-timeout=99ms").unwrap_err().contains("no query ends"));
     assert!(parse("--query-rows-max=0").is_err());
     assert_eq!(parse("--query-rows-max=1").unwrap().limits.rows_max, Some(1));
+}
+
+/// What it keeps of each page and visitor is more than there is room for, so that it lies on disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_answers_within_the_least_memory_as_it_does_with_more() {
+    let lake = lake_of_many_visitors().await;
+    let least = EngineSettings { memory_bytes: floors::MEMORY_BYTES_MIN, query_threads: Some(2), ..Default::default() };
+    let (least, more) = (Engine::new(lake.clone(), &least).unwrap(), EngineSettings::default());
+    let more = Engine::new(lake, &more).unwrap();
+    let queries = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries");
+    let mut files: Vec<_> = std::fs::read_dir(queries).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
+    files.sort();
+    let mut views = Vec::new();
+    for engine in [&least, &more] {
+        views.push(Arc::new(engine.view().await.unwrap()));
+    }
+    for path in files {
+        let sql = std::fs::read_to_string(&path).unwrap();
+        let mut answers: Vec<Vec<Vec<Json>>> = Vec::new();
+        for view in &views {
+            let params = params::of_period(midnight() + TimeDelta::days(DAYS), None, "UTC");
+            let query = view.recurring(&sql, &params).await.unwrap();
+            for scope in [Scope::Lake, Scope::Site("site-1".into())] {
+                let answer = query.answer(&scope).await.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                answers.push(to_json_rows(&answer.0).unwrap());
+            }
+        }
+        assert_eq!(answers[..2], answers[2..], "{}", path.display());
+    }
+}
+
+const DAYS: i64 = 6;
+
+fn midnight() -> DateTime<Utc> {
+    "2026-03-01T00:00:00Z".parse().unwrap()
+}
+
+/// Six days of which every visitor of two sites looks at many pages; few sign in.
+async fn lake_of_many_visitors() -> Lake {
+    const VISITORS: i64 = 10_000;
+    let lake = Lake::open("memory:///", []).unwrap();
+    let table = lake.table(&EVENTS);
+    let mut adds = Vec::new();
+    for day in 0..DAYS {
+        let begin = midnight() + TimeDelta::days(day);
+        let mut writer = TableWriter::start(&table, begin.date_naive()).unwrap();
+        for (number_of_site, site) in [(0, "site-0"), (1, "site-1")] {
+            for visitors in (0..VISITORS).collect::<Vec<_>>().chunks(1_000) {
+                let mut batch = RawBatch::default();
+                for (visitor, number) in visitors.iter().flat_map(|visitor| (0..3).map(move |number| (visitor, number)))
+                {
+                    let at_us = (begin + TimeDelta::seconds(visitor % 3_600 + 600 * number)).timestamp_micros();
+                    assert!(batch.push(&Event {
+                        event_id: EventId::from_client(&format!("{day} {site} {visitor} {number}")),
+                        site_id: site.into(),
+                        name: "page_view".into(),
+                        occurred_at_us: at_us,
+                        received_at_us: at_us + 1,
+                        visitor_id: Some(2 * *visitor + number_of_site),
+                        anonymous_id: Some(format!("anonymous-{visitor}")),
+                        user_id: (visitor % 20 == 0).then(|| format!("user-{visitor}")),
+                        hostname: Some("shop.example".into()),
+                        path: Some(format!("/products/{}", (visitor * 7 + number * 13 + day * 31) % 500)),
+                        protocol: "native",
+                        ..Event::default()
+                    }));
+                }
+                writer.write(&batch.into_batch()).await.unwrap();
+            }
+        }
+        adds.push(writer.finish().await.unwrap());
+    }
+    let change = Change::publish(adds, vec![], BTreeSet::new());
+    table.commit(change, table.load().await.unwrap()).await.unwrap();
+    lake
 }
 
 async fn session() -> Arc<SqlSession> {

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
-use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::compute::{concat_batches, filter_record_batch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::arrow::row::{Row, RowConverter, Rows, SortField};
 use datafusion::error::Result;
 
-use super::piece::Piece;
+use super::piece::{Piece, PieceRows};
 use crate::scope::Scope;
 
 /// Visitor ids, quick to ask about most others.
@@ -69,6 +69,22 @@ fn place_of(id: i64) -> (usize, u64) {
 }
 
 impl Whose<'_> {
+    /// The chosen rows of a piece. All of them stay where they are, those of nobody among them.
+    pub(super) fn of_piece(self, piece: &Piece, visitors: usize) -> Result<Option<PieceRows>> {
+        let Some(rows) = piece.rows(&Scope::Lake).filter(|_| !matches!(self, Self::None)) else { return Ok(None) };
+        if matches!(self, Self::All) {
+            return Ok(Some(rows));
+        }
+        let chosen = match rows {
+            PieceRows::Memory(rows) => self.rows(&rows, visitors)?,
+            PieceRows::Disk(..) => {
+                let batches = rows.batches(None).map(|batch| self.rows(&batch?, visitors));
+                concat_batches(&piece.schema(), &batches.collect::<Result<Vec<_>>>()?)?
+            }
+        };
+        Ok(Some(PieceRows::Memory(chosen)))
+    }
+
     /// The chosen rows.
     ///
     /// - `visitors`: the column that has the visitor id.
@@ -87,16 +103,17 @@ impl Whose<'_> {
 }
 
 impl Changes {
-    /// Adds what differs between the rows of some pieces and of others.
+    /// Adds what differs between the rows of some pieces and of others. Says whether it could: rows that are too many for
+    /// memory are not compared.
     ///
     /// - `visitors`: the columns that have visitor ids. A row without any is nobody's.
-    pub(super) fn add(&mut self, before: &[Arc<Piece>], now: &[Arc<Piece>], visitors: &[usize]) -> Result<()> {
-        let unshared = |some: &[Arc<Piece>], others: &[Arc<Piece>]| -> Vec<RecordBatch> {
+    pub(super) fn add(&mut self, before: &[Arc<Piece>], now: &[Arc<Piece>], visitors: &[usize]) -> Result<bool> {
+        let unshared = |some: &[Arc<Piece>], others: &[Arc<Piece>]| -> Option<Vec<RecordBatch>> {
             let is_shared = |piece: &&Arc<Piece>| others.iter().any(|other| Arc::ptr_eq(piece, other));
-            some.iter().filter(|piece| !is_shared(piece)).filter_map(|piece| piece.rows(&Scope::Lake)).collect()
+            some.iter().filter(|piece| !is_shared(piece)).map(|piece| piece.in_memory().cloned()).collect()
         };
-        let (before, now) = (unshared(before, now), unshared(now, before));
-        let Some(first) = before.iter().chain(&now).next() else { return Ok(()) };
+        let (Some(before), Some(now)) = (unshared(before, now), unshared(now, before)) else { return Ok(false) };
+        let Some(first) = before.iter().chain(&now).next() else { return Ok(true) };
         let fields = first.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
         let converter = RowConverter::new(fields)?;
         let convert = |batch: &RecordBatch| converter.convert_columns(batch.columns());
@@ -120,7 +137,7 @@ impl Changes {
             self.of_nobody |= ids.is_empty();
             self.visitors.extend(ids);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Adds everybody who is one user with a changed visitor.
@@ -142,11 +159,11 @@ impl Changes {
 }
 
 /// The pairs of two columns of visitor ids.
-pub(super) fn links_of(piece: &Piece, columns: [usize; 2]) -> Vec<(i64, i64)> {
-    let Some(rows) = piece.rows(&Scope::Lake) else { return vec![] };
+pub(super) fn links_of(piece: &Piece, columns: [usize; 2]) -> Result<Vec<(i64, i64)>> {
+    let rows = piece.all_rows()?;
     let [one, other]: [&Int64Array; 2] = columns.map(|column| rows.column(column).as_primitive::<Int64Type>());
     let pairs = one.iter().zip(other);
-    pairs.filter_map(|(one, other)| Some((one?, other?))).collect()
+    Ok(pairs.filter_map(|(one, other)| Some((one?, other?))).collect())
 }
 
 #[cfg(test)]
@@ -184,7 +201,7 @@ mod tests {
         let check = |before: &[&Arc<Piece>], now: &[&Arc<Piece>], visitors: &[i64], of_nobody: bool| {
             let owned = |pieces: &[&Arc<Piece>]| pieces.iter().map(|piece| (*piece).clone()).collect::<Vec<_>>();
             let mut changes = Changes::default();
-            changes.add(&owned(before), &owned(now), &[1]).unwrap();
+            assert!(changes.add(&owned(before), &owned(now), &[1]).unwrap());
             assert_eq!(changes, Changes { visitors: ids(visitors), of_nobody }, "{before:?} {now:?}");
         };
         check(&[], &[], &[], false);
@@ -213,7 +230,7 @@ mod tests {
 
     #[test]
     fn rows_are_chosen_by_whose_they_are() {
-        let rows = piece(&[(None, 1), (Some(i64::MIN), 2), (Some(4), 3), (Some(5), 4)]).rows(&Scope::Lake).unwrap();
+        let rows = piece(&[(None, 1), (Some(i64::MIN), 2), (Some(4), 3), (Some(5), 4)]).all_rows().unwrap();
         let check = |whose: Whose<'_>, parts: &[i64]| {
             let chosen = whose.rows(&rows, 1).unwrap();
             assert_eq!(chosen.column(2).as_primitive::<Int64Type>().values(), parts, "{whose:?}");

@@ -29,7 +29,6 @@ use super::pass::{self, PassFold};
 use super::piece::Piece;
 use super::session_states::SessionStates;
 use crate::error::Result;
-use crate::scope::Scope;
 use crate::session::View;
 use crate::sessions::Stitching;
 
@@ -234,7 +233,7 @@ async fn follow(
         let mut left = pieces.iter().map(|piece| without(piece, &joined)).collect::<Result<Vec<_>>>()?;
         // Those made again are few, and stay apart from the many that do not change.
         let few = left.split_off(1.min(left.len())).into_iter().chain([again]).collect::<Vec<_>>();
-        left.push(folds[fold].pass.maker.merge(&context, &few).await?);
+        left.push(folds[fold].pass.maker.merge(view.engine().pieces().room(), &context, &few).await?);
         closed[fold] = Some(left);
     }
     Ok(())
@@ -242,7 +241,7 @@ async fn follow(
 
 /// The rows of a piece that are of other visitors; the piece itself if that are all.
 fn without(piece: &Arc<Piece>, visitors: &HashSet<i64>) -> Result<Arc<Piece>> {
-    let Some(rows) = piece.rows(&Scope::Lake) else { return Ok(piece.clone()) };
+    let rows = piece.all_rows()?;
     let of = rows[VISITOR_SET].as_primitive::<Int64Type>();
     let stays: BooleanArray = of.iter().map(|of| Some(of.is_none_or(|of| !visitors.contains(&of)))).collect();
     if stays.true_count() == stays.len() {

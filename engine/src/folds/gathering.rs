@@ -17,7 +17,6 @@ use super::memory::{PieceKey, PieceMemory};
 use super::piece::Piece;
 use crate::error::Result;
 use crate::files::Files;
-use crate::scope::Scope;
 use crate::session::{Engine, View};
 
 /// Events come up to 72 hours late. Dates further back than this from the newest seldom change, and are one piece.
@@ -176,13 +175,19 @@ impl Gathering<'_> {
         if let Some(batches) = lake.read_state(self.maker.definition.id, file).await?
             && let Some(batches) = in_types_of(self.maker.schema, batches)
         {
-            return Ok((Piece::new(self.maker.schema, &batches)?, known));
+            let context = self.engine().context_of(1);
+            return Ok((self.maker.of_made(self.memory().room(), &context, &batches)?, known));
         }
         let mut used = FoldUse::default();
         let piece = self.of_files(&[file], TimeBounds::default(), &mut used).await?;
         let bytes_max = (file.size_bytes as f64 * self.engine().states().state_share_max) as u64;
-        let rows: Vec<RecordBatch> = piece.rows(&Scope::Lake).into_iter().collect();
-        let kept = lake.write_state(self.maker.definition.id, file, self.maker.schema, &rows, bytes_max).await;
+        // What does not fit into memory is larger than a state may be.
+        let Some(rows) = piece.in_memory() else {
+            self.memory().put(key, piece.clone());
+            return Ok((piece, used));
+        };
+        let rows = std::slice::from_ref(rows);
+        let kept = lake.write_state(self.maker.definition.id, file, self.maker.schema, rows, bytes_max).await;
         match kept {
             Ok(bytes) if bytes <= bytes_max => {}
             // It saves nothing in the lake. In memory it does as long as there is room.
@@ -219,23 +224,28 @@ impl Gathering<'_> {
         if let Some(piece) = made.get(&key) {
             return Ok(Some(piece.clone()));
         }
-        let piece = self.maker.of_rows(&context, events, self.bounds.conditions()).await?;
+        let piece = self.maker.of_rows(self.memory().room(), &context, events, self.bounds.conditions()).await?;
         used.rows_read += self.view.pending_rows();
         made.insert(key, piece.clone());
         Ok(Some(piece))
     }
 
-    async fn of_files(&self, files: &[&TableFile], bounds: TimeBounds, used: &mut FoldUse) -> Result<Arc<Piece>> {
+    pub(super) async fn of_files(
+        &self,
+        files: &[&TableFile],
+        bounds: TimeBounds,
+        used: &mut FoldUse,
+    ) -> Result<Arc<Piece>> {
         // One file is read by one thread, in its order, beside others.
         let context = self.engine().context_of(if files.len() == 1 { 1 } else { self.engine().threads() });
         let chosen = Files::Chosen(files.iter().map(|file| (*file).clone()).collect());
         let events = context.read_table(Arc::new(self.engine().table_of(&EVENTS, chosen)))?.into_unoptimized_plan();
         used.rows_read += files.iter().map(|file| file.rows).sum::<u64>();
-        self.maker.of_rows(&context, events, bounds.conditions()).await
+        self.maker.of_rows(self.memory().room(), &context, events, bounds.conditions()).await
     }
 
     async fn merge(&self, pieces: &[Arc<Piece>]) -> Result<Arc<Piece>> {
-        self.maker.merge(&self.engine().context_of(self.engine().threads()), pieces).await
+        self.maker.merge(self.memory().room(), &self.engine().context_of(self.engine().threads()), pieces).await
     }
 }
 

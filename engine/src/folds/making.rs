@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::{DataFrame, SessionContext};
+use futures::TryStreamExt;
 
 use super::definition::Definition;
-use super::piece::Piece;
+use super::piece::{Piece, PieceWriter};
+use super::room::Room;
+use super::rows_table::{Place, RowsTable};
 use crate::error::Result;
 use crate::scope::Scope;
 
@@ -27,26 +29,46 @@ impl PieceMaker<'_> {
     /// - `bounds`: which of them, beside the definition's own conditions.
     pub(super) async fn of_rows(
         &self,
+        room: &Room,
         context: &SessionContext,
         rows: LogicalPlan,
         bounds: Vec<Expr>,
     ) -> Result<Arc<Piece>> {
-        self.run(context, self.definition.of_part(rows, bounds)?).await
+        self.run(room, context, self.definition.of_part(rows, bounds)?).await
+    }
+
+    /// The piece of rows that were made before.
+    pub(super) fn of_made(&self, room: &Room, context: &SessionContext, rows: &[RecordBatch]) -> Result<Arc<Piece>> {
+        let runtime = context.runtime_env();
+        let mut writer = PieceWriter::new(self.schema, room, &runtime);
+        for batch in rows {
+            writer.write(batch)?;
+        }
+        Ok(writer.finish()?)
     }
 
     /// One piece of several.
-    pub(super) async fn merge(&self, context: &SessionContext, pieces: &[Arc<Piece>]) -> Result<Arc<Piece>> {
+    pub(super) async fn merge(
+        &self,
+        room: &Room,
+        context: &SessionContext,
+        pieces: &[Arc<Piece>],
+    ) -> Result<Arc<Piece>> {
         if let [piece] = pieces {
             return Ok(piece.clone());
         }
-        let batches: Vec<Vec<RecordBatch>> =
-            pieces.iter().map(|piece| piece.rows(&Scope::Lake).into_iter().collect()).collect();
-        let parts = context.read_table(Arc::new(MemTable::try_new(self.schema.clone(), batches)?))?;
-        self.run(context, self.definition.merge(parts.into_unoptimized_plan())?).await
+        let rows = pieces.iter().filter_map(|piece| piece.rows(&Scope::Lake)).collect();
+        let parts = context.read_table(Arc::new(RowsTable::new(Place::Fold(0), self.schema.clone(), rows)))?;
+        self.run(room, context, self.definition.merge(parts.into_unoptimized_plan())?).await
     }
 
-    async fn run(&self, context: &SessionContext, plan: LogicalPlan) -> Result<Arc<Piece>> {
-        let batches = DataFrame::new(context.state(), plan).collect().await?;
-        Ok(Piece::new(self.schema, &batches)?)
+    async fn run(&self, room: &Room, context: &SessionContext, plan: LogicalPlan) -> Result<Arc<Piece>> {
+        let runtime = context.runtime_env();
+        let mut batches = DataFrame::new(context.state(), plan).execute_stream().await?;
+        let mut writer = PieceWriter::new(self.schema, room, &runtime);
+        while let Some(batch) = batches.try_next().await? {
+            writer.write(&batch)?;
+        }
+        Ok(writer.finish()?)
     }
 }

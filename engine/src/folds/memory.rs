@@ -1,4 +1,4 @@
-//! Pieces and tallies kept in memory between runs, within a bound. The least recently used go first; each can be made again.
+//! Pieces and tallies kept between runs, within a bound. The least recently used go first; each can be made again.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::Occupied;
@@ -8,17 +8,22 @@ use chrono::NaiveDate;
 use parking_lot::Mutex;
 
 use super::piece::Piece;
+use super::room::Room;
 use super::tally::Counted;
 
 /// Names what a piece was made of: a hash of its definition, files and bounds.
 pub(crate) type PieceKey = [u8; 16];
 
-/// The pieces in memory.
+/// The pieces that are kept, and the memory of all.
 #[derive(Debug)]
 pub(crate) struct PieceMemory {
     bytes_max: usize,
     kept: Mutex<Kept>,
+    room: Room,
 }
+
+/// All pieces may take so many times as much memory as those that are kept.
+const OF_KEPT: usize = 2;
 
 /// Pieces made for one view alone, each once.
 #[derive(Debug, Default)]
@@ -46,9 +51,14 @@ enum Entry {
 }
 
 impl PieceMemory {
-    /// - `bytes_max`: what all pieces together may take.
+    /// - `bytes_max`: what the pieces that are kept may take.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, kept: Mutex::default() }
+        Self { bytes_max, kept: Mutex::default(), room: Room::new(bytes_max * OF_KEPT) }
+    }
+
+    /// The room for the rows of all pieces, kept or not.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
     }
 
     pub(super) fn get(&self, key: &PieceKey) -> Option<Arc<Piece>> {
@@ -78,7 +88,7 @@ impl PieceMemory {
     fn keep(&self, key: PieceKey, entry: Entry) {
         let mut kept = self.kept.lock();
         kept.remove(&key);
-        if entry.pieces().iter().map(|piece| piece.bytes()).sum::<usize>() > self.bytes_max {
+        if entry.pieces().iter().map(|piece| piece.weight()).sum::<usize>() > self.bytes_max {
             return;
         }
         kept.insert(key, entry);
@@ -114,7 +124,7 @@ impl Kept {
 
     fn insert(&mut self, key: PieceKey, entry: Entry) {
         for piece in entry.pieces() {
-            let (holders, bytes) = self.held.entry(address(piece)).or_insert((0, piece.bytes()));
+            let (holders, bytes) = self.held.entry(address(piece)).or_insert((0, piece.weight()));
             *holders += 1;
             if *holders == 1 {
                 self.bytes += *bytes;

@@ -11,7 +11,9 @@
 //! | [`bounds`] | bounds of time, and how a file lies to them |
 //! | [`definition`] | rows of a part, of the whole, and the answer, as plans |
 //! | [`making`] | runs these plans; [`hash`] names what they make |
-//! | [`piece`], [`memory`] | rows in memory, by site, within a bound |
+//! | [`piece`], [`room`] | rows by site, in memory or on disk; how much memory all may take |
+//! | [`memory`] | pieces kept between runs, within a bound |
+//! | [`rows_table`] | rows of pieces as a table |
 //! | [`gathering`] | which pieces a snapshot needs, from memory, from kept states, or from the events |
 //! | [`known_identities`] | who is who, from folds |
 //! | [`pass`] | one pass over a table that is made of runs of visitors, for any number of folds |
@@ -38,6 +40,7 @@ pub(crate) mod memory;
 mod pass;
 mod piece;
 mod recurring;
+mod room;
 mod rows_table;
 mod session_states;
 pub(crate) mod settings;

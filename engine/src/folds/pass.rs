@@ -46,7 +46,7 @@ pub(super) async fn run(
     let columns: BTreeSet<String> = folds.iter().flat_map(|fold| fold.maker.definition.columns(fold.bounds)).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let mut rows = rows.select_columns(&columns)?.execute_stream().await?;
-    let context = view.engine().context_of(1);
+    let (context, room) = (view.engine().context_of(1), view.engine().pieces().room());
     let mut made: Vec<Vec<Arc<Piece>>> = folds.iter().map(|_| Vec::new()).collect();
     let (schema, mut waiting, mut waiting_rows, mut chunk_rows) = (rows.schema(), Vec::new(), 0, CHUNK_ROWS);
     loop {
@@ -73,9 +73,9 @@ pub(super) async fn run(
         if now.num_rows() > 0 || is_last && made.iter().all(Vec::is_empty) {
             for (fold, made) in folds.iter().zip(&mut made) {
                 let rows = context.read_batch(now.clone())?.into_unoptimized_plan();
-                made.push(fold.maker.of_rows(&context, rows, fold.bounds.to_vec()).await?);
+                made.push(fold.maker.of_rows(room, &context, rows, fold.bounds.to_vec()).await?);
                 if made.len() == PIECES_MAX {
-                    *made = vec![fold.maker.merge(&context, made).await?];
+                    *made = vec![fold.maker.merge(room, &context, made).await?];
                 }
             }
         }
@@ -85,7 +85,7 @@ pub(super) async fn run(
     }
     let mut pieces = Vec::new();
     for (fold, made) in folds.iter().zip(&made) {
-        pieces.push(fold.maker.merge(&context, made).await?);
+        pieces.push(fold.maker.merge(room, &context, made).await?);
     }
     Ok(pieces)
 }

@@ -562,7 +562,7 @@ impl FoldedPlan {
                 Place::Tally(number) => table(gathered.tallies[number].rows(scope)),
             });
         }
-        let rows: usize = tables.iter().map(|table| table.rows()).sum();
+        let rows: usize = tables.iter().map(|table| table.row_count()).sum();
         if rows <= FEW_ROWS && self.reads_only_places()? {
             let batches = self.answer_from_few(&tables).await?;
             return Ok((QueryResult { schema: Arc::new(self.schema.as_arrow().clone()), batches }, gathered.used));

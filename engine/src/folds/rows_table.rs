@@ -4,18 +4,27 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::project_schema;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::source::{DataSource, DataSourceExec};
 use datafusion::datasource::{TableType, provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, reset_plan_states};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions};
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions, Statistics,
+};
+use futures::stream;
+
+use super::changed::Whose;
+use super::piece::PieceRows;
 
 /// Rows for which a thread of its own is worth it.
 const ROWS_PER_THREAD: usize = 1 << 16;
@@ -36,36 +45,47 @@ pub(super) struct RowsTable {
     place: Place,
     schema: SchemaRef,
     /// None in a place that is not filled yet.
-    batches: Option<Vec<RecordBatch>>,
+    rows: Option<Vec<PieceRows>>,
+    /// The column that has visitor ids, if rows without any are left out.
+    visitors: Option<usize>,
 }
 
 impl fmt::Debug for RowsTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: usize = self.batches.iter().flatten().map(RecordBatch::num_rows).sum();
-        write!(f, "{:?} of {rows} rows", self.place)
+        write!(f, "{:?} of {} rows", self.place, self.row_count())
     }
 }
 
 impl RowsTable {
-    pub(super) fn new(place: Place, schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
-        Self { place, schema, batches: Some(batches) }
+    pub(super) fn new(place: Place, schema: SchemaRef, rows: Vec<PieceRows>) -> Self {
+        Self { place, schema, rows: Some(rows), visitors: None }
     }
 
     /// A place for rows.
     pub(super) fn empty_place(place: Place, schema: SchemaRef) -> Self {
-        Self { place, schema, batches: None }
+        Self { place, schema, rows: None, visitors: None }
+    }
+
+    /// The same without the rows that have no visitor id.
+    pub(super) fn of_visitors(self, visitors: usize) -> Self {
+        Self { visitors: Some(visitors), ..self }
     }
 
     /// Rows that it has.
-    pub(super) fn rows(&self) -> usize {
-        self.batches.iter().flatten().map(RecordBatch::num_rows).sum()
+    pub(super) fn row_count(&self) -> usize {
+        self.rows.as_deref().map_or(0, count)
     }
 
     fn scan_of(&self, projection: Option<&Vec<usize>>, threads_max: usize) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(batches) = &self.batches else { return Ok(Arc::new(EmptyPlaceExec::new(self, projection)?)) };
-        let threads = (self.rows() / ROWS_PER_THREAD).clamp(1, threads_max);
-        let partitions = divide(batches, self.rows(), threads);
-        Ok(MemorySourceConfig::try_new_exec(&partitions, self.schema.clone(), projection.cloned())?)
+        let Some(rows) = &self.rows else { return Ok(Arc::new(EmptyPlaceExec::new(self, projection)?)) };
+        let threads = (self.row_count() / ROWS_PER_THREAD).clamp(1, threads_max);
+        let source = RowsSource {
+            schema: project_schema(&self.schema, projection)?,
+            projection: projection.cloned(),
+            visitors: self.visitors,
+            partitions: divide(rows, threads),
+        };
+        Ok(DataSourceExec::from_data_source(source))
     }
 
     /// The place for which a scan stands, if it stands for one.
@@ -125,6 +145,86 @@ impl TableProvider for RowsTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         self.scan_of(projection, state.config().target_partitions())
     }
+}
+
+/// The rows of pieces, wherever they lie.
+#[derive(Clone, Debug)]
+struct RowsSource {
+    /// With the columns of the projection alone.
+    schema: SchemaRef,
+    projection: Option<Vec<usize>>,
+    /// The column that has visitor ids, if rows without any are left out.
+    visitors: Option<usize>,
+    partitions: Vec<Vec<PieceRows>>,
+}
+
+impl DataSource for RowsSource {
+    fn open(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (rows, projection) = (self.partitions[partition].clone(), self.projection.clone());
+        // One after the other, so that a file is open only while it is read.
+        let schema = self.schema.clone();
+        match self.visitors {
+            None => {
+                let batches = rows.into_iter().flat_map(move |rows| rows.batches(projection.as_deref()));
+                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches))))
+            }
+            Some(visitors) => {
+                let batches = rows.into_iter().flat_map(|rows| rows.batches(None)).map(move |batch| {
+                    let known = Whose::All.rows(&batch?, visitors)?;
+                    match &projection {
+                        Some(projection) => Ok(known.project(projection)?),
+                        None => Ok(known),
+                    }
+                });
+                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches))))
+            }
+        }
+    }
+
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: usize = self.partitions.iter().map(|rows| count(rows)).sum();
+        write!(f, "{rows} rows of a fold")
+    }
+
+    fn output_partitioning(&self) -> Partitioning {
+        Partitioning::UnknownPartitioning(self.partitions.len())
+    }
+
+    fn eq_properties(&self) -> EquivalenceProperties {
+        EquivalenceProperties::new(self.schema.clone())
+    }
+
+    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        let rows = match partition {
+            Some(partition) => count(&self.partitions[partition]),
+            None => self.partitions.iter().map(|rows| count(rows)).sum(),
+        };
+        // Which side of a join is held in memory is decided by it.
+        Ok(Arc::new(Statistics::new_unknown(&self.schema).with_num_rows(Precision::Exact(rows))))
+    }
+
+    fn with_fetch(&self, _: Option<usize>) -> Option<Arc<dyn DataSource>> {
+        None
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        None
+    }
+
+    fn try_swapping_with_projection(&self, _: &ProjectionExprs) -> Result<Option<Arc<dyn DataSource>>> {
+        Ok(None)
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+}
+
+fn count(rows: &[PieceRows]) -> usize {
+    rows.iter().map(PieceRows::num_rows).sum()
 }
 
 /// Stands in a physical plan for rows that are not there yet, so that the plan is made once for many scopes.
@@ -210,19 +310,19 @@ pub(super) fn fill_physical_places(
 }
 
 /// The rows in parts of about the same size, in order.
-fn divide(batches: &[RecordBatch], rows: usize, parts: usize) -> Vec<Vec<RecordBatch>> {
-    let part_rows = rows.div_ceil(parts).max(1);
+fn divide(rows: &[PieceRows], parts: usize) -> Vec<Vec<PieceRows>> {
+    let part_rows = count(rows).div_ceil(parts).max(1);
     let mut divided = vec![Vec::new()];
     let mut room = part_rows;
-    for batch in batches {
+    for piece in rows {
         let mut start = 0;
-        while start < batch.num_rows() {
+        while start < piece.num_rows() {
             if room == 0 {
                 divided.push(Vec::new());
                 room = part_rows;
             }
-            let taken = room.min(batch.num_rows() - start);
-            divided.last_mut().expect("there is one from the start").push(batch.slice(start, taken));
+            let taken = room.min(piece.num_rows() - start);
+            divided.last_mut().expect("there is one from the start").push(piece.slice(start, taken));
             (start, room) = (start + taken, room - taken);
         }
     }

@@ -18,7 +18,6 @@ use super::making::PieceMaker;
 use super::memory::PieceKey;
 use super::piece::Piece;
 use crate::error::Result;
-use crate::scope::Scope;
 use crate::session::Engine;
 use crate::sessions::Stitching;
 
@@ -95,8 +94,9 @@ impl<'a> SessionStates<'a> {
 
     /// Keeps the rows of a fold.
     pub(super) async fn write_fold(&self, name: &str, fold: &PieceKey, piece: &Piece) {
-        if let Some(rows) = piece.rows(&Scope::Lake) {
-            self.write(of_fold(name, fold), &piece.schema(), rows).await;
+        // What does not fit into memory is larger than a state may be.
+        if let Some(rows) = piece.in_memory().filter(|rows| rows.num_rows() > 0) {
+            self.write(of_fold(name, fold), &piece.schema(), rows.clone()).await;
         }
     }
 

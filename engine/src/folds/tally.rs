@@ -23,7 +23,7 @@ use super::definition::{Definition, SITE, Subtractable};
 use super::hash::hash_of;
 use super::making::PieceMaker;
 use super::memory::{PieceKey, address};
-use super::piece::{EVERYWHERE, Piece};
+use super::piece::{EVERYWHERE, Piece, PieceRows};
 use super::recurring::Fold;
 use super::rows_table::{Place, RowsTable, fill_places, places_in};
 use super::shape::{Shape, Why};
@@ -171,7 +171,7 @@ impl Tally {
     }
 
     async fn update(&self, view: &View, base: &Base, before: &Counted) -> Result<Option<Counted>> {
-        let changes = self.changes(&before.base, base)?;
+        let Some(changes) = self.changes(&before.base, base)? else { return Ok(None) };
         let nobody = match changes.of_nobody {
             true => self.of_nobody(view, base).await?,
             false => before.nobody.clone(),
@@ -201,20 +201,25 @@ impl Tally {
         Ok(users.map(|users| Counted { base: base.clone(), plan: self.users.clone(), users, nobody }))
     }
 
-    fn changes(&self, before: &Base, now: &Base) -> Result<Changes> {
+    fn changes(&self, before: &Base, now: &Base) -> Result<Option<Changes>> {
         let mut changes = Changes::default();
         for (place, (_, visitor)) in self.folds.iter().enumerate() {
-            changes.add(&before.folds[place], &now.folds[place], &[*visitor])?;
+            if !changes.add(&before.folds[place], &now.folds[place], &[*visitor])? {
+                return Ok(None);
+            }
         }
         if let (Some(before), Some(now), Some(columns)) = (&before.identities, &now.identities, self.identities) {
-            let mut links = links_of(now, columns);
+            let mut links = links_of(now, columns)?;
             if !Arc::ptr_eq(before, now) {
-                changes.add(std::slice::from_ref(before), std::slice::from_ref(now), &columns)?;
-                links.extend(links_of(before, columns));
+                let (before, now) = (std::slice::from_ref(before), std::slice::from_ref(now));
+                if !changes.add(before, now, &columns)? {
+                    return Ok(None);
+                }
+                links.extend(links_of(&before[0], columns)?);
             }
             changes.add_linked(&links);
         }
-        Ok(changes)
+        Ok(Some(changes))
     }
 
     /// Of rows of nobody in particular: for each site, and for the lake, where nobody is the same on all sites.
@@ -238,18 +243,18 @@ impl Tally {
     /// The tally of the chosen rows alone.
     async fn of(&self, view: &View, base: &Base, whose: Whose<'_>, chosen: &mut Chosen) -> Result<Arc<Piece>> {
         self.choose(base, whose, chosen)?;
-        let rows = |place: Place, schema: SchemaRef, pieces: &[Arc<Piece>]| {
-            let batches: Vec<RecordBatch> = pieces.iter().map(|piece| chosen.of(piece)).collect();
-            Arc::new(RowsTable::new(place, schema, batches))
+        let table = |place: Place, schema: SchemaRef, pieces: &[Arc<Piece>], visitors: usize| {
+            let table = RowsTable::new(place, schema, pieces.iter().filter_map(|piece| chosen.of(piece)).collect());
+            Arc::new(if matches!(whose, Whose::All) { table.of_visitors(visitors) } else { table })
         };
         let mut tables = Vec::new();
-        for ((fold, _), pieces) in self.folds.iter().zip(&base.folds) {
+        for ((fold, visitor), pieces) in self.folds.iter().zip(&base.folds) {
             if let Some(schema) = pieces.first().map(|piece| piece.schema()) {
-                tables.push(rows(Place::Fold(*fold), schema, pieces));
+                tables.push(table(Place::Fold(*fold), schema, pieces, *visitor));
             }
         }
-        if let Some(piece) = &base.identities {
-            tables.push(rows(Place::Identities, piece.schema(), std::slice::from_ref(piece)));
+        if let (Some(piece), Some([anonymous, _])) = (&base.identities, self.identities) {
+            tables.push(table(Place::Identities, piece.schema(), std::slice::from_ref(piece), anonymous));
         }
         let users = fill_places(self.users.clone(), &tables)?;
         let threads = if chosen.rows() < ROWS_FOR_THREADS { 1 } else { view.engine().threads() };
@@ -277,16 +282,13 @@ impl Tally {
         pieces: &[&Arc<Piece>],
         from_them: &Arc<Piece>,
     ) -> Result<Option<Arc<Piece>>> {
-        let negative = negative(from_them.all_rows(), self.subtractable.first_part)?;
+        let negative = negative(&from_them.all_rows()?, self.subtractable.first_part)?;
         let negative = Piece::new(&self.schema, &[negative])?;
         let pieces: Vec<Arc<Piece>> = pieces.iter().copied().cloned().chain([negative]).collect();
-        let merged = self.maker().merge(&view.engine().context_of(1), &pieces).await?;
-        let settled = settled(merged.all_rows(), &self.subtractable)?;
+        let (engine, maker) = (view.engine(), PieceMaker { definition: &self.definition, schema: &self.schema });
+        let merged = maker.merge(engine.pieces().room(), &engine.context_of(1), &pieces).await?;
+        let settled = settled(&merged.all_rows()?, &self.subtractable)?;
         Ok(settled.map(|rows| Piece::new(&self.schema, &[rows])).transpose()?)
-    }
-
-    fn maker(&self) -> PieceMaker<'_> {
-        PieceMaker { definition: &self.definition, schema: &self.schema }
     }
 
     pub(super) fn reads_identities(&self) -> bool {
@@ -300,13 +302,13 @@ impl Base {
     }
 
     fn rows(&self) -> usize {
-        self.pieces().map(|piece| piece.all_rows().num_rows()).sum()
+        self.pieces().map(|piece| piece.row_count()).sum()
     }
 }
 
 impl Counted {
     /// The rows of a scope.
-    pub(super) fn rows(&self, scope: &Scope) -> Vec<RecordBatch> {
+    pub(super) fn rows(&self, scope: &Scope) -> Vec<PieceRows> {
         let mut rows = self.users.rows_everywhere_and(scope);
         if let Some(Nobody { by_site, in_lake }) = &self.nobody {
             let piece = if matches!(scope, Scope::Lake) { in_lake } else { by_site };
@@ -325,28 +327,29 @@ impl Counted {
 /// The chosen rows of pieces.
 #[derive(Debug, Default)]
 struct Chosen {
-    of_pieces: HashMap<usize, RecordBatch>,
+    of_pieces: HashMap<usize, Option<PieceRows>>,
 }
 
 impl Chosen {
     fn add(&mut self, piece: &Arc<Piece>, whose: Whose<'_>, visitors: usize) -> Result<()> {
         if !self.of_pieces.contains_key(&address(piece)) {
-            self.of_pieces.insert(address(piece), whose.rows(piece.all_rows(), visitors)?);
+            self.of_pieces.insert(address(piece), whose.of_piece(piece, visitors)?);
         }
         Ok(())
     }
 
-    fn of(&self, piece: &Arc<Piece>) -> RecordBatch {
+    fn of(&self, piece: &Arc<Piece>) -> Option<PieceRows> {
         self.of_pieces[&address(piece)].clone()
     }
 
     fn rows(&self) -> usize {
-        self.of_pieces.values().map(RecordBatch::num_rows).sum()
+        self.of_pieces.values().flatten().map(PieceRows::num_rows).sum()
     }
 
     /// Forgets of which sites the rows are.
     fn forget_sites(&mut self) -> datafusion::error::Result<()> {
-        for rows in self.of_pieces.values_mut() {
+        for rows in self.of_pieces.values_mut().flatten() {
+            let PieceRows::Memory(rows) = rows else { continue };
             let mut columns = rows.columns().to_vec();
             columns[0] = Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(EVERYWHERE, rows.num_rows())));
             *rows = RecordBatch::try_new(rows.schema(), columns)?;
