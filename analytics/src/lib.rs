@@ -9,6 +9,7 @@ mod cached;
 mod header;
 mod history;
 mod job;
+mod keeping;
 mod last_answers;
 mod latest;
 mod queries;
@@ -20,6 +21,7 @@ pub use cache::{Cache, InvalidAddress, InvalidLogin, Login, Lookup, Memcached, M
 pub use header::{Header, HeaderError, Incremental, MetricScope, typing_distance};
 pub use history::{HistoryError, latest_report};
 pub use job::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX, Past};
+pub use keeping::{Keeping, KeptStates, WrongState, keeping};
 pub use latest::Served;
 pub use queries::{QueryFile, read_queries, read_sql};
 pub use report::{AlertState, Details, MadeHow, Metric, Report};

@@ -32,7 +32,7 @@ pub use answer::text_table;
 pub use answer::{AnswerError, AnswerFormat, AnswerOutput, AnswerWriter};
 pub use as_of::AsOf;
 pub use error::{EngineError, Result};
-pub use folds::{ExplainedFold, Explanation, FoldUse, How, RecurringQuery, StateSettings};
+pub use folds::{Compared, ExplainedFold, Explanation, FoldUse, How, KeptState, RecurringQuery, StateSettings};
 pub use lake::whole_text;
 pub use limits::{LimitFlags, LimitedRows, QueryLimits};
 pub use params::Param;

@@ -72,7 +72,7 @@ impl RecurringQuery {
             groups: definition.keys.iter().map(ToString::to_string).collect(),
             distinct: definition.sets.iter().map(ToString::to_string).collect(),
             results: definition.results().map(ToString::to_string).collect(),
-            states: view.engine().lake().count_states(definition.id, &within).await?,
+            states: view.engine().lake().files_with_states(definition.id, within.iter().copied()).await?.len(),
             files_within: within.len(),
             files_cut,
             files_beyond: files.len() - within.len() - files_cut,

@@ -6,6 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::piece::Piece;
+use super::recurring::RecurringQuery;
 use crate::error::{EngineError, Result};
 use crate::scope::Scope;
 use crate::session::View;
@@ -27,6 +28,11 @@ const PRESENCE: &str = "SELECT visitor_id, CASE WHEN is_anonymous THEN NULL ELSE
     )";
 
 impl View {
+    /// The queries that tell who is who, which keep states as those of metrics do.
+    pub async fn identity_queries(self: &Arc<Self>) -> Result<[RecurringQuery; 2]> {
+        Ok([self.recurring(IDENTITIES, &[]).await?, self.recurring(PRESENCE, &[]).await?])
+    }
+
     /// Makes sure that the tables over sessions know who is who.
     pub(super) fn know_identities(self: &Arc<Self>) -> BoxFuture<'_, Result<()>> {
         async {

@@ -15,6 +15,7 @@
 //! | [`memory`] | pieces kept between runs, within a bound |
 //! | [`rows_table`] | rows of pieces as a table |
 //! | [`gathering`] | which pieces a snapshot needs, from memory, from kept states, or from the events |
+//! | [`kept`] | whether the states in the lake are what their files give |
 //! | [`known_identities`] | who is who, from folds |
 //! | [`pass`] | one pass over a table that is made of runs of visitors, for any number of folds |
 //! | [`closed_part`] | sessions that began long ago, kept from run to run: in memory ([`kept_sessions`]) and in the lake ([`session_states`]) |
@@ -34,6 +35,7 @@ mod explanation;
 mod gathering;
 mod hash;
 pub(crate) mod kept_sessions;
+mod kept;
 mod known_identities;
 mod making;
 pub(crate) mod memory;
@@ -50,5 +52,6 @@ mod tally;
 
 pub use explanation::{ExplainedFold, Explanation};
 pub use gathering::FoldUse;
+pub use kept::{Compared, KeptState};
 pub use recurring::{How, RecurringQuery};
 pub use settings::StateSettings;

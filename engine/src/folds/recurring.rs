@@ -346,7 +346,7 @@ impl Fold {
         self.definition.folded == FoldedTable::ByStart && !self.others_move
     }
 
-    fn maker(&self) -> PieceMaker<'_> {
+    pub(super) fn maker(&self) -> PieceMaker<'_> {
         PieceMaker { definition: &self.definition, schema: &self.schema }
     }
 

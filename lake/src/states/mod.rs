@@ -95,7 +95,8 @@ fn name_of(file: &TableFile) -> &str {
 }
 
 impl Lake {
-    fn state_path(&self, definition: StateDefinition, source: &StateSource) -> Path {
+    /// Where a state lies.
+    pub fn state_path(&self, definition: StateDefinition, source: &StateSource) -> Path {
         self.path(&format!("{STATES_DIR}/{definition}/{}", source.name))
     }
 
@@ -150,11 +151,24 @@ impl Lake {
         Ok(bytes)
     }
 
-    /// How many of some files have a state of a definition.
-    pub async fn count_states(&self, definition: StateDefinition, files: &[&TableFile]) -> Result<usize> {
+    /// Those of some files that have a state of a definition.
+    pub async fn files_with_states<'a>(
+        &self,
+        definition: StateDefinition,
+        files: impl IntoIterator<Item = &'a TableFile>,
+    ) -> Result<Vec<&'a TableFile>> {
         let kept = self.list(&format!("{STATES_DIR}/{definition}")).await?;
         let kept: HashSet<String> = kept.into_iter().filter_map(StoredState::parse).map(|state| state.file).collect();
-        Ok(files.iter().filter(|file| kept.contains(name_of(file))).count())
+        Ok(files.into_iter().filter(|file| kept.contains(name_of(file))).collect())
+    }
+
+    /// Deletes a state. It is made again when it is needed.
+    pub async fn delete_state(&self, definition: StateDefinition, file: &TableFile) -> Result<()> {
+        let path = self.state_path(definition, &file.into());
+        match self.store().delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(LakeError::store(format!("delete {path}"), error)),
+        }
     }
 
     /// How much the states take.

@@ -1,18 +1,44 @@
 //! `dewpond lake check`: reads everything in the lake and reports what is wrong.
 
+use std::path::Path;
+
+use analytics::{KeptStates, keeping, read_queries};
 use anyhow::bail;
-use engine::text_table;
+use engine::{Engine, EngineSettings, text_table};
+use indicatif::{ProgressBar, ProgressStyle};
 use lake::{Amount, CheckSettings, Checked, Finding, Lake, Severity, TABLES};
+use rand::seq::index;
 use serde_json::json;
 
 use crate::sizes;
 
-pub(super) async fn run(lake: &Lake, settings: CheckSettings, as_json: bool) -> anyhow::Result<()> {
-    let checked = lake.check(&*TABLES, &settings).await?;
+/// How many states are made again where not all are.
+const STATES_COMPARED: usize = 16;
+
+/// How many states were made again, of how many that the metrics keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Compared {
+    states: usize,
+    of: usize,
+}
+
+pub(super) async fn run(
+    lake: &Lake,
+    settings: CheckSettings,
+    as_json: bool,
+    deep: bool,
+    queries: &Path,
+) -> anyhow::Result<()> {
+    let mut checked = lake.check(&*TABLES, &settings).await?;
+    // What the files of events give is only known while they are whole.
+    let compared = match checked.has_errors() || checked.states.files == 0 {
+        true => None,
+        false => Some(compare_states(lake, &settings, deep, queries, &mut checked).await?),
+    };
     if as_json {
-        println!("{}", checked_json(lake, &checked));
+        println!("{}", checked_json(lake, &checked, compared));
     } else {
-        print_checked(lake, &checked);
+        print_checked(lake, &checked, compared, queries);
     }
     match checked.findings.iter().filter(|finding| finding.severity == Severity::Error).count() {
         0 => Ok(()),
@@ -21,7 +47,49 @@ pub(super) async fn run(lake: &Lake, settings: CheckSettings, as_json: bool) -> 
     }
 }
 
-fn checked_json(lake: &Lake, checked: &Checked) -> serde_json::Value {
+/// Makes states again from the events of their files. One that is wrong becomes a finding.
+async fn compare_states(
+    lake: &Lake,
+    settings: &CheckSettings,
+    deep: bool,
+    queries: &Path,
+    checked: &mut Checked,
+) -> anyhow::Result<Compared> {
+    // Without the metrics nobody knows what a state is of.
+    let queries = if queries.is_dir() { read_queries(queries)? } else { vec![] };
+    let engine = EngineSettings { spill_dir: Some(settings.spill_dir.clone()), ..EngineSettings::default() };
+    let engine = Engine::new(lake.clone(), &engine)?;
+    let states = KeptStates::of(keeping(&engine, &queries, settings.now).await?).await?;
+    let chosen = match deep {
+        true => (0..states.len()).collect(),
+        false => index::sample(&mut rand::rng(), states.len(), states.len().min(STATES_COMPARED)).into_vec(),
+    };
+    let compared = Compared { states: chosen.len(), of: states.len() };
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} states  {elapsed} ({eta} left)")?;
+    let bar = ProgressBar::new(chosen.len() as u64).with_style(style);
+    for number in chosen {
+        if let Some(wrong) = states.check(number).await? {
+            let object = lake.state_path(wrong.state.definition, &(&wrong.state.file).into()).to_string();
+            if settings.repair {
+                lake.delete_state(wrong.state.definition, &wrong.state.file).await?;
+                checked.repaired.push(format!("deleted {object}, which was not what its file gives"));
+            } else {
+                let message = format!(
+                    "it is not what {} gives for {}, so answers made of it are wrong; delete it, or run `dewpond lake check \
+                     --repair --deep`, and the next run makes it again",
+                    wrong.state.file.path, wrong.query
+                );
+                checked.findings.push(Finding { severity: Severity::Error, object, message });
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    checked.findings.sort_by(|a, b| (a.severity, &a.object).cmp(&(b.severity, &b.object)));
+    Ok(compared)
+}
+
+fn checked_json(lake: &Lake, checked: &Checked, compared: Option<Compared>) -> serde_json::Value {
     let amount = |amount: &Amount| json!({"files": amount.files, "rows": amount.rows, "bytes": amount.bytes});
     let objects = |amount: &Amount| json!({"files": amount.files, "bytes": amount.bytes});
     let tables: serde_json::Map<String, serde_json::Value> = checked
@@ -42,7 +110,8 @@ fn checked_json(lake: &Lake, checked: &Checked) -> serde_json::Value {
         .collect();
     json!({
         "lake": lake.url().as_str(), "tables": tables, "pending": amount(&checked.pending),
-        "consumed": objects(&checked.consumed), "states": amount(&checked.states), "quarantine": amount(&checked.quarantine),
+        "consumed": objects(&checked.consumed), "states": amount(&checked.states),
+        "states_compared": compared.map(|compared| compared.states), "quarantine": amount(&checked.quarantine),
         "registry": objects(&checked.registry),
         "repaired": checked.repaired, "findings": findings,
     })
@@ -56,7 +125,7 @@ fn place(lake: &Lake, finding: &Finding) -> String {
     }
 }
 
-fn print_checked(lake: &Lake, checked: &Checked) {
+fn print_checked(lake: &Lake, checked: &Checked, compared: Option<Compared>, queries: &Path) {
     let row = |part: String, version: Option<u64>, amount: &Amount, has_rows: bool| {
         vec![
             part,
@@ -79,6 +148,14 @@ fn print_checked(lake: &Lake, checked: &Checked) {
     println!("{}\n", lake.url());
     print!("{}", text_table::render(&["read", "version", "files", "rows", "size"], &rows));
     println!();
+    if let Some(Compared { states, of }) = compared {
+        let rest = match (checked.states.files as usize).saturating_sub(of) {
+            0 => String::new(),
+            unknown => format!("; {unknown} are of no query in {}", queries.display()),
+        };
+        let deep = if states < of { "; --deep compares all" } else { "" };
+        println!("{states} of {of} states were made again from their files and compared{deep}{rest}\n");
+    }
     for repaired in &checked.repaired {
         println!("repaired: {}", text_table::printable(repaired));
     }

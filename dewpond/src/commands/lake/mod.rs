@@ -50,6 +50,9 @@ enum Command {
     /// Reads every log entry, checkpoint, checksum, live file and pending raw file completely. An error means that a row is
     /// lost, duplicated, unreadable or answered wrongly; a warning only costs speed or space. Exits with status 1 if there
     /// is an error. Can run while the lake is in use.
+    ///
+    /// Of the states that recurring queries keep, some are made again from their files and compared, chosen by chance; with
+    /// --deep all are.
     Check {
         #[command(flatten)]
         lake: LakeFlags,
@@ -57,7 +60,7 @@ enum Command {
         #[arg(long)]
         json: bool,
         /// Repair what can be derived from the log: replace checkpoints and checksums that are missing or disagree with the
-        /// log's entries, and delete orphaned files older than 7 days.
+        /// log's entries, delete orphaned files older than 7 days, and delete states that are not what their files give.
         ///
         /// Never touches log entries, live files, raw files or the registry.
         #[arg(long)]
@@ -65,6 +68,12 @@ enum Command {
         /// Directory for sorting ids, 16 bytes per event [default: the system's temporary directory].
         #[arg(long, env = "DEWPOND_SPILL_DIR", value_name = "DIR")]
         spill_dir: Option<PathBuf>,
+        /// Make every state again and compare it, instead of a few. Reads each file of events once for every query.
+        #[arg(long)]
+        deep: bool,
+        /// Directory of the metrics, which say what the states are of.
+        #[arg(long, env = "DEWPOND_QUERIES", default_value = "queries", value_name = "DIR")]
+        queries: PathBuf,
     },
 }
 
@@ -76,9 +85,10 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             let spec = TABLES.iter().find(|spec| spec.name == table).expect("the flag takes only names of tables");
             history::run(&lake.open_existing().await?, spec, limit, json).await
         }
-        Command::Check { lake, json, repair, spill_dir } => {
+        Command::Check { lake, json, repair, spill_dir, deep, queries } => {
             let spill_dir = spill_dir.unwrap_or_else(std::env::temp_dir);
-            check::run(&lake.open_existing().await?, CheckSettings { now: Utc::now(), spill_dir, repair }, json).await
+            let settings = CheckSettings { now: Utc::now(), spill_dir, repair };
+            check::run(&lake.open_existing().await?, settings, json, deep, &queries).await
         }
     }
 }
