@@ -155,6 +155,30 @@ pub(crate) async fn run_of(lake: &Lake, slot: &Slot) -> Result<Vec<Report>, Hist
     Ok(reports)
 }
 
+/// The runs between two times, each with whether all of it was made by some queries and rules.
+pub(crate) async fn runs_between(
+    lake: &Lake,
+    times: &Range<DateTime<Utc>>,
+    rules_hash: &str,
+) -> Result<BTreeMap<DateTime<Utc>, bool>, HistoryError> {
+    let table = lake.table(&REPORTS).load().await?;
+    let within = Slot(times.clone());
+    let mut runs = BTreeMap::new();
+    for file in table.files.iter().filter(|file| within.may_be_in(file)) {
+        for batch in read(lake, file, &["generated_at", "details"]).await? {
+            // Files of earlier releases lack the column.
+            let details = batch.column_by_name("details").map(|column| column.as_string::<i32>());
+            for (row, at_us) in times_of(&batch).enumerate().filter(|(_, at_us)| within.has(*at_us)) {
+                let details = details.filter(|details| details.is_valid(row)).map(|details| details.value(row));
+                let details: Details = details.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+                let at = DateTime::from_timestamp_micros(at_us).unwrap_or_default();
+                *runs.entry(at).or_insert(true) &= details.rules_hash.as_deref() == Some(rules_hash);
+            }
+        }
+    }
+    Ok(runs)
+}
+
 async fn with_new_plans<T, F>(work: impl Fn() -> F) -> Result<T, HistoryError>
 where
     F: Future<Output = Result<T, HistoryError>>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use engine::{
     Engine, EngineError, LimitFlags, QueryLimits, RecurringQuery, Scope, View, column_names, floors, params,
     to_json_rows,
@@ -24,6 +24,7 @@ use crate::history::{self, HistoryError, IfTaken, Recorded, Slot};
 use crate::last_answers::{details_of, last_answer};
 use crate::latest::{LatestReports, Served};
 use crate::queries::{QueryFile, read_queries};
+use crate::rebuild::{PastDays, PastRuns, rules_hash};
 use crate::report::{Details, Metric, Report};
 
 /// How many rows a metric may have where nobody says otherwise.
@@ -288,11 +289,35 @@ impl Analytics {
                 return Ok(Past::InHistory(reports));
             }
         }
-        let reports = self.measure_all(&self.read_queries()?, at, &[]).await?;
+        let queries = self.read_queries()?;
+        let rules = self.rules_hash(&queries).await?;
+        let mut reports = self.measure_all(&queries, at, &[]).await?;
+        for metric in reports.iter_mut().flat_map(|report| report.metrics.values_mut()) {
+            metric.details.rules_hash = Some(rules.clone());
+        }
         match history::record(lake, &slot, if_taken, &reports, |_, _| {}, false).await? {
             Recorded::Kept(reports) => Ok(Past::Made(reports)),
             Recorded::Taken => Ok(Past::InHistory(history::run_of(lake, &slot).await?)),
         }
+    }
+
+    /// Which runs of past days to make by [`report_at`](Self::report_at), for history to be of the present queries and rules of
+    /// sites. Those that already are, also of an earlier call that ended too soon, are only counted.
+    pub async fn past_runs(&self, past: &PastDays) -> anyhow::Result<PastRuns> {
+        let begin = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+        let times = begin(past.days.start)..begin(past.days.end);
+        let (lake, rules) = (self.engine.lake(), self.rules_hash(&self.read_queries()?).await?);
+        let known = history::runs_between(lake, &times, &rules).await?;
+        let newest = history::newest(lake).await?;
+        let is_of_job =
+            newest.iter().flat_map(|report| report.metrics.values()).all(|m| m.details.rules_hash.is_none());
+        let newest = newest.first().map(|report| report.generated_at).filter(|_| is_of_job);
+        Ok(PastRuns::new(past, &known, newest, (self.clock)()))
+    }
+
+    async fn rules_hash(&self, queries: &[QueryFile]) -> anyhow::Result<String> {
+        let sites = self.engine.lake().sites().await?;
+        Ok(rules_hash(queries, sites.sites().iter().map(AsRef::as_ref)))
     }
 
     fn read_queries(&self) -> anyhow::Result<Vec<QueryFile>> {

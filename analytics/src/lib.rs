@@ -13,6 +13,7 @@ mod keeping;
 mod last_answers;
 mod latest;
 mod queries;
+mod rebuild;
 mod report;
 
 pub use alerts::Alert;
@@ -24,4 +25,5 @@ pub use job::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX, Past};
 pub use keeping::{Keeping, KeptStates, WrongState, keeping};
 pub use latest::Served;
 pub use queries::{QueryFile, read_queries, read_sql};
+pub use rebuild::{PastDays, PastRuns};
 pub use report::{AlertState, Details, MadeHow, Metric, Report};

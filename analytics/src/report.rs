@@ -68,6 +68,9 @@ pub struct Details {
     /// The query that was answered then, as a hash: another one is not answered by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_hash: Option<String>,
+    /// Of a run of a past time: by which queries and rules of sites it was made, as a hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_hash: Option<String>,
     /// The file's `alert:`, and whether it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<AlertState>,

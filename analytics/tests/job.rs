@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use analytics::{Analytics, AnalyticsSettings, Past, Report, latest_report};
-use chrono::{DateTime, Utc};
+use analytics::{Analytics, AnalyticsSettings, Past, PastDays, PastRuns, Report, latest_report};
+use chrono::{DateTime, NaiveDate, Utc};
 use engine::{Engine, EngineSettings};
 use lake::Lake;
 use parking_lot::Mutex;
@@ -182,6 +182,56 @@ async fn the_report_of_a_past_time_is_made_once_and_kept_under_that_time() {
     assert_eq!(latest_report(&lake, None).await.unwrap(), Some(now));
     let future = analytics.report_at("2026-03-01T12:00:01Z".parse().unwrap(), false).await.unwrap_err();
     assert!(future.to_string().contains("has not come yet"), "{future}");
+}
+
+#[tokio::test]
+async fn past_runs_are_made_anew_once_for_each_change_of_a_query_or_a_rule() {
+    let (lake, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    let write = |n: i64| std::fs::write(queries.path().join("n.sql"), format!("SELECT {n} AS n")).unwrap();
+    lake.add_site("shop", noon()).await.unwrap();
+    write(1);
+    let clock = Clock::at("10:00:00");
+    let analytics = clock.analytics(&lake, settings(queries.path()));
+    for at in ["10:00:00", "11:00:00", "12:00:00"] {
+        clock.set(at);
+        analytics.run().await.unwrap();
+    }
+    write(2);
+    let days = "2026-02-28".parse().unwrap()..NaiveDate::from_ymd_opt(2026, 3, 3).unwrap();
+    let past = PastDays { days, daily: false, replace: false };
+    // One of the day without any, and not the newest.
+    let expected = ["2026-02-28T23:59:59.999999Z", "2026-03-01T10:00:00Z", "2026-03-01T11:00:00Z"];
+    let expected: Vec<DateTime<Utc>> = expected.iter().map(|at| at.parse().unwrap()).collect();
+    let runs = analytics.past_runs(&past).await.unwrap();
+    assert_eq!(runs, PastRuns { to_make: expected.clone(), made: 0 });
+    // It ends after the first, and goes on.
+    analytics.report_at(expected[0], true).await.unwrap();
+    let runs = analytics.past_runs(&past).await.unwrap();
+    assert_eq!(runs, PastRuns { to_make: expected[1..].to_vec(), made: 1 });
+    for at in &runs.to_make {
+        analytics.report_at(*at, true).await.unwrap();
+    }
+    assert_eq!(analytics.past_runs(&past).await.unwrap(), PastRuns { to_make: vec![], made: 3 });
+    for at in &expected {
+        let Past::InHistory(reports) = analytics.report_at(*at, false).await.unwrap() else { panic!("it is there") };
+        assert_eq!(
+            reports.iter().map(|report| report.metrics["n"].value.clone()).collect::<Vec<_>>(),
+            [Some(json!(2)), Some(json!(2))]
+        );
+    }
+    let left = async || analytics.past_runs(&past).await.unwrap().to_make.len();
+    lake.change_site("shop", |settings| settings.session_gap_s = 600).await.unwrap();
+    assert_eq!(left().await, 3);
+    lake.change_site("shop", |settings| settings.session_gap_s = 1_800).await.unwrap();
+    assert_eq!(left().await, 0);
+    write(3);
+    assert_eq!(left().await, 3);
+    write(2);
+    let again = PastDays { replace: true, ..past.clone() };
+    assert_eq!(analytics.past_runs(&again).await.unwrap().to_make, expected);
+    // The latest is as the job made it.
+    let latest = latest_report(&lake, None).await.unwrap().unwrap();
+    assert_eq!((latest.generated_at, &latest.metrics["n"].value), (time("12:00:00"), &Some(json!(1))));
 }
 
 #[tokio::test]

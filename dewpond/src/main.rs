@@ -72,10 +72,11 @@ impl Role {
     /// Whether it prints an answer and ends, unlike a service.
     fn ends_by_itself(&self) -> bool {
         use Role::{Explain, Health, Import, Key, Lake, Queries, Query, Report, Site};
-        matches!(
-            self,
-            Query(_) | Queries(_) | Explain(_) | Report(_) | Import(_) | Site(_) | Key(_) | Lake(_) | Health(_)
-        )
+        matches!(self, Self::Analytics(flags) if flags.ends_by_itself())
+            || matches!(
+                self,
+                Query(_) | Queries(_) | Explain(_) | Report(_) | Import(_) | Site(_) | Key(_) | Lake(_) | Health(_)
+            )
     }
 }
 

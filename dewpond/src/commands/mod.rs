@@ -7,5 +7,6 @@ pub(crate) mod key;
 pub(crate) mod lake;
 pub(crate) mod queries;
 pub(crate) mod query;
+pub(crate) mod rebuild;
 pub(crate) mod report;
 pub(crate) mod site;

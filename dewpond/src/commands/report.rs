@@ -1,6 +1,7 @@
 //! `dewpond report`: prints the latest report, or makes that of a past day.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use analytics::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX, Metric, Past, Report, latest_report};
@@ -51,12 +52,12 @@ pub(crate) struct Flags {
 
 /// How the report of a past time is made.
 #[derive(clap::Args, Debug)]
-struct OfPast {
-    /// Directory of the metrics, with --at: one `.sql` file each.
+pub(crate) struct OfPast {
+    /// Directory of the metrics: one `.sql` file each.
     #[arg(long, env = "DEWPOND_QUERIES", default_value = "queries", value_name = "DIR")]
     queries: PathBuf,
 
-    /// When the job runs, with --at: history has one run from one tick to the next.
+    /// When the job runs: history has one run from one tick to the next.
     #[arg(long, env = "DEWPOND_REPORT_CRON", default_value = "0 * * * * *", value_name = "CRON")]
     cron: Cron,
 
@@ -89,20 +90,36 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl OfPast {
+    /// The directory of the metrics.
+    pub(crate) fn queries(&self) -> &Path {
+        &self.queries
+    }
+
+    /// A job that touches neither a cache nor alerts.
+    pub(crate) fn analytics(&self, engine: Engine) -> Arc<Analytics> {
+        let settings = AnalyticsSettings {
+            queries: self.queries.clone(),
+            cron: self.cron.clone(),
+            metric_timeout: self.limits.timeout,
+            metric_rows_max: self.limits.rows_max.unwrap_or(METRIC_ROWS_MAX),
+            memcached: None,
+            memcached_login: None,
+            memcached_timeout: Duration::ZERO,
+            alert_webhook: None,
+            alert_secret: None,
+        };
+        Analytics::new(engine, settings, clock())
+    }
+
+    /// The engine that the queries run on.
+    pub(crate) fn engine(&self, lake: &Lake) -> anyhow::Result<Engine> {
+        Ok(Engine::new(lake.clone(), &self.engine)?)
+    }
+}
+
 async fn of_past(lake: &Lake, flags: &Flags, at: DateTime<Utc>) -> anyhow::Result<Report> {
-    let OfPast { queries, cron, limits, engine } = &flags.past;
-    let settings = AnalyticsSettings {
-        queries: queries.clone(),
-        cron: cron.clone(),
-        metric_timeout: limits.timeout,
-        metric_rows_max: limits.rows_max.unwrap_or(METRIC_ROWS_MAX),
-        memcached: None,
-        memcached_login: None,
-        memcached_timeout: Duration::ZERO,
-        alert_webhook: None,
-        alert_secret: None,
-    };
-    let analytics = Analytics::new(Engine::new(lake.clone(), engine)?, settings, clock());
+    let analytics = flags.past.analytics(flags.past.engine(lake)?);
     let (reports, made) = match analytics.report_at(at, flags.replace).await? {
         Past::Made(reports) => (reports, true),
         Past::InHistory(reports) => (reports, false),

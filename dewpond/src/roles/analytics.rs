@@ -11,7 +11,7 @@ use engine::{Engine, EngineSettings, QueryLimits};
 use schedule::Schedule;
 
 use crate::admin::{self, AdminFlags};
-use crate::commands::report;
+use crate::commands::{rebuild, report};
 use crate::lake_flags::{LakeFlags, clock};
 use crate::shutdown;
 
@@ -19,7 +19,11 @@ use crate::shutdown;
 const POSTS_MAY_TAKE: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Flags {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     #[command(flatten)]
     lake: LakeFlags,
 
@@ -52,7 +56,26 @@ pub(crate) struct Flags {
     admin: AdminFlags,
 }
 
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Make anew what was made of the events, after a query or a site's gap, cap or time zone was changed.
+    ///
+    /// Says first what it will do. It makes what recurring queries keep of each file and do not have yet, and with --reports
+    /// the reports of past days in history. If it ends too soon, the same command goes on from there.
+    Rebuild(Box<rebuild::Flags>),
+}
+
+impl Flags {
+    /// Whether it prints an answer and ends.
+    pub(crate) fn ends_by_itself(&self) -> bool {
+        self.command.is_some()
+    }
+}
+
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    if let Some(Command::Rebuild(flags)) = flags.command {
+        return rebuild::run(*flags).await;
+    }
     if !flags.once {
         admin::require_token(flags.listen, flags.token.as_deref(), "--listen", "--token")?;
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lake::{EVENTS, Lake, StateDefinition};
 use serde_json::Value as Json;
 
 use crate::harness::role::{queries_dir, run, run_well};
@@ -75,6 +76,84 @@ async fn a_check_exits_with_0_on_a_sound_lake_and_with_1_on_a_damaged_one() {
     assert_eq!(report["findings"][0]["severity"], "error");
     let (succeeded, _, _) = run(&["lake", "check", "--lake", &lake, "--repair"], &[]).await;
     assert!(!succeeded, "no repair touches a row");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_not_what_its_file_gives_is_an_error_and_can_be_repaired() {
+    let dir = tempfile::tempdir().unwrap();
+    let location = start(dir.path()).await;
+    let queries = queries_dir().to_str().unwrap().to_owned();
+    let keep = ["--state-file-bytes-min", "0", "--state-share-max", "1000"];
+    run_well(&[&["analytics", "--lake", &location, "--queries", &queries, "--once"], &keep[..]].concat(), &[]).await;
+    let deep = ["lake", "check", "--lake", &location, "--queries", &queries, "--deep"];
+    let report = run_well(&deep, &[]).await;
+    assert!(report.contains("states were made again from their files and compared\n"), "{report}");
+    assert!(report.contains("Nothing is wrong."), "{report}");
+
+    // The same state without its first row, as a defect could have made it.
+    let lake = Lake::open(&location, []).unwrap();
+    let table = lake.table(&EVENTS).load().await.unwrap();
+    let file = &table.files[0];
+    let mut damaged = None;
+    for entry in std::fs::read_dir(PathBuf::from(&location).join("states")).unwrap() {
+        let definition: StateDefinition = entry.unwrap().file_name().to_str().unwrap().parse().unwrap();
+        if let Some(rows) = lake.read_state(definition, file).await.unwrap()
+            && let [batch] = &rows[..]
+        {
+            let fewer = batch.slice(1, batch.num_rows() - 1);
+            lake.write_state(definition, file, &batch.schema(), &[fewer], u64::MAX).await.unwrap();
+            damaged = Some(lake.state_path(definition, file));
+            break;
+        }
+    }
+    let damaged = damaged.expect("some state has rows");
+    let (succeeded, report, stderr) = run(&deep, &[]).await;
+    assert!(!succeeded && stderr.contains("error: the lake has an error"), "{stderr}");
+    assert!(report.contains(&format!("error: /{damaged}")), "{report}");
+    assert!(report.contains(&format!("it is not what {} gives for ", file.path)), "{report}");
+
+    let report = run_well(&[&deep[..], &["--repair"]].concat(), &[]).await;
+    assert!(report.contains(&format!("repaired: deleted {damaged}")), "{report}");
+    assert!(run_well(&deep, &[]).await.contains("Nothing is wrong."));
+    // Without the metrics nobody knows what the states are of; those of identities are known.
+    let none = dir.path().join("none");
+    let report = run_well(&["lake", "check", "--lake", &location, "--queries", none.to_str().unwrap()], &[]).await;
+    assert!(report.contains("are of no query in") && report.contains("Nothing is wrong."), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_says_what_it_will_do_and_makes_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let location = start(dir.path()).await;
+    let queries = queries_dir().to_str().unwrap().to_owned();
+    let rebuild = |more: &[&'static str]| -> Vec<String> {
+        let keep = ["--state-file-bytes-min", "0", "--state-share-max", "1000"];
+        let all = ["analytics", "rebuild", "--lake", &location, "--queries", &queries].into_iter().chain(keep);
+        all.chain(more.iter().copied()).map(str::to_owned).collect()
+    };
+    let run_rebuild = async |more: &[&'static str]| {
+        let args = rebuild(more);
+        run_well(&args.iter().map(String::as_str).collect::<Vec<_>>(), &[]).await
+    };
+    let days = ["--reports", "2026-01-01..2026-01-04"];
+    let said = run_rebuild(&[&days[..], &["--dry-run"]].concat()).await;
+    assert!(said.contains("states: 0 are kept"), "{said}");
+    assert!(said.contains("reports: 3 runs from 2026-01-01 until 2026-01-04 are made"), "{said}");
+    assert!(!PathBuf::from(&location).join("reports").exists());
+
+    let said = run_rebuild(&days).await;
+    assert!(said.contains("3 runs were made"), "{said}");
+    let said = run_rebuild(&[&days[..], &["--dry-run"]].concat()).await;
+    assert!(!said.contains("states: 0 are kept"), "{said}");
+    assert!(said.contains("reports: 0 runs") && said.contains("3 are of these queries and rules already"), "{said}");
+    // Another rule makes another history.
+    run_well(&["site", "set", "shop", "--lake", &location, "--session-gap", "10m"], &[]).await;
+    let said = run_rebuild(&[&days[..], &["--dry-run", "--anew"]].concat()).await;
+    assert!(said.contains("reports: 3 runs") && said.contains("are deleted, and made again"), "{said}");
+    let report = run_well(&["report", "--lake", &location, "--json"], &[]).await;
+    let report: Json = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["generated_at"], "2026-01-03T23:59:59.999999Z");
+    assert_eq!(report["metrics"]["events"]["value"], 25);
 }
 
 #[tokio::test(flavor = "multi_thread")]
