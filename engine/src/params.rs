@@ -62,6 +62,8 @@ pub enum Param {
     /// What somebody typed: it takes the type of what it is compared with, and where it is compared with nothing, that of
     /// which it looks ([`parse`](Self::parse)).
     Written(String),
+    /// A value of a type that a client gave it.
+    Typed(ScalarValue),
 }
 
 impl Param {
@@ -128,6 +130,7 @@ impl Param {
             Self::Flag(flag) => ScalarValue::Boolean(Some(*flag)),
             Self::Text(text) => ScalarValue::Utf8(text.clone()),
             Self::Written(text) => Self::parse(text).to_scalar(),
+            Self::Typed(value) => value.clone(),
         }
     }
 }

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::logical_expr::{DdlStatement, Expr, LogicalPlan, LogicalPlanBuilder, TableScan, col, lit};
+use datafusion::logical_expr::{DdlStatement, Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableScan, col, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
@@ -229,6 +230,16 @@ impl Engine {
         Ok(rows.sort(spec.sort.iter().map(|name| col(*name).sort(true, true)).collect())?)
     }
 
+    /// A session with tables of these columns and no rows: it plans what a [view's session](View::session) plans, and reads
+    /// nothing of the lake.
+    pub fn blank_session(&self, schemas: &[(&'static str, SchemaRef)]) -> Result<SqlSession> {
+        let context = self.context();
+        for (name, schema) in schemas {
+            context.register_table(*name, Arc::new(EmptyTable::new(schema.clone())))?;
+        }
+        Ok(SqlSession { context, explains: true })
+    }
+
     pub(crate) fn table_of(&self, spec: &'static TableSpec, files: Files) -> FilesTable {
         FilesTable::of(spec, self.store.clone(), files)
     }
@@ -404,6 +415,18 @@ impl SqlSession {
     /// The same, and whether the answer follows from the events of the view alone, so that it may be kept for the next
     /// who asks: `now()`, `random()` and tables that change without an event make it another one each time.
     pub async fn plan_repeatable(&self, sql: &str, params: &[(String, Param)]) -> Result<(DataFrame, bool)> {
+        let unbound = self.unbound(sql).await?;
+        let repeatable = unbound.is_repeatable()?;
+        let plan = sql::bind(unbound.plan, params)?;
+        Ok((DataFrame::new(self.context.state(), plan), repeatable))
+    }
+
+    /// Plans one query whose parameters have no values yet.
+    pub(crate) async fn plan_unbound(&self, sql: &str) -> Result<LogicalPlan> {
+        Ok(self.unbound(sql).await?.plan)
+    }
+
+    async fn unbound(&self, sql: &str) -> Result<sql::Unbound> {
         let unbound = sql::plan_unbound(&self.context.state(), sql).await?;
         check_read_only(&unbound.plan)?;
         if !self.explains && matches!(unbound.plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) {
@@ -411,13 +434,29 @@ impl SqlSession {
                 "A plan shows files and rows of other sites: ask with the server's token, or with `dewpond query`.";
             return Err(EngineError::ReadOnly { statement: "EXPLAIN".into(), hint });
         }
-        let repeatable = unbound.is_repeatable()?;
-        let plan = sql::bind(unbound.plan, params)?;
-        Ok((DataFrame::new(self.context.state(), plan), repeatable))
+        Ok(unbound)
+    }
+
+    pub(crate) fn add_schema_of(&self, name: &str, tables: Arc<dyn SchemaProvider>) -> Result<()> {
+        let names = &self.context.state().config_options().catalog.default_catalog.clone();
+        let catalog = self.context.catalog(names).expect("a session has the catalog that it was made with");
+        catalog.register_schema(name, tables)?;
+        Ok(())
+    }
+
+    pub(crate) fn functions(&self) -> Vec<String> {
+        let state = self.context.state();
+        let scalar = state.scalar_functions().keys();
+        let others = state.aggregate_functions().keys().chain(state.window_functions().keys());
+        scalar.chain(others).cloned().collect()
+    }
+
+    pub(crate) fn register(&self, function: ScalarUDF) {
+        self.context.register_udf(function);
     }
 
     /// The tables of a view's session, with their columns.
-    pub(crate) async fn schemas(&self) -> Result<Vec<(&'static str, SchemaRef)>> {
+    pub async fn schemas(&self) -> Result<Vec<(&'static str, SchemaRef)>> {
         let mut schemas = Vec::new();
         for name in TABLE_NAMES {
             schemas.push((name, self.context.table_provider(name).await?.schema()));

@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// The batch with its binary columns as text. A value of 16 bytes is taken for a UUID, as the ids of events are.
 ///
 /// Binary values inside lists and structs stay as they are.
-pub(crate) fn binary_as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub fn binary_as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let texts: Vec<Option<ArrayRef>> = batch.columns().iter().map(text_of).collect();
     if texts.iter().all(Option::is_none) {
         return Ok(batch.clone());

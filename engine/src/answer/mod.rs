@@ -1,6 +1,6 @@
 //! An answer in the format that its reader asked for, written batch by batch.
 
-pub(crate) mod binary_text;
+pub mod binary_text;
 mod exact_json;
 pub(crate) mod json_rows;
 pub mod text_table;

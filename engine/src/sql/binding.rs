@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, IntervalUnit};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, plan_datafusion_err};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 use uuid::Uuid;
 
@@ -48,6 +48,45 @@ pub(super) fn bind(plan: LogicalPlan, params: &[(String, Param)]) -> Result<Logi
     // The others, and the types of columns that are made of values.
     let others: Vec<_> = params.iter().map(|(name, value)| (name.clone(), value.to_scalar())).collect();
     Ok(plan.data.with_param_values(ParamValues::from(others))?)
+}
+
+/// The types of what parameters are compared with, by their names; none where nothing says it. How many rows there may be is
+/// a whole number.
+pub(super) fn types(plan: &LogicalPlan) -> Result<HashMap<String, Option<DataType>>> {
+    let mut types = HashMap::new();
+    plan.apply_with_subqueries(|plan| {
+        let schema = Arc::clone(plan.schema());
+        plan.apply_expressions(|expr| {
+            let (expr, has_placeholder) = expr.clone().infer_placeholder_types(&schema)?;
+            if has_placeholder {
+                expr.apply(|expr| {
+                    let (id, inferred) = match expr {
+                        Expr::Placeholder(Placeholder { id, field }) => {
+                            let counts = matches!(plan, LogicalPlan::Limit(_)).then_some(DataType::Int64);
+                            (id, counts.or_else(|| field.as_ref().map(|field| field.data_type().clone())))
+                        }
+                        // `$1::date` is a day, and `x = ANY ($1)` takes a list of what x is.
+                        Expr::Cast(Cast { expr, field }) => match &**expr {
+                            Expr::Placeholder(Placeholder { id, field: None }) => (id, Some(field.data_type().clone())),
+                            _ => return Ok(TreeNodeRecursion::Continue),
+                        },
+                        Expr::ScalarFunction(call) if call.name() == "array_has" => match &call.args[..] {
+                            [Expr::Placeholder(Placeholder { id, field: None }), item] => {
+                                (id, item.get_type(&schema).ok().map(|item| DataType::new_list(item, true)))
+                            }
+                            _ => return Ok(TreeNodeRecursion::Continue),
+                        },
+                        _ => return Ok(TreeNodeRecursion::Continue),
+                    };
+                    let known: &mut Option<DataType> = types.entry(id[1..].to_owned()).or_default();
+                    *known = known.take().or(inferred);
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(types)
 }
 
 /// Puts a value that somebody typed into a place whose type is known.

@@ -14,6 +14,9 @@ mod sum;
 mod syntax;
 mod zone;
 
+use std::collections::HashMap;
+
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::TableReference;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -63,4 +66,9 @@ pub(crate) async fn plan_unbound(state: &SessionState, sql: &str) -> Result<Unbo
 /// Puts the values of parameters into a plan (see [`Param`]) and makes it the plan of what its author meant.
 pub(crate) fn bind(plan: LogicalPlan, params: &[(String, Param)]) -> Result<LogicalPlan> {
     Ok(meaning::mend(binding::bind(plan, params)?)?)
+}
+
+/// The types of what parameters are compared with, by their names; none where nothing says it.
+pub(crate) fn parameter_types(plan: &LogicalPlan) -> Result<HashMap<String, Option<DataType>>> {
+    binding::types(plan)
 }

@@ -26,7 +26,7 @@ pub struct ScramVerifier {
 
 impl ScramVerifier {
     /// The verifier of an ASCII password, which needs no normalisation.
-    pub(super) fn new(password: &str, salt: Uuid) -> Self {
+    pub fn new(password: &str, salt: Uuid) -> Self {
         let salted = salted_password(password.as_bytes(), salt.as_bytes(), ITERATIONS);
         let stored_key = Sha256::digest(hmac(&salted, b"Client Key")).into();
         Self { salt, iterations: ITERATIONS, stored_key, server_key: hmac(&salted, b"Server Key") }
