@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use lake::whole_text;
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::{explain, health, import, key, queries, query, report, site};
+use crate::commands::{explain, health, import, key, queries, query, report, site, sql};
 use crate::roles::up;
 
 #[global_allocator]
@@ -46,6 +46,8 @@ enum Role {
     Analytics(Box<roles::analytics::Flags>),
     /// Run a SQL query over the lake, as it is now or as it was.
     Query(query::Flags),
+    /// Ask one SQL query after the other, in a terminal or from a pipe.
+    Sql(sql::Flags),
     /// Show what recurring queries reuse of what earlier runs found, and which read all events and why.
     Explain(explain::Flags),
     /// Check, list and run the metrics, a `.sql` file each.
@@ -71,11 +73,20 @@ enum Role {
 impl Role {
     /// Whether it prints an answer and ends, unlike a service.
     fn ends_by_itself(&self) -> bool {
-        use Role::{Explain, Health, Import, Key, Lake, Queries, Query, Report, Site};
+        use Role::{Explain, Health, Import, Key, Lake, Queries, Query, Report, Site, Sql};
         matches!(self, Self::Analytics(flags) if flags.ends_by_itself())
             || matches!(
                 self,
-                Query(_) | Queries(_) | Explain(_) | Report(_) | Import(_) | Site(_) | Key(_) | Lake(_) | Health(_)
+                Query(_)
+                    | Sql(_)
+                    | Queries(_)
+                    | Explain(_)
+                    | Report(_)
+                    | Import(_)
+                    | Site(_)
+                    | Key(_)
+                    | Lake(_)
+                    | Health(_)
             )
     }
 }
@@ -106,6 +117,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Compactor(flags) => roles::compactor::run(flags).await,
         Role::Analytics(flags) => roles::analytics::run(*flags).await,
         Role::Query(flags) => query::run(flags).await,
+        Role::Sql(flags) => sql::run(flags).await,
         Role::Explain(flags) => explain::run(flags).await,
         Role::Queries(flags) => queries::run(flags).await,
         Role::Report(flags) => report::run(flags).await,

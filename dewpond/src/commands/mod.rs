@@ -10,3 +10,4 @@ pub(crate) mod query;
 pub(crate) mod rebuild;
 pub(crate) mod report;
 pub(crate) mod site;
+pub(crate) mod sql;

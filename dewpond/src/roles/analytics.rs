@@ -8,11 +8,13 @@ use anyhow::bail;
 use api::{Api, SqlSettings};
 use clap::ArgAction;
 use engine::{Engine, EngineSettings, QueryLimits};
+use pgwire::PgSettings;
 use schedule::Schedule;
 
 use crate::admin::{self, AdminFlags};
 use crate::commands::{rebuild, report};
 use crate::lake_flags::{LakeFlags, clock};
+use crate::roles::sql;
 use crate::shutdown;
 
 /// How long alerts may still be posted after everything else has stopped.
@@ -39,6 +41,9 @@ pub(crate) struct Flags {
     /// unaffected.
     #[arg(long, action = ArgAction::SetTrue)]
     once: bool,
+
+    #[command(flatten)]
+    pg: PgSettings,
 
     #[command(flatten)]
     analytics: AnalyticsSettings,
@@ -97,6 +102,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     }
     let shutdown = shutdown::on_signal()?;
     let listener = admin::listen(flags.listen, "--listen").await?;
+    let sql = sql::start(&flags.pg, &engine, flags.limits, flags.token.as_deref(), shutdown.clone()).await?;
     admin::start(&flags.admin, &lake, shutdown.clone()).await?;
     let mut schedule = Schedule::start().await?;
     analytics.schedule(&mut schedule).await?;
@@ -107,6 +113,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     )
     .with_graceful_shutdown(shutdown.cancelled_owned())
     .await?;
+    sql::finish(sql).await?;
     schedule.stop().await;
     // What is not posted by then, the next process posts.
     let _ = tokio::time::timeout(POSTS_MAY_TAKE, analytics.finish_posts()).await;

@@ -3,4 +3,5 @@
 pub(crate) mod analytics;
 pub(crate) mod collector;
 pub(crate) mod compactor;
+mod sql;
 pub(crate) mod up;

@@ -12,11 +12,13 @@ use collector::Collector;
 use compactor::{Compactor, CompactorCrons, CompactorSettings};
 use engine::{Engine, EngineSettings, QueryLimits};
 use lake::Lake;
+use pgwire::PgSettings;
 use schedule::Schedule;
 
 use crate::admin::{self, AdminFlags};
 use crate::commands::report;
 use crate::lake_flags::{LakeFlags, clock};
+use crate::roles::sql;
 use crate::{demo, shutdown};
 
 /// The site that `up` adds to a new lake.
@@ -45,6 +47,9 @@ pub(crate) struct Flags {
     /// After startup, send this many demo events and print the report.
     #[arg(long, value_name = "EVENTS")]
     demo: Option<u64>,
+
+    #[command(flatten)]
+    pg: PgSettings,
 
     #[command(flatten)]
     admin: AdminFlags,
@@ -93,6 +98,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     // A second engine has its own memory limit, so that a report's query cannot keep a publish waiting.
     let compacting = Engine::new(lake.clone(), &flags.engine)?;
     let collecting = collector::Settings { demo_site, ..flags.collector };
+    let sql = sql::start(&flags.pg, &engine, flags.limits, flags.token.as_deref(), shutdown.clone()).await?;
     let collector = Collector::start(lake.clone(), &collecting, clock()).await?;
     let compactor = Compactor::new(compacting, flags.compactor, clock());
     let analytics = Analytics::new(engine.clone(), flags.analytics, clock());
@@ -101,7 +107,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     analytics.schedule(&mut schedule).await?;
     tracing::info!(listen = %events_at, "collector is up");
     tracing::info!(listen = %reports_at, "analytics is up");
-    greet(&lake, events_at, reports_at, demo_site, key.as_deref());
+    greet(&lake, events_at, reports_at, demo_site, sql.as_ref().map(|(at, _)| *at), key.as_deref());
 
     let collecting = tokio::spawn(collector.serve(events, shutdown.clone().cancelled_owned()));
     let routes = api::router(Api::new(analytics.clone(), engine, flags.limits, flags.sql, clock()), flags.token);
@@ -120,6 +126,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     }
     shutdown.cancelled().await;
     collecting.await?;
+    sql::finish(sql).await?;
     schedule.stop().await;
     serving.await??;
     Ok(())
@@ -144,12 +151,22 @@ async fn show(events: u64, collector: SocketAddr, key: String, analytics: &Analy
     Ok(())
 }
 
-fn greet(lake: &Lake, collector: SocketAddr, analytics: SocketAddr, demo_site: bool, key: Option<&str>) {
+fn greet(
+    lake: &Lake,
+    collector: SocketAddr,
+    analytics: SocketAddr,
+    demo_site: bool,
+    sql: Option<SocketAddr>,
+    key: Option<&str>,
+) {
     println!("Dewpond is up on {}", lake.url());
     println!("  send events   POST http://{collector}/v1/events");
     println!("  read reports  GET  http://{analytics}/metrics");
     if demo_site {
         println!("  demo site          http://{collector}/demo/");
+    }
+    if let Some(sql) = sql {
+        println!("  ask by SQL    psql -h {} -p {} -U dewpond", sql.ip(), sql.port());
     }
     match key {
         Some(key) => {

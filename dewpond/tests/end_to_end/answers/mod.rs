@@ -3,5 +3,6 @@
 mod copies;
 mod exactly_once;
 mod other_engines;
+mod postgres_clients;
 mod recurring;
 mod visibility;
