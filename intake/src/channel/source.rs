@@ -57,9 +57,9 @@ static SOURCES: LazyLock<Sources> = LazyLock::new(|| {
 
 /// Names of sites that are words of their own: `utm_source=app` is not `app.net`.
 const WORDS: &[&str] = &[
-    "about", "band", "become", "blip", "blog", "blogs", "care", "catch", "chatter", "cross", "gather", "justin", "later",
-    "locals", "mail", "messages", "next", "note", "patch", "path", "peach", "post", "price", "scoop", "secret", "shop",
-    "target", "there", "upcoming", "very", "vine", "whisper",
+    "about", "band", "become", "blip", "blog", "blogs", "care", "catch", "chatter", "cross", "gather", "justin",
+    "later", "locals", "mail", "messages", "next", "note", "patch", "path", "peach", "post", "price", "scoop",
+    "secret", "shop", "target", "there", "upcoming", "very", "vine", "whisper",
 ];
 
 /// The name of the site that has a domain of its own; none for hosts below one, and for short names, which stand for much.

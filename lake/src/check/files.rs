@@ -80,10 +80,7 @@ impl Lake {
                 Ok(Ok(Outcome::Gone)) => gone.push(path),
                 Ok(Err(error)) => return Err(error),
                 Err(panicked) => {
-                    findings.push(Finding::error(
-                        &path,
-                        format!("the decoder fails on it ({panicked}); {RESTORE}"),
-                    ));
+                    findings.push(Finding::error(&path, format!("the decoder fails on it ({panicked}); {RESTORE}")));
                 }
             }
         }

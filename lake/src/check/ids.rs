@@ -148,7 +148,8 @@ impl Lake {
         let copies = self.find_copies(files.clone(), Arc::new(repeated)).await?;
         findings.extend(describe(&files, copies));
         if count > LOOKED_UP_MAX as u64 {
-            let message = format!("{count} events are stored more than once; only {LOOKED_UP_MAX} of them were looked up");
+            let message =
+                format!("{count} events are stored more than once; only {LOOKED_UP_MAX} of them were looked up");
             findings.push(Finding::error(self.path(spec.name), message));
         }
         Ok(())

@@ -41,8 +41,10 @@ impl Lake {
                 checked.consumed.add(0, file.size_bytes);
             }
             for pair in files.windows(2).filter(|pair| pair[0].seq == pair[1].seq) {
-                let message =
-                    format!("{} has the same number: the events of both are read, and some may be copies", pair[0].path);
+                let message = format!(
+                    "{} has the same number: the events of both are read, and some may be copies",
+                    pair[0].path
+                );
                 checked.findings.push(Finding::error(&pair[1].path, message));
             }
             for seq in self.confirm_gaps(lane, watermark, &files).await? {

@@ -65,7 +65,9 @@ impl Lake {
                     ),
                     false => Finding::warning(
                         path,
-                        format!("an older version of {name} cannot be read ({why}); only a look at the past would need it"),
+                        format!(
+                            "an older version of {name} cannot be read ({why}); only a look at the past would need it"
+                        ),
                     ),
                 });
             }

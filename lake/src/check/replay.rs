@@ -224,9 +224,7 @@ impl<'a> Replay<'a> {
                 self.log.amount.add(0, bytes.len() as u64);
                 self.apply(version, entry, bytes).map_err(|why| format!("it cannot be read ({why})"))
             }
-            None => {
-                Err("it is missing, although later versions exist: a stalled writer could create it again".into())
-            }
+            None => Err("it is missing, although later versions exist: a stalled writer could create it again".into()),
         };
         if let Err(why) = applied {
             self.log.findings.push(Finding::error(

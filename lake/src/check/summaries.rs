@@ -202,7 +202,9 @@ impl Replay<'_> {
         if let Some(path) = lost
             && held.keys().filter(|path| !made.contains_key(*path)).any(|path| self.present.contains(path))
         {
-            return Some(format!("the entries name a file {path}, which is missing, and the checkpoint one that exists"));
+            return Some(format!(
+                "the entries name a file {path}, which is missing, and the checkpoint one that exists"
+            ));
         }
         let is_known = |name: &str| name == "date" || self.spec.file_schema.field_with_name(name).is_ok();
         let unknown = |schema: Option<&str>| columns(schema?).into_iter().find(|name| !is_known(name));
