@@ -49,10 +49,19 @@ pub(super) struct Tally {
     schema: SchemaRef,
     /// Makes its rows, with places for the rows of folds.
     users: LogicalPlan,
-    /// The folds that it reads, and the column of each that has the visitor id.
-    folds: Vec<(usize, usize)>,
+    folds: Vec<FoldRows>,
     /// The columns of `identities` that have visitor ids, if it reads them.
     identities: Option<[usize; 2]>,
+}
+
+/// The rows of a fold that a tally reads.
+#[derive(Debug)]
+struct FoldRows {
+    /// The number of the fold.
+    number: usize,
+    schema: SchemaRef,
+    /// The column that has the visitor id.
+    visitors: usize,
 }
 
 /// The rows that a tally is made of.
@@ -139,7 +148,7 @@ impl Tally {
                     texts.push(format!("{fold} {}", folds[fold].definition.id));
                     let visitor = visitors[fold].as_deref().ok_or("its rows are of several users")?;
                     let column = schema.index_of(visitor).map_err(|error| error.to_string())?;
-                    of_folds.push((fold, column));
+                    of_folds.push(FoldRows { number: fold, schema, visitors: column });
                 }
                 Place::Identities => {
                     let column = |name| schema.index_of(name).map_err(|error| error.to_string());
@@ -155,7 +164,7 @@ impl Tally {
     /// The rows that it needs of a view.
     pub(super) fn base(&self, folds: &[Vec<Arc<Piece>>], identities: Option<&Arc<Piece>>) -> Base {
         let identities = identities.filter(|_| self.identities.is_some()).cloned();
-        Base { folds: self.folds.iter().map(|(fold, _)| folds[*fold].clone()).collect(), identities }
+        Base { folds: self.folds.iter().map(|fold| folds[fold.number].clone()).collect(), identities }
     }
 
     /// The tally over `base`: from what was counted before of other rows, if that is less work. Returns whether it is.
@@ -203,8 +212,8 @@ impl Tally {
 
     fn changes(&self, before: &Base, now: &Base) -> Result<Option<Changes>> {
         let mut changes = Changes::default();
-        for (place, (_, visitor)) in self.folds.iter().enumerate() {
-            if !changes.add(&before.folds[place], &now.folds[place], &[*visitor])? {
+        for (place, fold) in self.folds.iter().enumerate() {
+            if !changes.add(&before.folds[place], &now.folds[place], &[fold.visitors])? {
                 return Ok(None);
             }
         }
@@ -248,10 +257,8 @@ impl Tally {
             Arc::new(if matches!(whose, Whose::All) { table.of_visitors(visitors) } else { table })
         };
         let mut tables = Vec::new();
-        for ((fold, visitor), pieces) in self.folds.iter().zip(&base.folds) {
-            if let Some(schema) = pieces.first().map(|piece| piece.schema()) {
-                tables.push(table(Place::Fold(*fold), schema, pieces, *visitor));
-            }
+        for (fold, pieces) in self.folds.iter().zip(&base.folds) {
+            tables.push(table(Place::Fold(fold.number), fold.schema.clone(), pieces, fold.visitors));
         }
         if let (Some(piece), Some([anonymous, _])) = (&base.identities, self.identities) {
             tables.push(table(Place::Identities, piece.schema(), std::slice::from_ref(piece), anonymous));
@@ -264,9 +271,9 @@ impl Tally {
     }
 
     fn choose(&self, base: &Base, whose: Whose<'_>, chosen: &mut Chosen) -> Result<()> {
-        for ((_, visitor), pieces) in self.folds.iter().zip(&base.folds) {
+        for (fold, pieces) in self.folds.iter().zip(&base.folds) {
             for piece in pieces {
-                chosen.add(piece, whose, *visitor)?;
+                chosen.add(piece, whose, fold.visitors)?;
             }
         }
         if let (Some(piece), Some([anonymous, _])) = (&base.identities, self.identities) {

@@ -179,7 +179,10 @@ async fn answers_are_those_of_another_process_whatever_happened_to_the_lake_sinc
         let mut world = World::new(seed).await;
         let engine = Engine::new(world.lake.clone(), &EngineSettings::default()).unwrap();
         let mut queries: Vec<String> = ABOUT_USERS.iter().map(|sql| (*sql).to_owned()).collect();
-        queries.extend((0..4).map(|_| query(&mut world.random)));
+        let generated: Vec<String> = (0..4).map(|_| query(&mut world.random)).collect();
+        // What DataFusion cannot plan over groups is answered in full.
+        let is_generated = |sql: &String| generated.contains(sql);
+        queries.extend(generated.iter().cloned());
         queries.extend(report());
         let mut happened = Vec::new();
         for _ in 0..STEPS {
@@ -202,9 +205,14 @@ async fn answers_are_those_of_another_process_whatever_happened_to_the_lake_sinc
                     if !same(answer.clone(), full.clone()) {
                         wrong.push(format!("seed {seed}, {happened:?}, {scope:?}: {sql}\n  {answer:?}\n  {full:?}"));
                     }
-                    if let How::Incremental(used) = how {
-                        tallies += used.tallies;
-                        updated += used.updated_tallies;
+                    match how {
+                        How::Incremental(used) => {
+                            tallies += used.tallies;
+                            updated += used.updated_tallies;
+                        }
+                        How::InFull { why } => {
+                            assert!(!why.contains("could not be put together") || is_generated(sql), "{sql}: {why}");
+                        }
                     }
                 }
             }
