@@ -2,6 +2,7 @@
 
 mod binding;
 mod casts;
+mod correlation;
 mod count;
 mod dialect;
 mod functions;
@@ -65,7 +66,7 @@ pub(crate) async fn plan_unbound(state: &SessionState, sql: &str) -> Result<Unbo
 
 /// Puts the values of parameters into a plan (see [`Param`]) and makes it the plan of what its author meant.
 pub(crate) fn bind(plan: LogicalPlan, params: &[(String, Param)]) -> Result<LogicalPlan> {
-    Ok(meaning::mend(binding::bind(plan, params)?)?)
+    Ok(correlation::retype(meaning::mend(binding::bind(plan, params)?)?)?)
 }
 
 /// The types of what parameters are compared with, by their names; none where nothing says it.

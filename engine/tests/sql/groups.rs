@@ -146,3 +146,44 @@ async fn an_order_by_the_columns_of_a_single_row_holds() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn a_subquery_compares_with_what_case_and_union_make_of_several_types() {
+    check(&[
+        (
+            "WITH w AS (SELECT CASE WHEN name LIKE 's%' THEN 's' ELSE name END AS k FROM events)
+             SELECT count(*) FROM w a WHERE EXISTS (SELECT 1 FROM (SELECT DISTINCT 's' AS n FROM events) x WHERE x.n = a.k)",
+            "3",
+        ),
+        (
+            "WITH w AS (SELECT CASE WHEN name LIKE 's%' THEN 's' ELSE name END AS k, count(*) AS n FROM events GROUP BY 1)
+             SELECT k, n FROM w a WHERE NOT EXISTS (SELECT 1 FROM (SELECT DISTINCT 's' AS n FROM events) x WHERE x.n = a.k) ORDER BY 1",
+            "page_view 3; purchase 2",
+        ),
+        (
+            "WITH w AS (SELECT CASE WHEN name = 'signup' THEN 1 ELSE 2.5 END AS k FROM events)
+             SELECT (SELECT count(*) FROM w a WHERE EXISTS (SELECT 1 FROM (VALUES (1), (2)) AS x(n) WHERE x.n = a.k)) AS same,
+                    (SELECT count(*) FROM w a WHERE EXISTS (SELECT 1 FROM (VALUES (1), (2)) AS x(n) WHERE x.n < a.k)) AS less",
+            "3 5",
+        ),
+        (
+            "WITH w AS (SELECT 1 AS k UNION ALL SELECT 2.5 UNION ALL SELECT 4)
+             SELECT k FROM w a WHERE EXISTS (SELECT 1 FROM events x WHERE x.visitor_id = a.k) ORDER BY 1",
+            "1.0; 4.0",
+        ),
+        // Through two levels, and with LATERAL.
+        (
+            "WITH w AS (SELECT CASE WHEN name LIKE 's%' THEN 's' ELSE name END AS k FROM events)
+             SELECT count(*) FROM w a WHERE EXISTS (
+                 SELECT 1 FROM (SELECT DISTINCT 's' AS n FROM events) x
+                 WHERE x.n = a.k AND EXISTS (SELECT 1 FROM (SELECT DISTINCT 's' AS m FROM events) y WHERE y.m = x.n))",
+            "3",
+        ),
+        (
+            "WITH w AS (SELECT CASE WHEN name LIKE 's%' THEN 's' ELSE name END AS k FROM events)
+             SELECT count(*) FROM w a, LATERAL (SELECT 1 FROM (SELECT DISTINCT 's' AS n FROM events) x WHERE x.n = a.k) y",
+            "3",
+        ),
+    ])
+    .await;
+}
