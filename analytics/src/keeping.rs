@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use engine::{Compared, Engine, KeptState, RecurringQuery, Scope, View, params};
-use lake::Lake;
+use lake::{EVENTS, Lake};
 
 use crate::header::Incremental;
 use crate::queries::QueryFile;
@@ -60,7 +60,8 @@ impl Keeping {
     /// How many states it could have, and how many of them it has.
     pub async fn count(&self) -> anyhow::Result<(usize, usize)> {
         let folds = self.query.explain().await?.folds;
-        Ok(folds.iter().fold((0, 0), |(files, states), fold| (files + fold.files_within, states + fold.states)))
+        let kept = folds.iter().filter(|fold| fold.table == EVENTS.name);
+        Ok(kept.fold((0, 0), |(files, states), fold| (files + fold.files_within, states + fold.states)))
     }
 
     /// Makes the states that are missing, by answering the query.

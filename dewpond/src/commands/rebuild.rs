@@ -69,7 +69,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     }
     match flags.anew {
         true => println!("states: {states} are deleted, and made again from the events"),
-        false => println!("states: {states} are kept, of {files} that {} queries and files could have", keepers.len()),
+        false => println!("states: {states} are kept, of {files} that {} queries could have", keepers.len()),
     }
     let analytics = flags.past.analytics(engine.clone());
     let past = flags.reports.clone().map(|days| PastDays { days, daily: flags.daily, replace: flags.replace });

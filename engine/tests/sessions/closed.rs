@@ -151,9 +151,9 @@ async fn what_is_kept_changes_no_answer() {
         "SELECT exit_page, count(*) FROM sessions WHERE started_at < '2026-03-08T00:00:00Z' AND page_views > 1 GROUP BY 1",
         "SELECT n, count(*) FROM (SELECT visitor_id, count(*) AS n FROM sessions GROUP BY 1) GROUP BY 1",
     ];
-    for seed in 0..6 {
+    for seed in 0..2 {
         let mut random = Random::new(seed);
-        let mut number = 0;
+        let mut number = 0_u32;
         // Events of some days, a few of each visitor close together.
         let mut some = |random: &mut Random, count: u64, first_day: u64, days: u64| -> Vec<Event> {
             let begin_us = event("", "2026-03-01T00:00:00Z", "", "").occurred_at_us;
@@ -170,8 +170,9 @@ async fn what_is_kept_changes_no_answer() {
                     _ => format!("~{anonymous}"),
                 };
                 let quarters = (first_day + random.below(days)) * 96 + 40 + random.below(12);
-                let mut event = event(&who, "2026-03-01T00:00:00Z", "page_view", *random.choose(&["/", "/a", "/b"]));
-                event.event_id = EventId(u128::from(number as u32).to_be_bytes());
+                let mut event =
+                    event(&who, "2026-03-01T00:00:00Z", "page_view", ["/", "/a", "/b"][random.below(3) as usize]);
+                event.event_id = EventId(u128::from(number).to_be_bytes());
                 event.occurred_at_us = begin_us + quarters as i64 * 900_000_000;
                 event.session_id = random.choose(&[None, None, Some("s".to_owned())]).clone();
                 event.site_id = (*random.choose(&["shop", "shop", "blog"])).into();
