@@ -15,7 +15,7 @@ use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::logical_expr::{DdlStatement, Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableScan, col, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableScan, col, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
@@ -500,9 +500,6 @@ impl SqlSession {
 fn check_read_only(plan: &LogicalPlan) -> Result<()> {
     let refuse = |statement: &str, hint| Err(EngineError::ReadOnly { statement: statement.to_owned(), hint });
     match plan {
-        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(_)) => {
-            refuse("CREATE EXTERNAL TABLE", "Import files with `dewpond import`.")
-        }
         LogicalPlan::Ddl(ddl) => refuse(ddl.name(), "Write the query as one SELECT; WITH names its parts."),
         LogicalPlan::Dml(dml) => refuse(&dml.op.to_string(), "Events come in through a collector or `dewpond import`."),
         LogicalPlan::Copy(_) => refuse("COPY", "Write the answer with `dewpond query --format … -o FILE`."),

@@ -106,10 +106,7 @@ async fn every_format_reads_back() {
     assert_eq!(count(&read_parquet(server.bytes(many, "parquet").await)), 200_000);
     assert_eq!(text(server.bytes(many, "csv").await).lines().count(), 200_001);
     let json: Json = serde_json::from_slice(&server.bytes(many, "json").await).unwrap();
-    assert_eq!(
-        (json["rows"][199_999].clone(), json["row_count"].clone()),
-        (json!([200_000, "x200000"]), json!(200_000))
-    );
+    assert_eq!((json["rows"].as_array().unwrap().len(), &json["row_count"]), (200_000, &json!(200_000)));
     assert_eq!(text(server.bytes("SELECT 1 AS n WHERE false", "csv").await), "n\n");
     assert_eq!(count(&read_parquet(server.bytes("SELECT 1 AS n WHERE false", "parquet").await)), 0);
 }

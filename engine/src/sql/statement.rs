@@ -31,8 +31,20 @@ pub(super) fn read(sql: &str, recursion_limit: usize, is_scalar: &dyn Fn(&str) -
     if !statements.is_empty() {
         return Err(refusal("write one query: without a second one behind a semicolon", Span::empty()));
     }
+    check_reads(&statement)?;
     mend(&mut statement, is_scalar)?;
     Ok(statement)
+}
+
+/// Refuses what DataFusion would look for files for while it plans. The plan is checked, too, which nothing gets around.
+fn check_reads(statement: &Statement) -> Result<()> {
+    let (statement, hint) = match statement {
+        Statement::CopyTo(_) => ("COPY", "Write the answer with `dewpond query --format … -o FILE`."),
+        Statement::CreateExternalTable(_) => ("CREATE EXTERNAL TABLE", "Import files with `dewpond import`."),
+        Statement::Explain(explain) => return check_reads(&explain.statement),
+        _ => return Ok(()),
+    };
+    Err(EngineError::ReadOnly { statement: statement.to_owned(), hint })
 }
 
 fn mend(statement: &mut Statement, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {

@@ -1,12 +1,13 @@
 //! A query under way: its answer whole, if it is short, or as a stream that goes no faster than its reader.
 
 use std::io;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use engine::{AnswerError, LimitedRows};
 use futures::stream::{self, Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::encoder::Encoder;
 use super::format::Format;
@@ -17,6 +18,9 @@ const WHOLE_BYTES_MAX: usize = 1 << 20;
 
 /// Pieces of a stream that may wait for its reader.
 const PIECES_AHEAD: usize = 2;
+
+/// How long the last words of a cut answer wait for a reader who is behind.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(10);
 
 /// A query and what has been written of its answer.
 pub(super) struct Answering {
@@ -109,7 +113,7 @@ impl Answering {
             };
             let more = match step {
                 Ok(more) => more,
-                Err(error) => return self.cut(&error, &reader),
+                Err(error) => return self.cut(&error, &reader).await,
             };
             let deadline = self.rows.deadline();
             let piece = Piece::Bytes(self.take());
@@ -120,7 +124,7 @@ impl Answering {
                     Ok(Err(_)) => return count("left"),
                     Err(_) => {
                         let error = ApiError::Query(self.rows.too_late());
-                        return self.cut(&error, &reader);
+                        return self.cut(&error, &reader).await;
                     }
                 }
             }
@@ -130,12 +134,15 @@ impl Answering {
         }
     }
 
-    /// Ends the answer so that its reader can tell.
-    fn cut(mut self, error: &ApiError, reader: &mpsc::Sender<Piece>) {
-        self.encoder.cut(&error.words());
-        // If he is so far behind that there is no room, the end of the connection tells him.
-        let _ = reader.try_send(Piece::Bytes(self.encoder.take()));
+    /// Ends the query, and the answer so that its reader can tell.
+    async fn cut(mut self, error: &ApiError, reader: &mpsc::Sender<Piece>) {
         count("cut");
+        self.encoder.cut(&error.words());
+        let last_words = Piece::Bytes(self.encoder.take());
+        // Nobody waits for him but these words.
+        drop(self);
+        // If he reads nothing, the end of the connection tells him.
+        let _ = timeout(LAST_WORDS_WAIT, reader.send(last_words)).await;
     }
 }
 
