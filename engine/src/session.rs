@@ -91,8 +91,8 @@ pub struct Engine {
     states: StateSettings,
 }
 
-/// The part of a role's memory that recurring queries may fill between runs.
-const KEPT_SHARE: usize = 4;
+/// The part of a role's memory that recurring queries may fill with rows, most of it between runs, too: one in so many.
+const PIECES_SHARE: usize = 2;
 
 /// The answer of a query.
 #[derive(Clone, Debug)]
@@ -130,7 +130,7 @@ impl Engine {
         // In DataFusion 55 the filter of min and max holds for those of them that have a value so far, and for columns
         // alone: it leaves out what the others, such as max(revenue) beside min(date), have not found yet.
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-        let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / KEPT_SHARE));
+        let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / PIECES_SHARE));
         let (steady, closed_sessions) = (Arc::default(), Arc::default());
         Ok(Self { lake, runtime, config, store, pieces, steady, closed_sessions, states: settings.states })
     }

@@ -108,11 +108,11 @@ impl Changes {
     ///
     /// - `visitors`: the columns that have visitor ids. A row without any is nobody's.
     pub(super) fn add(&mut self, before: &[Arc<Piece>], now: &[Arc<Piece>], visitors: &[usize]) -> Result<bool> {
-        let unshared = |some: &[Arc<Piece>], others: &[Arc<Piece>]| -> Option<Vec<RecordBatch>> {
+        let unshared = |some: &[Arc<Piece>], others: &[Arc<Piece>]| -> Result<Option<Vec<RecordBatch>>> {
             let is_shared = |piece: &&Arc<Piece>| others.iter().any(|other| Arc::ptr_eq(piece, other));
-            some.iter().filter(|piece| !is_shared(piece)).map(|piece| piece.in_memory().cloned()).collect()
+            some.iter().filter(|piece| !is_shared(piece)).map(|piece| piece.in_memory()).collect()
         };
-        let (Some(before), Some(now)) = (unshared(before, now), unshared(now, before)) else { return Ok(false) };
+        let (Some(before), Some(now)) = (unshared(before, now)?, unshared(now, before)?) else { return Ok(false) };
         let Some(first) = before.iter().chain(&now).next() else { return Ok(true) };
         let fields = first.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
         let converter = RowConverter::new(fields)?;

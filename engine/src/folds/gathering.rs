@@ -182,11 +182,11 @@ impl Gathering<'_> {
         let piece = self.of_files(&[file], TimeBounds::default(), &mut used).await?;
         let bytes_max = (file.size_bytes as f64 * self.engine().states().state_share_max) as u64;
         // What does not fit into memory is larger than a state may be.
-        let Some(rows) = piece.in_memory() else {
+        let Some(rows) = piece.in_memory()? else {
             self.memory().put(key, piece.clone());
             return Ok((piece, used));
         };
-        let rows = std::slice::from_ref(rows);
+        let rows = std::slice::from_ref(&rows);
         let kept = lake.write_state(self.maker.definition.id, file, self.maker.schema, rows, bytes_max).await;
         match kept {
             Ok(bytes) if bytes <= bytes_max => {}

@@ -61,8 +61,8 @@ impl RecurringQuery {
         let gathering = Gathering { view: self.view(), maker, bounds: TimeBounds::default() };
         let made = gathering.of_files(&[&state.file], TimeBounds::default(), &mut FoldUse::default()).await?;
         let kept = Piece::new(maker.schema, &kept)?;
-        Ok(match made.in_memory().zip(kept.in_memory()) {
-            Some((made, kept)) if are_same(made, kept) => Compared::Same,
+        Ok(match made.in_memory()?.zip(kept.in_memory()?) {
+            Some((made, kept)) if are_same(&made, &kept) => Compared::Same,
             Some(_) => Compared::Different,
             // There was no room for it now.
             None => Compared::None,

@@ -22,8 +22,11 @@ pub(crate) struct PieceMemory {
     room: Room,
 }
 
-/// All pieces may take so many times as much memory as those that are kept.
-const OF_KEPT: usize = 2;
+/// Quarters of the room for all pieces that those may take which are kept.
+const KEPT_QUARTERS: usize = 3;
+
+/// An entry that was not used while all of them were, so many times over, is not needed.
+const UNUSED_TURNS: u64 = 2;
 
 /// Pieces made for one view alone, each once.
 #[derive(Debug, Default)]
@@ -51,9 +54,10 @@ enum Entry {
 }
 
 impl PieceMemory {
-    /// - `bytes_max`: what the pieces that are kept may take.
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, kept: Mutex::default(), room: Room::new(bytes_max * OF_KEPT) }
+    /// - `room_bytes`: what all pieces may take, those that are kept and those that are only made.
+    pub(crate) fn new(room_bytes: usize) -> Self {
+        let bytes_max = room_bytes / 4 * KEPT_QUARTERS;
+        Self { bytes_max, kept: Mutex::default(), room: Room::new(room_bytes) }
     }
 
     /// The room for the rows of all pieces, kept or not.
@@ -75,7 +79,7 @@ impl PieceMemory {
         }
     }
 
-    /// Keeps a piece unless it alone takes more than there is room for.
+    /// Keeps a piece if there is room.
     pub(super) fn put(&self, key: PieceKey, piece: Arc<Piece>) {
         self.keep(key, Entry::Piece(piece));
     }
@@ -93,8 +97,14 @@ impl PieceMemory {
         }
         kept.insert(key, entry);
         while kept.bytes > self.bytes_max {
-            let oldest = kept.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
-            let Some(oldest) = oldest else { break };
+            let oldest = kept.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, (_, used))| (*key, *used));
+            let Some((oldest, used)) = oldest else { break };
+            // Runs ask for all entries in turn. If the oldest made room, each would be gone when its turn comes.
+            let is_needed = kept.uses - used < UNUSED_TURNS * kept.entries.len() as u64;
+            if is_needed {
+                kept.remove(&key);
+                break;
+            }
             kept.remove(&oldest);
         }
     }

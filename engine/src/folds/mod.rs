@@ -11,7 +11,7 @@
 //! | [`bounds`] | bounds of time, and how a file lies to them |
 //! | [`definition`] | rows of a part, of the whole, and the answer, as plans |
 //! | [`making`] | runs these plans; [`hash`] names what they make |
-//! | [`piece`], [`room`] | rows by site, in memory or on disk; how much memory all may take |
+//! | [`piece`], [`room`] | rows by site, in memory or on disk; how much memory all may take; [`text_codes`] makes it less |
 //! | [`memory`] | pieces kept between runs, within a bound |
 //! | [`rows_table`] | rows of pieces as a table |
 //! | [`gathering`] | which pieces a snapshot needs, from memory, from kept states, or from the events |
@@ -49,6 +49,7 @@ pub(crate) mod settings;
 mod shape;
 mod stand_in;
 mod tally;
+mod text_codes;
 
 pub use explanation::{ExplainedFold, Explanation};
 pub use gathering::FoldUse;

@@ -16,6 +16,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::spill_file::{SpillFile, SpillWriter};
 
 use super::room::{Claim, Room};
+use super::text_codes::{decode, encode};
 use crate::scope::Scope;
 
 /// The site of rows that count on every site.
@@ -55,7 +56,7 @@ impl fmt::Debug for RowsOnDisk {
     }
 }
 
-/// Some rows of a piece, one after the other.
+/// Some rows of a piece, one after the other. Those in memory have codes for texts.
 #[derive(Clone, Debug)]
 pub(super) enum PieceRows {
     Memory(RecordBatch),
@@ -66,9 +67,9 @@ impl Piece {
     /// A piece of few rows, which are ordered by their first column, the site.
     pub(super) fn new(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Arc<Self>> {
         let rows = concat_batches(schema, batches)?;
-        let rows = compacted(schema, &rows)?;
         let mut sites = Sites::default();
         sites.add(&rows);
+        let rows = encode(&compacted(schema, &rows)?)?;
         Ok(Arc::new(Self { schema: schema.clone(), rows: Rows::Memory(rows, None), sites: sites.ranges() }))
     }
 
@@ -114,10 +115,10 @@ impl Piece {
     }
 
     /// The rows as one batch, if they are in memory.
-    pub(super) fn in_memory(&self) -> Option<&RecordBatch> {
+    pub(super) fn in_memory(&self) -> Result<Option<RecordBatch>> {
         match &self.rows {
-            Rows::Memory(rows, _) => Some(rows),
-            Rows::Disk(_) => None,
+            Rows::Memory(rows, _) => decode(rows).map(Some),
+            Rows::Disk(_) => Ok(None),
         }
     }
 
@@ -147,7 +148,7 @@ impl PieceRows {
     /// The rows as one batch.
     pub(super) fn together(&self, schema: &SchemaRef) -> Result<RecordBatch> {
         match self {
-            Self::Memory(rows) => Ok(rows.clone()),
+            Self::Memory(rows) => decode(rows),
             Self::Disk(..) => {
                 let batches = self.batches(None).collect::<Result<Vec<_>>>()?;
                 Ok(concat_batches(schema, &batches)?)
@@ -168,7 +169,7 @@ impl PieceRows {
                     Err(error) => return Box::new(std::iter::once(Err(error.into()))),
                 };
                 let starts = (0..rows.num_rows()).step_by(BATCH_ROWS);
-                Box::new(starts.map(move |start| Ok(rows.slice(start, BATCH_ROWS.min(rows.num_rows() - start)))))
+                Box::new(starts.map(move |start| decode(&rows.slice(start, BATCH_ROWS.min(rows.num_rows() - start)))))
             }
             Self::Disk(rows, range) => match rows.read(range.clone(), projection) {
                 Ok(batches) => Box::new(batches),
@@ -254,7 +255,7 @@ impl<'a> PieceWriter<'a> {
         let rows = match self.disk.take() {
             Some(disk) => Rows::Disk(Arc::new(disk.finish()?)),
             None => {
-                let rows = concat_batches(self.schema, &self.held)?;
+                let rows = encode(&concat_batches(self.schema, &self.held)?)?;
                 self.held.clear();
                 self.claim.shrink(rows.get_array_memory_size());
                 Rows::Memory(rows, Some(self.claim))
@@ -372,7 +373,7 @@ mod tests {
                     writer.write(&batch.slice(start, 1_000.min(rows.len() - start))).unwrap();
                 }
                 let piece = writer.finish().unwrap();
-                assert_eq!(piece.in_memory().is_some(), rows.is_empty() || bytes > 8 << 10 || rows.len() < 50);
+                assert_eq!(piece.in_memory().unwrap().is_some(), rows.is_empty() || bytes > 8 << 10 || rows.len() < 50);
                 let mut first = 0;
                 for (name, count) in names.iter().zip(&counts) {
                     let own = piece.rows(&Scope::Site(name.clone())).unwrap();

@@ -95,8 +95,10 @@ impl<'a> SessionStates<'a> {
     /// Keeps the rows of a fold.
     pub(super) async fn write_fold(&self, name: &str, fold: &PieceKey, piece: &Piece) {
         // What does not fit into memory is larger than a state may be.
-        if let Some(rows) = piece.in_memory().filter(|rows| rows.num_rows() > 0) {
-            self.write(of_fold(name, fold), &piece.schema(), rows.clone()).await;
+        if let Ok(Some(rows)) = piece.in_memory()
+            && rows.num_rows() > 0
+        {
+            self.write(of_fold(name, fold), &piece.schema(), rows).await;
         }
     }
 

@@ -28,6 +28,7 @@ use super::recurring::Fold;
 use super::rows_table::{Place, RowsTable, fill_places, places_in};
 use super::shape::{Shape, Why};
 use super::stand_in::{FoldedTable, StandIn};
+use super::text_codes::decode;
 use crate::error::Result;
 use crate::scope::Scope;
 use crate::session::View;
@@ -357,6 +358,7 @@ impl Chosen {
     fn forget_sites(&mut self) -> datafusion::error::Result<()> {
         for rows in self.of_pieces.values_mut().flatten() {
             let PieceRows::Memory(rows) = rows else { continue };
+            *rows = decode(rows)?;
             let mut columns = rows.columns().to_vec();
             columns[0] = Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(EVERYWHERE, rows.num_rows())));
             *rows = RecordBatch::try_new(rows.schema(), columns)?;
