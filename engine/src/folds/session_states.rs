@@ -21,6 +21,9 @@ use crate::error::Result;
 use crate::session::Engine;
 use crate::sessions::Stitching;
 
+/// As many metrics ask for sessions, each for a state with all visitors: such a state may take as much less than one of a file.
+const METRICS_OF_SESSIONS: f64 = 5.0;
+
 /// States of closed sessions.
 pub(super) struct SessionStates<'a> {
     pub(super) engine: &'a Engine,
@@ -108,7 +111,7 @@ impl<'a> SessionStates<'a> {
         if self.bytes < settings.state_file_bytes_min {
             return false;
         }
-        let bytes_max = (self.bytes as f64 * settings.state_share_max) as u64;
+        let bytes_max = (self.bytes as f64 * settings.state_share_max / METRICS_OF_SESSIONS) as u64;
         let written = self.engine.lake().write_state(definition, self.source.clone(), schema, &[rows], bytes_max).await;
         match written {
             Ok(bytes) => bytes <= bytes_max,
