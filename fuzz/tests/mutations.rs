@@ -182,7 +182,12 @@ fn every_entry_of_the_log_is_read_or_refused() {
 }
 
 #[test]
+fn every_document_of_read_keys_is_read_or_corrupt() {
+    check("read_keys", 200);
+}
+
+#[test]
 fn no_target_is_left_out() {
-    let tested = ["door", "events", "raw_names", "raw_file", "sites", "erasures", "log"];
+    let tested = ["door", "events", "raw_names", "raw_file", "read_keys", "sites", "erasures", "log"];
     assert_eq!(TARGETS.iter().map(|target| target.name).collect::<Vec<_>>(), tested);
 }

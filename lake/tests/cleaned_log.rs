@@ -112,7 +112,7 @@ async fn a_check_says_what_is_lost_of_a_log_that_was_cleaned() {
     store.delete(&entry(28)).await.unwrap();
     let findings = findings(&open(&store, 3)).await;
     assert!(
-        findings.iter().any(|finding| finding.contains("00000000000000000028.json: it is not there")),
+        findings.iter().any(|finding| finding.contains("00000000000000000028.json: it is missing")),
         "{findings:?}"
     );
 }

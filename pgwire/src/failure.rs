@@ -135,15 +135,15 @@ mod tests {
 
     #[test]
     fn an_error_has_a_code_a_place_and_a_hint() {
-        let error = query("there is no column visiter: did you mean visitor?", 2, 8);
+        let error = query("there is no column visiter: did you mean visitor?", 2, 7);
         let expected = Report {
             code: "42703",
             message: "there is no column visiter".into(),
             hint: Some("Did you mean visitor?".into()),
-            position: Some(18),
+            position: Some(16),
         };
         assert_eq!(of_engine(&error, Some(("SELECT ä\nWHERE visiter", 0))), expected.clone());
-        assert_eq!(of_engine(&error, Some(("SELECT ä\nWHERE visiter", 5))).position, Some(23));
+        assert_eq!(of_engine(&error, Some(("SELECT ä\nWHERE visiter", 5))).position, Some(21));
         assert_eq!(of_engine(&error, None), Report { position: None, ..expected });
     }
 

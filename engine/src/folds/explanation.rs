@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::bounds::{Lies, TimeBounds};
-use super::recurring::{Fold, RecurringQuery};
+use super::fold::Fold;
+use super::recurring::RecurringQuery;
 use crate::error::Result;
 
 /// How a recurring query would be answered now.

@@ -6,9 +6,10 @@ use datafusion::arrow::datatypes::{DataType, Float64Type};
 use lake::{EVENTS, StateDefinition, TableFile};
 
 use super::bounds::TimeBounds;
+use super::fold::Fold;
 use super::gathering::{FoldUse, Gathering, in_types_of};
 use super::piece::Piece;
-use super::recurring::{Fold, RecurringQuery};
+use super::recurring::RecurringQuery;
 use super::stand_in::FoldedTable;
 use crate::error::Result;
 

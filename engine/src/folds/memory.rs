@@ -7,9 +7,9 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use parking_lot::Mutex;
 
+use super::counted::Counted;
 use super::piece::Piece;
 use super::room::Room;
-use super::tally::Counted;
 
 /// Names what a piece was made of: a hash of its definition, files and bounds.
 pub(crate) type PieceKey = [u8; 16];

@@ -10,6 +10,7 @@
 //! | [`shape`] | an aggregate in terms of its table's columns, or why it is none |
 //! | [`bounds`] | bounds of time, and how a file lies to them |
 //! | [`definition`] | rows of a part, of the whole, and the answer, as plans |
+//! | [`fold`], [`apart`] | one aggregate of a plan, and the plan with places for the rows of all |
 //! | [`making`] | runs these plans; [`hash`] names what they make |
 //! | [`piece`], [`room`] | rows by site, in memory or on disk; how much memory all may take; [`text_codes`] makes it less |
 //! | [`memory`] | pieces kept between runs, within a bound |
@@ -20,18 +21,21 @@
 //! | [`pass`] | one pass over a table that is made of runs of visitors, for any number of folds |
 //! | [`closed_part`] | sessions that began long ago, kept from run to run: in memory ([`kept_sessions`]) and in the lake ([`session_states`]) |
 //! | [`by_user`] | which part of a plan treats every user by themselves |
-//! | [`tally`], [`changed`] | what is counted of users, and counted anew for those of whom something is new |
+//! | [`tally`], [`changed`], [`counted`] | what is counted of users, and counted anew for those of whom something is new |
 //! | [`explanation`] | what would be used, in words |
 //! | [`recurring`] | a query taken apart, and answered for a scope |
 //!
 //! No answer depends on what is kept: a missing state is made again, and pending events are read for each view.
 
+mod apart;
 mod bounds;
 mod by_user;
 mod changed;
 mod closed_part;
+mod counted;
 mod definition;
 mod explanation;
+mod fold;
 mod gathering;
 mod hash;
 mod kept;

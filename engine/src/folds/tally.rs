@@ -19,18 +19,18 @@ use datafusion::physical_plan::collect;
 
 use super::by_user::{Part, SITE_OF_USER, part_of};
 use super::changed::{Changes, Visitors, Whose, links_of};
+use super::counted::{Base, Counted, Nobody};
 use super::definition::{Definition, SITE, Subtractable};
+use super::fold::Fold;
 use super::hash::hash_of;
 use super::making::PieceMaker;
 use super::memory::{PieceKey, address};
 use super::piece::{EVERYWHERE, Piece, PieceRows};
-use super::recurring::Fold;
 use super::rows_table::{Place, RowsTable, fill_places, places_in};
 use super::shape::{Shape, Why};
 use super::stand_in::{FoldedTable, StandIn};
 use super::text_codes::decode;
 use crate::error::Result;
-use crate::scope::Scope;
 use crate::session::View;
 
 /// A tally is made of all users again if something is new of more than one row in so many.
@@ -63,31 +63,6 @@ struct FoldRows {
     schema: SchemaRef,
     /// The column that has the visitor id.
     visitors: usize,
-}
-
-/// The rows that a tally is made of.
-#[derive(Clone, Debug)]
-pub(super) struct Base {
-    /// For each fold of the tally.
-    pub(super) folds: Vec<Vec<Arc<Piece>>>,
-    pub(super) identities: Option<Arc<Piece>>,
-}
-
-/// A tally over some rows.
-#[derive(Debug)]
-pub(super) struct Counted {
-    base: Base,
-    /// The plan that made it: plans that read alike need not be the same.
-    plan: LogicalPlan,
-    users: Arc<Piece>,
-    /// Of rows of nobody in particular, who may be on several sites.
-    nobody: Option<Nobody>,
-}
-
-#[derive(Clone, Debug)]
-struct Nobody {
-    by_site: Arc<Piece>,
-    in_lake: Arc<Piece>,
 }
 
 impl Tally {
@@ -301,34 +276,6 @@ impl Tally {
 
     pub(super) fn reads_identities(&self) -> bool {
         self.identities.is_some()
-    }
-}
-
-impl Base {
-    fn pieces(&self) -> impl Iterator<Item = &Arc<Piece>> {
-        self.folds.iter().flatten().chain(&self.identities)
-    }
-
-    fn rows(&self) -> usize {
-        self.pieces().map(|piece| piece.row_count()).sum()
-    }
-}
-
-impl Counted {
-    /// The rows of a scope.
-    pub(super) fn rows(&self, scope: &Scope) -> Vec<PieceRows> {
-        let mut rows = self.users.rows_everywhere_and(scope);
-        if let Some(Nobody { by_site, in_lake }) = &self.nobody {
-            let piece = if matches!(scope, Scope::Lake) { in_lake } else { by_site };
-            rows.extend(piece.rows_everywhere_and(scope));
-        }
-        rows
-    }
-
-    /// All pieces that it holds.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = &Arc<Piece>> {
-        let nobody = self.nobody.iter().flat_map(|nobody| [&nobody.by_site, &nobody.in_lake]);
-        self.base.pieces().chain([&self.users]).chain(nobody)
     }
 }
 

@@ -87,7 +87,9 @@ mod tests {
     #[test]
     fn rows_are_the_same_again_and_take_less_where_texts_repeat() {
         let text = |row: i64, different: i64| format!("a text of some length, {}", row % different);
-        for (rows, different, is_smaller) in [(10, 2, false), (5_000, 3, true), (5_000, 1_250, true), (5_000, 4_000, false)] {
+        for (rows, different, is_smaller) in
+            [(10, 2, false), (5_000, 3, true), (5_000, 1_250, true), (5_000, 4_000, false)]
+        {
             let texts = (0..rows).map(|row| (row % 7 > 0).then(|| text(row, different)));
             let columns: Vec<(&str, ArrayRef, bool)> = vec![
                 ("k0", Arc::new(StringViewArray::from_iter(texts)), true),

@@ -374,7 +374,8 @@ impl Merge<'_> {
                 }
             }
         }
-        if let Some(window) = self.round.window {
+        // Also of visitors for whom all events were read.
+        if let Some(window) = self.scan.window {
             sessions.retain(|session| session.first.moment.at_us >= window.sessions_from_us);
         }
         let user = match columns.user_of(places, batches) {

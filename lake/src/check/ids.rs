@@ -242,7 +242,7 @@ mod tests {
     fn only_copies_near_in_time_must_have_been_found() {
         check(&[(0, 0), (15, 1)], &[(Severity::Error, "two")]);
         check(&[(0, 0), (16, 1)], &[(Severity::Warning, "two")]);
-        check(&[(5, 0), (5, 0)], &[(Severity::Error, "there twice")]);
+        check(&[(5, 0), (5, 0)], &[(Severity::Error, "in it twice")]);
     }
 
     #[test]
