@@ -5,4 +5,5 @@ mod exactly_once;
 mod other_engines;
 mod postgres_clients;
 mod recurring;
+mod shop;
 mod visibility;
