@@ -21,7 +21,7 @@ pub(crate) const PG_CATALOG: &[&str] = &[
     "pg_proc oid:i proname:t pronamespace:i proowner:i prolang:i procost:f prorows:f provariadic:i prosupport:t \
      prokind:t prosecdef:b proleakproof:b proisstrict:b proretset:b provolatile:t proparallel:t pronargs:i \
      pronargdefaults:i prorettype:i proargtypes:l proallargtypes:l proargmodes:t proargnames:t proargdefaults:t \
-     protrftypes:l prosrc:t probin:t proconfig:t proacl:t",
+     protrftypes:l prosrc:t probin:t proconfig:t proacl:l",
     "pg_aggregate aggfnoid:i aggkind:t aggnumdirectargs:i",
     "pg_language oid:i lanname:t lanowner:i lanispl:b lanpltrusted:b",
     "pg_operator oid:i oprname:t oprnamespace:i oprleft:i oprright:i oprresult:i oprcode:t",
@@ -32,7 +32,7 @@ pub(crate) const PG_CATALOG: &[&str] = &[
     "pg_event_trigger oid:i evtname:t evtevent:t evtowner:i evtfoid:i evtenabled:t evttags:t",
     "pg_rewrite oid:i rulename:t ev_class:i ev_type:t ev_enabled:t is_instead:b ev_qual:t ev_action:t",
     "pg_rules schemaname:t tablename:t rulename:t definition:t",
-    "pg_policy oid:i polname:t polrelid:i polcmd:t polpermissive:b polroles:l polqual:t polwithcheck:t",
+    "pg_policy oid:i polname:t polrelid:i polcmd:t polpermissive:b polroles:t polqual:t polwithcheck:t",
     "pg_policies schemaname:t tablename:t policyname:t permissive:t roles:t cmd:t qual:t with_check:t",
     "pg_publication oid:i pubname:t pubowner:i puballtables:b pubinsert:b pubupdate:b pubdelete:b pubtruncate:b pubviaroot:b",
     "pg_publication_rel oid:i prpubid:i prrelid:i prqual:t prattrs:l",
@@ -52,7 +52,7 @@ pub(crate) const PG_CATALOG: &[&str] = &[
     "pg_foreign_table ftrelid:i ftserver:i ftoptions:t",
     "pg_foreign_server oid:i srvname:t srvowner:i srvfdw:i srvtype:t srvversion:t srvacl:t srvoptions:t",
     "pg_foreign_data_wrapper oid:i fdwname:t fdwowner:i fdwhandler:i fdwvalidator:i fdwacl:t fdwoptions:t",
-    "pg_tablespace oid:i spcname:t spcowner:i spcacl:t spcoptions:t",
+    "pg_tablespace oid:i spcname:t spcowner:i spcacl:l spcoptions:t",
     "pg_auth_members oid:i roleid:i member:i grantor:i admin_option:b",
     "pg_group groname:t grosysid:i grolist:l",
     "pg_shadow usename:t usesysid:i usecreatedb:b usesuper:b userepl:b usebypassrls:b passwd:t valuntil:t useconfig:t",

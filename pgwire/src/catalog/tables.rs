@@ -69,7 +69,7 @@ pub(crate) fn pg_catalog(tables: &[LakeTable], settings: &[(&str, &str)]) -> Vec
     let numbered = || tables.iter().enumerate().map(|(place, table)| (oid_of_table(place), table));
     let mut made = vec![
         table(
-            "pg_namespace oid:i nspname:t nspowner:i nspacl:t",
+            "pg_namespace oid:i nspname:t nspowner:i nspacl:l",
             [(PG_CATALOG_OID, "pg_catalog"), (PUBLIC_OID, "public"), (INFORMATION_SCHEMA_OID, "information_schema")]
                 .map(|(oid, name)| vec![oid.into(), name.into(), OWNER_OID.into(), Cell::None]),
         ),
@@ -78,7 +78,7 @@ pub(crate) fn pg_catalog(tables: &[LakeTable], settings: &[(&str, &str)]) -> Vec
              reltablespace:i relpages:i reltuples:f relallvisible:i reltoastrelid:i relhasindex:b relisshared:b \
              relpersistence:t relkind:t relnatts:i relchecks:i relhasrules:b relhastriggers:b relhassubclass:b \
              relrowsecurity:b relforcerowsecurity:b relispopulated:b relreplident:t relispartition:b relrewrite:i \
-             relhasoids:b relacl:t reloptions:t relpartbound:t",
+             relhasoids:b relacl:l reloptions:l relpartbound:t",
             numbered().map(|(oid, table)| {
                 let mut row = row![oid, &*table.name, PUBLIC_OID, 0_i64, 0_i64, OWNER_OID, HEAP_OID, oid, 0_i64, 0_i64];
                 row.extend(row![
@@ -100,8 +100,8 @@ pub(crate) fn pg_catalog(tables: &[LakeTable], settings: &[(&str, &str)]) -> Vec
         table(
             "pg_attribute attrelid:i attname:t atttypid:i attstattarget:i attlen:i attnum:i attndims:i attcacheoff:i \
              atttypmod:i attbyval:b attalign:t attstorage:t attcompression:t attnotnull:b atthasdef:b atthasmissing:b \
-             attidentity:t attgenerated:t attisdropped:b attislocal:b attinhcount:i attcollation:i attacl:t \
-             attoptions:t attfdwoptions:t attmissingval:t",
+             attidentity:t attgenerated:t attisdropped:b attislocal:b attinhcount:i attcollation:i attacl:l \
+             attoptions:l attfdwoptions:l attmissingval:t",
             numbered().flat_map(|(oid, table)| {
                 table.schema.fields().iter().enumerate().map(move |(place, field)| {
                     let of = ValueType::of_arrow(field.data_type());
@@ -130,7 +130,7 @@ pub(crate) fn pg_catalog(tables: &[LakeTable], settings: &[(&str, &str)]) -> Vec
             "pg_type oid:i typname:t typnamespace:i typowner:i typlen:i typbyval:b typtype:t typcategory:t \
              typispreferred:b typisdefined:b typdelim:t typrelid:i typsubscript:t typelem:i typarray:i typinput:t \
              typoutput:t typreceive:t typsend:t typmodin:t typmodout:t typalign:t typstorage:t typnotnull:b \
-             typbasetype:i typtypmod:i typndims:i typcollation:i typdefault:t typacl:t",
+             typbasetype:i typtypmod:i typndims:i typcollation:i typdefault:t typacl:l",
             TYPES.iter().flat_map(|of| {
                 let one = (ValueType::One(of), of.category, 0, of.array_oid);
                 let array = (ValueType::Array(of), "A", of.oid, 0);
@@ -151,7 +151,7 @@ pub(crate) fn pg_catalog(tables: &[LakeTable], settings: &[(&str, &str)]) -> Vec
         ),
         table(
             "pg_database oid:i datname:t datdba:i encoding:i datlocprovider:t datistemplate:b datallowconn:b \
-             datconnlimit:i datfrozenxid:i dattablespace:i datcollate:t datctype:t daticulocale:t datcollversion:t datacl:t",
+             datconnlimit:i datfrozenxid:i dattablespace:i datcollate:t datctype:t daticulocale:t datcollversion:t datacl:l",
             [{
                 let mut row = row![5_i64, DATABASE, OWNER_OID, 6_i64, "c", false, true, -1_i64, 0_i64, 1_663_i64];
                 row.extend(row!["C", "C"]);

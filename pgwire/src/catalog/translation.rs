@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
+    GroupByExpr, Ident, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor, Value,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -45,8 +46,20 @@ struct Translator;
 impl VisitorMut for Translator {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        // What it would be ordered by is about to go.
+        if reads_nothing(query) {
+            query.order_by = None;
+            query.limit_clause = None;
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         name_columns(select);
+        if finds_nothing(select) {
+            empty_out(select);
+        }
         ControlFlow::Continue(())
     }
 
@@ -72,10 +85,10 @@ impl VisitorMut for Translator {
             Expr::Exists { subquery, negated } if reads_nothing(subquery) => {
                 *expr = Expr::value(Value::Boolean(*negated));
             }
-            // A list of what a subquery finds: there is none in the engine.
+            // A list of what a subquery finds is not known to the engine: in catalogs here it is empty.
             Expr::Function(function) if is_named(function, "array") => {
                 if let FunctionArguments::Subquery(_) = function.args {
-                    *expr = null();
+                    *expr = call("make_array", vec![]);
                 }
             }
             Expr::Subquery(query) => take_one(query),
@@ -117,17 +130,49 @@ impl VisitorMut for Translator {
     }
 }
 
-/// Columns that are about to be rewritten keep the names that PostgreSQL gives them.
+/// Columns that are about to be rewritten keep the names that PostgreSQL gives them, as far as no two are the same, which the
+/// engine does not take.
 fn name_columns(select: &mut Select) {
+    let mut taken = Vec::new();
     for item in &mut select.projection {
         let SelectItem::UnnamedExpr(expr) = item else { continue };
-        let name = match column_name(expr) {
-            Some(name) => name,
-            None => continue,
-        };
-        *item =
-            SelectItem::ExprWithAlias { expr: std::mem::replace(expr, null()), alias: Ident::with_quote('"', name) };
+        let Some(name) = column_name(expr) else { continue };
+        let alias = Ident::with_quote('"', distinct(name, &mut taken));
+        *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
     }
+}
+
+/// A name that was not taken before.
+fn distinct(name: String, taken: &mut Vec<String>) -> String {
+    let before = taken.iter().filter(|taken| **taken == name).count();
+    taken.push(name.clone());
+    if before == 0 { name } else { format!("{name}_{}", before + 1) }
+}
+
+/// Leaves the names of the columns and nothing else of a SELECT that finds nothing.
+fn empty_out(select: &mut Select) {
+    let is_named = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    if !select.projection.iter().all(is_named) {
+        return;
+    }
+    let mut taken = Vec::new();
+    for item in &mut select.projection {
+        let name = match item {
+            SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => name.value.clone(),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(names)) => {
+                names.last().map(|name| name.value.clone()).unwrap_or_default()
+            }
+            _ => "?column?".to_owned(),
+        };
+        let alias = Ident::with_quote('"', distinct(name, &mut taken));
+        *item = SelectItem::ExprWithAlias { expr: null(), alias };
+    }
+    select.from.clear();
+    select.distinct = None;
+    select.group_by = GroupByExpr::Expressions(vec![], vec![]);
+    select.having = None;
+    select.selection = Some(Expr::value(Value::Boolean(false)));
 }
 
 fn column_name(expr: &Expr) -> Option<String> {
@@ -155,19 +200,45 @@ fn column_name(expr: &Expr) -> Option<String> {
     }
 }
 
-/// Whether a query finds nothing because it reads a table that has no rows, and not by an outer join.
+/// Whether a query finds nothing because it reads a table that has no rows.
 fn reads_nothing(query: &Query) -> bool {
-    let SetExpr::Select(select) = &*query.body else { return false };
-    // One that counts has a row even of nothing.
+    matches!(&*query.body, SetExpr::Select(select) if finds_nothing(select))
+}
+
+/// Whether a SELECT finds nothing because it reads a table that has no rows, and not by an outer join.
+fn finds_nothing(select: &Select) -> bool {
+    // One that counts has a row even of nothing, unless it counts by something.
     let counts = |item: &SelectItem| match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => is_aggregate(expr),
         _ => false,
     };
-    !select.projection.iter().any(counts)
-        && select.from.iter().any(|table| match &table.relation {
-            TableFactor::Table { name, .. } => name.0.last().is_some_and(|name| empty::is_empty(&name_of(name))),
-            _ => false,
-        })
+    let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+    if !is_grouped && select.projection.iter().any(counts) {
+        return false;
+    }
+    select.from.iter().any(|tables| {
+        let is_inner = |join: &JoinOperator| {
+            matches!(join, JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_))
+        };
+        let is_left = |join: &JoinOperator| matches!(join, JoinOperator::Left(_) | JoinOperator::LeftOuter(_));
+        let keeps_left = tables.joins.iter().all(|join| is_inner(&join.join_operator) || is_left(&join.join_operator));
+        keeps_left
+            && (has_no_rows(&tables.relation)
+                || tables.joins.iter().any(|join| is_inner(&join.join_operator) && has_no_rows(&join.relation)))
+    })
+}
+
+fn has_no_rows(table: &TableFactor) -> bool {
+    match table {
+        TableFactor::Table { name, args: None, .. } => {
+            name.0.last().is_some_and(|name| empty::is_empty(&name_of(name)))
+        }
+        TableFactor::Derived { subquery, .. } => reads_nothing(subquery),
+        TableFactor::NestedJoin { table_with_joins, .. } if table_with_joins.joins.is_empty() => {
+            has_no_rows(&table_with_joins.relation)
+        }
+        _ => false,
+    }
 }
 
 /// A subquery that stands for a value finds one at most, which the engine wants to see: its smallest is the same.
@@ -352,6 +423,15 @@ mod tests {
             "SELECT (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) AS s FROM pg_class c",
             "SELECT (SELECT min(n.nspname) FROM pg_catalog.pg_namespace AS n WHERE n.oid = c.relnamespace) AS s FROM pg_catalog.pg_class AS c",
         );
+        check(
+            "SELECT polname, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), 'x' FROM pg_policy ORDER BY polcmd",
+            "SELECT NULL AS \"polname\", NULL AS \"pg_get_expr\", NULL AS \"pg_get_expr_2\", NULL AS \"?column?\" WHERE false",
+        );
+        check(
+            "SELECT c.oid FROM pg_class c, pg_inherits i WHERE c.oid = i.inhparent UNION ALL SELECT oid FROM pg_class ORDER BY 1",
+            "SELECT NULL AS \"oid\" WHERE false UNION ALL SELECT oid FROM pg_catalog.pg_class ORDER BY 1",
+        );
+        check("SELECT count(*) FROM pg_index", "SELECT count(*) AS \"count\" FROM pg_catalog.pg_index");
         check("SELECT current_user", "SELECT current_user() AS \"current_user\"");
     }
 

@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use engine::{AnswerError, LimitedRows};
 use futures::stream::{self, Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::encoder::Encoder;
 use super::format::Format;
@@ -21,6 +21,9 @@ const PIECES_AHEAD: usize = 2;
 
 /// How long the last words of a cut answer wait for a reader who is behind.
 const LAST_WORDS_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a connection has to send them before it ends.
+const LAST_WORDS_FLUSH: Duration = Duration::from_secs(1);
 
 /// A query and what has been written of its answer.
 pub(super) struct Answering {
@@ -153,7 +156,11 @@ fn until_the_end(pieces: mpsc::Receiver<Piece>) -> impl Stream<Item = io::Result
         match pieces.recv().await {
             Some(Piece::Bytes(bytes)) => Some((Ok(bytes), Some(pieces))),
             Some(Piece::End) => None,
-            None => Some((Err(io::Error::other("the answer was cut")), None)),
+            None => {
+                // With an error, the connection drops what it has not sent yet, which would be the last words.
+                sleep(LAST_WORDS_FLUSH).await;
+                Some((Err(io::Error::other("the answer was cut")), None))
+            }
         }
     })
 }
