@@ -4,6 +4,7 @@
 //! row by row: it is done again, for these users, over their rows as they were and as they are.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray};
@@ -287,8 +288,8 @@ struct Chosen {
 
 impl Chosen {
     fn add(&mut self, piece: &Arc<Piece>, whose: Whose<'_>, visitors: usize) -> Result<()> {
-        if !self.of_pieces.contains_key(&address(piece)) {
-            self.of_pieces.insert(address(piece), whose.of_piece(piece, visitors)?);
+        if let Entry::Vacant(unknown) = self.of_pieces.entry(address(piece)) {
+            unknown.insert(whose.of_piece(piece, visitors)?);
         }
         Ok(())
     }
