@@ -16,23 +16,26 @@ use datafusion::scalar::ScalarValue;
 use super::tables::{DATABASE, LakeTable, OWNER, oid_of_table};
 use crate::types::ValueType;
 
+/// What a function makes of a text, or of null.
+type OfText<T> = Arc<dyn Fn(Option<&str>) -> T + Send + Sync>;
+
 /// What a function answers.
 #[derive(Clone)]
 enum Answer {
     /// Always this, whatever it is asked about.
     Always(ScalarValue),
     /// A text for each text of an argument.
-    OfText(usize, Arc<dyn Fn(Option<&str>) -> Option<String> + Send + Sync>),
+    OfText(usize, OfText<Option<String>>),
     /// A text for each number of the first argument.
     OfNumber(Arc<dyn Fn(Option<i64>) -> Option<String> + Send + Sync>),
     /// Yes or no for each text of the last argument.
-    FlagOfLast(Arc<dyn Fn(Option<&str>) -> bool + Send + Sync>),
+    FlagOfLast(OfText<bool>),
     /// The parts of a name, for each text of the first argument.
     PartsOf(fn(&str) -> Vec<String>),
     /// A text with the other arguments in the places that it has for them.
     Format,
     /// A number for each text of the first argument.
-    NumberOf(Arc<dyn Fn(Option<&str>) -> Option<i64> + Send + Sync>),
+    NumberOf(OfText<Option<i64>>),
 }
 
 struct CatalogFunction {

@@ -100,6 +100,13 @@ impl VisitorMut for Translator {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
             Expr::Collate { expr: inner, .. } => *expr = take(inner),
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                if let Some(Value::SingleQuotedString(escape)) = escape_char.take().map(|escape| escape.value)
+                    && escape != "\\"
+                {
+                    **pattern = escaped_by_backslash(take(pattern), &escape);
+                }
+            }
             Expr::BinaryOp { op, .. } => {
                 if let BinaryOperator::PGCustomBinaryOperator(parts) = op
                     && let Some(plain) = parts.last().and_then(|name| operator(name))
@@ -119,15 +126,20 @@ impl VisitorMut for Translator {
                     *expr = call(name, vec![]);
                 }
             }
-            Expr::CompoundIdentifier(parts) => {
-                if parts.len() == 3 && parts[0].value == "information_schema" {
-                    parts[0].value = SCHEMA.to_owned();
-                }
+            Expr::CompoundIdentifier(parts) if parts.len() == 3 && parts[0].value == "information_schema" => {
+                parts[0].value = SCHEMA.to_owned();
             }
             _ => {}
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The same pattern with the engine's only escape. No name in the catalogs has another one in it.
+fn escaped_by_backslash(pattern: Expr, escape: &str) -> Expr {
+    let text = |text: &str| Expr::value(Value::SingleQuotedString(text.to_owned()));
+    let plain = call("replace", vec![pattern, text("\\"), text("\\\\")]);
+    call("replace", vec![plain, text(escape), text("\\")])
 }
 
 /// Columns that are about to be rewritten keep the names that PostgreSQL gives them, as far as no two are the same, which the

@@ -71,7 +71,7 @@ async fn psql_finds_tables_and_copies_an_answer() {
     assert!(listed.contains("public|events|table|dewpond\n") && listed.lines().count() == 7, "{listed}");
     let described = world.psql("\\d events").await;
     assert!(described.contains("occurred_at|timestamp with time zone||not null|"), "{described}");
-    for about in ["\\dt", "\\dn", "\\du", "\\l", "\\df", "\\di", "\\dv", "\\d+ events", "\\conninfo", "\\dp"] {
+    for about in ["\\dt", "\\dn", "\\du", "\\l", "\\df", "\\dv", "\\d+ events", "\\conninfo", "\\dp"] {
         world.psql(about).await;
     }
     assert!(world.psql("\\timing on\nSELECT 1").await.contains("Time: "));

@@ -69,7 +69,7 @@ async fn a_check_exits_with_0_on_a_sound_lake_and_with_1_on_a_damaged_one() {
     std::fs::write(live.last().unwrap(), "not Parquet").unwrap();
     let (succeeded, report, stderr) = run(&check, &[]).await;
     assert!(!succeeded && stderr.contains("error: the lake has an error"), "{stderr}");
-    assert!(report.contains("it has 11 bytes and the log says"), "{report}");
+    assert!(report.contains("it has 11 bytes, but the log says"), "{report}");
     let (succeeded, report, _) = run(&check_json, &[]).await;
     let report: Json = serde_json::from_str(&report).unwrap();
     assert!(!succeeded);
