@@ -172,7 +172,7 @@ async fn lake_of_two() -> Lake {
     let lake = Lake::open("memory:///", []).unwrap();
     let mut events: Vec<Event> = (0..40).map(|n| event(n, noon() + TimeDelta::seconds(n))).collect();
     for (n, event) in events.iter_mut().enumerate() {
-        event.url = Some(if &*event.site_id == "blog" { "secret".into() } else { n.to_string().into() });
+        event.url = Some(if &*event.site_id == "blog" { "secret".into() } else { n.to_string() });
     }
     events.sort_by_key(|event| (event.site_id.clone(), event.visitor_id, event.occurred_at_us));
     let (published, pending): (Vec<_>, Vec<_>) = events.iter().enumerate().partition(|(n, _)| n % 2 == 0);

@@ -131,9 +131,17 @@ impl VisitorMut for Translator {
             }
             _ => {}
         }
+        if let Expr::Function(function) = expr
+            && KEYWORDS.iter().any(|keyword| is_named(function, keyword))
+        {
+            function.args = FunctionArguments::None;
+        }
         ControlFlow::Continue(())
     }
 }
+
+/// Functions that are called without parentheses.
+const KEYWORDS: [&str; 3] = ["current_user", "session_user", "current_catalog"];
 
 /// The same pattern with the engine's only escape. No name in the catalogs has another one in it.
 fn escaped_by_backslash(pattern: Expr, escape: &str) -> Expr {
@@ -416,24 +424,24 @@ mod tests {
         check("SELECT 1 FROM information_schema.tables", "SELECT 1 FROM pg_information_schema.tables");
         check(
             "SELECT pg_catalog.format_type(a.atttypid, NULL) FROM pg_catalog.pg_attribute a",
-            "SELECT format_type(a.atttypid, NULL) AS \"format_type\" FROM pg_catalog.pg_attribute AS a",
+            "SELECT format_type(a.atttypid, NULL) AS \"format_type\" FROM pg_catalog.pg_attribute a",
         );
         check(
             "SELECT 1 FROM pg_class c WHERE c.relname OPERATOR(pg_catalog.~) '^(events)$' COLLATE pg_catalog.default",
-            "SELECT 1 FROM pg_catalog.pg_class AS c WHERE c.relname ~ '^(events)$'",
+            "SELECT 1 FROM pg_catalog.pg_class c WHERE c.relname ~ '^(events)$'",
         );
         check("SELECT 'events'::regclass::oid", "SELECT regclass_oid('events') AS \"oid\"");
         check(
             "SELECT c.oid::pg_catalog.regclass FROM pg_class c",
-            "SELECT regclass_name(c.oid) AS \"oid\" FROM pg_catalog.pg_class AS c",
+            "SELECT regclass_name(c.oid) AS \"oid\" FROM pg_catalog.pg_class c",
         );
         check(
             "SELECT (SELECT adbin FROM pg_attrdef WHERE adrelid = c.oid) FROM pg_class c",
-            "SELECT NULL AS \"adbin\" FROM pg_catalog.pg_class AS c",
+            "SELECT NULL AS \"adbin\" FROM pg_catalog.pg_class c",
         );
         check(
             "SELECT (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) AS s FROM pg_class c",
-            "SELECT (SELECT min(n.nspname) FROM pg_catalog.pg_namespace AS n WHERE n.oid = c.relnamespace) AS s FROM pg_catalog.pg_class AS c",
+            "SELECT (SELECT min(n.nspname) FROM pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace) AS s FROM pg_catalog.pg_class c",
         );
         check(
             "SELECT polname, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), 'x' FROM pg_policy ORDER BY polcmd",
