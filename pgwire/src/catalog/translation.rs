@@ -198,11 +198,18 @@ fn empty_out(select: &mut Select) {
 fn column_name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Function(function) => Some(name_of(function.name.0.last()?)),
-        Expr::Cast { expr, data_type, .. } => match &**expr {
-            Expr::Identifier(name) => Some(name.value.clone()),
-            Expr::CompoundIdentifier(names) => Some(names.last()?.value.clone()),
-            inner => column_name(inner).or_else(|| Some(data_type.to_string().to_lowercase())),
-        },
+        Expr::Cast { expr, data_type, .. } => {
+            // A value is named after the last of its types.
+            let mut inner = expr;
+            while let Expr::Cast { expr: next, .. } = &**inner {
+                inner = next;
+            }
+            match &**inner {
+                Expr::Identifier(name) => Some(name.value.clone()),
+                Expr::CompoundIdentifier(names) => Some(names.last()?.value.clone()),
+                inner => column_name(inner).or_else(|| Some(data_type.to_string().to_lowercase())),
+            }
+        }
         Expr::Case { .. } => Some("case".into()),
         Expr::Exists { .. } => Some("exists".into()),
         Expr::Nested(inner) => column_name(inner),
@@ -452,7 +459,7 @@ mod tests {
             "SELECT NULL AS \"oid\" WHERE false UNION ALL SELECT oid FROM pg_catalog.pg_class ORDER BY 1",
         );
         check("SELECT count(*) FROM pg_index", "SELECT count(*) AS \"count\" FROM pg_catalog.pg_index");
-        check("SELECT current_user", "SELECT current_user() AS \"current_user\"");
+        check("SELECT current_user", "SELECT current_user AS \"current_user\"");
     }
 
     #[track_caller]
