@@ -448,7 +448,7 @@ mod tests {
         );
         check(
             "SELECT (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) AS s FROM pg_class c",
-            "SELECT (SELECT min(n.nspname) FROM pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace) AS s FROM pg_catalog.pg_class c",
+            "SELECT (SELECT min(n.nspname) AS \"min\" FROM pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace) AS s FROM pg_catalog.pg_class c",
         );
         check(
             "SELECT polname, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), 'x' FROM pg_policy ORDER BY polcmd",
