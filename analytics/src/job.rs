@@ -170,6 +170,11 @@ impl Analytics {
         self.latest.get(site).await
     }
 
+    /// The metrics as their directory has them now. Fails if it cannot be read.
+    pub fn queries(&self) -> anyhow::Result<Vec<QueryFile>> {
+        read_queries(&self.settings.queries)
+    }
+
     /// The names of the metrics as their directory is now. Fails if it cannot be read.
     pub fn metric_names(&self) -> anyhow::Result<Vec<String>> {
         Ok(read_queries(&self.settings.queries)?.into_iter().map(|query| query.name).collect())

@@ -4,5 +4,7 @@
 //! neither how a report is made nor how the lake is read: it takes a request apart, asks, and writes the answer.
 
 mod http;
+mod mcp;
 
 pub use http::{Api, SqlSettings, router};
+pub use mcp::serve_stdio;

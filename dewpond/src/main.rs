@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use lake::whole_text;
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::{explain, health, import, key, queries, query, report, site, sql};
+use crate::commands::{explain, health, import, key, mcp, queries, query, report, site, sql};
 use crate::roles::up;
 
 #[global_allocator]
@@ -60,6 +60,8 @@ enum Role {
     Site(site::Flags),
     /// Issue, list and revoke the keys that read over the network.
     Key(key::Flags),
+    /// Serve metrics and SQL to a language model, on standard input and output (Model Context Protocol).
+    Mcp(Box<mcp::Flags>),
     /// Inspect, check and repair the lake, or erase a person.
     Lake(commands::lake::Flags),
     /// Send realistic demo traffic to a collector.
@@ -124,6 +126,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Import(flags) => import::run(flags).await,
         Role::Site(flags) => site::run(flags).await,
         Role::Key(flags) => key::run(flags).await,
+        Role::Mcp(flags) => mcp::run(*flags).await,
         Role::Lake(flags) => commands::lake::run(flags).await,
         Role::Demo(flags) => demo::run(flags).await,
         Role::Loadgen(flags) => loadgen::run(flags).await,

@@ -19,6 +19,7 @@ use axum::{Json, Router, middleware};
 use engine::ReadAccess;
 use serde_json::{Value, json};
 
+use crate::mcp;
 use error::ApiError;
 use query_string::QueryString;
 use reader::Access;
@@ -40,7 +41,10 @@ pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
         Some(token) => routes.layer(middleware::from_fn_with_state(Arc::<str>::from(token), token::require)),
         None => routes,
     };
-    let with_keys = sql::router().layer(middleware::from_fn_with_state(access, reader::identify)).with_state(api);
+    let with_keys = sql::router()
+        .route_service("/mcp", mcp::http_service(api.clone()))
+        .layer(middleware::from_fn_with_state(access, reader::identify))
+        .with_state(api);
     routes.merge(with_keys)
 }
 
@@ -54,10 +58,11 @@ async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
             "GET /metrics/history?metric=NAME&site=ID&from=TIME&until=TIME": "a metric over time",
             "GET /visits?aggregation=minute|hour|day|month&dateFrom=TIME&dateTo=TIME&site=ID": "page views by page and time",
             "POST /v1/sql": "a query, with a read key or the server's token",
+            "POST /mcp": "tools of the Model Context Protocol",
         }
     })))
 }
 
 async fn not_found() -> ApiError {
-    ApiError::NotFound("there is only /metrics, /metrics/history, /visits and POST /v1/sql".into())
+    ApiError::NotFound("there is only /metrics, /metrics/history, /visits, POST /v1/sql and /mcp".into())
 }

@@ -79,9 +79,27 @@ async fn no_report(api: &Api, site: Option<&str>) -> ApiError {
     }
 }
 
-/// The newest reports of a metric in `[from, until)`, oldest first.
+/// The latest report, and why it is older than it should be, if it is.
+pub(crate) async fn latest_report(api: &Api, site: Option<&str>) -> Result<(Value, Option<String>), ApiError> {
+    let found = api.analytics.latest(site).await;
+    let found = found.map_err(of_history).map_err(ApiError::unread("the latest report"))?;
+    let Some((body, _)) = found else { return Err(no_report(api, site).await) };
+    Ok((serde_json::from_slice(&body).unwrap_or_default(), api.analytics.trouble()))
+}
+
 async fn metric_history(State(api): State<Arc<Api>>, query: QueryString) -> Result<Json<Value>, ApiError> {
     let [metric, site, from, until] = query.read(["metric", "site", "from", "until"]).map_err(ApiError::invalid)?;
+    Ok(Json(history(&api, metric, site, from, until).await?))
+}
+
+/// The newest reports of a metric in `[from, until)`, oldest first.
+pub(crate) async fn history(
+    api: &Api,
+    metric: Option<String>,
+    site: Option<String>,
+    from: Option<String>,
+    until: Option<String>,
+) -> Result<Value, ApiError> {
     let Some(metric) = metric else {
         return Err(ApiError::invalid("name a metric: /metrics/history?metric=events"));
     };
@@ -102,10 +120,10 @@ async fn metric_history(State(api): State<Arc<Api>>, query: QueryString) -> Resu
     let rows = rows.map_err(ApiError::unread::<EngineError>("the history"))?;
     if rows.is_empty() {
         api.check_site(site.as_deref()).await?;
-        check_metric(&api, &session, &metric).await?;
+        check_metric(api, &session, &metric).await?;
     }
     let points: Vec<Value> = rows.iter().rev().map(|row| point(row)).collect();
-    Ok(Json(json!({ "metric": metric, "site": site, "from": from, "until": until, "points": points })))
+    Ok(json!({ "metric": metric, "site": site, "from": from, "until": until, "points": points }))
 }
 
 /// Fails if there is no such metric: neither now nor in any report.

@@ -5,6 +5,7 @@ pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod lake;
+pub(crate) mod mcp;
 pub(crate) mod queries;
 pub(crate) mod query;
 pub(crate) mod rebuild;

@@ -10,7 +10,7 @@ use super::kept::KeptAnswers;
 /// What queries over the network may take, beside the limits of each query.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct SqlSettings {
-    /// How many queries of `POST /v1/sql` run at the same time; others wait for their turn.
+    /// How many queries of `POST /v1/sql` and `/mcp` run at the same time; others wait for their turn.
     #[arg(long = "sql-queries-max", env = "DEWPOND_SQL_QUERIES_MAX", default_value = "16", value_name = "N")]
     pub queries_max: NonZeroUsize,
 

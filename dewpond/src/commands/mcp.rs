@@ -1,0 +1,52 @@
+//! `dewpond mcp`: the tools of the Model Context Protocol on standard input and output, for a program on this machine.
+
+use std::path::PathBuf;
+
+use analytics::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX};
+use api::{Api, SqlSettings};
+use engine::{Engine, EngineSettings, QueryLimits};
+
+use crate::lake_flags::{LakeFlags, clock};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    lake: LakeFlags,
+
+    /// Read only this site's events and reports.
+    #[arg(long, value_name = "ID")]
+    site: Option<String>,
+
+    /// Directory of the metrics: one `.sql` file each.
+    #[arg(long, env = "DEWPOND_QUERIES", default_value = "queries", value_name = "DIR")]
+    queries: PathBuf,
+
+    #[command(flatten)]
+    engine: EngineSettings,
+
+    #[command(flatten)]
+    limits: QueryLimits,
+
+    #[command(flatten)]
+    sql: SqlSettings,
+}
+
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    analytics::read_queries(&flags.queries)?;
+    let engine = Engine::new(flags.lake.open_existing().await?, &flags.engine)?;
+    // It runs no metric; the reports are those of history.
+    let settings = AnalyticsSettings {
+        queries: flags.queries,
+        cron: "0 * * * * *".parse().expect("it is a cron"),
+        memcached: None,
+        memcached_login: None,
+        memcached_timeout: flags.limits.timeout,
+        metric_timeout: flags.limits.timeout,
+        metric_rows_max: METRIC_ROWS_MAX,
+        alert_webhook: None,
+        alert_secret: None,
+    };
+    let analytics = Analytics::new(engine.clone(), settings, clock());
+    let api = Api::new(analytics, engine, flags.limits, flags.sql, clock());
+    api::serve_stdio(api, flags.site).await.map_err(anyhow::Error::from_boxed)
+}
