@@ -22,21 +22,17 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=dewpond-target,target=/build/target,sharing=locked \
     find . -path ./target -prune -o -type f -exec touch {} + \
     && cargo build --release --locked --package dewpond \
-    && install -D target/release/dewpond /out/dewpond
+    && install -D target/release/dewpond /out/dewpond \
+    && scripts/fewer-names /out/dewpond \
+    && mkdir /out/lake
 
-# The same Debian as the builder: the binary needs a glibc at least as new as the one it was linked with.
-FROM debian:bookworm-slim
+# The same Debian as the builder: the binary needs a glibc at least as new as the one it was linked with. Besides that
+# library there are only certificates, for object stores that speak https, and time zones: no shell and no packages.
+FROM gcr.io/distroless/cc-debian12
 
-# The certificates are for object stores that speak https.
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates \
-    && rm -rf /var/lib/apt/lists/*
-
-# By number in USER, so that Kubernetes' runAsNonRoot can tell that it is not root. /lake is for a lake on a
-# local disk: a fresh volume mounted there takes over this owner.
-RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin dewpond \
-    && install --directory --owner=dewpond --group=dewpond /lake
-
+# By number, so that Kubernetes' runAsNonRoot can tell that it is not root. /lake is for a lake on a local disk: a fresh
+# volume mounted there takes over this owner.
+COPY --from=builder --chown=10001:10001 /out/lake /lake
 COPY --from=builder /out/dewpond /usr/local/bin/dewpond
 COPY queries/ /queries/
 

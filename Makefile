@@ -73,6 +73,7 @@ fuzz: ## Every reader of bytes from outside under libFuzzer, FUZZ_SECONDS each.
 
 release: ## The binary for production, target/release/dewpond.
 	$(CARGO) build --release --locked -p dewpond
+	scripts/fewer-names "$(TARGET_DIR)/release/dewpond"
 
 bench: ## The measurements of benches/README.md, in a short form.
 	$(CARGO) run --release --locked -p benches -- all --short
