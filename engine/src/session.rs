@@ -1,7 +1,7 @@
 //! An engine over a lake, a view of the lake at one moment, and a session in which SQL sees that view: within limits,
 //! and reading only.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::confined::ConfinedTable;
 use crate::error::{EngineError, Result};
 use crate::files::{Files, FilesTable};
 use crate::floors;
-use crate::folds::kept_sessions::ClosedSessions;
+use crate::folds::last_pass::LastPasses;
 use crate::folds::memory::{PieceKey, PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
 use crate::params::Param;
@@ -87,7 +87,7 @@ pub struct Engine {
     pieces: Arc<PieceMemory>,
     /// Recurring queries whose folds are the same at any time: of each fold, whether its other conditions move.
     steady: Arc<Mutex<HashMap<PieceKey, Vec<bool>>>>,
-    closed_sessions: Arc<ClosedSessions>,
+    last_passes: Arc<LastPasses>,
     states: StateSettings,
 }
 
@@ -131,8 +131,8 @@ impl Engine {
         // alone: it leaves out what the others, such as max(revenue) beside min(date), have not found yet.
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / PIECES_SHARE));
-        let (steady, closed_sessions) = (Arc::default(), Arc::default());
-        Ok(Self { lake, runtime, config, store, pieces, steady, closed_sessions, states: settings.states })
+        let (steady, last_passes) = (Arc::default(), Arc::default());
+        Ok(Self { lake, runtime, config, store, pieces, steady, last_passes, states: settings.states })
     }
 
     /// The lake that this engine reads.
@@ -148,8 +148,8 @@ impl Engine {
         &self.steady
     }
 
-    pub(crate) fn closed_sessions(&self) -> &ClosedSessions {
-        &self.closed_sessions
+    pub(crate) fn last_passes(&self) -> &LastPasses {
+        &self.last_passes
     }
 
     /// What recurring queries keep in the lake.
@@ -288,14 +288,8 @@ impl View {
     }
 
     /// The events that the tables over sessions are made of.
-    pub(crate) fn sessions(&self) -> &SessionSource {
+    pub(crate) fn sessions(&self) -> &Arc<SessionSource> {
         &self.sessions
-    }
-
-    /// The rows of `sessions` of some visitors; of all without.
-    pub(crate) fn sessions_of(&self, visitors: Option<Arc<HashSet<i64>>>) -> Result<DataFrame> {
-        let sessions = SessionTableProvider::of_visitors(self.sessions.clone(), visitors);
-        Ok(self.engine.context().read_table(Arc::new(sessions))?)
     }
 
     /// What recurring queries made for this view alone.
@@ -462,11 +456,6 @@ impl SqlSession {
             schemas.push((name, self.context.table_provider(name).await?.schema()));
         }
         Ok(schemas)
-    }
-
-    /// All rows of a table.
-    pub(crate) async fn table(&self, name: &str) -> Result<DataFrame> {
-        Ok(self.context.table(name).await?)
     }
 
     /// The rows that a scan of a table asks for, as a plan with the scan's columns.

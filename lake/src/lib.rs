@@ -69,7 +69,7 @@ pub use self::registry::sites::{IssuedKey, Site, SiteDirectory, SiteSettings, Wr
 pub use self::schema::events::{Column, PROTOCOLS, Source, event_column, event_columns, event_schema};
 pub use self::schema::tables::{EVENTS, REPORTS, TABLES, TableSpec};
 pub use self::snapshot::{Fingerprint, Snapshot};
-pub use self::states::{StateDefinition, StateSource, StatesSize};
+pub use self::states::{StateDefinition, StatesSize};
 pub use self::store::runtime::{LakeRuntime, Panicked, Threads, on_own_task};
 #[cfg(feature = "sabotage")]
 pub use self::store::sabotage::Sabotage;

@@ -11,7 +11,7 @@ use lake::EVENTS;
 
 use super::bounds::{TimeBounds, take_times_of_groups};
 use super::definition::Definition;
-use super::fold::Fold;
+use super::fold::{Fold, Keeps};
 use super::rows_table::{Place, RowsTable};
 use super::shape::{Shape, Why};
 use super::stand_in::{FoldedTable, StandIn};
@@ -31,12 +31,19 @@ pub(super) fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPl
                     let (conditions, of_groups) = take_times_of_groups(conditions, &shape.keys);
                     (bounds, conditions, of_groups, vec![])
                 }
-                FoldedTable::ByVisitor | FoldedTable::ByStart | FoldedTable::Users => {
+                FoldedTable::ByVisitor | FoldedTable::Users => {
                     (TimeBounds::default(), vec![], vec![], shape.conditions.clone())
                 }
             };
             let events = scanned(&aggregate.input).ok_or("it reads no events")?;
-            let definition = Definition::new(shape, conditions, events.schema(), state, &[])?;
+            let mut definition = Definition::new(shape, conditions, events.schema(), state, &[])?;
+            let keeps = match definition.folded {
+                FoldedTable::Events => Keeps::OfFiles,
+                _ => match definition.make_subtractable(events.schema(), state) {
+                    Ok(parts) => Keeps::OfLastPass(parts),
+                    Err(why) => Keeps::Nothing(why),
+                },
+            };
             let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
             let part = definition.of_part(events, vec![]).map_err(words)?;
             let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
@@ -46,7 +53,7 @@ pub(super) fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPl
             let chosen = of_groups.into_iter().fold(rows, |rows, condition| rows?.filter(condition));
             let chosen = chosen.and_then(|rows| rows.build());
             let finished = chosen.and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
-            Ok((finished, Fold { definition, bounds, others, others_move: false, schema }))
+            Ok((finished, Fold { definition, bounds, others, keeps, schema }))
         });
         match made {
             Ok((finished, fold)) => {

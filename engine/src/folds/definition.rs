@@ -92,38 +92,17 @@ impl Definition {
     /// - `schema`: of the table.
     /// - `apart`: of the rows of users, what never has the same value in two parts.
     pub(super) fn new(
-        mut shape: Shape,
-        conditions: Vec<Expr>,
-        schema: &DFSchema,
-        registry: &dyn FunctionRegistry,
-        apart: &[Expr],
-    ) -> Result<Self, Why> {
-        let visitor = Expr::Column(Column::from_name(VISITOR));
-        if shape.folded == FoldedTable::ByStart {
-            let mut by_start = Self::of_shape(shape.clone(), conditions.clone(), schema, registry, &[])?;
-            if by_start.sets.is_empty() {
-                by_start.sets.push(visitor.clone());
-                by_start.id = by_start.hash(schema).map_err(|error| error.to_string())?;
-            }
-            if by_start.sets == [visitor.clone()] {
-                return Ok(by_start);
-            }
-            // With several sets the partial results are of all visitors together.
-            shape.folded = FoldedTable::ByVisitor;
-        }
-        match shape.folded {
-            FoldedTable::ByVisitor => Self::of_shape(shape, conditions, schema, registry, &[visitor]),
-            _ => Self::of_shape(shape, conditions, schema, registry, apart),
-        }
-    }
-
-    fn of_shape(
         shape: Shape,
         conditions: Vec<Expr>,
         schema: &DFSchema,
         registry: &dyn FunctionRegistry,
         apart: &[Expr],
     ) -> Result<Self, Why> {
+        let visitor = Expr::Column(Column::from_name(VISITOR));
+        let apart = match shape.folded {
+            FoldedTable::ByVisitor => std::slice::from_ref(&visitor),
+            FoldedTable::Events | FoldedTable::Users => apart,
+        };
         let Shape { table, folded, keys, groups, functions, .. } = shape;
         let mut definition = Self {
             table,
@@ -235,21 +214,23 @@ impl Definition {
                 AggregateFunctionParams { args, distinct: false, filter, order_by: vec![], null_treatment: None };
             Expr::AggregateFunction(AggregateFunction { func: count.clone(), params })
         };
-        let mut sums = Vec::new();
-        for place in 0..self.parts.len() {
-            let part = &self.parts[place].of_rows;
-            let Expr::AggregateFunction(AggregateFunction { func, params }) = part else { continue };
-            match func.name() {
-                "count" => {}
-                "sum"
-                    if matches!(part.get_type(schema).map_err(words)?, DataType::Int64 | DataType::Decimal128(..)) =>
-                {
-                    let of_rows = of_rows(params.args.clone(), params.filter.clone());
-                    let values = self.part(Part { of_rows, merge: sum.clone() });
-                    sums.push((place, values));
+        let mut counts = Vec::new();
+        for (place, part) in self.parts.iter().enumerate() {
+            let Expr::AggregateFunction(AggregateFunction { func, params }) = &part.of_rows else { continue };
+            let value_type = part.of_rows.get_type(schema).map_err(words)?;
+            match (func.name(), value_type) {
+                ("count", _) => {}
+                ("sum", DataType::Int64 | DataType::Decimal128(..)) => {
+                    counts.push((place, of_rows(params.args.clone(), params.filter.clone())));
                 }
-                name => return Err(format!("{name}(…) of all tells nothing of {name}(…) without some")),
+                (name, value_type) => {
+                    return Err(format!("{name}(…) of {value_type} of all tells nothing of that without some"));
+                }
             }
+        }
+        let mut sums = Vec::new();
+        for (place, of_rows) in counts {
+            sums.push((place, self.part(Part { of_rows, merge: sum.clone() })));
         }
         let rows = self.part(Part { of_rows: of_rows(vec![lit(1_i64)], None), merge: sum });
         self.id = self.hash(schema).map_err(words)?;

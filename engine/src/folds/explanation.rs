@@ -67,7 +67,7 @@ impl RecurringQuery {
         let files_cut = files.iter().filter(|file| bounds.place(file) == Lies::Across).count();
         Ok(ExplainedFold {
             table: definition.table,
-            is_kept: definition.table == "events" || fold.is_kept_by_start(),
+            is_kept: fold.why_whole().is_none(),
             definition: definition.id.to_string(),
             conditions: definition.conditions.iter().map(ToString::to_string).collect(),
             groups: definition.keys.iter().map(ToString::to_string).collect(),
@@ -95,7 +95,9 @@ impl fmt::Display for Explanation {
             };
             match fold.table {
                 "events" => writeln!(f, "  of events, kept as {}", fold.definition)?,
-                table if fold.is_kept => writeln!(f, "  of {table}, kept in memory but for those of the last days")?,
+                table if fold.is_kept => {
+                    writeln!(f, "  of {table}, kept in memory and made again for visitors of whom something is new")?
+                }
                 table => writeln!(f, "  of {table}, made anew at each run")?,
             }
             list("where", &fold.conditions, f)?;

@@ -4,12 +4,13 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::Expr;
 
 use super::bounds::TimeBounds;
-use super::closed_part::SessionFold;
-use super::definition::Definition;
+use super::definition::{Definition, Subtractable};
 use super::hash::hash_of;
+use super::last_pass::begins_within;
 use super::making::PieceMaker;
 use super::memory::PieceKey;
 use super::pass::PassFold;
+use super::shape::Why;
 use super::stand_in::FoldedTable;
 
 /// One aggregate over events.
@@ -18,9 +19,19 @@ pub(super) struct Fold {
     pub(super) bounds: TimeBounds,
     /// Conditions that are not part of the definition.
     pub(super) others: Vec<Expr>,
-    /// Whether they move with time otherwise than as bounds of when a session begins.
-    pub(super) others_move: bool,
+    pub(super) keeps: Keeps,
     pub(super) schema: SchemaRef,
+}
+
+/// What is kept of a fold from run to run.
+#[derive(Debug)]
+pub(super) enum Keeps {
+    /// What each file gave.
+    OfFiles,
+    /// What the last pass gave, of which rows can be taken away.
+    OfLastPass(Subtractable),
+    /// Nothing.
+    Nothing(Why),
 }
 
 impl Fold {
@@ -28,9 +39,41 @@ impl Fold {
         self.definition.folded != FoldedTable::Events
     }
 
-    /// Whether what it makes of sessions that began long ago is kept.
-    pub(super) fn is_kept_by_start(&self) -> bool {
-        self.definition.folded == FoldedTable::ByStart && !self.others_move
+    /// Whether what is kept of it serves no run at another time.
+    ///
+    /// - `later`: the same fold at another time.
+    pub(super) fn moves_until(&self, later: &Self) -> bool {
+        self.is_by_visitor()
+            && (self.definition.id != later.definition.id
+                || begins_within(&self.others).1 != begins_within(&later.others).1)
+    }
+
+    /// Keeps nothing, because it moves.
+    pub(super) fn keep_nothing(&mut self) {
+        self.keeps = Keeps::Nothing(
+            "the time of the run stands in its groups or conditions otherwise than as a bound of started_at".into(),
+        );
+    }
+
+    /// Whether what the last pass gave is kept.
+    pub(super) fn is_kept(&self) -> bool {
+        self.subtractable().is_some()
+    }
+
+    /// Why it is made anew at each run, if it is.
+    pub(super) fn why_whole(&self) -> Option<&str> {
+        match &self.keeps {
+            Keeps::Nothing(why) => Some(why),
+            Keeps::OfFiles | Keeps::OfLastPass(_) => None,
+        }
+    }
+
+    /// What it takes to take rows away from what the last pass gave, if that is kept.
+    pub(super) fn subtractable(&self) -> Option<&Subtractable> {
+        match &self.keeps {
+            Keeps::OfLastPass(parts) => Some(parts),
+            Keeps::OfFiles | Keeps::Nothing(_) => None,
+        }
     }
 
     pub(super) fn maker(&self) -> PieceMaker<'_> {
@@ -41,20 +84,16 @@ impl Fold {
         PassFold { maker: self.maker(), bounds: &self.others }
     }
 
-    pub(super) fn of_sessions(&self) -> SessionFold<'_> {
-        SessionFold { pass: self.in_pass(), definition: self.definition.id.to_string() }
-    }
-
     /// Names what a pass makes for this fold.
     pub(super) fn pass_key(&self) -> PieceKey {
         let definition = self.definition.id.to_string();
         hash_of([definition, "pass".to_owned()].into_iter().chain(self.others.iter().map(Expr::to_string)))
     }
 
-    /// Names the pieces of a pass, of which there is at least one.
-    pub(super) fn pass_keys(&self) -> impl Iterator<Item = PieceKey> {
-        let first = self.pass_key();
-        let later = move |part: u32| hash_of([format!("{:032x}", u128::from_be_bytes(first)), part.to_string()]);
-        [first].into_iter().chain((1..).map(later))
+    /// Names what a pass makes for this fold whenever the times of its sessions end.
+    pub(super) fn kept_key(&self) -> PieceKey {
+        let (bounds, others) = begins_within(&self.others);
+        let bounds = [self.definition.id.to_string(), format!("from {:?}", bounds.from_us)];
+        hash_of(bounds.into_iter().chain(others.iter().map(Expr::to_string)))
     }
 }

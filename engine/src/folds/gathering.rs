@@ -27,7 +27,8 @@ pub(super) const OPEN_DAYS: u64 = 4;
 pub struct FoldUse {
     /// Files of the table with events that count.
     pub files: usize,
-    /// How many of them were not read, because what they give was known.
+    /// How many of them were not read, because what they give was known; for tables over sessions, but for visitors of whom
+    /// something is new.
     pub known_files: usize,
     /// Rows of events that were read, pending ones among them.
     pub rows_read: u64,

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry::Occupied;
 use std::sync::Arc;
 
-use chrono::NaiveDate;
 use parking_lot::Mutex;
 
 use super::counted::Counted;
+use super::gathering::FoldUse;
 use super::piece::Piece;
 use super::room::Room;
 
@@ -32,8 +32,8 @@ const UNUSED_TURNS: u64 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct ViewPieces {
     pub(super) made: tokio::sync::Mutex<HashMap<PieceKey, Arc<Piece>>>,
-    /// Files of earlier dates were not read for sessions, as far as they are by their beginning.
-    pub(super) not_read_before: Mutex<Option<NaiveDate>>,
+    /// What passes read, where that was less than all events.
+    pub(super) passes: Mutex<HashMap<PieceKey, FoldUse>>,
     /// The rows of `identities`.
     pub(super) identities: tokio::sync::OnceCell<Arc<Piece>>,
 }

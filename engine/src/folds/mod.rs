@@ -19,7 +19,7 @@
 //! | [`kept`] | whether the states in the lake are what their files give |
 //! | [`known_identities`] | who is who, from folds |
 //! | [`pass`] | one pass over a table that is made of runs of visitors, for any number of folds |
-//! | [`closed_part`] | sessions that began long ago, kept from run to run: in memory ([`kept_sessions`]) and in the lake ([`session_states`]) |
+//! | [`last_pass`] | what the last pass made, and the next at the cost of what is new; [`subtraction`] takes away what was |
 //! | [`by_user`] | which part of a plan treats every user by themselves |
 //! | [`tally`], [`changed`], [`counted`] | what is counted of users, and counted anew for those of whom something is new |
 //! | [`explanation`] | what would be used, in words |
@@ -31,7 +31,6 @@ mod apart;
 mod bounds;
 mod by_user;
 mod changed;
-mod closed_part;
 mod counted;
 mod definition;
 mod explanation;
@@ -39,8 +38,8 @@ mod fold;
 mod gathering;
 mod hash;
 mod kept;
-pub(crate) mod kept_sessions;
 mod known_identities;
+pub(crate) mod last_pass;
 mod making;
 pub(crate) mod memory;
 mod pass;
@@ -48,10 +47,10 @@ mod piece;
 mod recurring;
 mod room;
 mod rows_table;
-mod session_states;
 pub(crate) mod settings;
 mod shape;
 mod stand_in;
+mod subtraction;
 mod tally;
 mod text_codes;
 

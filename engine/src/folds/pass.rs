@@ -3,7 +3,7 @@
 //! Such a table gives the rows of a visitor one after the other. They are taken in chunks that never part a visitor, and each
 //! fold makes its rows of every chunk, so that no more than a chunk and the folds' own rows are in memory.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
@@ -36,13 +36,7 @@ pub(super) struct PassFold<'a> {
 /// The rows of each fold.
 ///
 /// - `rows`: rows of the table.
-/// - `visitors`: gets the visitors of these rows, if given.
-pub(super) async fn run(
-    view: &View,
-    rows: DataFrame,
-    folds: &[PassFold<'_>],
-    mut visitors: Option<&mut HashSet<i64>>,
-) -> Result<Vec<Arc<Piece>>> {
+pub(super) async fn run(view: &View, rows: DataFrame, folds: &[PassFold<'_>]) -> Result<Vec<Arc<Piece>>> {
     let columns: BTreeSet<String> = folds.iter().flat_map(|fold| fold.maker.definition.columns(fold.bounds)).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let mut rows = rows.select_columns(&columns)?.execute_stream().await?;
@@ -53,9 +47,6 @@ pub(super) async fn run(
         let batch = rows.try_next().await?;
         let is_last = batch.is_none();
         if let Some(batch) = batch {
-            if let Some(visitors) = &mut visitors {
-                visitors.extend(batch[VISITOR].as_primitive::<Int64Type>().values());
-            }
             waiting_rows += batch.num_rows();
             waiting.push(batch);
         }

@@ -1,6 +1,5 @@
 //! A query taken apart where it groups events, and answered for a scope from the rows of its folds.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -11,16 +10,14 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use datafusion::physical_plan::{ExecutionPlan, collect};
-use lake::{EVENTS, StateDefinition, TableFile};
+use lake::{EVENTS, StateDefinition};
 use tokio::sync::OnceCell;
 
 use super::apart::{fold, tally};
-use super::closed_part::{self, SessionFold, begins_within};
 use super::counted::Counted;
 use super::fold::Fold;
 use super::gathering::{FoldUse, Gathering};
 use super::hash::hash_of;
-use super::pass::{self, PassFold};
 use super::piece::Piece;
 use super::rows_table::{Place, RowsTable, fill_physical_places, fill_places, places_in};
 use super::shape::Why;
@@ -136,27 +133,32 @@ impl View {
         });
         let key = hash_of([sql.to_owned()].into_iter().chain(others));
         let steady = self.engine().steady_queries();
-        if let Some(others_move) = steady.lock().get(&key) {
-            folded.folds.iter_mut().zip(others_move).for_each(|(fold, moves)| fold.others_move = *moves);
+        if let Some(moves) = steady.lock().get(&key) {
+            folded.folds.iter_mut().zip(moves).filter(|(_, moves)| **moves).for_each(|(fold, _)| fold.keep_nothing());
             return Ok(Ok(folded));
         }
         let ids = |folded: &FoldedPlan| -> Vec<StateDefinition> {
-            let kept = folded.folds.iter().filter(|fold| fold.definition.folded != FoldedTable::ByVisitor);
+            let kept = folded.folds.iter().filter(|fold| !fold.is_by_visitor());
             kept.map(|fold| fold.definition.id).collect()
         };
         let moved: Vec<(String, Param)> =
             params.iter().map(|(name, value)| (name.clone(), value.moved(MOVED_BY))).collect();
         let later = self.take_apart(tables, sql, &moved, MOVED_BY).await?;
         Ok(match later {
-            Ok(later) if ids(&later) == ids(&folded) => {
-                for (fold, later) in folded.folds.iter_mut().zip(&later.folds) {
-                    fold.others_move = begins_within(&fold.others).1 != begins_within(&later.others).1;
-                }
+            Ok(later) if ids(&later) == ids(&folded) && later.folds.len() == folded.folds.len() => {
+                let moves: Vec<bool> =
+                    folded.folds.iter().zip(&later.folds).map(|(fold, later)| fold.moves_until(later)).collect();
+                folded
+                    .folds
+                    .iter_mut()
+                    .zip(&moves)
+                    .filter(|(_, moves)| **moves)
+                    .for_each(|(fold, _)| fold.keep_nothing());
                 let mut steady = steady.lock();
                 if steady.len() >= STEADY_MAX {
                     steady.clear();
                 }
-                steady.insert(key, folded.folds.iter().map(|fold| fold.others_move).collect());
+                steady.insert(key, moves);
                 Ok(folded)
             }
             _ => {
@@ -210,59 +212,6 @@ impl View {
         let folded = queries.iter().filter_map(|query| query.folded.as_ref().ok());
         let folds: Vec<&Fold> = folded.flat_map(|folded| &folded.folds).filter(|fold| fold.is_by_visitor()).collect();
         self.pass_over(&folds).await
-    }
-
-    /// What folds of sessions by their beginning were made of.
-    fn sessions_used(&self) -> FoldUse {
-        let not_read_before = *self.pieces().not_read_before.lock();
-        let files = &self.snapshot().events.files;
-        let is_known = |file: &&TableFile| file.date.zip(not_read_before).is_some_and(|(date, from)| date < from);
-        let read = files.iter().filter(|file| !is_known(file));
-        FoldUse {
-            files: files.len(),
-            known_files: files.iter().filter(is_known).count(),
-            rows_read: read.map(|file| file.rows).sum::<u64>() + self.pending_rows(),
-            ..FoldUse::default()
-        }
-    }
-
-    async fn pass_over(self: &Arc<Self>, folds: &[&Fold]) -> Result<()> {
-        if folds.is_empty() {
-            return Ok(());
-        }
-        // Before the lock below, which the pieces of identities need, too.
-        self.know_identities().await?;
-        for table in TABLES_BY_VISITOR {
-            let mut made = self.pieces().made.lock().await;
-            let mut keys = HashSet::new();
-            let is_wanted = |fold: &&&Fold| fold.definition.table == table && !made.contains_key(&fold.pass_key());
-            let wanted: Vec<&Fold> =
-                folds.iter().filter(is_wanted).copied().filter(|fold| keys.insert(fold.pass_key())).collect();
-            if wanted.is_empty() {
-                continue;
-            }
-            let (mut by_start, mut whole): (Vec<&Fold>, Vec<&Fold>) =
-                wanted.into_iter().partition(|fold| fold.is_kept_by_start());
-            if !by_start.is_empty() {
-                let folds: Vec<SessionFold<'_>> = by_start.iter().map(|fold| fold.of_sessions()).collect();
-                match closed_part::run(self, &folds).await? {
-                    Some(of_sessions) => {
-                        for (fold, pieces) in by_start.iter().zip(of_sessions.pieces) {
-                            made.extend(fold.pass_keys().zip(pieces));
-                        }
-                        *self.pieces().not_read_before.lock() = of_sessions.not_read_before;
-                    }
-                    None => whole.append(&mut by_start),
-                }
-            }
-            if !whole.is_empty() {
-                let pass: Vec<PassFold<'_>> = whole.iter().map(|fold| fold.in_pass()).collect();
-                let rows = self.session(&Scope::Lake)?.table(table).await?;
-                let pieces = pass::run(self, rows, &pass, None).await?;
-                made.extend(whole.iter().map(|fold| fold.pass_key()).zip(pieces));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -335,12 +284,9 @@ impl RecurringQuery {
 
 impl FoldedPlan {
     fn how(&self, used: FoldUse) -> How {
-        match self.folds.iter().find(|fold| fold.is_by_visitor() && !fold.is_kept_by_start()) {
-            Some(fold) => How::InFull {
-                why: format!(
-                    "{} are made of all events at each run, once for all metrics and sites",
-                    fold.definition.table
-                ),
+        match self.folds.iter().find_map(|fold| Some((fold.definition.table, fold.why_whole()?))) {
+            Some((table, why)) => How::InFull {
+                why: format!("{table} are made of all events at each run, once for all metrics and sites: {why}"),
             },
             None => How::Incremental(used),
         }
@@ -356,11 +302,9 @@ impl FoldedPlan {
         let mut gathered = Gathered { pieces: vec![], identities, tallies: vec![], used: FoldUse::default() };
         for fold in &self.folds {
             if fold.is_by_visitor() {
-                let made = view.pieces().made.lock().await;
-                gathered.pieces.push(fold.pass_keys().map_while(|key| made.get(&key).cloned()).collect());
-                if fold.is_kept_by_start() {
-                    gathered.used.add(view.sessions_used());
-                }
+                let key = fold.pass_key();
+                gathered.pieces.push(vec![view.pieces().made.lock().await[&key].clone()]);
+                gathered.used.add(view.pass_used(&key));
                 continue;
             }
             let gathering = Gathering { view, maker: fold.maker(), bounds: fold.bounds };

@@ -8,8 +8,7 @@ pub struct StateSettings {
     #[arg(long, env = "DEWPOND_STATE_FILE_BYTES_MIN", default_value_t = 256 << 10, value_name = "BYTES")]
     pub state_file_bytes_min: u64,
 
-    /// The largest part of a file's size that a state of it may take. A larger one saves too little to be kept. A state of all
-    /// sessions of long ago may take a fifth of that.
+    /// The largest part of a file's size that a state of it may take. A larger one saves too little to be kept.
     #[arg(long, env = "DEWPOND_STATE_SHARE_MAX", default_value_t = 0.05, value_name = "PART")]
     pub state_share_max: f64,
 }

@@ -67,21 +67,9 @@ impl Shape {
         });
         let groups = groups.collect::<Result<_, Why>>()?;
         let functions = aggregate.aggr_expr.iter().map(over_table).collect::<Result<_, Why>>()?;
-        let mut shape =
-            Self { table: rows.table, folded: rows.folded, conditions: rows.conditions, keys, groups, functions };
-        let exprs = shape.conditions.iter().chain(&shape.keys).chain(&shape.functions);
-        let mut columns = exprs.flat_map(Expr::column_refs);
-        if shape.table == SESSIONS && !columns.any(|column| OF_OTHER_TIMES.contains(&column.name())) {
-            shape.folded = FoldedTable::ByStart;
-        }
-        Ok(shape)
+        Ok(Self { table: rows.table, folded: rows.folded, conditions: rows.conditions, keys, groups, functions })
     }
 }
-
-const SESSIONS: &str = "sessions";
-
-/// Columns of `sessions` that events of other times may change.
-const OF_OTHER_TIMES: [&str; 2] = ["user_id", "is_cut"];
 
 fn named_key(keys: &[Expr], key: &Expr) -> Expr {
     let place = keys.iter().position(|known| known == key).unwrap_or_default();

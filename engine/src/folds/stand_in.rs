@@ -28,8 +28,6 @@ pub(super) enum FoldedTable {
     ByVisitor,
     /// What a plan makes of users: once, and then anew for users of whom something changed.
     Users,
-    /// Of sessions: those that began long ago apart from the others. Every row of a part is of one visitor.
-    ByStart,
 }
 
 impl StandIn {

@@ -1,16 +1,13 @@
 //! What is counted of all users, kept from run to run: of those of whom something is new it is taken away as it was, and added as
-//! it is. This is the counting algorithm of Gupta, Mumick and Subrahmanian (*Maintaining Views Incrementally*, SIGMOD 1993)
-//! with users for its deltas, so that what lies between events and counts, joins and windows among it, need not be undone
+//! it is. This is the counting algorithm ([`subtraction`](super::subtraction)) with users for its deltas, so that what lies between events and counts, joins and windows among it, need not be undone
 //! row by row: it is done again, for these users, over their rows as they were and as they are.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray};
-use datafusion::arrow::compute::kernels::numeric::neg_wrapping;
-use datafusion::arrow::compute::{filter_record_batch, nullif};
-use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::arrow::array::{RecordBatch, StringViewArray};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
@@ -30,6 +27,7 @@ use super::piece::{EVERYWHERE, Piece, PieceRows};
 use super::rows_table::{Place, RowsTable, fill_places, places_in};
 use super::shape::{Shape, Why};
 use super::stand_in::{FoldedTable, StandIn};
+use super::subtraction::subtract;
 use super::text_codes::decode;
 use crate::error::Result;
 use crate::session::View;
@@ -259,20 +257,10 @@ impl Tally {
         Ok(())
     }
 
-    /// The rows of some pieces, without those of another. `None` if these are not among them.
-    async fn subtract(
-        &self,
-        view: &View,
-        pieces: &[&Arc<Piece>],
-        from_them: &Arc<Piece>,
-    ) -> Result<Option<Arc<Piece>>> {
-        let negative = negative(&from_them.all_rows()?, self.subtractable.first_part)?;
-        let negative = Piece::new(&self.schema, &[negative])?;
-        let pieces: Vec<Arc<Piece>> = pieces.iter().copied().cloned().chain([negative]).collect();
-        let (engine, maker) = (view.engine(), PieceMaker { definition: &self.definition, schema: &self.schema });
-        let merged = maker.merge(engine.pieces().room(), &engine.context_of(1), &pieces).await?;
-        let settled = settled(&merged.all_rows()?, &self.subtractable)?;
-        Ok(settled.map(|rows| Piece::new(&self.schema, &[rows])).transpose()?)
+    async fn subtract(&self, view: &View, pieces: &[&Arc<Piece>], without: &Arc<Piece>) -> Result<Option<Arc<Piece>>> {
+        let maker = PieceMaker { definition: &self.definition, schema: &self.schema };
+        let pieces: Vec<Arc<Piece>> = pieces.iter().copied().cloned().collect();
+        subtract(view.engine(), maker, &self.subtractable, &pieces, std::slice::from_ref(without)).await
     }
 
     pub(super) fn reads_identities(&self) -> bool {
@@ -313,31 +301,6 @@ impl Chosen {
         }
         Ok(())
     }
-}
-
-/// The rows with partial results that take away what theirs add.
-fn negative(rows: &RecordBatch, first_part: usize) -> datafusion::error::Result<RecordBatch> {
-    let mut columns = rows.columns().to_vec();
-    for column in &mut columns[first_part..] {
-        *column = neg_wrapping(column)?;
-    }
-    Ok(RecordBatch::try_new(rows.schema(), columns)?)
-}
-
-/// The groups of which rows are left. `None` if there are less than none.
-fn settled(merged: &RecordBatch, parts: &Subtractable) -> datafusion::error::Result<Option<RecordBatch>> {
-    let rows = merged.column(parts.rows).as_primitive::<Int64Type>();
-    if rows.iter().flatten().any(|rows| rows < 0) {
-        return Ok(None);
-    }
-    let mut columns: Vec<ArrayRef> = merged.columns().to_vec();
-    for (sum, values) in &parts.sums {
-        // A sum of no values is none.
-        let values = merged.column(*values).as_primitive::<Int64Type>();
-        columns[*sum] = nullif(&columns[*sum], &BooleanArray::from_unary(values, |values| values == 0))?;
-    }
-    let settled = RecordBatch::try_new(merged.schema(), columns)?;
-    Ok(Some(filter_record_batch(&settled, &BooleanArray::from_unary(rows, |rows| rows > 0))?))
 }
 
 /// What the aggregate says over the renamed columns of its users.

@@ -174,27 +174,6 @@ impl Stitching {
         }
     }
 
-    /// The anonymous visitors with the users whose their events are, and whether only some are, in order: all that is needed to
-    /// tell who [`moved`](Self::moved).
-    pub(crate) fn links(&self) -> Vec<(i64, i64, bool)> {
-        let links = self.users.iter().map(|(anonymous, user)| (*anonymous, *user, self.mixed.contains(anonymous)));
-        let mut links: Vec<_> = links.collect();
-        links.sort_unstable();
-        links
-    }
-
-    /// The stitching of some links. It does not know the names of users.
-    pub(crate) fn of_links(links: Vec<(i64, i64, bool)>) -> Self {
-        let mut stitching = Self::default();
-        for (anonymous, user, is_mixed) in links {
-            stitching.users.insert(anonymous, user);
-            if is_mixed {
-                stitching.mixed.insert(anonymous);
-            }
-        }
-        stitching
-    }
-
     /// The anonymous visitors whose events are another's in a later stitching: each with whose they were and are. Whoever is
     /// their own is not joined.
     pub(crate) fn moved(&self, later: &Self) -> Vec<[i64; 3]> {

@@ -26,6 +26,6 @@ mod source;
 mod table;
 mod wanted;
 
-pub(crate) use identities::Stitching;
+pub(crate) use output::Kind;
 pub(crate) use source::SessionSource;
 pub(crate) use table::{SessionTable, SessionTableProvider, known_identity_rows};

@@ -22,7 +22,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
-use lake::{EVENTS, Lake, TableSnapshot};
+use lake::{EVENTS, Lake, TableFile, TableSnapshot};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
@@ -75,6 +75,21 @@ impl SessionSource {
         pending: PendingEvents,
     ) -> Self {
         Self { lake, store, published, pending, rules: OnceCell::new(), identified: Mutex::default() }
+    }
+
+    /// The published files.
+    pub(crate) fn files(&self) -> &[TableFile] {
+        &self.published.files
+    }
+
+    /// The pending events.
+    pub(crate) fn pending(&self) -> &PendingEvents {
+        &self.pending
+    }
+
+    /// Where files lie.
+    pub(crate) fn store(&self) -> &ObjectStoreUrl {
+        &self.store
     }
 
     /// The sites' rules as they were when the first query of the view asked.

@@ -83,9 +83,9 @@ impl SessionTableProvider {
         Self { table, source, only: None }
     }
 
-    /// The rows of sessions of some visitors.
-    pub(crate) fn of_visitors(source: Arc<SessionSource>, only: Option<Arc<HashSet<i64>>>) -> Self {
-        Self { table: SessionTable::Of(Kind::Sessions), source, only }
+    /// The rows of some visitors; of all without.
+    pub(crate) fn of_visitors(kind: Kind, source: Arc<SessionSource>, only: Option<Arc<HashSet<i64>>>) -> Self {
+        Self { table: SessionTable::Of(kind), source, only }
     }
 }
 

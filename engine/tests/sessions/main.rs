@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-mod closed;
+mod following;
 #[path = "../sql/random.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod random;

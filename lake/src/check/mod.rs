@@ -34,7 +34,7 @@ mod reports;
 mod states;
 mod summaries;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -47,7 +47,7 @@ use crate::error::Result;
 use crate::lake::Lake;
 use crate::layout::RAW_DIR;
 use crate::schema::tables::{EVENTS, REPORTS, TableSpec};
-use crate::states::LiveSources;
+use crate::states::name_in;
 use crate::table::change::ERASURES;
 
 /// Files read concurrently; each holds a row group in memory.
@@ -171,7 +171,7 @@ impl Lake {
         let mut checked = Checked::default();
         let raw = self.list(RAW_DIR).await?;
         let states = self.list_states().await?;
-        let mut live_sources = LiveSources::default();
+        let mut live_files: HashMap<String, u64> = HashMap::new();
         let mut read = Vec::new();
         for spec in tables {
             let objects = self.list(spec.name).await?;
@@ -202,7 +202,7 @@ impl Lake {
                 self.check_reported_versions(&readable, &mut checked.findings).await?;
             }
             if let Some(ids) = ids {
-                live_sources = LiveSources::new(log.live.iter().map(|(path, file)| (path.clone(), file.rows)));
+                live_files = log.live.iter().map(|(path, file)| (name_in(path).to_owned(), file.rows)).collect();
                 self.check_ids(spec, readable, ids, &mut checked.findings).await?;
                 self.check_raw(&raw, &log, &mut checked).await?;
                 self.check_damaged(&mut checked).await?;
@@ -212,7 +212,7 @@ impl Lake {
             checked.tables.push(CheckedTable { name: spec.name, version: log.version, log: log.amount, live });
             checked.findings.extend(log.findings);
         }
-        self.check_states(states, &live_sources, &mut checked).await?;
+        self.check_states(states, &live_files, &mut checked).await?;
         self.check_quarantine(&mut checked).await?;
         self.check_registry(erasures, &mut checked).await?;
         checked.findings.sort_by(|a, b| (a.severity, &a.object).cmp(&(b.severity, &b.object)));

@@ -1,27 +1,27 @@
 //! The states of recurring queries: each can be read and belongs to a live file.
 
+use std::collections::HashMap;
+
 use futures::{StreamExt, stream};
 
 use super::{CONCURRENT_OBJECTS, Checked, Finding};
 use crate::error::{LakeError, Result, whole_text};
 use crate::lake::Lake;
 use crate::layout::STATES_DIR;
-use crate::states::{LiveSources, StoredState};
+use crate::states::StoredState;
 
 impl Lake {
     /// Reads every state.
     ///
-    /// - `live`: the live files of `events`.
+    /// - `live`: the names of the live files of `events`, with the rows that each has.
     pub(super) async fn check_states(
         &self,
         states: Vec<StoredState>,
-        live: &LiveSources,
+        live: &HashMap<String, u64>,
         checked: &mut Checked,
     ) -> Result<()> {
-        let names: Vec<String> = states.iter().map(|state| state.file.clone()).collect();
-        let live = live.rows_of(names.iter().map(String::as_str));
         let read = stream::iter(states).map(async |state| {
-            let outcome = match live.get(state.file.as_str()) {
+            let outcome = match live.get(&state.file) {
                 Some(rows) => Some(self.read_checked(&state, *rows).await),
                 None => None,
             };

@@ -1,12 +1,9 @@
 //! States: what a recurring query keeps of each immutable file of `events`, so that its next run reads only what is new.
 //!
-//! A state lies under the hash of its definition and the name of the file that it was made of, or of all files of the dates
-//! before one ([`StateSource`]). The same definition over the
+//! A state lies under the hash of its definition and the name of the file that it was made of. The same definition over the
 //! same file always gives the same rows, so several writers may race, and a state that is lost or damaged is made again: an
 //! answer never depends on what is stored here. A state holds people's ids and goes with its file:
 //! [`vacuum`](Lake::vacuum) deletes it once no version of the table has the file.
-
-mod source;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -31,10 +28,6 @@ use crate::parquet::reader::catch_damage;
 use crate::schema::tables::EVENTS;
 use crate::table::file::TableFile;
 use crate::table::log_times::is_as_old;
-
-pub(crate) use source::LiveSources;
-pub use source::StateSource;
-use source::name_in;
 
 /// States of a definition of which no file got one for this long belong to a query that was changed or deleted.
 const DEFINITION_UNUSED: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -66,7 +59,7 @@ impl FromStr for StateDefinition {
 pub(crate) struct StoredState {
     pub(crate) object: ObjectMeta,
     pub(crate) definition: StateDefinition,
-    /// The name of what it was made of: of a file of `events` its own, without its directory.
+    /// The name of the file of `events`, without its directory.
     pub(crate) file: String,
 }
 
@@ -90,25 +83,25 @@ impl StoredState {
     }
 }
 
+/// The name by which a state knows the file of a path in the log.
+pub(crate) fn name_in(log_path: &str) -> &str {
+    log_path.rsplit('/').next().unwrap_or(log_path)
+}
+
 fn name_of(file: &TableFile) -> &str {
     name_in(&file.log_path)
 }
 
 impl Lake {
-    /// Where a state lies.
-    pub fn state_path(&self, definition: StateDefinition, source: &StateSource) -> Path {
-        self.path(&format!("{STATES_DIR}/{definition}/{}", source.name))
+    /// Where the state of a file lies.
+    pub fn state_path(&self, definition: StateDefinition, file: &TableFile) -> Path {
+        self.path(&format!("{STATES_DIR}/{definition}/{}", name_of(file)))
     }
 
-    /// The rows of a state, or `None` if there is none. A state that cannot be read as one of `source` counts as none.
-    pub async fn read_state(
-        &self,
-        definition: StateDefinition,
-        source: impl Into<StateSource>,
-    ) -> Result<Option<Vec<RecordBatch>>> {
-        let source = source.into();
-        let path = self.state_path(definition, &source);
-        match self.decode_state(&path, source.rows).await {
+    /// The rows of a state, or `None` if there is none. A state that cannot be read as one of `file` counts as none.
+    pub async fn read_state(&self, definition: StateDefinition, file: &TableFile) -> Result<Option<Vec<RecordBatch>>> {
+        let path = self.state_path(definition, file);
+        match self.decode_state(&path, file.rows).await {
             Ok(rows) => Ok(Some(rows)),
             Err(LakeError::Gone { .. }) => Ok(None),
             Err(error @ LakeError::Corrupt { .. }) => {
@@ -135,14 +128,13 @@ impl Lake {
     pub async fn write_state(
         &self,
         definition: StateDefinition,
-        source: impl Into<StateSource>,
+        file: &TableFile,
         schema: &SchemaRef,
         rows: &[RecordBatch],
         bytes_max: u64,
     ) -> Result<u64> {
-        let source = source.into();
-        let path = self.state_path(definition, &source);
-        let encoded = encode(schema, rows, source.rows).map_err(|error| LakeError::parquet(&path, error))?;
+        let path = self.state_path(definition, file);
+        let encoded = encode(schema, rows, file.rows).map_err(|error| LakeError::parquet(&path, error))?;
         let bytes = encoded.len() as u64;
         if bytes <= bytes_max {
             let put = self.store().put(&path, encoded.into()).await;
@@ -164,7 +156,7 @@ impl Lake {
 
     /// Deletes a state. It is made again when it is needed.
     pub async fn delete_state(&self, definition: StateDefinition, file: &TableFile) -> Result<()> {
-        let path = self.state_path(definition, &file.into());
+        let path = self.state_path(definition, file);
         match self.store().delete(&path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(LakeError::store(format!("delete {path}"), error)),
@@ -194,8 +186,7 @@ impl Lake {
             return Ok((0, 0));
         }
         let table = self.table(&EVENTS).load().await?;
-        let live = LiveSources::new(table.files.iter().map(|file| (file.log_path.clone(), file.rows)));
-        let live = live.rows_of(states.iter().map(|state| state.file.as_str())).into_keys().collect();
+        let live: HashSet<&str> = table.files.iter().map(name_of).collect();
         let chosen = choose_unneeded(&states, &live, now);
         self.delete(chosen.into_iter().map(|state| (state.object.location.clone(), state.object.size)).collect()).await
     }

@@ -69,7 +69,7 @@ async fn compare_states(
     let bar = ProgressBar::new(chosen.len() as u64).with_style(style);
     for number in chosen {
         if let Some(wrong) = states.check(number).await? {
-            let object = lake.state_path(wrong.state.definition, &(&wrong.state.file).into()).to_string();
+            let object = lake.state_path(wrong.state.definition, &wrong.state.file).to_string();
             if settings.repair {
                 lake.delete_state(wrong.state.definition, &wrong.state.file).await?;
                 checked.repaired.push(format!("deleted {object}, which was not what its file gives"));

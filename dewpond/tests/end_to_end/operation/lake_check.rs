@@ -112,7 +112,7 @@ async fn a_state_that_is_not_what_its_file_gives_is_an_error_and_can_be_repaired
         {
             let fewer = batch.slice(1, batch.num_rows() - 1);
             lake.write_state(definition, file, &batch.schema(), &[fewer], u64::MAX).await.unwrap();
-            damaged = Some(lake.state_path(definition, &file.into()));
+            damaged = Some(lake.state_path(definition, file));
             break;
         }
     }

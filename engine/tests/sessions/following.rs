@@ -1,8 +1,8 @@
-//! Sessions that began long ago are kept from run to run, and no answer depends on it.
+//! What a pass made of sessions is kept, the next follows what is new, and no answer depends on it.
 
 use std::sync::Arc;
 
-use engine::{Engine, EngineSettings, How, Scope, StateSettings};
+use engine::{Engine, EngineSettings, How, Param, Scope};
 use lake::{Event, EventId, Lake};
 
 use crate::random::Random;
@@ -47,54 +47,46 @@ fn days(who: &str) -> Vec<Event> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_files_of_long_ago_nothing_is_read_again() {
+async fn of_visitors_of_whom_nothing_is_new_nothing_is_read_again() {
     let lake = lake(&days("ada"), &[], "UTC").await;
     let engine = engine_of(&lake);
-    let (answers, known_files, rows_read) = run(&engine, SESSIONS).await;
-    assert_eq!((&answers[0][..], known_files, rows_read), (&["20 1 20".to_owned()][..], 0, 20));
-    // Late events come to the 16th and later; a session that began on the 15th may still have some, and it may depend on
-    // events of the 13th.
-    let (_, known_files, rows_read) = run(&engine, SESSIONS).await;
-    assert_eq!((known_files, rows_read), (12, 8));
+    let first = run(&engine, SESSIONS).await;
+    assert_eq!((&first.0[0][..], first.1, first.2), (&["20 1 20".to_owned()][..], 0, 20));
+    let again = run(&engine, SESSIONS).await;
+    assert_eq!((again.1, again.2), (20, 0));
     pend(&lake, &[event("eve", "2026-03-20T11:00:00Z", "page_view", "/")]).await;
-    let (answers, known_files, rows_read) = run(&engine, SESSIONS).await;
-    assert_eq!((&answers[0][..], known_files, rows_read), (&["21 2 21".to_owned()][..], 12, 9));
-    // An event of long ago: all is read until it is known.
+    let pending = run(&engine, SESSIONS).await;
+    assert_eq!((&pending.0[0][..], pending.1, pending.2), (&["21 2 21".to_owned()][..], 20, 1));
+    // An event of long ago; and what is pending still may count in another way now.
     publish(&lake, &[event("ada", "2026-03-05T10:20:00Z", "page_view", "/")]).await;
-    assert_eq!(run(&engine, SESSIONS).await.1, 0);
-    let (answers, known_files, _) = run(&engine, SESSIONS).await;
-    assert_eq!((&answers[1][..], known_files), (&["21 2 22".to_owned()][..], 13));
+    let published = run(&engine, SESSIONS).await;
+    assert_eq!((&published.0[1][..], published.1, published.2), (&["21 2 22".to_owned()][..], 20, 3));
+    // As much is new as is worth reading all.
+    pend(&lake, &days("bob")).await;
+    let much = run(&engine, SESSIONS).await;
+    assert_eq!((&much.0[0][..], much.1, much.2), (&["41 3 42".to_owned()][..], 0, 42));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_process_reads_what_is_kept_until_its_files_change() {
-    let at = |who: &str, time: &str| event(who, time, "page_view", "/");
-    let mut events = days("eve");
-    (0..40).for_each(|n| events.push(at(&format!("user{n}"), "2026-03-03T12:00:00Z")));
-    events.extend([at("~x", "2026-03-02T10:00:00Z"), at("ada", "2026-03-02T10:10:00Z")]);
-    let lake = lake(&events, &[], "UTC").await;
-    let settings = || {
-        let states = StateSettings { state_file_bytes_min: 0, state_share_max: f64::MAX };
-        EngineSettings { states, ..EngineSettings::default() }
+async fn a_bound_of_time_moves_with_the_run() {
+    const UNTIL: &str = "SELECT count(*), count(DISTINCT visitor_id) FROM sessions WHERE started_at < $until";
+    let lake = lake(&[days("ada"), days("eve")].concat(), &[], "UTC").await;
+    let engine = engine_of(&lake);
+    let run = async |until: &str| {
+        let view = Arc::new(engine.view().await.unwrap());
+        let params = [("until".to_owned(), Param::Time(until.parse().unwrap()))];
+        let (answer, how) = view.recurring(UNTIL, &params).await.unwrap().answer(&Scope::Lake).await.unwrap();
+        let How::Incremental(used) = how else { panic!("{how:?}") };
+        (lines(&answer, "-").concat(), used.known_files)
     };
-    let start = || Engine::new(lake.clone(), &settings()).unwrap();
-    assert_eq!(run(&start(), SESSIONS).await.0[0], ["62 43 62"]);
-    let (answers, known_files, rows_read) = run(&start(), SESSIONS).await;
-    assert_eq!((&answers[0][..], known_files, rows_read), (&["62 43 62".to_owned()][..], 12, 8));
-    // What is new of who is who is made good.
-    pend(&lake, &[at("ada~x", "2026-03-20T12:00:00Z")]).await;
-    let (answers, known_files, _) = run(&start(), SESSIONS).await;
-    assert_eq!((&answers[0][..], known_files), (&["62 42 63".to_owned()][..], 12));
-    // States of sessions go as soon as one of their files does, or another comes.
-    let of_sessions = async || {
-        let states = lake.states_size().await.unwrap();
-        lake.delete_states_of_replaced_files().await.unwrap();
-        states.states - lake.states_size().await.unwrap().states
-    };
-    assert_eq!(of_sessions().await, 0);
-    publish(&lake, &[at("eve", "2026-03-05T10:20:00Z")]).await;
-    assert_eq!(of_sessions().await, 2);
-    assert_eq!(run(&start(), SESSIONS).await.0[0], ["62 42 64"]);
+    assert_eq!(run("2026-03-20T09:59:00Z").await, ("38 2".to_owned(), 0));
+    // The sessions of the 20th were there before, and beyond the bound.
+    assert_eq!(run("2026-03-20T10:00:00Z").await, ("38 2".to_owned(), 20));
+    assert_eq!(run("2026-03-20T10:01:00Z").await, ("40 2".to_owned(), 20));
+    assert_eq!(run("2026-03-19T12:00:00Z").await, ("38 2".to_owned(), 20));
+    // Nothing happened between the bounds.
+    assert_eq!(run("2026-03-19T13:00:00Z").await, ("38 2".to_owned(), 20));
+    assert_eq!(run("2026-03-01T00:00:00Z").await, ("0 0".to_owned(), 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,11 +107,11 @@ async fn whoever_signs_in_joins_what_they_did_long_ago() {
     // Two sessions of the second of March are one.
     pend(&lake, &[at("ada~x", "2026-03-20T12:00:00Z")]).await;
     let (answers, known_files, _) = run(&engine, SESSIONS).await;
-    assert_eq!((&answers[0][..], known_files), (&["63 43 64".to_owned()][..], 12));
+    assert_eq!((&answers[0][..], known_files), (&["63 43 64".to_owned()][..], 20));
     // The anonymous id is somebody else's, so they are two again; and another one is Ada's.
     pend(&lake, &[at("bob~x", "2026-03-20T13:00:00Z"), at("ada~y", "2026-03-20T12:10:00Z")]).await;
     let (answers, known_files, _) = run(&engine, SESSIONS).await;
-    assert_eq!((&answers[0][..], known_files), (&["65 43 66".to_owned()][..], 12));
+    assert_eq!((&answers[0][..], known_files), (&["65 43 66".to_owned()][..], 20));
     assert_eq!(run(&engine, SESSIONS).await.0[0], ["65 43 66"]);
 }
 
@@ -145,7 +137,7 @@ async fn a_session_that_never_pauses_is_cut_as_if_all_were_read() {
 async fn what_is_kept_changes_no_answer() {
     const QUERIES: [&str; 5] = [
         SESSIONS,
-        "SELECT entry_page, count(*), count(DISTINCT visitor_id), sum(engaged_s), min(duration_s), max(ended_at) FROM sessions
+        "SELECT entry_page, count(*), count(DISTINCT visitor_id), sum(engaged_s), sum(duration_s) FROM sessions
             WHERE started_at >= '2026-03-04T12:30:00Z' AND started_at < '2026-03-20T12:30:00Z' GROUP BY 1",
         "SELECT date, is_bounce, count(*) FROM sessions GROUP BY 1, 2",
         "SELECT exit_page, count(*) FROM sessions WHERE started_at < '2026-03-08T00:00:00Z' AND page_views > 1 GROUP BY 1",
