@@ -7,25 +7,20 @@
 mod advice;
 mod answer;
 mod as_of;
-mod confined;
 mod description;
 mod error;
-mod files;
 pub mod floors;
 mod folds;
 mod group;
 mod limits;
 pub mod params;
-mod pending;
-mod quarantine;
 mod read_access;
-mod reader;
-mod reports;
 mod scope;
 mod session;
 mod sessions;
 mod shared_views;
 mod sql;
+mod tables;
 mod time_zone;
 
 pub use answer::binary_text::binary_as_text;

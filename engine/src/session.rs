@@ -22,20 +22,20 @@ use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
 use parking_lot::Mutex;
 
 use crate::as_of::AsOf;
-use crate::confined::ConfinedTable;
 use crate::error::{EngineError, Result};
-use crate::files::{Files, FilesTable};
 use crate::floors;
 use crate::folds::last_pass::LastPasses;
-use crate::folds::memory::{PieceKey, PieceMemory, ViewPieces};
+use crate::folds::rows::memory::{PieceKey, PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
 use crate::params::Param;
-use crate::pending::{PendingEvents, union};
-use crate::quarantine::QuarantineTable;
-use crate::reports::{Reports, ReportsTable};
 use crate::scope::Scope;
 use crate::sessions::{SessionSource, SessionTable, SessionTableProvider};
 use crate::sql;
+use crate::tables::confined::ConfinedTable;
+use crate::tables::files::{Files, FilesTable};
+use crate::tables::pending::{PendingEvents, union};
+use crate::tables::quarantine::QuarantineTable;
+use crate::tables::reports::{Reports, ReportsTable};
 
 /// Tries of making a view when files vanish meanwhile, each on a new snapshot.
 const SNAPSHOT_TRIES: usize = 3;

@@ -9,12 +9,12 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use lake::EVENTS;
 
-use super::bounds::{TimeBounds, take_times_of_groups};
-use super::definition::Definition;
+use super::aggregate::bounds::{TimeBounds, take_times_of_groups};
+use super::aggregate::definition::Definition;
+use super::aggregate::shape::{Shape, Why};
+use super::aggregate::stand_in::{FoldedTable, StandIn};
 use super::fold::{Fold, Keeps};
-use super::rows_table::{Place, RowsTable};
-use super::shape::{Shape, Why};
-use super::stand_in::{FoldedTable, StandIn};
+use super::rows::rows_table::{Place, RowsTable};
 use super::tally::Tally;
 use crate::session::IDENTITIES;
 

@@ -19,9 +19,9 @@ use datafusion::logical_expr::{
     Window, WindowFunctionDefinition, lit,
 };
 
-use super::piece::EVERYWHERE;
-use super::rows_table::{Place, RowsTable};
-use super::shape::{Why, check_row};
+use super::aggregate::shape::{Why, check_row};
+use super::rows::piece::EVERYWHERE;
+use super::rows::rows_table::{Place, RowsTable};
 
 /// The column that tells the site of a row's user.
 pub(super) const SITE_OF_USER: &str = "site of the user";

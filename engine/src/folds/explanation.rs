@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::bounds::{Lies, TimeBounds};
+use super::aggregate::bounds::{Lies, TimeBounds};
 use super::fold::Fold;
 use super::recurring::RecurringQuery;
 use crate::error::Result;

@@ -3,15 +3,14 @@
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::Expr;
 
-use super::bounds::TimeBounds;
-use super::definition::{Definition, Subtractable};
+use super::aggregate::bounds::TimeBounds;
+use super::aggregate::definition::{Definition, Subtractable};
+use super::aggregate::making::PieceMaker;
+use super::aggregate::pass::PassFold;
+use super::aggregate::shape::Why;
+use super::aggregate::stand_in::FoldedTable;
 use super::hash::hash_of;
-use super::last_pass::begins_within;
-use super::making::PieceMaker;
-use super::memory::PieceKey;
-use super::pass::PassFold;
-use super::shape::Why;
-use super::stand_in::FoldedTable;
+use super::rows::memory::PieceKey;
 
 /// One aggregate over events.
 pub(super) struct Fold {
@@ -45,7 +44,7 @@ impl Fold {
     pub(super) fn moves_until(&self, later: &Self) -> bool {
         self.is_by_visitor()
             && (self.definition.id != later.definition.id
-                || begins_within(&self.others).1 != begins_within(&later.others).1)
+                || TimeBounds::take_of_sessions(&self.others).1 != TimeBounds::take_of_sessions(&later.others).1)
     }
 
     /// Keeps nothing, because it moves.
@@ -92,7 +91,7 @@ impl Fold {
 
     /// Names what a pass makes for this fold whenever the times of its sessions end.
     pub(super) fn kept_key(&self) -> PieceKey {
-        let (bounds, others) = begins_within(&self.others);
+        let (bounds, others) = TimeBounds::take_of_sessions(&self.others);
         let bounds = [self.definition.id.to_string(), format!("from {:?}", bounds.from_us)];
         hash_of(bounds.into_iter().chain(others.iter().map(Expr::to_string)))
     }

@@ -10,43 +10,18 @@ use datafusion::arrow::datatypes::SchemaRef;
 use futures::{StreamExt, TryStreamExt, stream};
 use lake::{EVENTS, TableFile};
 
-use super::bounds::{Lies, TimeBounds};
+use super::aggregate::bounds::{Lies, TimeBounds};
+use super::aggregate::making::PieceMaker;
+use super::fold_use::FoldUse;
 use super::hash::hash_of;
-use super::making::PieceMaker;
-use super::memory::{PieceKey, PieceMemory};
-use super::piece::Piece;
+use super::rows::memory::{PieceKey, PieceMemory};
+use super::rows::piece::Piece;
 use crate::error::Result;
-use crate::files::Files;
 use crate::session::{Engine, View};
+use crate::tables::files::Files;
 
 /// Events come up to 72 hours late. Dates further back than this from the newest seldom change, and are one piece.
 pub(super) const OPEN_DAYS: u64 = 4;
-
-/// What an answer was made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FoldUse {
-    /// Files of the table with events that count.
-    pub files: usize,
-    /// How many of them were not read, because what they give was known; for tables over sessions, but for visitors of whom
-    /// something is new.
-    pub known_files: usize,
-    /// Rows of events that were read, pending ones among them.
-    pub rows_read: u64,
-    /// Aggregates over what is made of users.
-    pub tallies: usize,
-    /// How many of them were not made of all users again.
-    pub updated_tallies: usize,
-}
-
-impl FoldUse {
-    pub(super) fn add(&mut self, other: Self) {
-        self.files += other.files;
-        self.known_files += other.known_files;
-        self.rows_read += other.rows_read;
-        self.tallies += other.tallies;
-        self.updated_tallies += other.updated_tallies;
-    }
-}
 
 /// One fold over one snapshot.
 pub(super) struct Gathering<'a> {

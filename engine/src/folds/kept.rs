@@ -5,12 +5,13 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use lake::{EVENTS, StateDefinition, TableFile};
 
-use super::bounds::TimeBounds;
+use super::aggregate::bounds::TimeBounds;
+use super::aggregate::stand_in::FoldedTable;
 use super::fold::Fold;
-use super::gathering::{FoldUse, Gathering, in_types_of};
-use super::piece::Piece;
+use super::fold_use::FoldUse;
+use super::gathering::{Gathering, in_types_of};
 use super::recurring::RecurringQuery;
-use super::stand_in::FoldedTable;
+use super::rows::piece::Piece;
 use crate::error::Result;
 
 /// How far two sums of doubles may differ that were added up in another order.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::piece::Piece;
 use super::recurring::RecurringQuery;
+use super::rows::piece::Piece;
 use crate::error::{EngineError, Result};
 use crate::scope::Scope;
 use crate::session::View;

@@ -15,18 +15,19 @@ use futures::TryStreamExt;
 use lake::{EVENTS, TableFile};
 use tokio::sync::Mutex;
 
-use super::bounds::{Lies, TimeBounds};
-use super::definition::VISITOR;
+use super::aggregate::bounds::{Lies, TimeBounds};
+use super::aggregate::definition::VISITOR;
+use super::aggregate::pass::{self, PassFold};
+use super::aggregate::subtraction::subtract;
 use super::fold::Fold;
-use super::gathering::FoldUse;
-use super::memory::PieceKey;
-use super::pass::{self, PassFold};
-use super::piece::Piece;
-use super::subtraction::subtract;
+use super::fold_use::FoldUse;
+use super::rows::memory::PieceKey;
+use super::rows::piece::Piece;
 use crate::error::Result;
-use crate::files::Files;
 use crate::session::{TABLES_BY_VISITOR, View};
 use crate::sessions::{Kind, SessionSource, SessionTableProvider};
+use crate::tables::files::Files;
+use crate::tables::pending::PendingEvents;
 
 /// All is made again if more than one event in so many came or went.
 const CHANGED_SHARE: u64 = 4;
@@ -53,11 +54,6 @@ struct Made {
     piece: Arc<Piece>,
     /// Its conditions that are not part of its definition.
     conditions: Vec<Expr>,
-}
-
-/// The bounds of `started_at` among conditions, and the other conditions.
-pub(super) fn begins_within(conditions: &[Expr]) -> (TimeBounds, Vec<Expr>) {
-    TimeBounds::take_of("started_at", None, conditions.to_vec())
 }
 
 impl View {
@@ -175,10 +171,10 @@ impl View {
         let late_files = same.iter().filter(|file| until_us.is_some() && late.place(file) != Lies::Beyond).cloned();
         let late_files: Vec<TableFile> = late_files.collect();
 
-        // Copies are left out of pending events in another way at each look, so all of them count.
-        let pending = [before.pending(), now.pending()];
+        let pending = [before.pending().but_for(now.pending()), now.pending().but_for(before.pending())];
+        let late_pending = until_us.map(|_| before.pending().clone());
         let rows = |files: &[TableFile]| files.iter().map(|file| file.rows).sum::<u64>();
-        let read = rows(&changed) + rows(&late_files) + pending.iter().map(|pending| pending.rows()).sum::<u64>();
+        let read = rows(&changed) + rows(&late_files) + pending.iter().map(|(_, rows)| rows).sum::<u64>();
         if read * CHANGED_SHARE > rows(now.files()) + now.pending().rows() {
             return Ok(None);
         }
@@ -191,11 +187,18 @@ impl View {
         if !changed.is_empty() {
             parts.push(events(changed)?);
         }
+        let only_late = |events| late.conditions().into_iter().try_fold(events, DataFrame::filter);
+        let of_pending = |pending: &PendingEvents| -> Result<DataFrame> {
+            Ok(DataFrame::new(context.state(), pending.plan(&context, now.store())?))
+        };
         if !late_files.is_empty() {
-            parts.push(late.conditions().into_iter().try_fold(events(late_files)?, DataFrame::filter)?);
+            parts.push(only_late(events(late_files)?)?);
         }
-        for pending in pending.into_iter().filter(|pending| !pending.files.is_empty()) {
-            parts.push(DataFrame::new(context.state(), pending.plan(&context, now.store())?));
+        for (pending, _) in pending.iter().filter(|(pending, _)| !pending.files.is_empty()) {
+            parts.push(of_pending(pending)?);
+        }
+        if let Some(pending) = late_pending.filter(|pending| !pending.files.is_empty()) {
+            parts.push(only_late(of_pending(&pending)?)?);
         }
         match ids_of(parts).await {
             Ok(ids) => Ok(Some((ids, used))),
@@ -257,7 +260,7 @@ fn rows_of(
 
 /// Where the bound of the times of sessions was or is, whichever is earlier, if it moved. Pure.
 fn earlier_end(conditions: &[Expr], before: &[Expr]) -> Option<i64> {
-    let [now, before] = [conditions, before].map(|conditions| begins_within(conditions).0.until_us);
+    let [now, before] = [conditions, before].map(|conditions| TimeBounds::take_of_sessions(conditions).0.until_us);
     match (now, before) {
         (now, before) if now == before => None,
         (Some(now), Some(before)) => Some(now.min(before)),

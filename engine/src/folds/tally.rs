@@ -1,5 +1,5 @@
 //! What is counted of all users, kept from run to run: of those of whom something is new it is taken away as it was, and added as
-//! it is. This is the counting algorithm ([`subtraction`](super::subtraction)) with users for its deltas, so that what lies between events and counts, joins and windows among it, need not be undone
+//! it is. This is the counting algorithm ([`subtraction`](super::aggregate::subtraction)) with users for its deltas, so that what lies between events and counts, joins and windows among it, need not be undone
 //! row by row: it is done again, for these users, over their rows as they were and as they are.
 
 use std::collections::HashMap;
@@ -15,20 +15,20 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::collect;
 
+use super::aggregate::definition::{Definition, SITE, Subtractable};
+use super::aggregate::making::PieceMaker;
+use super::aggregate::shape::{Shape, Why};
+use super::aggregate::stand_in::{FoldedTable, StandIn};
+use super::aggregate::subtraction::subtract;
 use super::by_user::{Part, SITE_OF_USER, part_of};
-use super::changed::{Changes, Visitors, Whose, links_of};
-use super::counted::{Base, Counted, Nobody};
-use super::definition::{Definition, SITE, Subtractable};
 use super::fold::Fold;
 use super::hash::hash_of;
-use super::making::PieceMaker;
-use super::memory::{PieceKey, address};
-use super::piece::{EVERYWHERE, Piece, PieceRows};
-use super::rows_table::{Place, RowsTable, fill_places, places_in};
-use super::shape::{Shape, Why};
-use super::stand_in::{FoldedTable, StandIn};
-use super::subtraction::subtract;
-use super::text_codes::decode;
+use super::rows::changed::{Changes, Visitors, Whose, links_of};
+use super::rows::counted::{Base, Counted, Nobody};
+use super::rows::memory::{PieceKey, address};
+use super::rows::piece::{EVERYWHERE, Piece, PieceRows};
+use super::rows::rows_table::{Place, RowsTable, fill_places, places_in};
+use super::rows::text_codes::decode;
 use crate::error::Result;
 use crate::session::View;
 

@@ -17,13 +17,13 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tokio::sync::mpsc;
 
-use crate::files::view_types;
 use crate::sessions::days::SECOND_US;
 use crate::sessions::finish::Window;
 use crate::sessions::identities::{Identities, Presence, Stitching};
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::{Rules, SiteRules};
 use crate::sessions::scan::Scan;
+use crate::tables::files::view_types;
 
 const MINUTE_US: i64 = 60 * SECOND_US;
 

@@ -16,7 +16,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Operator};
-use datafusion::physical_expr::expressions::{BinaryExpr, col, lit as physical_lit};
+use datafusion::physical_expr::expressions::{BinaryExpr, col, in_list, lit as physical_lit};
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -27,10 +27,10 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
-use crate::files::{Files, FilesTable};
-use crate::pending::PendingEvents;
 use crate::sessions::identities::{IDENTITY_COLUMNS, Identities, PRESENCE_COLUMNS, Presence, Stitching};
 use crate::sessions::rules::Rules;
+use crate::tables::files::{Files, FilesTable};
+use crate::tables::pending::PendingEvents;
 
 /// Who is who, as far as events say.
 pub(crate) struct Identified {
@@ -251,64 +251,29 @@ fn pushed(
     Ok(pushed.updated_node.map(|source| -> Arc<dyn ExecutionPlan> { Arc::new(scan.clone().with_data_source(source)) }))
 }
 
-/// Ranges of visitor ids that parts of files are left out by.
-const VISITOR_RANGES_MAX: usize = 128;
+/// Visitors of whom each is looked for in statistics. Of more, hardly any part of a file has none.
+const VISITORS_LOOKED_UP_MAX: usize = 128;
 
-/// The same inputs without those parts of files in which no event has one of these visitor ids.
+/// The same inputs without most events of others than these visitors: without those parts of files in which no event is of one
+/// of a few, and of many without the events themselves, so that their other columns are not read.
 pub(crate) fn narrowed(inputs: &Inputs, visitors: &HashSet<i64>, config: &ConfigOptions) -> Result<Inputs> {
-    let ranges = ranges_of(visitors.iter().copied().collect(), VISITOR_RANGES_MAX);
+    let mut config = config.clone();
+    config.execution.parquet.pushdown_filters = visitors.len() > VISITORS_LOOKED_UP_MAX;
     let narrow = |input: &Arc<dyn ExecutionPlan>| {
         let Some(scan) = input.downcast_ref::<DataSourceExec>() else { return Ok(input.clone()) };
-        let visitor = col("visitor_id", &scan.schema())?;
-        let compare = |operator, value: i64| -> Arc<dyn PhysicalExpr> {
-            Arc::new(BinaryExpr::new(visitor.clone(), operator, physical_lit(value)))
+        let (schema, visitor) = (scan.schema(), col("visitor_id", &scan.schema())?);
+        let is_one: Arc<dyn PhysicalExpr> = match visitors.len() {
+            0..=VISITORS_LOOKED_UP_MAX => {
+                let is = |id: &i64| -> Arc<dyn PhysicalExpr> {
+                    Arc::new(BinaryExpr::new(visitor.clone(), Operator::Eq, physical_lit(*id)))
+                };
+                let any =
+                    visitors.iter().map(is).reduce(|one, other| Arc::new(BinaryExpr::new(one, Operator::Or, other)));
+                any.unwrap_or_else(|| physical_lit(false))
+            }
+            _ => in_list(visitor, visitors.iter().map(|id| physical_lit(*id)).collect(), &false, &schema)?,
         };
-        let within = ranges.iter().map(|(first, last)| -> Arc<dyn PhysicalExpr> {
-            let (from, until) = (compare(Operator::GtEq, *first), compare(Operator::LtEq, *last));
-            Arc::new(BinaryExpr::new(from, Operator::And, until))
-        });
-        let any = within.reduce(|one, other| Arc::new(BinaryExpr::new(one, Operator::Or, other)));
-        Ok(match any {
-            Some(filter) => pushed(scan, filter, config)?.unwrap_or_else(|| input.clone()),
-            None => input.clone(),
-        })
+        Ok(pushed(scan, is_one, &config)?.unwrap_or_else(|| input.clone()))
     };
     inputs.iter().map(narrow).collect()
-}
-
-/// A few ranges that have all of some numbers, and as little else as can be. Pure.
-fn ranges_of(mut numbers: Vec<i64>, ranges_max: usize) -> Vec<(i64, i64)> {
-    numbers.sort_unstable();
-    let mut pauses: Vec<(u64, usize)> =
-        numbers.windows(2).enumerate().map(|(place, pair)| (pair[1].abs_diff(pair[0]), place + 1)).collect();
-    pauses.sort_unstable_by(|one, other| other.cmp(one));
-    let mut ends: Vec<usize> = pauses.into_iter().take(ranges_max - 1).map(|(_, end)| end).collect();
-    ends.push(numbers.len());
-    ends.sort_unstable();
-    let mut begin = 0;
-    let ranges = ends.into_iter().filter(|end| *end > 0).map(|end| {
-        let range = (numbers[begin], numbers[end - 1]);
-        begin = end;
-        range
-    });
-    ranges.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_in_ranges_apart_from_each_other_where_the_pauses_are_longest() {
-        check(&[], 3, &[]);
-        check(&[5], 3, &[(5, 5)]);
-        check(&[9, 1, 2, 30, 8], 3, &[(1, 2), (8, 9), (30, 30)]);
-        check(&[9, 1, 2, 30, 8], 1, &[(1, 30)]);
-        check(&[i64::MIN, i64::MAX, 0], 2, &[(i64::MIN, i64::MIN), (0, i64::MAX)]);
-    }
-
-    #[track_caller]
-    fn check(numbers: &[i64], ranges_max: usize, expected: &[(i64, i64)]) {
-        assert_eq!(ranges_of(numbers.to_vec(), ranges_max), expected);
-    }
 }

@@ -29,7 +29,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::scalar::ScalarValue;
 use lake::{FileRange, TableFile, TableSnapshot, TableSpec, Value};
 
-use crate::reader::LakeReaders;
+use crate::tables::reader::LakeReaders;
 
 /// Up to this many files for each core are read side by side, each in its declared order. More are read one after the
 /// other in one group for each core, and their order is not used.

@@ -3,6 +3,7 @@
 //! Queries read them beside the published table, and a publish writes the same rows into it. Both skip the rows that the
 //! lake's search for copies names, so publishing cannot change an answer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
@@ -14,8 +15,9 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, cast, col};
 use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::prelude::SessionContext;
 use lake::{DamagedFile, EVENTS, LeftOut, PendingSurvey, RawFile};
+use object_store::path::Path;
 
-use crate::files::{Files, FilesTable, immutable, view_types};
+use crate::tables::files::{Files, FilesTable, immutable, view_types};
 
 /// Raw files, and which of their rows are skipped.
 #[derive(Clone)]
@@ -34,6 +36,17 @@ impl PendingEvents {
     /// How many rows they have, copies not among them.
     pub(crate) fn rows(&self) -> u64 {
         self.duplicates.rows.saturating_sub(self.duplicates.rows_left_out() as u64)
+    }
+
+    /// The events of files that others do not have with the same rows left out; with about how many rows these have.
+    pub(crate) fn but_for(&self, others: &Self) -> (Self, u64) {
+        let theirs: HashMap<&Path, Option<&LeftOut>> =
+            others.files.iter().map(|file| (&file.path, others.duplicates.left_out_of(file))).collect();
+        let is_theirs = |file: &RawFile| theirs.get(&file.path) == Some(&self.duplicates.left_out_of(file));
+        let files: Vec<RawFile> = self.files.iter().filter(|file| !is_theirs(file)).cloned().collect();
+        let bytes = |files: &[RawFile]| files.iter().map(|file| file.size_bytes).sum::<u64>();
+        let rows = self.rows() * bytes(&files) / bytes(&self.files).max(1);
+        (Self { files, duplicates: self.duplicates.clone() }, rows)
     }
 
     /// The rows, with the columns of the table `events`, `date` among them. Each event is there once, and none that the

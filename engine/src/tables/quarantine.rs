@@ -12,7 +12,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use lake::{Lake, quarantine_schema};
 
-use crate::files::{Files, FilesTable, immutable};
+use crate::tables::files::{Files, FilesTable, immutable};
 
 /// Listed when it is read, so that queries which do not name it pay nothing.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use lake::{Lake, LakeError, REPORTS, TableSnapshot};
 use tokio::sync::OnceCell;
 
-use crate::files::{Files, FilesTable};
+use crate::tables::files::{Files, FilesTable};
 
 /// The reports as one view of the lake sees them: loaded once, by the first query that reads them, and the same for
 /// every query from then on.

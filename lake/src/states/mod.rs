@@ -287,7 +287,7 @@ mod tests {
         let large = lake.write_state(definition, &file("a", 3), &schema, &[batch], 10).await.unwrap();
         assert!(large > 10);
         assert_eq!(lake.read_state(definition, &file("a", 3)).await.unwrap(), None);
-        lake.store().put(&lake.state_path(definition, &(&file("a", 3)).into()), "PAR1 no PAR1".into()).await.unwrap();
+        lake.store().put(&lake.state_path(definition, &file("a", 3)), "PAR1 no PAR1".into()).await.unwrap();
         assert_eq!(lake.read_state(definition, &file("a", 3)).await.unwrap(), None);
     }
 

@@ -10,14 +10,14 @@ const DAY_US: i64 = 86_400_000_000;
 
 /// The events from `from_us` on and before `until_us`, in microseconds since the Unix epoch. `None` is no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct TimeBounds {
-    pub(super) from_us: Option<i64>,
-    pub(super) until_us: Option<i64>,
+pub(in crate::folds) struct TimeBounds {
+    pub(in crate::folds) from_us: Option<i64>,
+    pub(in crate::folds) until_us: Option<i64>,
 }
 
 /// How a file lies to bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lies {
+pub(in crate::folds) enum Lies {
     /// Every event is within.
     Within,
     /// No event is.
@@ -30,12 +30,17 @@ impl TimeBounds {
     /// Takes the bounds of time out of the conditions of a query; returns the other conditions.
     ///
     /// `date` is the UTC date of `occurred_at`, so a bound of one is a bound of the other.
-    pub(super) fn take(conditions: Vec<Expr>) -> (Self, Vec<Expr>) {
+    pub(in crate::folds) fn take(conditions: Vec<Expr>) -> (Self, Vec<Expr>) {
         Self::take_of("occurred_at", Some("date"), conditions)
     }
 
+    /// The bounds of when a session begins among conditions, and the other conditions.
+    pub(in crate::folds) fn take_of_sessions(conditions: &[Expr]) -> (Self, Vec<Expr>) {
+        Self::take_of("started_at", None, conditions.to_vec())
+    }
+
     /// Takes out the bounds of an instant, and of the column that is its UTC date, if there is one.
-    pub(super) fn take_of(instant: &str, date: Option<&str>, conditions: Vec<Expr>) -> (Self, Vec<Expr>) {
+    fn take_of(instant: &str, date: Option<&str>, conditions: Vec<Expr>) -> (Self, Vec<Expr>) {
         let mut bounds = Self::default();
         let others = conditions.into_iter().filter(|condition| match read(condition, instant, date) {
             Some(found) => {
@@ -57,7 +62,7 @@ impl TimeBounds {
         Self { from_us: later(self.from_us, other.from_us), until_us: earlier(self.until_us, other.until_us) }
     }
 
-    pub(super) fn place(self, file: &TableFile) -> Lies {
+    pub(in crate::folds) fn place(self, file: &TableFile) -> Lies {
         if self == Self::default() {
             return Lies::Within;
         }
@@ -73,7 +78,7 @@ impl TimeBounds {
     }
 
     /// The bounds that cut some of the files: files that a bound does not cut give the same rows without it.
-    pub(super) fn cutting(self, files: &[&TableFile]) -> Self {
+    pub(in crate::folds) fn cutting(self, files: &[&TableFile]) -> Self {
         let cuts = |bounds: Self| files.iter().any(|file| bounds.place(file) != Lies::Within);
         Self {
             from_us: self.from_us.filter(|_| cuts(Self { until_us: None, ..self })),
@@ -82,7 +87,7 @@ impl TimeBounds {
     }
 
     /// The bounds as conditions.
-    pub(super) fn conditions(self) -> Vec<Expr> {
+    pub(in crate::folds) fn conditions(self) -> Vec<Expr> {
         let time = |us| lit(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())));
         let from = self.from_us.map(|us| col("occurred_at").gt_eq(time(us)));
         let until = self.until_us.map(|us| col("occurred_at").lt(time(us)));
@@ -122,7 +127,7 @@ fn read(condition: &Expr, instant: &str, date: Option<&str>) -> Option<TimeBound
 /// - `keys`: what rows are grouped by.
 ///
 /// Returns the other conditions, and those of groups: over the keys, which stand as columns `k0`, `k1` and so on.
-pub(super) fn take_times_of_groups(conditions: Vec<Expr>, keys: &[Expr]) -> (Vec<Expr>, Vec<Expr>) {
+pub(in crate::folds) fn take_times_of_groups(conditions: Vec<Expr>, keys: &[Expr]) -> (Vec<Expr>, Vec<Expr>) {
     let (mut others, mut of_groups) = (Vec::new(), Vec::new());
     for condition in conditions {
         match over_keys(&condition, keys).filter(|_| names_time(&condition)) {

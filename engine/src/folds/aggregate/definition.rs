@@ -15,38 +15,38 @@ use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when,
+    Aggregate, AggregateUDF, Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when,
 };
 use lake::StateDefinition;
 
-use super::hash::hash_of;
 use super::shape::{Shape, Why};
 use super::stand_in::FoldedTable;
+use crate::folds::hash::hash_of;
 
 /// The columns of every folded table by which its rows lie.
-pub(super) const SITE: &str = "site_id";
-pub(super) const VISITOR: &str = "visitor_id";
+pub(in crate::folds) const SITE: &str = "site_id";
+pub(in crate::folds) const VISITOR: &str = "visitor_id";
 
 /// Goes up whenever the same definition would give other rows.
 const FORMAT: u32 = 1;
 
 /// A fold.
 #[derive(Debug)]
-pub(super) struct Definition {
+pub(in crate::folds) struct Definition {
     /// The table that it folds.
-    pub(super) table: &'static str,
+    pub(in crate::folds) table: &'static str,
     /// How the table's rows are folded.
-    pub(super) folded: FoldedTable,
+    pub(in crate::folds) folded: FoldedTable,
     /// What must be true of a row, bounds of time aside.
-    pub(super) conditions: Vec<Expr>,
+    pub(in crate::folds) conditions: Vec<Expr>,
     /// What rows are grouped by, each once.
-    pub(super) keys: Vec<Expr>,
+    pub(in crate::folds) keys: Vec<Expr>,
     groups: Vec<Expr>,
     /// What is counted once.
-    pub(super) sets: Vec<Expr>,
+    pub(in crate::folds) sets: Vec<Expr>,
     parts: Vec<Part>,
     finishes: Vec<Finish>,
-    pub(super) id: StateDefinition,
+    pub(in crate::folds) id: StateDefinition,
 }
 
 /// A partial result.
@@ -66,20 +66,20 @@ enum Finish {
     /// It is one, and 0 where there is none.
     Count(usize),
     /// The quotient of two.
-    Average { sum: usize, count: usize, count_type: DataType },
+    Average { sum: usize, count: usize, value_type: DataType, count_type: DataType },
     /// A function of the different values of a set.
     Distinct { function: Arc<AggregateUDF>, set: usize },
 }
 
 /// What it takes to subtract rows: places of columns among those of the rows of a part.
 #[derive(Debug)]
-pub(super) struct Subtractable {
+pub(in crate::folds) struct Subtractable {
     /// The first partial result.
-    pub(super) first_part: usize,
+    pub(in crate::folds) first_part: usize,
     /// How many rows a group has.
-    pub(super) rows: usize,
+    pub(in crate::folds) rows: usize,
     /// Sums, each with the number of its values.
-    pub(super) sums: Vec<(usize, usize)>,
+    pub(in crate::folds) sums: Vec<(usize, usize)>,
 }
 
 /// Functions of which partial results make the whole result by the same function.
@@ -91,7 +91,7 @@ const OF_DISTINCT: [&str; 5] = ["count", "sum", "min", "max", "avg"];
 impl Definition {
     /// - `schema`: of the table.
     /// - `apart`: of the rows of users, what never has the same value in two parts.
-    pub(super) fn new(
+    pub(in crate::folds) fn new(
         shape: Shape,
         conditions: Vec<Expr>,
         schema: &DFSchema,
@@ -179,13 +179,16 @@ impl Definition {
                 if !matches!(value_type, DataType::Float64 | DataType::Decimal128(_, _)) {
                     return Err(format!("avg of {value_type} is not known here"));
                 }
-                let of_sum = Part { of_rows: of_rows(sum.clone(), args.clone()), merge: sum.clone() };
+                // A sum of doubles depends on the order, and nothing can be taken away from it. Whole numbers need not be doubles.
+                let summed = whole_number(&args[0], schema).map_err(|error| error.to_string())?;
+                let summed = summed.unwrap_or_else(|| args[0].clone());
+                let of_sum = Part { of_rows: of_rows(sum.clone(), vec![summed]), merge: sum.clone() };
                 let of_count = Part { of_rows: of_rows(count.clone(), args), merge: sum.clone() };
                 let count_type = match value_type {
                     DataType::Float64 => DataType::Float64,
                     _ => DataType::Decimal128(20, 0),
                 };
-                Ok(Finish::Average { sum: self.part(of_sum), count: self.part(of_count), count_type })
+                Ok(Finish::Average { sum: self.part(of_sum), count: self.part(of_count), value_type, count_type })
             }
             _ => Err(format!("{name} needs all values at a time: count, sum, min, max and avg do not")),
         }
@@ -198,7 +201,7 @@ impl Definition {
 
     /// Adds what it takes to subtract the rows of some of the table from those of all: how many rows a group has, and how many
     /// values a sum. Fails in words if that is not enough.
-    pub(super) fn make_subtractable(
+    pub(in crate::folds) fn make_subtractable(
         &mut self,
         schema: &DFSchema,
         registry: &dyn FunctionRegistry,
@@ -251,7 +254,7 @@ impl Definition {
     }
 
     /// The partial results, over the rows of the table.
-    pub(super) fn results(&self) -> impl Iterator<Item = &Expr> {
+    pub(in crate::folds) fn results(&self) -> impl Iterator<Item = &Expr> {
         self.parts.iter().map(|part| &part.of_rows)
     }
 
@@ -287,7 +290,7 @@ impl Definition {
     }
 
     /// The column of its rows that has the visitor id; none if its rows are of several visitors.
-    pub(super) fn visitor_column(&self) -> Option<String> {
+    pub(in crate::folds) fn visitor_column(&self) -> Option<String> {
         let is_visitor = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == VISITOR);
         let key = self.keys.iter().position(is_visitor).map(|place| format!("k{place}"));
         key.or_else(|| self.sets.iter().position(is_visitor).map(|place| format!("x{place}")))
@@ -308,7 +311,7 @@ impl Definition {
     ///
     /// - `events`: a plan of rows of the table.
     /// - `bounds`: further conditions.
-    pub(super) fn of_part(&self, events: LogicalPlan, bounds: Vec<Expr>) -> Result<LogicalPlan> {
+    pub(in crate::folds) fn of_part(&self, events: LogicalPlan, bounds: Vec<Expr>) -> Result<LogicalPlan> {
         let mut rows = LogicalPlanBuilder::from(events);
         if let Some(condition) = conjunction(self.conditions.iter().cloned().chain(bounds)) {
             rows = rows.filter(condition)?;
@@ -365,7 +368,7 @@ impl Definition {
     }
 
     /// The columns of the table that the rows of a part are made of, and those that tell visitors apart.
-    pub(super) fn columns(&self, bounds: &[Expr]) -> BTreeSet<String> {
+    pub(in crate::folds) fn columns(&self, bounds: &[Expr]) -> BTreeSet<String> {
         names_in(self.exprs().chain(bounds)).into_iter().chain([SITE, VISITOR]).map(str::to_owned).collect()
     }
 
@@ -390,13 +393,13 @@ impl Definition {
     }
 
     /// The rows of the whole in order, from the rows of parts.
-    pub(super) fn merge(&self, parts: LogicalPlan) -> Result<LogicalPlan> {
+    pub(in crate::folds) fn merge(&self, parts: LogicalPlan) -> Result<LogicalPlan> {
         let whole = LogicalPlanBuilder::from(self.merged(parts, true)?);
         whole.sort(self.group_names().iter().map(|name| col(name).sort(true, true)))?.build()
     }
 
     /// What stands in the query for its aggregate: the same columns, made of the rows of parts.
-    pub(super) fn finish(&self, parts: LogicalPlan, aggregate: &Aggregate) -> Result<LogicalPlan> {
+    pub(in crate::folds) fn finish(&self, parts: LogicalPlan, aggregate: &Aggregate) -> Result<LogicalPlan> {
         let rows = match self.sets.is_empty() {
             true => parts,
             // Each value of a set once, in whichever parts and sites it is.
@@ -444,10 +447,23 @@ impl Definition {
         Ok(match &self.finishes[n] {
             Finish::Part(place) => part(*place),
             Finish::Count(place) => coalesce(vec![part(*place), lit(0_i64)]),
-            Finish::Average { sum, count, count_type } => part(*sum) / cast(part(*count), count_type.clone()),
+            Finish::Average { sum, count, value_type, count_type } => {
+                let sum = match value_type {
+                    DataType::Float64 => cast(part(*sum), DataType::Float64),
+                    _ => part(*sum),
+                };
+                sum / cast(part(*count), count_type.clone())
+            }
             Finish::Distinct { .. } => col(format!("f{n}")),
         })
     }
+}
+
+/// The whole number as which a double came into being, as a decimal, which sums exactly.
+fn whole_number(value: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let Expr::Cast(Cast { expr, .. }) = value else { return Ok(None) };
+    let is_whole = expr.get_type(schema)?.is_integer();
+    Ok(is_whole.then(|| cast((**expr).clone(), DataType::Decimal128(20, 0))))
 }
 
 /// The columns that expressions name.

@@ -9,25 +9,25 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use futures::TryStreamExt;
 
 use super::definition::Definition;
-use super::piece::{Piece, PieceWriter};
-use super::room::Room;
-use super::rows_table::{Place, RowsTable};
 use crate::error::Result;
+use crate::folds::rows::piece::{Piece, PieceWriter};
+use crate::folds::rows::room::Room;
+use crate::folds::rows::rows_table::{Place, RowsTable};
 use crate::scope::Scope;
 
 /// Makes the pieces of one fold.
 #[derive(Clone, Copy)]
-pub(super) struct PieceMaker<'a> {
-    pub(super) definition: &'a Definition,
+pub(in crate::folds) struct PieceMaker<'a> {
+    pub(in crate::folds) definition: &'a Definition,
     /// The columns of its rows.
-    pub(super) schema: &'a SchemaRef,
+    pub(in crate::folds) schema: &'a SchemaRef,
 }
 
 impl PieceMaker<'_> {
     /// The piece of some rows of the table.
     ///
     /// - `bounds`: which of them, beside the definition's own conditions.
-    pub(super) async fn of_rows(
+    pub(in crate::folds) async fn of_rows(
         &self,
         room: &Room,
         context: &SessionContext,
@@ -38,7 +38,12 @@ impl PieceMaker<'_> {
     }
 
     /// The piece of rows that were made before.
-    pub(super) fn of_made(&self, room: &Room, context: &SessionContext, rows: &[RecordBatch]) -> Result<Arc<Piece>> {
+    pub(in crate::folds) fn of_made(
+        &self,
+        room: &Room,
+        context: &SessionContext,
+        rows: &[RecordBatch],
+    ) -> Result<Arc<Piece>> {
         let runtime = context.runtime_env();
         let mut writer = PieceWriter::new(self.schema, room, &runtime);
         for batch in rows {
@@ -48,7 +53,7 @@ impl PieceMaker<'_> {
     }
 
     /// One piece of several.
-    pub(super) async fn merge(
+    pub(in crate::folds) async fn merge(
         &self,
         room: &Room,
         context: &SessionContext,

@@ -16,8 +16,8 @@ use futures::TryStreamExt;
 
 use super::definition::{SITE, VISITOR};
 use super::making::PieceMaker;
-use super::piece::Piece;
 use crate::error::Result;
+use crate::folds::rows::piece::Piece;
 use crate::session::View;
 
 /// Rows of a chunk, about.
@@ -28,15 +28,15 @@ const PIECES_MAX: usize = 8;
 
 /// One fold of the table.
 #[derive(Clone, Copy)]
-pub(super) struct PassFold<'a> {
-    pub(super) maker: PieceMaker<'a>,
-    pub(super) bounds: &'a [Expr],
+pub(in crate::folds) struct PassFold<'a> {
+    pub(in crate::folds) maker: PieceMaker<'a>,
+    pub(in crate::folds) bounds: &'a [Expr],
 }
 
 /// The rows of each fold.
 ///
 /// - `rows`: rows of the table.
-pub(super) async fn run(view: &View, rows: DataFrame, folds: &[PassFold<'_>]) -> Result<Vec<Arc<Piece>>> {
+pub(in crate::folds) async fn run(view: &View, rows: DataFrame, folds: &[PassFold<'_>]) -> Result<Vec<Arc<Piece>>> {
     let columns: BTreeSet<String> = folds.iter().flat_map(|fold| fold.maker.definition.columns(fold.bounds)).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let mut rows = rows.select_columns(&columns)?.execute_stream().await?;

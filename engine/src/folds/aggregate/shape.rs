@@ -10,19 +10,19 @@ use super::stand_in::{FoldedTable, StandIn};
 
 /// What an aggregate says, whatever stood between it and its table.
 #[derive(Clone, Debug)]
-pub(super) struct Shape {
+pub(in crate::folds) struct Shape {
     /// The table.
-    pub(super) table: &'static str,
+    pub(in crate::folds) table: &'static str,
     /// How its rows are folded.
-    pub(super) folded: FoldedTable,
+    pub(in crate::folds) folded: FoldedTable,
     /// What must be true of a row.
-    pub(super) conditions: Vec<Expr>,
+    pub(in crate::folds) conditions: Vec<Expr>,
     /// What rows are grouped by, each once.
-    pub(super) keys: Vec<Expr>,
+    pub(in crate::folds) keys: Vec<Expr>,
     /// The groups as they were written: over the keys, which stand as columns `k0`, `k1` and so on.
-    pub(super) groups: Vec<Expr>,
+    pub(in crate::folds) groups: Vec<Expr>,
     /// The aggregate functions.
-    pub(super) functions: Vec<Expr>,
+    pub(in crate::folds) functions: Vec<Expr>,
 }
 
 /// The rows below an aggregate: for each column of their schema, where it comes from.
@@ -34,10 +34,10 @@ struct Rows {
 }
 
 /// Why an aggregate is not one over the rows of a single table, in words for the author of the query.
-pub(super) type Why = String;
+pub(in crate::folds) type Why = String;
 
 impl Shape {
-    pub(super) fn of(aggregate: &Aggregate) -> Result<Self, Why> {
+    pub(in crate::folds) fn of(aggregate: &Aggregate) -> Result<Self, Why> {
         let rows = Rows::of(&aggregate.input)?;
         let schema = aggregate.input.schema();
         let over_table = |expr: &Expr| over(expr, schema, &rows.columns);
@@ -149,7 +149,7 @@ fn over(expr: &Expr, schema: &DFSchema, columns: &[Expr]) -> Result<Expr, Why> {
 }
 
 /// Checks that an expression tells the same of the same row at any time.
-pub(super) fn check_row(expr: &Expr) -> Result<(), Why> {
+pub(in crate::folds) fn check_row(expr: &Expr) -> Result<(), Why> {
     let mut why = None;
     let walked = expr.apply(|expr| {
         why = match expr {

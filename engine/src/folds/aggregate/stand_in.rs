@@ -12,16 +12,16 @@ use datafusion::physical_plan::ExecutionPlan;
 
 /// Which table, and with which columns.
 #[derive(Debug)]
-pub(super) struct StandIn {
+pub(in crate::folds) struct StandIn {
     /// The table's name in SQL.
-    pub(super) table: &'static str,
+    pub(in crate::folds) table: &'static str,
     schema: SchemaRef,
     folds: Option<FoldedTable>,
 }
 
 /// How the rows of a table are folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FoldedTable {
+pub(in crate::folds) enum FoldedTable {
     /// File by file: what a file gives is kept.
     Events,
     /// In one pass over all rows, in which the rows of a visitor follow each other.
@@ -32,19 +32,19 @@ pub(super) enum FoldedTable {
 
 impl StandIn {
     /// - `folds`: how the table's rows are folded, if they are.
-    pub(super) fn new(table: &'static str, schema: SchemaRef, folds: Option<FoldedTable>) -> Self {
+    pub(in crate::folds) fn new(table: &'static str, schema: SchemaRef, folds: Option<FoldedTable>) -> Self {
         Self { table, schema, folds }
     }
 
     /// The table for which a scan stands, and how it is folded, if both is so.
-    pub(super) fn folded(scan: &TableScan) -> Option<(&'static str, FoldedTable)> {
+    pub(in crate::folds) fn folded(scan: &TableScan) -> Option<(&'static str, FoldedTable)> {
         let provider = source_as_provider(&scan.source).ok()?;
         let stand_in = provider.downcast_ref::<Self>()?;
         Some((stand_in.table, stand_in.folds?))
     }
 
     /// The table for which a scan stands, if it stands for one.
-    pub(super) fn of(scan: &TableScan) -> Option<&'static str> {
+    pub(in crate::folds) fn of(scan: &TableScan) -> Option<&'static str> {
         let provider = source_as_provider(&scan.source).ok()?;
         provider.downcast_ref::<Self>().map(|stand_in| stand_in.table)
     }

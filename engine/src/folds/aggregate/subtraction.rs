@@ -10,12 +10,12 @@ use datafusion::arrow::datatypes::Int64Type;
 
 use super::definition::Subtractable;
 use super::making::PieceMaker;
-use super::piece::Piece;
 use crate::error::Result;
+use crate::folds::rows::piece::Piece;
 use crate::session::Engine;
 
 /// The rows of some pieces, without those of others. `None` if these are not among them.
-pub(super) async fn subtract(
+pub(in crate::folds) async fn subtract(
     engine: &Engine,
     maker: PieceMaker<'_>,
     parts: &Subtractable,

@@ -15,7 +15,7 @@ use crate::scope::Scope;
 
 /// Visitor ids, quick to ask about most others.
 #[derive(Debug)]
-pub(super) struct Visitors {
+pub(in crate::folds) struct Visitors {
     ids: HashSet<i64>,
     /// A bit is set where an id falls.
     marks: Vec<u64>,
@@ -26,7 +26,7 @@ const MARK_BITS: u32 = 20;
 
 /// Whose rows are chosen.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Whose<'a> {
+pub(in crate::folds) enum Whose<'a> {
     /// Those of all visitors.
     All,
     /// Those of some.
@@ -39,15 +39,15 @@ pub(super) enum Whose<'a> {
 
 /// What differs between two sets of pieces.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
+pub(in crate::folds) struct Changes {
     /// Visitors whose rows differ.
-    pub(super) visitors: HashSet<i64>,
+    pub(in crate::folds) visitors: HashSet<i64>,
     /// Whether rows of nobody in particular differ.
-    pub(super) of_nobody: bool,
+    pub(in crate::folds) of_nobody: bool,
 }
 
 impl Visitors {
-    pub(super) fn new(ids: HashSet<i64>) -> Self {
+    pub(in crate::folds) fn new(ids: HashSet<i64>) -> Self {
         let mut marks = vec![0; 1 << (MARK_BITS - 6)];
         for id in &ids {
             let (word, bit) = place_of(*id);
@@ -70,7 +70,7 @@ fn place_of(id: i64) -> (usize, u64) {
 
 impl Whose<'_> {
     /// The chosen rows of a piece. All of them stay where they are, those of nobody among them.
-    pub(super) fn of_piece(self, piece: &Piece, visitors: usize) -> Result<Option<PieceRows>> {
+    pub(in crate::folds) fn of_piece(self, piece: &Piece, visitors: usize) -> Result<Option<PieceRows>> {
         let Some(rows) = piece.rows(&Scope::Lake).filter(|_| !matches!(self, Self::None)) else { return Ok(None) };
         if matches!(self, Self::All) {
             return Ok(Some(rows));
@@ -88,7 +88,7 @@ impl Whose<'_> {
     /// The chosen rows.
     ///
     /// - `visitors`: the column that has the visitor id.
-    pub(super) fn rows(self, rows: &RecordBatch, visitors: usize) -> Result<RecordBatch> {
+    pub(in crate::folds) fn rows(self, rows: &RecordBatch, visitors: usize) -> Result<RecordBatch> {
         let ids = rows.column(visitors).as_primitive::<Int64Type>();
         let chosen = match self {
             Self::All if ids.null_count() == 0 => return Ok(rows.clone()),
@@ -107,7 +107,12 @@ impl Changes {
     /// memory are not compared.
     ///
     /// - `visitors`: the columns that have visitor ids. A row without any is nobody's.
-    pub(super) fn add(&mut self, before: &[Arc<Piece>], now: &[Arc<Piece>], visitors: &[usize]) -> Result<bool> {
+    pub(in crate::folds) fn add(
+        &mut self,
+        before: &[Arc<Piece>],
+        now: &[Arc<Piece>],
+        visitors: &[usize],
+    ) -> Result<bool> {
         let unshared = |some: &[Arc<Piece>], others: &[Arc<Piece>]| -> Result<Option<Vec<RecordBatch>>> {
             let is_shared = |piece: &&Arc<Piece>| others.iter().any(|other| Arc::ptr_eq(piece, other));
             some.iter().filter(|piece| !is_shared(piece)).map(|piece| piece.in_memory()).collect()
@@ -143,7 +148,7 @@ impl Changes {
     /// Adds everybody who is one user with a changed visitor.
     ///
     /// - `links`: pairs of visitor ids of one user, now or before.
-    pub(super) fn add_linked(&mut self, links: &[(i64, i64)]) {
+    pub(in crate::folds) fn add_linked(&mut self, links: &[(i64, i64)]) {
         loop {
             let known = self.visitors.len();
             for (one, other) in links {
@@ -159,7 +164,7 @@ impl Changes {
 }
 
 /// The pairs of two columns of visitor ids.
-pub(super) fn links_of(piece: &Piece, columns: [usize; 2]) -> Result<Vec<(i64, i64)>> {
+pub(in crate::folds) fn links_of(piece: &Piece, columns: [usize; 2]) -> Result<Vec<(i64, i64)>> {
     let rows = piece.all_rows()?;
     let [one, other]: [&Int64Array; 2] = columns.map(|column| rows.column(column).as_primitive::<Int64Type>());
     let pairs = one.iter().zip(other);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::counted::Counted;
-use super::gathering::FoldUse;
 use super::piece::Piece;
 use super::room::Room;
+use crate::folds::fold_use::FoldUse;
 
 /// Names what a piece was made of: a hash of its definition, files and bounds.
 pub(crate) type PieceKey = [u8; 16];
@@ -31,11 +31,11 @@ const UNUSED_TURNS: u64 = 2;
 /// Pieces made for one view alone, each once.
 #[derive(Debug, Default)]
 pub(crate) struct ViewPieces {
-    pub(super) made: tokio::sync::Mutex<HashMap<PieceKey, Arc<Piece>>>,
+    pub(in crate::folds) made: tokio::sync::Mutex<HashMap<PieceKey, Arc<Piece>>>,
     /// What passes read, where that was less than all events.
-    pub(super) passes: Mutex<HashMap<PieceKey, FoldUse>>,
+    pub(in crate::folds) passes: Mutex<HashMap<PieceKey, FoldUse>>,
     /// The rows of `identities`.
-    pub(super) identities: tokio::sync::OnceCell<Arc<Piece>>,
+    pub(in crate::folds) identities: tokio::sync::OnceCell<Arc<Piece>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,18 +61,18 @@ impl PieceMemory {
     }
 
     /// The room for the rows of all pieces, kept or not.
-    pub(super) fn room(&self) -> &Room {
+    pub(in crate::folds) fn room(&self) -> &Room {
         &self.room
     }
 
-    pub(super) fn get(&self, key: &PieceKey) -> Option<Arc<Piece>> {
+    pub(in crate::folds) fn get(&self, key: &PieceKey) -> Option<Arc<Piece>> {
         match self.kept.lock().used(key)? {
             Entry::Piece(piece) => Some(piece),
             Entry::Tally(_) => None,
         }
     }
 
-    pub(super) fn tally(&self, key: &PieceKey) -> Option<Arc<Counted>> {
+    pub(in crate::folds) fn tally(&self, key: &PieceKey) -> Option<Arc<Counted>> {
         match self.kept.lock().used(key)? {
             Entry::Tally(counted) => Some(counted),
             Entry::Piece(_) => None,
@@ -80,12 +80,12 @@ impl PieceMemory {
     }
 
     /// Keeps a piece if there is room.
-    pub(super) fn put(&self, key: PieceKey, piece: Arc<Piece>) {
+    pub(in crate::folds) fn put(&self, key: PieceKey, piece: Arc<Piece>) {
         self.keep(key, Entry::Piece(piece));
     }
 
     /// Keeps a tally with the rows that it was made of, in the place of the one before.
-    pub(super) fn put_tally(&self, key: PieceKey, counted: Arc<Counted>) {
+    pub(in crate::folds) fn put_tally(&self, key: PieceKey, counted: Arc<Counted>) {
         self.keep(key, Entry::Tally(counted));
     }
 
@@ -110,7 +110,7 @@ impl PieceMemory {
     }
 
     /// Forgets a piece that is part of a larger one now.
-    pub(super) fn remove(&self, key: &PieceKey) {
+    pub(in crate::folds) fn remove(&self, key: &PieceKey) {
         self.kept.lock().remove(key);
     }
 }
@@ -158,6 +158,6 @@ impl Kept {
 }
 
 /// Tells pieces apart that somebody holds.
-pub(super) fn address(piece: &Arc<Piece>) -> usize {
+pub(in crate::folds) fn address(piece: &Arc<Piece>) -> usize {
     Arc::as_ptr(piece) as usize
 }

@@ -20,7 +20,7 @@ use super::text_codes::{decode, encode};
 use crate::scope::Scope;
 
 /// The site of rows that count on every site.
-pub(super) const EVERYWHERE: &str = "";
+pub(in crate::folds) const EVERYWHERE: &str = "";
 /// Rows of a batch that is read from disk.
 const BATCH_ROWS: usize = 8_192;
 
@@ -43,7 +43,7 @@ enum Rows {
 }
 
 /// Rows in a temporary file, which goes with them.
-pub(super) struct RowsOnDisk {
+pub(in crate::folds) struct RowsOnDisk {
     file: Arc<dyn SpillFile>,
     bytes: u64,
     /// The first row of each batch, and behind them the number of all rows.
@@ -58,14 +58,14 @@ impl fmt::Debug for RowsOnDisk {
 
 /// Some rows of a piece, one after the other. Those in memory have codes for texts.
 #[derive(Clone, Debug)]
-pub(super) enum PieceRows {
+pub(in crate::folds) enum PieceRows {
     Memory(RecordBatch),
     Disk(Arc<RowsOnDisk>, Range<usize>),
 }
 
 impl Piece {
     /// A piece of few rows, which are ordered by their first column, the site.
-    pub(super) fn new(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Arc<Self>> {
+    pub(in crate::folds) fn new(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Arc<Self>> {
         let rows = concat_batches(schema, batches)?;
         let mut sites = Sites::default();
         sites.add(&rows);
@@ -74,7 +74,7 @@ impl Piece {
     }
 
     /// The rows of a scope.
-    pub(super) fn rows(&self, scope: &Scope) -> Option<PieceRows> {
+    pub(in crate::folds) fn rows(&self, scope: &Scope) -> Option<PieceRows> {
         let range = match scope {
             Scope::Lake => 0..self.row_count(),
             Scope::Site(site) => self.sites.get(site)?.clone(),
@@ -86,7 +86,7 @@ impl Piece {
     }
 
     /// The rows of a scope, and those that count on every site.
-    pub(super) fn rows_everywhere_and(&self, scope: &Scope) -> Vec<PieceRows> {
+    pub(in crate::folds) fn rows_everywhere_and(&self, scope: &Scope) -> Vec<PieceRows> {
         let everywhere = match scope {
             Scope::Lake => None,
             Scope::Site(_) => self.rows(&Scope::Site(EVERYWHERE.to_owned())),
@@ -95,19 +95,19 @@ impl Piece {
     }
 
     /// All rows as one batch.
-    pub(super) fn all_rows(&self) -> Result<RecordBatch> {
+    pub(in crate::folds) fn all_rows(&self) -> Result<RecordBatch> {
         match self.rows(&Scope::Lake) {
             Some(rows) => rows.together(&self.schema),
             None => Ok(RecordBatch::new_empty(self.schema.clone())),
         }
     }
 
-    pub(super) fn schema(&self) -> SchemaRef {
+    pub(in crate::folds) fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }
 
     /// What it takes of the room for pieces that are kept.
-    pub(super) fn weight(&self) -> usize {
+    pub(in crate::folds) fn weight(&self) -> usize {
         match &self.rows {
             Rows::Memory(rows, _) => rows.get_array_memory_size(),
             Rows::Disk(rows) => rows.bytes as usize / DISK_WEIGHS,
@@ -115,14 +115,14 @@ impl Piece {
     }
 
     /// The rows as one batch, if they are in memory.
-    pub(super) fn in_memory(&self) -> Result<Option<RecordBatch>> {
+    pub(in crate::folds) fn in_memory(&self) -> Result<Option<RecordBatch>> {
         match &self.rows {
             Rows::Memory(rows, _) => decode(rows).map(Some),
             Rows::Disk(_) => Ok(None),
         }
     }
 
-    pub(super) fn row_count(&self) -> usize {
+    pub(in crate::folds) fn row_count(&self) -> usize {
         match &self.rows {
             Rows::Memory(rows, _) => rows.num_rows(),
             Rows::Disk(rows) => rows.starts.last().copied().unwrap_or(0),
@@ -131,14 +131,14 @@ impl Piece {
 }
 
 impl PieceRows {
-    pub(super) fn num_rows(&self) -> usize {
+    pub(in crate::folds) fn num_rows(&self) -> usize {
         match self {
             Self::Memory(rows) => rows.num_rows(),
             Self::Disk(_, range) => range.len(),
         }
     }
 
-    pub(super) fn slice(&self, start: usize, length: usize) -> Self {
+    pub(in crate::folds) fn slice(&self, start: usize, length: usize) -> Self {
         match self {
             Self::Memory(rows) => Self::Memory(rows.slice(start, length)),
             Self::Disk(rows, range) => Self::Disk(rows.clone(), range.start + start..range.start + start + length),
@@ -146,7 +146,7 @@ impl PieceRows {
     }
 
     /// The rows as one batch.
-    pub(super) fn together(&self, schema: &SchemaRef) -> Result<RecordBatch> {
+    pub(in crate::folds) fn together(&self, schema: &SchemaRef) -> Result<RecordBatch> {
         match self {
             Self::Memory(rows) => decode(rows),
             Self::Disk(..) => {
@@ -157,7 +157,10 @@ impl PieceRows {
     }
 
     /// The rows in batches, with the columns of a projection or all.
-    pub(super) fn batches(&self, projection: Option<&[usize]>) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send> {
+    pub(in crate::folds) fn batches(
+        &self,
+        projection: Option<&[usize]>,
+    ) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send> {
         match self {
             Self::Memory(rows) => {
                 let rows = match projection {
@@ -203,7 +206,7 @@ impl RowsOnDisk {
 }
 
 /// Takes the rows of a piece as they come.
-pub(super) struct PieceWriter<'a> {
+pub(in crate::folds) struct PieceWriter<'a> {
     schema: &'a SchemaRef,
     room: &'a Room,
     runtime: &'a RuntimeEnv,
@@ -221,13 +224,13 @@ struct DiskWriter {
 }
 
 impl<'a> PieceWriter<'a> {
-    pub(super) fn new(schema: &'a SchemaRef, room: &'a Room, runtime: &'a RuntimeEnv) -> Self {
+    pub(in crate::folds) fn new(schema: &'a SchemaRef, room: &'a Room, runtime: &'a RuntimeEnv) -> Self {
         let (held, claim) = (Vec::new(), room.claim());
         Self { schema, room, runtime, sites: Sites::default(), held, held_bytes: 0, claim, disk: None }
     }
 
     /// Takes rows that come after all others in the order of sites.
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(in crate::folds) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -251,7 +254,7 @@ impl<'a> PieceWriter<'a> {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Arc<Piece>> {
+    pub(in crate::folds) fn finish(mut self) -> Result<Arc<Piece>> {
         let rows = match self.disk.take() {
             Some(disk) => Rows::Disk(Arc::new(disk.finish()?)),
             None => {

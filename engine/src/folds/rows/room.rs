@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Room for rows in memory.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(in crate::folds) struct Room {
     bytes_max: usize,
     claimed: Arc<AtomicUsize>,
 }
 
 /// Memory that a piece takes, given back when it goes.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(in crate::folds) struct Claim {
     bytes: usize,
     claimed: Arc<AtomicUsize>,
 }
@@ -24,17 +24,17 @@ impl Drop for Claim {
 }
 
 impl Room {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(in crate::folds) fn new(bytes_max: usize) -> Self {
         Self { bytes_max, claimed: Arc::default() }
     }
 
     /// A claim of nothing yet.
-    pub(super) fn claim(&self) -> Claim {
+    pub(in crate::folds) fn claim(&self) -> Claim {
         Claim { bytes: 0, claimed: self.claimed.clone() }
     }
 
     /// Makes a claim larger. Says whether there was room; if not, the claim is as it was.
-    pub(super) fn grow(&self, claim: &mut Claim, bytes: usize) -> bool {
+    pub(in crate::folds) fn grow(&self, claim: &mut Claim, bytes: usize) -> bool {
         let more = bytes.saturating_sub(claim.bytes);
         let fits = |claimed: usize| Some(claimed + more).filter(|all| *all <= self.bytes_max);
         let has_room = self.claimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
@@ -47,7 +47,7 @@ impl Room {
 
 impl Claim {
     /// Makes it smaller.
-    pub(super) fn shrink(&mut self, bytes: usize) {
+    pub(in crate::folds) fn shrink(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
         self.claimed.fetch_sub(less, Ordering::Relaxed);
         self.bytes -= less;

@@ -31,7 +31,7 @@ const ROWS_PER_THREAD: usize = 1 << 16;
 
 /// What rows stand in a place of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::folds) enum Place {
     /// Those of a fold of the query, by its number.
     Fold(usize),
     /// Those of the table `identities`.
@@ -41,7 +41,7 @@ pub(super) enum Place {
 }
 
 /// Rows in a place of a plan, or the place for them.
-pub(super) struct RowsTable {
+pub(in crate::folds) struct RowsTable {
     place: Place,
     schema: SchemaRef,
     /// None in a place that is not filled yet.
@@ -57,22 +57,22 @@ impl fmt::Debug for RowsTable {
 }
 
 impl RowsTable {
-    pub(super) fn new(place: Place, schema: SchemaRef, rows: Vec<PieceRows>) -> Self {
+    pub(in crate::folds) fn new(place: Place, schema: SchemaRef, rows: Vec<PieceRows>) -> Self {
         Self { place, schema, rows: Some(rows), visitors: None }
     }
 
     /// A place for rows.
-    pub(super) fn empty_place(place: Place, schema: SchemaRef) -> Self {
+    pub(in crate::folds) fn empty_place(place: Place, schema: SchemaRef) -> Self {
         Self { place, schema, rows: None, visitors: None }
     }
 
     /// The same without the rows that have no visitor id.
-    pub(super) fn of_visitors(self, visitors: usize) -> Self {
+    pub(in crate::folds) fn of_visitors(self, visitors: usize) -> Self {
         Self { visitors: Some(visitors), ..self }
     }
 
     /// Rows that it has.
-    pub(super) fn row_count(&self) -> usize {
+    pub(in crate::folds) fn row_count(&self) -> usize {
         self.rows.as_deref().map_or(0, count)
     }
 
@@ -89,14 +89,14 @@ impl RowsTable {
     }
 
     /// The place for which a scan stands, if it stands for one.
-    pub(super) fn place_of(scan: &TableScan) -> Option<Place> {
+    pub(in crate::folds) fn place_of(scan: &TableScan) -> Option<Place> {
         let provider = source_as_provider(&scan.source).ok()?;
         provider.downcast_ref::<Self>().map(|rows| rows.place)
     }
 }
 
 /// The places of a plan, each once, with the columns of their rows.
-pub(super) fn places_in(plan: &LogicalPlan) -> Result<Vec<(Place, SchemaRef)>> {
+pub(in crate::folds) fn places_in(plan: &LogicalPlan) -> Result<Vec<(Place, SchemaRef)>> {
     let mut places: Vec<(Place, SchemaRef)> = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
@@ -111,7 +111,7 @@ pub(super) fn places_in(plan: &LogicalPlan) -> Result<Vec<(Place, SchemaRef)>> {
 }
 
 /// A plan with rows in its places.
-pub(super) fn fill_places(plan: LogicalPlan, tables: &[Arc<RowsTable>]) -> Result<LogicalPlan> {
+pub(in crate::folds) fn fill_places(plan: LogicalPlan, tables: &[Arc<RowsTable>]) -> Result<LogicalPlan> {
     let filled = plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
         let place = RowsTable::place_of(&scan);
@@ -295,7 +295,7 @@ impl ExecutionPlan for EmptyPlaceExec {
 }
 
 /// A physical plan that was made for one thread, with rows in its places, and as if it had never run.
-pub(super) fn fill_physical_places(
+pub(in crate::folds) fn fill_physical_places(
     plan: &Arc<dyn ExecutionPlan>,
     tables: &[Arc<RowsTable>],
 ) -> Result<Arc<dyn ExecutionPlan>> {

@@ -15,7 +15,7 @@ const ROWS_MIN: usize = 1_024;
 const ROWS_PER_TEXT: usize = 4;
 
 /// The same rows with numbers for texts, in columns where that saves memory.
-pub(super) fn encode(rows: &RecordBatch) -> Result<RecordBatch> {
+pub(in crate::folds) fn encode(rows: &RecordBatch) -> Result<RecordBatch> {
     if rows.num_rows() < ROWS_MIN {
         return Ok(rows.clone());
     }
@@ -27,7 +27,7 @@ pub(super) fn encode(rows: &RecordBatch) -> Result<RecordBatch> {
 }
 
 /// The rows with texts for numbers.
-pub(super) fn decode(rows: &RecordBatch) -> Result<RecordBatch> {
+pub(in crate::folds) fn decode(rows: &RecordBatch) -> Result<RecordBatch> {
     let is_text = |column: &&ArrayRef| matches!(column.data_type(), DataType::Dictionary(..));
     if !rows.columns().iter().any(|column| is_text(&column)) {
         return Ok(rows.clone());

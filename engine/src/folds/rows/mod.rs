@@ -1,0 +1,16 @@
+//! Rows that folds give.
+//!
+//! | File | What it does |
+//! |---|---|
+//! | [`piece`], [`room`] | rows by site, in memory or on disk; how much memory all may take; [`text_codes`] makes it less |
+//! | [`memory`] | pieces kept between runs, within a bound; [`counted`] is what is kept of a tally |
+//! | [`rows_table`] | rows of pieces as a table |
+//! | [`changed`] | of whom rows differ between pieces |
+
+pub(super) mod changed;
+pub(super) mod counted;
+pub(crate) mod memory;
+pub(super) mod piece;
+pub(super) mod room;
+pub(super) mod rows_table;
+pub(super) mod text_codes;

@@ -1,0 +1,15 @@
+//! What tables of a session are made of.
+//!
+//! | File | What it is |
+//! |---|---|
+//! | [`files`], [`reader`] | a table over a list of files, and how these are read |
+//! | [`pending`] | pending events as rows of `events` |
+//! | [`reports`], [`quarantine`] | the tables of these names |
+//! | [`confined`] | a table for somebody who may know of some sites alone |
+
+pub(crate) mod confined;
+pub(crate) mod files;
+pub(crate) mod pending;
+pub(crate) mod quarantine;
+pub(crate) mod reader;
+pub(crate) mod reports;
