@@ -122,8 +122,9 @@ impl Drop for Ending<'_> {
 /// The zone of the whole lake's days.
 const UTC: &str = "UTC";
 
-/// Scopes that are measured concurrently. Most answers are small, and a thread does others while one waits.
-const SCOPES_AT_ONCE: usize = 4;
+/// Queries that are prepared, and scopes that are measured, concurrently. Most answers are small, and a thread does others
+/// while one waits.
+const AT_ONCE: usize = 4;
 
 /// A run that takes longer keeps readers waiting for their numbers.
 const LONG_RUN: TimeDelta = TimeDelta::minutes(5);
@@ -385,15 +386,17 @@ impl Analytics {
                     }
                 }
                 if !due.is_empty() {
-                    let prepared = self.prepare(&view, query, generated_at, zone).await;
-                    asked.push((query, due, prepared));
+                    asked.push((query, due, *zone));
                 }
             }
         }
-        let prepared = asked.iter().filter_map(|(_, _, prepared)| prepared.as_ref().ok());
-        self.pass_over_sessions(&view, prepared.cloned().collect()).await;
+        let preparing: Vec<_> =
+            asked.iter().map(|(query, _, zone)| self.prepare(&view, query, generated_at, zone)).collect();
+        let prepared: Vec<_> = stream::iter(preparing).buffered(AT_ONCE).collect().await;
+        let of_sessions = prepared.iter().filter_map(|prepared| prepared.as_ref().ok());
+        self.pass_over_sessions(&view, of_sessions.cloned().collect()).await;
         // Query by query: what one made of the events serves all scopes, and is gone before the next begins.
-        for (query, due, prepared) in asked {
+        for ((query, due, _), prepared) in asked.into_iter().zip(prepared) {
             let of_due: Vec<Scope> = due.iter().map(|number| scopes[*number].clone()).collect();
             let metrics = self.measure(query, prepared, &of_due).await;
             for (number, metric) in due.into_iter().zip(metrics) {
@@ -469,7 +472,7 @@ impl Analytics {
         // The first makes what all of them need.
         let mut metrics = vec![self.measure_scope(query, &recurring, &scopes[0]).await];
         let others: Vec<_> = scopes[1..].iter().map(|scope| self.measure_scope(query, &recurring, scope)).collect();
-        metrics.extend(stream::iter(others).buffered(SCOPES_AT_ONCE).collect::<Vec<Metric>>().await);
+        metrics.extend(stream::iter(others).buffered(AT_ONCE).collect::<Vec<Metric>>().await);
         metrics
     }
 

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use crate::as_of::AsOf;
 use crate::error::{EngineError, Result};
 use crate::floors;
-use crate::folds::last_pass::LastPasses;
+use crate::folds::rows::last_passes::LastPasses;
 use crate::folds::rows::memory::{PieceKey, PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
 use crate::params::Param;
@@ -87,7 +87,7 @@ pub struct Engine {
     pieces: Arc<PieceMemory>,
     /// Recurring queries whose folds are the same at any time: of each fold, whether its other conditions move.
     steady: Arc<Mutex<HashMap<PieceKey, Vec<bool>>>>,
-    last_passes: Arc<LastPasses>,
+    last_passes: Arc<tokio::sync::Mutex<LastPasses>>,
     states: StateSettings,
 }
 
@@ -148,7 +148,7 @@ impl Engine {
         &self.steady
     }
 
-    pub(crate) fn last_passes(&self) -> &LastPasses {
+    pub(crate) fn last_passes(&self) -> &tokio::sync::Mutex<LastPasses> {
         &self.last_passes
     }
 

@@ -4,7 +4,7 @@
 //! differ in the rows of those visitors alone of whom an event came or went, or who are somebody else now. What a fold made of
 //! their rows in the earlier view is subtracted, and what it makes of them in the later one is added.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::AsArray;
@@ -13,7 +13,6 @@ use datafusion::logical_expr::Expr;
 use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;
 use lake::{EVENTS, TableFile};
-use tokio::sync::Mutex;
 
 use super::aggregate::bounds::{Lies, TimeBounds};
 use super::aggregate::definition::VISITOR;
@@ -21,6 +20,7 @@ use super::aggregate::pass::{self, PassFold};
 use super::aggregate::subtraction::subtract;
 use super::fold::Fold;
 use super::fold_use::FoldUse;
+use super::rows::last_passes::{LastPass, Made};
 use super::rows::memory::PieceKey;
 use super::rows::piece::Piece;
 use crate::error::Result;
@@ -31,30 +31,6 @@ use crate::tables::pending::PendingEvents;
 
 /// All is made again if more than one event in so many came or went.
 const CHANGED_SHARE: u64 = 4;
-
-/// Views of which it is kept what folds made of them: metrics with a schedule of their own do not run each time.
-const VIEWS_MAX: usize = 3;
-
-/// What an engine keeps of its last passes, those of the latest views last.
-#[derive(Debug, Default)]
-pub(crate) struct LastPasses {
-    of_views: Mutex<Vec<LastPass>>,
-}
-
-/// What folds made of the rows of one view.
-#[derive(Debug)]
-struct LastPass {
-    source: Arc<SessionSource>,
-    folds: HashMap<PieceKey, Made>,
-}
-
-/// What one fold made.
-#[derive(Clone, Debug)]
-struct Made {
-    piece: Arc<Piece>,
-    /// Its conditions that are not part of its definition.
-    conditions: Vec<Expr>,
-}
 
 impl View {
     /// What a pass read; nothing if it read all events.
@@ -73,22 +49,22 @@ impl View {
         }
         // Before the locks below, which the pieces of identities need, too.
         self.know_identities().await?;
-        let mut passes = self.engine().last_passes().of_views.lock().await;
+        let mut passes = self.engine().last_passes().lock().await;
         for table in TABLES_BY_VISITOR {
             let mut made = self.pieces().made.lock().await;
             let mut keys = HashSet::new();
             let is_wanted = |fold: &&&Fold| fold.definition.table == table && !made.contains_key(&fold.pass_key());
             let wanted: Vec<&Fold> =
                 folds.iter().filter(is_wanted).copied().filter(|fold| keys.insert(fold.pass_key())).collect();
-            let (mut known, mut unknown): (Vec<Vec<&Fold>>, Vec<&Fold>) = (vec![vec![]; passes.len()], vec![]);
+            let (mut known, mut unknown): (Vec<Vec<&Fold>>, Vec<&Fold>) = (vec![vec![]; passes.of_views.len()], vec![]);
             for fold in wanted {
-                match passes.iter().rposition(|last| last.folds.contains_key(&fold.kept_key())) {
+                match passes.of_views.iter().rposition(|last| last.folds.contains_key(&fold.kept_key())) {
                     Some(last) if fold.is_kept() => known[last].push(fold),
                     _ => unknown.push(fold),
                 }
             }
             for (last, folds) in known.into_iter().enumerate().filter(|(_, folds)| !folds.is_empty()) {
-                match self.follow(&passes[last], &folds).await? {
+                match self.follow(&passes.of_views[last], &folds).await? {
                     Some((pieces, used)) => {
                         self.pieces().passes.lock().extend(folds.iter().map(|fold| (fold.pass_key(), used)));
                         made.extend(folds.iter().map(|fold| fold.pass_key()).zip(pieces));
@@ -107,7 +83,7 @@ impl View {
             let made = Made { piece: made[&fold.pass_key()].clone(), conditions: fold.others.clone() };
             (fold.kept_key(), made)
         });
-        keep(&mut passes, self.sessions(), folds.collect());
+        passes.keep(self.sessions(), folds.collect());
         Ok(())
     }
 
@@ -229,20 +205,6 @@ fn changed_visitors(ids: &HashSet<i64>, before: &SessionSource, now: &SessionSou
     let (before, now) = (&before.stitching, &now.stitching);
     let changed = ids.iter().flat_map(|id| [*id, before.visitor_of(*id, false), now.visitor_of(*id, false)]);
     Some(changed.chain(before.moved(now).into_iter().flatten()).collect())
-}
-
-/// Keeps what folds made of a view, and of earlier views what these did not make anew.
-fn keep(passes: &mut Vec<LastPass>, source: &Arc<SessionSource>, folds: HashMap<PieceKey, Made>) {
-    for last in passes.iter_mut() {
-        last.folds.retain(|key, _| !folds.contains_key(key));
-    }
-    match passes.iter_mut().find(|last| Arc::ptr_eq(&last.source, source)) {
-        Some(same) => same.folds.extend(folds),
-        None => passes.push(LastPass { source: source.clone(), folds }),
-    }
-    passes.retain(|last| !last.folds.is_empty());
-    let oldest = passes.len().saturating_sub(VIEWS_MAX);
-    passes.drain(..oldest);
 }
 
 /// The rows of a table over sessions of a view; of some visitors, if given.

@@ -30,7 +30,7 @@ mod gathering;
 mod hash;
 mod kept;
 mod known_identities;
-pub(crate) mod last_pass;
+mod last_pass;
 mod recurring;
 pub(crate) mod rows;
 pub(crate) mod settings;

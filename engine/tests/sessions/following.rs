@@ -62,7 +62,7 @@ async fn of_visitors_of_whom_nothing_is_new_nothing_is_read_again() {
     let published = run(&engine, SESSIONS).await;
     assert_eq!((&published.0[1][..], published.1, published.2), (&["21 2 22".to_owned()][..], 20, 1));
     // As much is new as is worth reading all.
-    pend(&lake, &days("bob")).await;
+    publish(&lake, &days("bob")).await;
     let much = run(&engine, SESSIONS).await;
     assert_eq!((&much.0[0][..], much.1, much.2), (&["41 3 42".to_owned()][..], 0, 42));
 }

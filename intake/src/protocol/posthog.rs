@@ -20,6 +20,7 @@ use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
+use crate::event_time::Window;
 
 /// See the module.
 pub struct PostHog;
@@ -52,13 +53,18 @@ impl Protocol for PostHog {
         let raw = object::raw(&body)?;
         let (items, mut envelope) = match raw.get().starts_with('[') {
             true => (items::read_array(&raw, events_max)?, Object::new()),
-            false => match object::envelope(&raw, "batch", &["sent_at"], events_max)? {
+            false => match object::envelope(&raw, "batch", &["sent_at", "historical_migration"], events_max)? {
                 (Some(batch), envelope) => (batch, envelope),
                 (None, envelope) => (vec![&*raw], envelope),
             },
         };
         let sent_us = object::take_time_us(&mut envelope, "sent_at", Unit::Milliseconds);
         let sent_us = sent_us.map_err(IngestError::invalid)?.or_else(|| sent_us_of_address(message));
+        let window = match envelope.remove("historical_migration") {
+            Some(Value::Bool(true)) => Window::History,
+            _ => context.window,
+        };
+        let context = &Context { window, ..context.clone() };
         let mut parsed = Parsed::default();
         let key = items.first().and_then(|first| key_of(first));
         for (index, item) in items.into_iter().enumerate() {
@@ -285,6 +291,24 @@ mod tests {
         let found = event(&PostHog, "/e", back);
         assert_eq!(found.occurred_at_us, NOON_US - 2_000_000);
         assert_eq!(found.corrected_by_us, Some(NOON_US), "a copy is looked for however late it comes");
+    }
+
+    #[test]
+    fn events_of_any_time_come_with_a_migration() {
+        let batch = |migration: &str| {
+            format!(
+                r#"{{{migration}"sent_at":"2026-03-01T12:00:00Z","batch":[{{"event":"a","distinct_id":"u","timestamp":"2020-01-01T00:00:00Z"}}]}}"#
+            )
+        };
+        let found = event(&PostHog, "/batch", &batch(r#""historical_migration":true,"#));
+        assert_eq!((found.occurred_at_us, found.corrected_by_us), (1_577_836_800_000_000, None));
+        for migration in ["", r#""historical_migration":false,"#, r#""historical_migration":null,"#] {
+            let refused = parse(&PostHog, "/batch", &batch(migration));
+            assert!(
+                refused.events.is_empty() && refused.rejected[0].reason.contains("at most 72 hours"),
+                "{migration}"
+            );
+        }
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`piece`], [`room`] | rows by site, in memory or on disk; how much memory all may take; [`text_codes`] makes it less |
 //! | [`memory`] | pieces kept between runs, within a bound; [`counted`] is what is kept of a tally |
+//! | [`last_passes`] | what passes over tables by visitor made of the latest views |
 //! | [`rows_table`] | rows of pieces as a table |
 //! | [`changed`] | of whom rows differ between pieces |
 
 pub(super) mod changed;
 pub(super) mod counted;
+pub(crate) mod last_passes;
 pub(crate) mod memory;
 pub(super) mod piece;
 pub(super) mod room;
