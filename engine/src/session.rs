@@ -2,6 +2,7 @@
 //! and reading only.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use crate::folds::settings::StateSettings;
 use crate::params::Param;
 use crate::scope::Scope;
 use crate::sessions::{SessionSource, SessionTable, SessionTableProvider};
+use crate::shares::{Share, Shares};
 use crate::sql;
 use crate::tables::confined::ConfinedTable;
 use crate::tables::files::{Files, FilesTable};
@@ -89,7 +91,11 @@ pub struct Engine {
     steady: Arc<Mutex<HashMap<PieceKey, Vec<bool>>>>,
     last_passes: Arc<tokio::sync::Mutex<LastPasses>>,
     states: StateSettings,
+    shares: Arc<Shares>,
 }
+
+/// How many queries of one read key run at a time unless it is said.
+const KEY_QUERIES_MAX: NonZeroUsize = NonZeroUsize::new(8).expect("it is not zero");
 
 /// The part of a role's memory that recurring queries may fill with rows, most of it between runs, too: one in so many.
 const PIECES_SHARE: usize = 2;
@@ -132,7 +138,21 @@ impl Engine {
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / PIECES_SHARE));
         let (steady, last_passes) = (Arc::default(), Arc::default());
-        Ok(Self { lake, runtime, config, store, pieces, steady, last_passes, states: settings.states })
+        let shares = Arc::new(Shares::new(KEY_QUERIES_MAX));
+        Ok(Self { lake, runtime, config, store, pieces, steady, last_passes, states: settings.states, shares })
+    }
+
+    /// The same engine, with so many queries of one read key at a time. Its clones share what keys may take.
+    pub fn with_key_queries_max(mut self, queries_max: NonZeroUsize) -> Self {
+        self.shares = Arc::new(Shares::new(queries_max));
+        self
+    }
+
+    /// What the holder of a read key may take, whatever he asks by. All who read with the key have it in common.
+    ///
+    /// - `prefix`: of the key.
+    pub fn share_of(&self, prefix: &str) -> Arc<Share> {
+        self.shares.of(prefix, &self.runtime)
     }
 
     /// The lake that this engine reads.
@@ -232,8 +252,10 @@ impl Engine {
 
     /// A session with tables of these columns and no rows: it plans what a [view's session](View::session) plans, and reads
     /// nothing of the lake.
-    pub fn blank_session(&self, schemas: &[(&'static str, SchemaRef)]) -> Result<SqlSession> {
-        let context = self.context();
+    ///
+    /// - `share`: whose memory its queries take, if not that of all.
+    pub fn blank_session(&self, schemas: &[(&'static str, SchemaRef)], share: Option<&Share>) -> Result<SqlSession> {
+        let context = self.context_within(share);
         for (name, schema) in schemas {
             context.register_table(*name, Arc::new(EmptyTable::new(schema.clone())))?;
         }
@@ -253,9 +275,17 @@ impl Engine {
         self.context_with(self.config.clone().with_target_partitions(threads))
     }
 
+    fn context_within(&self, share: Option<&Share>) -> SessionContext {
+        self.context_in(share.map_or(&self.runtime, Share::runtime), self.config.clone())
+    }
+
     fn context_with(&self, config: SessionConfig) -> SessionContext {
+        self.context_in(&self.runtime, config)
+    }
+
+    fn context_in(&self, runtime: &Arc<RuntimeEnv>, config: SessionConfig) -> SessionContext {
         let state =
-            SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(self.runtime.clone());
+            SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime.clone());
         let state = sql::configure(state).build();
         let mut context = SessionContext::new_with_state(state);
         datafusion_functions_json::register_all(&mut context).expect("a new session takes functions");
@@ -318,17 +348,19 @@ impl View {
     /// A session with the tables `events`, `sessions`, `visitor_days`, `visitors`, `identities`, `reports` and `quarantine`,
     /// limited to `scope`. The quarantine does not belong to the moment: each query reads it as it is then.
     pub fn session(&self, scope: &Scope) -> Result<SqlSession> {
-        self.session_of(Who::Everybody(scope))
+        self.session_of(Who::Everybody(scope), None)
     }
 
     /// The same for somebody who writes his own SQL and may not know what other sites there are: he sees the rows of
     /// `sites`, no message has a value of another's, and no plan is shown to him.
-    pub fn confined_session(&self, sites: &[Arc<str>]) -> Result<SqlSession> {
-        self.session_of(Who::MayKnowOf(sites))
+    ///
+    /// - `share`: whose memory his queries take, if not that of all.
+    pub fn confined_session(&self, sites: &[Arc<str>], share: Option<&Share>) -> Result<SqlSession> {
+        self.session_of(Who::MayKnowOf(sites), share)
     }
 
-    fn session_of(&self, who: Who<'_>) -> Result<SqlSession> {
-        let (engine, context) = (&self.engine, self.engine.context());
+    fn session_of(&self, who: Who<'_>, share: Option<&Share>) -> Result<SqlSession> {
+        let (engine, context) = (&self.engine, self.engine.context_within(share));
         let published = engine.table_of(&EVENTS, Files::Snapshot(self.snapshot.events.clone()));
         let mut events = context.read_table(Arc::new(published))?.into_unoptimized_plan();
         if !self.pending.files.is_empty() {

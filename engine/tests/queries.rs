@@ -193,7 +193,7 @@ async fn lake_of_two() -> Lake {
 #[tokio::test]
 async fn whoever_is_confined_learns_nothing_of_other_sites() {
     let view = Engine::new(lake_of_two().await, &EngineSettings::default()).unwrap().view().await.unwrap();
-    let shop = view.confined_session(&["shop".into()]).unwrap();
+    let shop = view.confined_session(&["shop".into()], None).unwrap();
     // Conditions that fail for the rows of the other site, wherever DataFusion would like to evaluate them.
     for (sql, expected) in [
         ("SELECT count(*) FROM events WHERE url::int >= 0", "30"),
@@ -227,9 +227,9 @@ async fn whoever_is_confined_learns_nothing_of_other_sites() {
         let refused = shop.query(plan, &[]).await.unwrap_err();
         assert!(matches!(refused, EngineError::ReadOnly { .. }), "{plan}: {refused}");
     }
-    let both = view.confined_session(&["blog".into(), "shop".into()]).unwrap();
+    let both = view.confined_session(&["blog".into(), "shop".into()], None).unwrap();
     assert_eq!(answer(&both, "SELECT count(*), count(DISTINCT site_id) FROM events", &[]).await, "40 2");
-    let none = view.confined_session(&["zoo".into()]).unwrap();
+    let none = view.confined_session(&["zoo".into()], None).unwrap();
     assert_eq!(answer(&none, "SELECT count(*) FROM events", &[]).await, "0");
 }
 

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::cancellation::Cancellations;
 use crate::failure::{Failure, advice, report};
-use crate::keys::{Access, Challenge, Keys};
+use crate::keys::{Access, Challenge, Keys, TOKEN_USER};
 use crate::messages::{Greeting, Report, Request, sasl_initial};
 use crate::scram::{Exchange, MECHANISM, ScramError};
 use crate::session::Client;
@@ -142,6 +142,13 @@ impl Door {
         })?;
         let access = match challenge {
             Challenge::None(access) => access,
+            Challenge::Nobody => {
+                let hint = format!(
+                    "The user {TOKEN_USER} reads the whole lake on this machine; the first twelve characters of a read key, \
+                     with the key as password, read its sites."
+                );
+                return Err(advice("28000", format!("there is no user {user:?}"), hint).into());
+            }
             Challenge::Key { verifier, access } => {
                 let wrong = || report("28P01", format!("the key is not that of user {user:?}"));
                 wire.answers().sasl_mechanisms(&[MECHANISM]);

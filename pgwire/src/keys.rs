@@ -8,7 +8,7 @@ use lake::{Lake, LakeError, ScramVerifier};
 use rand::random;
 use uuid::Uuid;
 
-/// The user whose password is the token.
+/// The user that reads the whole lake: with the token as password, or without one where none is needed.
 pub(crate) const TOKEN_USER: &str = "dewpond";
 
 /// How a user's name begins that is the beginning of a read key, and how long it is.
@@ -28,6 +28,8 @@ pub(crate) enum Access {
 pub(crate) enum Challenge {
     /// Nothing: the server listens on loopback and has no token.
     None(Access),
+    /// Nothing would help: keys would, and this user names none. Only where whoever asks may know that.
+    Nobody,
     /// The key.
     Key {
         verifier: ScramVerifier,
@@ -41,16 +43,17 @@ pub(crate) struct Keys {
     lake: Lake,
     read_keys: ReadAccess,
     token: Option<ScramVerifier>,
-    trusts_everybody: bool,
+    /// Users who need no key to read the whole lake.
+    trusted: Vec<String>,
     /// Makes the salts of keys that do not exist: the same each time somebody asks.
     secret: u128,
 }
 
 impl Keys {
-    /// - `trusts_everybody`: whether clients that name no key need none.
-    pub(crate) fn new(lake: Lake, token: Option<&str>, trusts_everybody: bool) -> Self {
+    /// - `trusted`: users who need no key to read the whole lake.
+    pub(crate) fn new(lake: Lake, token: Option<&str>, trusted: Vec<String>) -> Self {
         let token = token.map(|token| ScramVerifier::new(token, Uuid::from_u128(random())));
-        Self { read_keys: ReadAccess::new(lake.clone()), lake, token, trusts_everybody, secret: random() }
+        Self { read_keys: ReadAccess::new(lake.clone()), lake, token, trusted, secret: random() }
     }
 
     /// Whether anybody could log in.
@@ -66,8 +69,12 @@ impl Keys {
         {
             return Ok(Challenge::Key { verifier: token.clone(), access: Some(Access::Lake) });
         }
-        if self.trusts_everybody && !user.starts_with(KEY_BEGINNING) {
-            return Ok(Challenge::None(Access::Lake));
+        if !self.trusted.is_empty() && !user.starts_with(KEY_BEGINNING) {
+            // A name that somebody believes to be confined must not read everything in silence.
+            return Ok(match self.trusted.iter().any(|trusted| trusted == user) {
+                true => Challenge::None(Access::Lake),
+                false => Challenge::Nobody,
+            });
         }
         // A name that cannot be a key's is not worth a reading.
         let key = match user.starts_with(KEY_BEGINNING) && user.len() == PREFIX_CHARS {
@@ -112,6 +119,7 @@ mod tests {
     async fn opened(keys: &Keys, user: &str) -> String {
         match keys.challenge(user).await.unwrap() {
             Challenge::None(access) => format!("{access:?} for nothing"),
+            Challenge::Nobody => "nobody".into(),
             Challenge::Key { access, .. } => format!("{access:?}"),
         }
     }
@@ -122,22 +130,27 @@ mod tests {
         lake.add_site("shop", DateTime::UNIX_EPOCH).await.unwrap();
         let key = lake.add_read_key(&["shop".to_owned()], "grafana", DateTime::UNIX_EPOCH).await.unwrap().read_key;
 
-        let keys = Keys::new(lake.clone(), Some("secret"), false);
+        let keys = Keys::new(lake.clone(), Some("secret"), vec![]);
         assert_eq!(opened(&keys, &key[..12]).await, "Some(Sites([\"shop\"]))");
         assert_eq!(opened(&keys, "dewpond").await, "Some(Lake)");
         for nobody in ["", "grafana", "shop", &key] {
             assert_eq!(opened(&keys, nobody).await, "None", "{nobody}");
         }
         // On loopback, whoever names a key has to show it.
-        let trusting = Keys::new(lake, None, true);
+        let trusting = Keys::new(lake, None, vec![TOKEN_USER.into(), "ada".into()]);
         assert_eq!(opened(&trusting, &key[..12]).await, "Some(Sites([\"shop\"]))");
         assert_eq!(opened(&trusting, "dpr_00000000").await, "None");
-        assert_eq!(opened(&trusting, "postgres").await, "Lake for nothing");
+        for trusted in ["dewpond", "ada"] {
+            assert_eq!(opened(&trusting, trusted).await, "Lake for nothing");
+        }
+        for nobody in ["postgres", "shop", "Dewpond", ""] {
+            assert_eq!(opened(&trusting, nobody).await, "nobody");
+        }
     }
 
     #[tokio::test]
     async fn a_name_that_does_not_exist_has_a_salt_that_stays() {
-        let keys = Keys::new(Lake::open("memory:///", []).unwrap(), Some("secret"), false);
+        let keys = Keys::new(Lake::open("memory:///", []).unwrap(), Some("secret"), vec![]);
         let salt = async |user: &str| match keys.challenge(user).await.unwrap() {
             Challenge::Key { verifier, access: None } => verifier.salt,
             _ => panic!("{user} is nobody"),

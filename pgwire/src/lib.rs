@@ -13,6 +13,7 @@ mod messages;
 mod parameters;
 mod reader;
 mod scram;
+mod seats;
 mod server;
 mod session;
 mod settings;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use chrono::Utc;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::scalar::ScalarValue;
-use engine::{Engine, EngineError, LimitedRows, Param, QueryLimits, Scope, SharedViews, SqlSession, params};
+use engine::{
+    Busy, Engine, EngineError, LimitedRows, Param, QueryLimits, Scope, Share, SharedViews, SqlSession, Turn, params,
+};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::catalog::{Catalog, LakeTable, SCHEMA, translate};
-use crate::failure;
+use crate::failure::{self, advice};
 use crate::keys::Access;
 use crate::messages::Report;
 use crate::settings::SETTINGS;
@@ -27,8 +29,17 @@ pub(crate) struct Reader {
 /// What is the same for all clients and at all times.
 struct Known {
     catalog: Catalog,
+    schemas: Vec<(&'static str, SchemaRef)>,
     /// Plans what a client asks, without reading the lake.
     blank: Arc<SqlSession>,
+}
+
+/// Who asks.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    pub(crate) access: Access,
+    /// What he may take of what all share, if not all.
+    pub(crate) share: Option<Arc<Share>>,
 }
 
 /// A query that was planned.
@@ -71,13 +82,13 @@ impl Reader {
         self.known
             .get_or_try_init(|| async {
                 let schemas = self.engine.view().await?.session(&Scope::Lake)?.schemas().await?;
-                let blank = self.engine.blank_session(&schemas)?;
+                let blank = self.engine.blank_session(&schemas, None)?;
                 let table =
                     |(name, schema): &(&str, SchemaRef)| LakeTable { name: (*name).into(), schema: schema.clone() };
                 let tables: Vec<LakeTable> = schemas.iter().map(table).collect();
                 let catalog = Catalog::new(&tables, SETTINGS);
                 catalog.join(&blank)?;
-                Ok(Known { catalog, blank: Arc::new(blank) })
+                Ok(Known { catalog, schemas, blank: Arc::new(blank) })
             })
             .await
     }
@@ -110,24 +121,46 @@ impl Reader {
         })
     }
 
-    /// Begins a query. It sees every event that was acknowledged before this call.
+    /// What the holder of a key may take of what all share.
+    pub(crate) fn share_of(&self, user: &str, access: &Access) -> Option<Arc<Share>> {
+        match access {
+            Access::Lake => None,
+            Access::Sites(_) => Some(self.engine.share_of(user)),
+        }
+    }
+
+    /// Begins a query, in the turn of whoever asks. It sees every event that was acknowledged before its turn came.
+    ///
+    /// - `held`: turns that he gives back only after this one.
     pub(crate) async fn run(
         &self,
         query: &Query,
         values: &[ScalarValue],
-        access: &Access,
+        asker: &Asker,
+        held: usize,
         limits: QueryLimits,
-    ) -> Result<LimitedRows, Report> {
+    ) -> Result<(LimitedRows, Option<Turn>), Report> {
+        let (access, share) = (&asker.access, asker.share.as_deref());
+        let turn = match &asker.share {
+            None => None,
+            Some(share) => Some(share.turn(held, limits.timeout).await.map_err(busy)?),
+        };
         let known = self.known().await.map_err(|error| query.report(&error))?;
         let session = match query.reads_lake {
-            false => known.blank.clone(),
+            false if share.is_none() => known.blank.clone(),
+            false => {
+                let session = self.engine.blank_session(&known.schemas, share);
+                let session = session.map_err(|error| query.report(&error))?;
+                known.catalog.join(&session).map_err(|error| query.report(&error))?;
+                Arc::new(session)
+            }
             true => {
                 let view = timeout(limits.timeout, self.views.view()).await;
                 let over = || EngineError::Timeout { after: limits.timeout, flag: limits.flags.timeout };
                 let view = view.map_err(|_| query.report(&over()))?.map_err(|error| query.report(&error))?;
                 let session = match access {
                     Access::Lake => view.session(&Scope::Lake),
-                    Access::Sites(sites) => view.confined_session(sites),
+                    Access::Sites(sites) => view.confined_session(sites, share),
                 };
                 let session = session.map_err(|error| query.report(&error))?;
                 known.catalog.join(&session).map_err(|error| query.report(&error))?;
@@ -141,8 +174,14 @@ impl Reader {
         let mut params = params::of_period(Utc::now(), site, "UTC");
         let numbered = values.iter().enumerate();
         params.extend(numbered.map(|(place, value)| ((place + 1).to_string(), Param::Typed(value.clone()))));
-        session.stream_within(&query.sql, &params, limits).await.map_err(|error| query.report(&error))
+        let rows = session.stream_within(&query.sql, &params, limits).await;
+        Ok((rows.map_err(|error| query.report(&error))?, turn))
     }
+}
+
+fn busy(busy: Busy) -> Report {
+    let hint = "Read the others to their end, close their cursors, or raise --key-queries-max.";
+    advice("53300", busy.to_string(), hint)
 }
 
 #[cfg(test)]

@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cancellation::Cancellations;
 use crate::connection::{Door, Welcome, is_whole};
 use crate::failure::advice;
-use crate::keys::Keys;
+use crate::keys::{Keys, TOKEN_USER};
 use crate::messages::Transaction;
 use crate::reader::Reader;
+use crate::seats::{Full, Seats};
 use crate::session::{Services, Session};
 use crate::settings;
 use crate::tls::{TlsError, acceptor};
@@ -73,26 +74,32 @@ pub enum PgError {
 pub struct PgServer {
     door: Arc<Door>,
     reader: Arc<Reader>,
-    clients: Arc<Semaphore>,
+    seats: Arc<Seats>,
     strangers: Arc<Semaphore>,
 }
 
 impl PgServer {
     /// A server for clients that come to `listen`.
     ///
-    /// - `token`: opens the whole lake to the user `dewpond`. Without one, clients of loopback need no key, unless they name
-    ///   one.
+    /// - `token`: opens the whole lake to the user `dewpond`. Without one, on loopback he needs none.
+    /// - `own_user`: whoever runs the server, whom clients on this machine say they are unless they are told another name.
+    ///   Without a token, on loopback he reads the whole lake, too.
     pub async fn new(
         engine: Engine,
         settings: &PgSettings,
         listen: SocketAddr,
         limits: QueryLimits,
         token: Option<&str>,
+        own_user: Option<&str>,
     ) -> Result<Self, PgError> {
         let tls = acceptor(settings.pg_tls_cert.as_deref(), settings.pg_tls_key.as_deref())?;
         let token = token.filter(|token| !token.is_empty());
         let is_local = listen.ip().is_loopback();
-        let keys = Arc::new(Keys::new(engine.lake().clone(), token, is_local && token.is_none()));
+        let trusted: Vec<String> = match is_local && token.is_none() {
+            true => [TOKEN_USER].into_iter().chain(own_user).map(str::to_owned).collect(),
+            false => vec![],
+        };
+        let keys = Arc::new(Keys::new(engine.lake().clone(), token, trusted));
         if !is_local {
             if !keys.are_there().await.map_err(PgError::Keys)? {
                 return Err(PgError::NoKeys(listen));
@@ -104,7 +111,7 @@ impl PgServer {
         Ok(Self {
             door: Arc::new(Door { tls, keys, cancellations: Arc::default() }),
             reader: Arc::new(Reader::new(engine, limits)),
-            clients: Arc::new(Semaphore::new(settings.pg_clients_max)),
+            seats: Seats::new(settings.pg_clients_max),
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         })
     }
@@ -130,8 +137,8 @@ impl PgServer {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let (door, clients, services) = (self.door.clone(), self.clients.clone(), services.clone());
-            sessions.spawn(serve_client(door, clients, services, socket, peer, place));
+            let (door, seats, services) = (self.door.clone(), self.seats.clone(), services.clone());
+            sessions.spawn(serve_client(door, seats, services, socket, peer, place));
         }
         drop(listener);
         let ended = async { while sessions.join_next().await.is_some() {} };
@@ -143,7 +150,7 @@ impl PgServer {
 
 async fn serve_client(
     door: Arc<Door>,
-    clients: Arc<Semaphore>,
+    seats: Arc<Seats>,
     services: Services,
     socket: TcpStream,
     peer: SocketAddr,
@@ -156,11 +163,17 @@ async fn serve_client(
     };
     drop(place);
     let Ok(Some(Welcome { mut wire, client })) = welcome else { return };
-    let Ok(_seat) = clients.try_acquire_owned() else {
-        let full = advice("53300", "there are too many clients", "Close a connection, or raise --pg-clients-max.");
-        wire.answers().error("FATAL", &full);
-        let _ = timeout(Duration::from_secs(1), wire.flush()).await;
-        return;
+    let _seat = match seats.take(&client.user, !is_whole(&client.access)) {
+        Ok(seat) => seat,
+        Err(full) => {
+            let message = match full {
+                Full::All => "there are too many clients",
+                Full::Own => "this key has as many connections as are left for others",
+            };
+            wire.answers().error("FATAL", &advice("53300", message, "Close a connection, or raise --pg-clients-max."));
+            let _ = timeout(Duration::from_secs(1), wire.flush()).await;
+            return;
+        }
     };
     let cancel = Cancellations::join(&door.cancellations);
     tracing::debug!(%peer, user = client.user, whole_lake = is_whole(&client.access), "a client came");

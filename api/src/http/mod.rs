@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use engine::ReadAccess;
 use serde_json::{Value, json};
 
 use crate::mcp;
@@ -36,7 +35,7 @@ pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
         .merge(visits::router())
         .fallback(not_found)
         .with_state(api.clone());
-    let access = Arc::new(Access::new(token.as_deref(), ReadAccess::new(api.views.engine().lake().clone())));
+    let access = Arc::new(Access::new(token.as_deref(), api.views.engine().clone()));
     let routes = match token {
         Some(token) => routes.layer(middleware::from_fn_with_state(Arc::<str>::from(token), token::require)),
         None => routes,

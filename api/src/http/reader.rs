@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header, uri::Authority};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use engine::{EngineError, ReadAccess, Scope, SqlSession, View};
+use engine::{Engine, EngineError, ReadAccess, Scope, Share, SqlSession, View};
 
 use super::error::ApiError;
 
@@ -16,15 +16,20 @@ use super::error::ApiError;
 pub(super) struct Access {
     token: Option<blake3::Hash>,
     keys: ReadAccess,
+    engine: Engine,
 }
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Reader {
     /// Somebody who may read everything.
     Everything,
     /// Somebody who may read these sites, and learn of no other.
-    Sites(Arc<[Arc<str>]>),
+    Sites {
+        sites: Arc<[Arc<str>]>,
+        /// What he may take of what all share, if he came with a key.
+        share: Option<Arc<Share>>,
+    },
 }
 
 /// What a reader asks of.
@@ -38,8 +43,9 @@ pub(crate) enum Part {
 
 impl Access {
     /// - `token`: what opens the whole lake; without one it is open to this machine.
-    pub(super) fn new(token: Option<&str>, keys: ReadAccess) -> Self {
-        Self { token: token.map(|token| blake3::hash(token.as_bytes())), keys }
+    pub(super) fn new(token: Option<&str>, engine: Engine) -> Self {
+        let keys = ReadAccess::new(engine.lake().clone());
+        Self { token: token.map(|token| blake3::hash(token.as_bytes())), keys, engine }
     }
 
     async fn reader(&self, headers: &HeaderMap) -> Result<Reader, ApiError> {
@@ -58,7 +64,8 @@ impl Access {
         }
         let key = self.keys.key(str::from_utf8(sent).unwrap_or_default()).await;
         let key = key.map_err(EngineError::from).map_err(ApiError::unread("the read keys"))?;
-        key.map(|key| Reader::Sites(key.sites.into())).ok_or(ApiError::WithoutKey)
+        let key = key.ok_or(ApiError::WithoutKey)?;
+        Ok(Reader::Sites { share: Some(self.engine.share_of(&key.prefix)), sites: key.sites.into() })
     }
 }
 
@@ -91,13 +98,21 @@ impl Reader {
     pub(crate) fn part(&self, site: Option<&str>) -> Result<Part, ApiError> {
         match (self, site) {
             (Self::Everything, site) => Ok(Part::Lake(site.map(Into::into))),
-            (Self::Sites(sites), None) => Ok(Part::Sites(sites.clone())),
-            (Self::Sites(sites), Some(site)) => match sites.iter().find(|own| &***own == site) {
+            (Self::Sites { sites, .. }, None) => Ok(Part::Sites(sites.clone())),
+            (Self::Sites { sites, .. }, Some(site)) => match sites.iter().find(|own| &***own == site) {
                 Some(own) => Ok(Part::Sites([own.clone()].into())),
                 None => {
                     Err(ApiError::NotFound(format!("this key reads no site {site}; it reads {}", sites.join(", "))))
                 }
             },
+        }
+    }
+
+    /// What he may take, if that is less than everything.
+    pub(crate) fn share(&self) -> Option<&Arc<Share>> {
+        match self {
+            Self::Everything => None,
+            Self::Sites { share, .. } => share.as_ref(),
         }
     }
 }
@@ -115,11 +130,13 @@ impl Part {
     }
 
     /// A session in which SQL sees this part.
-    pub(crate) fn session(&self, view: &View) -> Result<SqlSession, EngineError> {
+    ///
+    /// - `share`: what whoever asks may take.
+    pub(crate) fn session(&self, view: &View, share: Option<&Share>) -> Result<SqlSession, EngineError> {
         match self {
             Self::Lake(None) => view.session(&Scope::Lake),
             Self::Lake(Some(site)) => view.session(&Scope::Site(site.to_string())),
-            Self::Sites(sites) => view.confined_session(sites),
+            Self::Sites(sites) => view.confined_session(sites, share),
         }
     }
 }
@@ -150,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_site_that_is_not_there_and_one_of_others_are_refused_alike() {
-        let reader = Reader::Sites(["shop".into(), "blog".into()].into());
+        let reader = Reader::Sites { sites: ["shop".into(), "blog".into()].into(), share: None };
         assert_eq!(reader.part(None).unwrap(), Part::Sites(["shop".into(), "blog".into()].into()));
         assert_eq!(reader.part(Some("blog")).unwrap(), Part::Sites(["blog".into()].into()));
         let ApiError::NotFound(words) = reader.part(Some("Blog")).unwrap_err() else { panic!("it is not found") };

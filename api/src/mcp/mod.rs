@@ -43,7 +43,7 @@ pub async fn serve_stdio(api: Arc<Api>, site: Option<String>) -> Result<(), Box<
         None => Reader::Everything,
         Some(site) => {
             api.check_site(Some(&site)).await.map_err(|refused| refused.words()["message"].to_string())?;
-            Reader::Sites([site.into()].into())
+            Reader::Sites { sites: [site.into()].into(), share: None }
         }
     };
     Tools { api, reader: Some(reader) }.serve(stdio()).await?.waiting().await?;

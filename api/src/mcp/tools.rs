@@ -25,18 +25,32 @@ pub(super) async fn call(api: &Api, reader: &Reader, tool: &str, arguments: Argu
     match tool {
         "list_metrics" => {
             let [metric] = texts(arguments, ["metric"])?;
-            list_metrics(api, metric.as_deref())
+            list_metrics(api, reader, metric.as_deref())
         }
         "read_report" => {
             let [site] = texts(arguments, ["site"])?;
             let site = site_of_report(reader, site)?;
-            let (report, trouble) = reports::latest_report(api, site.as_deref()).await?;
+            let (mut report, mut trouble) = reports::latest_report(api, site.as_deref()).await?;
+            if let Reader::Sites { .. } = reader {
+                trouble = trouble.map(|_| "there is no newer report: whoever runs the server sees why".to_owned());
+                report["metrics"].as_object_mut().into_iter().flat_map(|metrics| metrics.values_mut()).for_each(hush);
+            }
             Ok(json!({ "report": report, "trouble": trouble }))
         }
         "read_metric_history" => {
             let [metric, site, from, until] = texts(arguments, ["metric", "site", "from", "until"])?;
             let site = site_of_report(reader, site)?;
-            reports::history(api, metric, site, from, until).await
+            let is_confined = matches!(reader, Reader::Sites { .. });
+            if let Some(metric) = metric.as_deref().filter(|_| is_confined) {
+                // What was ever reported of the whole lake is not for whoever reads some sites.
+                check_metric(&readable(api, reader)?, metric)?;
+            }
+            let _turn = api.turn(reader).await?;
+            let mut history = reports::history(api, metric, site, from, until).await?;
+            if is_confined {
+                history["points"].as_array_mut().into_iter().flatten().for_each(hush);
+            }
+            Ok(history)
         }
         "describe_tables" => {
             let [] = texts(arguments, [])?;
@@ -81,18 +95,46 @@ fn site_of_report(reader: &Reader, site: Option<String>) -> Result<Option<String
     match (reader, part.site()) {
         (_, Some(site)) => Ok(Some(site.to_string())),
         (Reader::Everything, None) => Ok(None),
-        (Reader::Sites(sites), None) => {
+        (Reader::Sites { sites, .. }, None) => {
             Err(ApiError::invalid(format!("each site has a report of its own: name one of {}", sites.join(", "))))
         }
     }
 }
 
-fn list_metrics(api: &Api, only: Option<&str>) -> Result<Value, ApiError> {
-    let queries = api.analytics.queries();
-    let queries = queries.map_err(|error| ApiError::NotYet(format!("the metrics cannot be read: {error}")))?;
+/// Leaves out why a metric failed: the message may have a value of another site's event.
+fn hush(metric: &mut Value) {
+    if let Some(error) = metric.get_mut("error").filter(|error| !error.is_null()) {
+        *error = json!("the metric failed: whoever runs the server sees why");
+    }
+}
+
+/// The metrics of which somebody may see reports.
+fn readable(api: &Api, reader: &Reader) -> Result<Vec<QueryFile>, ApiError> {
+    let mut queries =
+        api.analytics.queries().map_err(|error| ApiError::NotYet(format!("the metrics cannot be read: {error}")))?;
+    queries.retain(|query| is_readable(reader, query.header.scope));
+    Ok(queries)
+}
+
+fn is_readable(reader: &Reader, scope: MetricScope) -> bool {
+    match (reader, scope) {
+        (Reader::Everything, _) | (_, MetricScope::Site | MetricScope::Both) => true,
+        (Reader::Sites { .. }, MetricScope::Lake) => false,
+    }
+}
+
+fn check_metric(queries: &[QueryFile], name: &str) -> Result<(), ApiError> {
     let known: Vec<&str> = queries.iter().map(|query| query.name.as_str()).collect();
-    if let Some(name) = only.filter(|name| !known.contains(name)) {
-        return Err(ApiError::NotFound(format!("there is no metric {name}: there is {}", known.join(", "))));
+    match known.contains(&name) {
+        true => Ok(()),
+        false => Err(ApiError::NotFound(format!("there is no metric {name}: there is {}", known.join(", ")))),
+    }
+}
+
+fn list_metrics(api: &Api, reader: &Reader, only: Option<&str>) -> Result<Value, ApiError> {
+    let queries = readable(api, reader)?;
+    if let Some(name) = only {
+        check_metric(&queries, name)?;
     }
     let chosen = queries.iter().filter(|query| only.is_none_or(|name| query.name == name));
     Ok(json!({ "metrics": chosen.map(|query| metric(query, only.is_some())).collect::<Vec<_>>() }))
@@ -177,6 +219,20 @@ mod tests {
     }
 
     #[test]
+    fn whoever_reads_some_sites_hears_of_their_metrics_and_not_why_one_failed() {
+        let one = Reader::Sites { sites: ["shop".into()].into(), share: None };
+        let seen =
+            |reader| [MetricScope::Lake, MetricScope::Site, MetricScope::Both].map(|scope| is_readable(reader, scope));
+        assert_eq!(seen(&one), [false, true, true]);
+        assert_eq!(seen(&Reader::Everything), [true; 3]);
+        let mut metrics =
+            [json!({ "value": 1, "error": null }), json!({ "error": "cannot cast https://blog.example/" })];
+        metrics.iter_mut().for_each(hush);
+        assert_eq!(metrics[0], json!({ "value": 1, "error": null }));
+        assert_eq!(metrics[1], json!({ "error": "the metric failed: whoever runs the server sees why" }));
+    }
+
+    #[test]
     fn an_argument_that_no_tool_has_is_refused() {
         let read = |arguments: Value| {
             let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
@@ -190,11 +246,11 @@ mod tests {
 
     #[test]
     fn a_reader_of_several_sites_names_the_one_whose_report_he_wants() {
-        let two = Reader::Sites(["shop".into(), "blog".into()].into());
+        let two = Reader::Sites { sites: ["shop".into(), "blog".into()].into(), share: None };
         assert!(matches!(site_of_report(&two, None), Err(ApiError::Invalid(_))));
         assert_eq!(site_of_report(&two, Some("blog".into())).unwrap().as_deref(), Some("blog"));
         assert!(matches!(site_of_report(&two, Some("zoo".into())), Err(ApiError::NotFound(_))));
-        let one = Reader::Sites(["shop".into()].into());
+        let one = Reader::Sites { sites: ["shop".into()].into(), share: None };
         assert_eq!(site_of_report(&one, None).unwrap().as_deref(), Some("shop"));
         assert_eq!(site_of_report(&Reader::Everything, None).unwrap(), None);
     }

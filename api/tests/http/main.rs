@@ -70,6 +70,7 @@ fn server_within(lake: &Lake, queries: &Path, limits: QueryLimits, sql: SqlSetti
         alert_secret: None,
     };
     let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
+    let engine = engine.with_key_queries_max(sql.key_queries_max);
     let analytics = Analytics::new(engine.clone(), settings, Arc::new(noon));
     Server { api: Api::new(analytics.clone(), engine, limits, sql, Arc::new(noon)), analytics }
 }

@@ -276,11 +276,11 @@ async fn a_limit_that_is_reached_before_the_answer_begins_is_a_status() {
 
 #[tokio::test]
 async fn a_cut_answer_is_none_in_any_format() {
-    let limits = QueryLimits { rows_max: Some(500_000), ..QueryLimits::default() };
+    let limits = QueryLimits { rows_max: Some(100_000), ..QueryLimits::default() };
     let by_rows = served(None, limits, SqlSettings::default()).await;
-    let sql = SqlSettings { bytes_max: 8 << 20, ..SqlSettings::default() };
+    let sql = SqlSettings { bytes_max: 3 << 20, ..SqlSettings::default() };
     let by_bytes = served(None, QueryLimits::default(), sql).await;
-    for (server, words) in [(&by_rows, "more than 500000 rows"), (&by_bytes, "more than 8388608 bytes")] {
+    for (server, words) in [(&by_rows, "more than 100000 rows"), (&by_bytes, "more than 3145728 bytes")] {
         for format in ["json", "ndjson", "csv", "arrow", "parquet"] {
             let mut answer = server.post(None, json!({ "sql": MANY, "format": format })).await;
             // Parquet has written little when half a million rows have gone in.
@@ -336,6 +336,29 @@ async fn a_query_ends_when_its_client_goes_away() {
     drop(answer);
     assert_eq!(server.rows("SELECT 2").await, json!([[2]]));
     assert!(asked_at.elapsed() < Duration::from_secs(60), "{:?}", asked_at.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_all_queries_it_can_have_leaves_others_theirs() {
+    let [queries_max, key_queries_max] = [4, 2].map(|max| NonZeroUsize::new(max).unwrap());
+    let sql = SqlSettings { queries_max, key_queries_max, ..SqlSettings::default() };
+    let server = served(Some(TOKEN), QueryLimits::default(), sql).await;
+    let (greedy, modest) = (server.key_of(&["shop"]).await, server.key_of(&["blog"]).await);
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let asked = Client::new().post(format!("{}/v1/sql", server.base)).bearer_auth(&greedy).body(ENDLESS).send();
+        running.spawn(async move { asked.await.unwrap().status() });
+    }
+    // Two run and 64 wait: the others are told to come again.
+    for _ in 0..34 {
+        assert_eq!(running.join_next().await.unwrap().unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    for key in [&*modest, TOKEN] {
+        let asked = server.ask(Some(key), "SELECT count(*) FROM events WHERE site_id = 'blog'");
+        let answer = tokio::time::timeout(Duration::from_secs(10), asked).await;
+        assert_eq!(answer.expect("it is answered while the others run").1["rows"], json!([[2]]));
+    }
+    assert!(running.try_join_next().is_none(), "the others run or wait");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,7 +87,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     // A missing directory is a mistake on the command line: report it now, not at the first run.
     analytics::read_queries(&flags.analytics.queries)?;
     let lake = flags.lake.open_for_writing().await?;
-    let engine = Engine::new(lake.clone(), &flags.engine)?;
+    let engine = Engine::new(lake.clone(), &flags.engine)?.with_key_queries_max(flags.sql.key_queries_max);
     let analytics = Analytics::new(engine.clone(), flags.analytics, clock());
     if flags.once {
         let report = analytics.run().await?;

@@ -22,7 +22,9 @@ pub(super) async fn start(
     shutdown: CancellationToken,
 ) -> anyhow::Result<Option<Running>> {
     let Some(listen) = settings.pg_listen else { return Ok(None) };
-    let server = PgServer::new(engine.clone(), settings, listen, limits, token).await?;
+    // psql and drivers call themselves so, unless they are told otherwise.
+    let own_user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).filter(|name| !name.is_empty());
+    let server = PgServer::new(engine.clone(), settings, listen, limits, token, own_user.as_deref()).await?;
     let listener = admin::listen(listen, "--pg-listen").await?;
     let address = listener.local_addr()?;
     tracing::info!(listen = %address, "postgres is up");

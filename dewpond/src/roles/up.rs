@@ -94,7 +94,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if demo_site && is_new {
         open_demo(&lake).await?;
     }
-    let engine = Engine::new(lake.clone(), &flags.engine)?;
+    let engine = Engine::new(lake.clone(), &flags.engine)?.with_key_queries_max(flags.sql.key_queries_max);
     // A second engine has its own memory limit, so that a report's query cannot keep a publish waiting.
     let compacting = Engine::new(lake.clone(), &flags.engine)?;
     let collecting = collector::Settings { demo_site, ..flags.collector };

@@ -119,6 +119,10 @@ impl VisitorMut for Translator {
                     *expr = translated;
                 }
             }
+            // Counts up to it have to be written out.
+            Expr::Function(function) if is_named(function, "array_upper") && is_of_schemas(function) => {
+                *expr = Expr::value(Value::Number("2".into(), false));
+            }
             Expr::Function(function) => translate_function(function),
             Expr::Identifier(name) if name.quote_style.is_none() => {
                 let names = ["current_user", "session_user", "current_role", "current_catalog", "current_schema"];
@@ -374,6 +378,15 @@ fn arguments(function: &Function) -> usize {
     }
 }
 
+/// Whether it is asked of `current_schemas`, which are two.
+fn is_of_schemas(function: &Function) -> bool {
+    let FunctionArguments::List(list) = &function.args else { return false };
+    matches!(
+        list.args.first(),
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(inner)))) if is_named(inner, "current_schemas")
+    )
+}
+
 fn is_named(function: &Function, name: &str) -> bool {
     function.name.0.last().is_some_and(|last| name_of(last) == name)
 }
@@ -457,6 +470,10 @@ mod tests {
         check(
             "SELECT c.oid FROM pg_class c, pg_inherits i WHERE c.oid = i.inhparent UNION ALL SELECT oid FROM pg_class ORDER BY 1",
             "SELECT NULL AS \"oid\" WHERE false UNION ALL SELECT oid FROM pg_catalog.pg_class ORDER BY 1",
+        );
+        check(
+            "SELECT s.r FROM generate_series(1, array_upper(current_schemas(false), 1)) AS s(r), pg_class",
+            "SELECT s.r FROM generate_series(1, 2) AS s (r), pg_catalog.pg_class",
         );
         check("SELECT count(*) FROM pg_index", "SELECT count(*) AS \"count\" FROM pg_catalog.pg_index");
         check("SELECT current_user", "SELECT current_user AS \"current_user\"");

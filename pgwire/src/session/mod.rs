@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::Share;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +55,8 @@ pub(crate) struct Session {
     wire: Wire<Box<dyn Stream>>,
     services: Services,
     client: Client,
+    /// What the client may take, if it came with a key.
+    share: Option<Arc<Share>>,
     cancel: CancelKey,
     /// Cancelled when the client wants the present request to end.
     running: CancellationToken,
@@ -68,10 +71,12 @@ type Outcome<T = ()> = Result<T, Failure>;
 
 impl Session {
     pub(crate) fn new(wire: Wire<Box<dyn Stream>>, services: Services, client: Client, cancel: CancelKey) -> Self {
+        let share = services.reader.share_of(&client.user, &client.access);
         Self {
             wire,
             services,
             client,
+            share,
             cancel,
             running: CancellationToken::new(),
             statements: HashMap::new(),

@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use datafusion::scalar::ScalarValue;
-use engine::{LimitedRows, QueryLimits};
+use engine::{LimitedRows, QueryLimits, Turn};
 use tokio::time::{Instant, timeout_at};
 
 use super::prepared::Prepared;
@@ -15,7 +15,7 @@ use super::{Outcome, Session};
 use crate::copy::CopyForm;
 use crate::failure::{self, Failure, report};
 use crate::messages::{Answers, Format, Report, format_of};
-use crate::reader::Query;
+use crate::reader::{Asker, Query};
 use crate::values::{self, Column};
 
 /// So much is written before it is sent.
@@ -44,6 +44,8 @@ pub(super) struct Running {
     /// Rows that were found and not sent yet.
     found: Option<(Vec<Column>, usize, usize)>,
     deadline: Instant,
+    /// One of the queries that the client's key may run at a time.
+    _turn: Option<Turn>,
 }
 
 impl Portal {
@@ -110,15 +112,19 @@ impl Session {
     async fn begin(&mut self, prepared: &Arc<Prepared>, values: &[ScalarValue]) -> Outcome<Running> {
         let limits = self.limits();
         let deadline = Instant::now() + limits.timeout.min(QueryLimits::default().timeout * 1_000);
-        let (reader, access) = (self.services.reader.clone(), self.client.access.clone());
-        let (prepared, values) = (prepared.clone(), values.to_vec());
+        let asker = Asker { access: self.client.access.clone(), share: self.share.clone() };
+        let held = self.portals.values().filter(|portal| matches!(portal.state, State::Running(_))).count();
+        let (reader, prepared, values) = (self.services.reader.clone(), prepared.clone(), values.to_vec());
         let beginning = async move {
             match &*prepared {
-                Prepared::Query(query) | Prepared::Copy(query, _) => reader.run(query, &values, &access, limits).await,
+                Prepared::Query(query) | Prepared::Copy(query, _) => {
+                    reader.run(query, &values, &asker, held, limits).await
+                }
                 _ => Err(report("34000", "the portal has no rows")),
             }
         };
-        Ok(Running { rows: self.unless_cancelled(beginning).await?, found: None, deadline })
+        let (rows, turn) = self.unless_cancelled(beginning).await?;
+        Ok(Running { rows, found: None, deadline, _turn: turn })
     }
 
     /// The server's limits, or what the client wants if that is less.

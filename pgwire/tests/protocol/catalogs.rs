@@ -90,4 +90,28 @@ async fn metabase_finds_its_tables_and_fields() {
         FROM pg_catalog.pg_tables t WHERE t.schemaname = 'public' ORDER BY 1";
     let told: Vec<_> = rows(&client, readable).await.remove(0).into_iter().flatten().collect();
     assert_eq!(told, ["events", "t", "f"]);
+    let foreign_keys = "SELECT fk_ns.nspname AS \"fk-table-schema\", fk_table.relname AS \"fk-table-name\", fk_column.attname AS \"fk-column-name\",
+            pk_ns.nspname AS \"pk-table-schema\", pk_table.relname AS \"pk-table-name\", pk_column.attname AS \"pk-column-name\"
+        FROM pg_constraint AS c INNER JOIN pg_class AS fk_table ON c.conrelid = fk_table.oid
+        INNER JOIN pg_namespace AS fk_ns ON c.connamespace = fk_ns.oid
+        INNER JOIN pg_attribute AS fk_column ON c.conrelid = fk_column.attrelid
+        INNER JOIN pg_class AS pk_table ON c.confrelid = pk_table.oid
+        INNER JOIN pg_namespace AS pk_ns ON pk_table.relnamespace = pk_ns.oid
+        INNER JOIN pg_attribute AS pk_column ON c.confrelid = pk_column.attrelid
+        WHERE fk_ns.nspname !~ '^information_schema|catalog_history|pg_' AND c.contype = 'f'::char
+            AND fk_column.attnum = ANY(c.conkey) AND pk_column.attnum = ANY(c.confkey) AND fk_ns.nspname IN ('public')
+        ORDER BY \"fk-table-schema\" ASC, \"fk-table-name\" ASC";
+    let indexes = "SELECT tmp.\"table-schema\", tmp.\"table-name\",
+            TRIM(BOTH '\"' FROM pg_catalog.pg_get_indexdef(tmp.ci_oid, tmp.pos, FALSE)) AS \"field-name\"
+        FROM (SELECT n.nspname AS \"table-schema\", ct.relname AS \"table-name\", ci.oid AS ci_oid,
+                (information_schema._pg_expandarray(i.indkey)).n AS pos
+            FROM pg_catalog.pg_class AS ct INNER JOIN pg_catalog.pg_namespace AS n ON ct.relnamespace = n.oid
+            INNER JOIN pg_catalog.pg_index AS i ON ct.oid = i.indrelid
+            INNER JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
+            WHERE pg_catalog.pg_get_expr(i.indpred, i.indrelid) IS NULL
+                AND n.nspname !~ '^information_schema|catalog_history|pg_') AS tmp
+        WHERE tmp.pos = 1";
+    for none in [foreign_keys, indexes] {
+        assert_eq!(rows(&client, none).await, [] as [Vec<Option<String>>; 0], "{none}");
+    }
 }

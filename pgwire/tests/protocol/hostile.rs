@@ -8,6 +8,10 @@ use tokio::net::TcpStream;
 
 use crate::{noon, refused, rows, said, serve, serve_with, value, wide};
 
+/// Takes longer than any test may, and as much of the processor as it gets.
+const ENDLESS: &str =
+    "SELECT sum(a.value * b.value % 7) FROM generate_series(1, 1000000) AS a, generate_series(1, 10000000) AS b";
+
 #[tokio::test]
 async fn a_key_opens_its_site_and_nothing_tells_of_another() {
     let server = serve(wide()).await;
@@ -88,6 +92,72 @@ async fn a_key_that_is_revoked_opens_nothing_more() {
 }
 
 #[tokio::test]
+async fn on_this_machine_only_names_that_say_so_read_everything_without_a_key() {
+    let server = serve(wide()).await;
+    server.add("shop", 0..3).await;
+    for own in ["dewpond", "ada"] {
+        let client = server.connect_as(own, "").await.unwrap();
+        assert_eq!(value(&client, "SELECT count(*) FROM events").await, "3");
+    }
+    for other in ["postgres", "grafana", "shop", "root"] {
+        let error = server.connect_as(other, "").await.err().unwrap();
+        let error = error.as_db_error().unwrap();
+        assert_eq!((error.code().code(), error.message()), ("28000", &*format!("there is no user {other:?}")));
+        assert!(error.hint().unwrap().contains("The user dewpond reads the whole lake"), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_all_queries_and_connections_it_can_have_leaves_others_theirs() {
+    let server = serve(wide()).await;
+    let (greedy, modest) = (server.key_of("shop").await, server.key_of("blog").await);
+    server.add("blog", 0..5).await;
+    let mut greedy_ones = Vec::new();
+    let refused = loop {
+        match server.connect_as(&greedy[..12], &greedy).await {
+            Ok(client) => greedy_ones.push(client),
+            Err(error) => break said(&error),
+        }
+    };
+    // Of the twenty places.
+    assert_eq!(greedy_ones.len(), 10);
+    assert_eq!(refused, "53300: this key has as many connections as are left for others");
+    let mut running = tokio::task::JoinSet::new();
+    for client in greedy_ones {
+        running.spawn(async move { client.simple_query(ENDLESS).await.map(drop) });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..3 {
+        let asked = async {
+            let client = server.connect_as(&modest[..12], &modest).await.unwrap();
+            value(&client, "SELECT count(*) FROM events").await
+        };
+        let counted = tokio::time::timeout(Duration::from_secs(10), asked).await;
+        assert_eq!(counted.expect("it is answered while the others run"), "5");
+    }
+    assert_eq!(running.len(), 10, "none of the others has ended");
+    assert!(running.try_join_next().is_none());
+}
+
+#[tokio::test]
+async fn a_session_of_a_key_that_waits_for_its_own_cursors_is_told() {
+    let server = serve(wide()).await;
+    let key = server.key_of("shop").await;
+    let client = server.connect_as(&key[..12], &key).await.unwrap();
+    client.batch_execute("BEGIN").await.unwrap();
+    for cursor in 0..8 {
+        let declared = format!("DECLARE c{cursor} CURSOR FOR SELECT * FROM generate_series(1, 1000000)");
+        client.batch_execute(&format!("{declared}; FETCH 1 FROM c{cursor}")).await.unwrap();
+    }
+    assert_eq!(
+        refused(&client, "SELECT 1").await,
+        ("53300".into(), "as many queries of this key run as may: 8".into())
+    );
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(value(&client, "SELECT 1").await, "1");
+}
+
+#[tokio::test]
 async fn nothing_is_written_and_no_file_is_read() {
     let server = serve(wide()).await;
     server.add("shop", 0..1).await;
@@ -160,7 +230,7 @@ async fn a_session_holds_no_more_than_its_share() {
 async fn a_client_that_reads_nothing_is_left_when_its_time_is_over() {
     let server = serve(QueryLimits { timeout: Duration::from_secs(2), ..wide() }).await;
     let mut socket = TcpStream::connect(server.address).await.unwrap();
-    socket.write_all(b"\0\0\0\x0f\0\x03\0\0user\0a\0\0").await.unwrap();
+    socket.write_all(b"\0\0\0\x16\0\x03\0\0user\0dewpond\0\0").await.unwrap();
     socket.write_all(&message(b'Q', b"SELECT * FROM generate_series(1, 1000000000)\0")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(4)).await;
     // What was sent before is still there; then the connection ends.
@@ -175,7 +245,7 @@ async fn a_client_that_reads_nothing_is_left_when_its_time_is_over() {
 async fn bytes_that_are_no_message_end_one_connection_and_no_other() {
     let server = serve(wide()).await;
     let client = server.connect().await;
-    let startup = &b"\0\0\0\x0f\0\x03\0\0user\0a\0\0"[..];
+    let startup = &b"\0\0\0\x16\0\x03\0\0user\0dewpond\0\0"[..];
     let huge = [&b"Q"[..], &i32::MAX.to_be_bytes()].concat();
     for bytes in [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
@@ -206,11 +276,11 @@ async fn too_many_clients_are_told_so() {
     for _ in 0..20 {
         clients.push(server.connect().await);
     }
-    let error = server.connect_as("postgres", "").await.err().unwrap();
+    let error = server.connect_as("dewpond", "").await.err().unwrap();
     assert_eq!(error.code().map(|code| code.code()), Some("53300"));
     clients.pop();
     for _ in 0..50 {
-        if server.connect_as("postgres", "").await.is_ok() {
+        if server.connect_as("dewpond", "").await.is_ok() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

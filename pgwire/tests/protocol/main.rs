@@ -45,7 +45,7 @@ async fn serve_with(limits: QueryLimits, token: Option<&str>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let settings = PgSettings { pg_listen: Some(address), pg_tls_cert: None, pg_tls_key: None, pg_clients_max: 20 };
-    let server = PgServer::new(engine, &settings, address, limits, token).await.unwrap();
+    let server = PgServer::new(engine, &settings, address, limits, token, Some("ada")).await.unwrap();
     let shutdown = CancellationToken::new();
     tokio::spawn(server.serve(listener, shutdown.clone()));
     Server { lake, address, shutdown }
@@ -80,7 +80,7 @@ impl Server {
 
     /// A client of the whole lake.
     async fn connect(&self) -> Client {
-        self.connect_as("postgres", "").await.unwrap()
+        self.connect_as("dewpond", "").await.unwrap()
     }
 
     async fn connect_as(&self, user: &str, password: &str) -> Result<Client, tokio_postgres::Error> {

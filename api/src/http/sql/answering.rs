@@ -6,11 +6,12 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use engine::{AnswerError, LimitedRows};
 use futures::stream::{self, Stream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::encoder::Encoder;
 use super::format::Format;
+use super::question::Turn;
 use crate::http::error::ApiError;
 
 /// An answer of up to so many bytes is sent whole: with a status that fits whatever happens, and so that it can be kept.
@@ -33,7 +34,7 @@ pub(super) struct Answering {
     bytes: u64,
     bytes_max: u64,
     /// One of the queries that may run at a time.
-    _permit: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 /// How an answer begins.
@@ -52,14 +53,9 @@ enum Piece {
 
 impl Answering {
     /// - `bytes_max`: what the answer may have, as it is sent.
-    pub(super) fn start(
-        rows: LimitedRows,
-        format: Format,
-        bytes_max: u64,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Self, ApiError> {
+    pub(super) fn start(rows: LimitedRows, format: Format, bytes_max: u64, turn: Turn) -> Result<Self, ApiError> {
         let encoder = Encoder::start(format, rows.schema()).map_err(of_format)?;
-        Ok(Self { rows, encoder, bytes: 0, bytes_max, _permit: permit })
+        Ok(Self { rows, encoder, bytes: 0, bytes_max, _turn: turn })
     }
 
     /// Waits for the beginning of the answer.

@@ -23,7 +23,13 @@ pub(crate) struct Question {
     pub(super) names_now: bool,
     limits: QueryLimits,
     session: Arc<SqlSession>,
-    turn: OwnedSemaphorePermit,
+    turn: Turn,
+}
+
+/// One of the queries that run at a time, until it is dropped.
+pub(crate) struct Turn {
+    _of_key: Option<engine::Turn>,
+    _of_all: OwnedSemaphorePermit,
 }
 
 impl Question {
@@ -33,11 +39,11 @@ impl Question {
         if let Part::Lake(site) = &part {
             api.check_site(site.as_deref()).await?;
         }
-        let turn = timeout(api.limits.timeout, api.sql.turn()).await;
-        let turn = turn.map_err(|_| ApiError::Busy)?;
+        let turn = api.turn(reader).await?;
         let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
         let view = view.map_err(ApiError::unread("the events"))?;
-        let session = part.session(&view).map_err(ApiError::unread("the events"))?;
+        let session =
+            part.session(&view, reader.share().map(|share| &**share)).map_err(ApiError::unread("the events"))?;
 
         let zone_counts = ["from", "today", "time_zone"].iter().any(|name| asked.names(name));
         let time_zone = match part.site().filter(|_| zone_counts) {
@@ -61,13 +67,25 @@ impl Question {
     }
 
     /// Begins the query.
-    pub(crate) async fn put(self) -> Result<(LimitedRows, OwnedSemaphorePermit), ApiError> {
+    pub(crate) async fn put(self) -> Result<(LimitedRows, Turn), ApiError> {
         let rows = self.session.stream_within(&self.asked.sql, &self.params, self.limits).await;
         Ok((rows.map_err(ApiError::Query)?, self.turn))
     }
 }
 
 impl Api {
+    /// One of the queries that run at a time, once there is one. Whoever waits for a turn of his key takes none of all, so
+    /// that those who come later with another key are before him.
+    pub(crate) async fn turn(&self, reader: &Reader) -> Result<Turn, ApiError> {
+        let within = self.limits.timeout;
+        let of_key = match reader.share() {
+            None => None,
+            Some(share) => Some(share.turn(0, within).await.map_err(|_| ApiError::Busy)?),
+        };
+        let of_all = timeout(within, self.sql.turn()).await.map_err(|_| ApiError::Busy)?;
+        Ok(Turn { _of_key: of_key, _of_all: of_all })
+    }
+
     /// The zone of a site's days.
     async fn time_zone_of(&self, site: &str) -> Result<String, ApiError> {
         let sites = self.views.engine().lake().sites().await;

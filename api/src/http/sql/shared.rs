@@ -14,6 +14,10 @@ pub struct SqlSettings {
     #[arg(long = "sql-queries-max", env = "DEWPOND_SQL_QUERIES_MAX", default_value = "16", value_name = "N")]
     pub queries_max: NonZeroUsize,
 
+    /// How many queries of one read key run at the same time, by HTTP and by the PostgreSQL protocol together; others wait.
+    #[arg(long = "key-queries-max", env = "DEWPOND_KEY_QUERIES_MAX", default_value = "8", value_name = "N")]
+    pub key_queries_max: NonZeroUsize,
+
     /// How many bytes an answer may have as it is sent.
     #[arg(long = "sql-bytes-max", env = "DEWPOND_SQL_BYTES_MAX", default_value_t = 16 << 30, value_name = "BYTES")]
     pub bytes_max: u64,
@@ -25,7 +29,8 @@ pub struct SqlSettings {
 
 impl Default for SqlSettings {
     fn default() -> Self {
-        Self { queries_max: NonZeroUsize::new(16).expect("it is not zero"), bytes_max: 16 << 30, kept_bytes: 64 << 20 }
+        let [queries_max, key_queries_max] = [16, 8].map(|max| NonZeroUsize::new(max).expect("it is not zero"));
+        Self { queries_max, key_queries_max, bytes_max: 16 << 30, kept_bytes: 64 << 20 }
     }
 }
 
