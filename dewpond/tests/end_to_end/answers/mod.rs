@@ -2,6 +2,7 @@
 
 mod copies;
 mod exactly_once;
+mod mcp_clients;
 mod other_engines;
 mod postgres_clients;
 mod recurring;

@@ -98,3 +98,24 @@ async fn psycopg_and_sqlalchemy_read_what_a_key_opens() {
     let error = String::from_utf8_lossy(&reading.stderr);
     assert!(reading.status.success(), "{error}");
 }
+
+/// Where Debian has the driver.
+const JDBC: &str = "/usr/share/java/postgresql.jar";
+
+#[tokio::test]
+async fn jdbc_reads_what_a_key_opens() {
+    let has_java = Command::new("javac").arg("-version").output().await.is_ok_and(|found| found.status.success());
+    if !has_java || !std::path::Path::new(JDBC).exists() {
+        println!("skipped: Java and {JDBC} are missing, and `make tools` could not install them");
+        return;
+    }
+    let world = start().await;
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres_clients/Jdbc.java");
+    let reading = Command::new("java")
+        .args(["-cp", JDBC, program, &world.port, &world.key[..12], &world.key, &EVENTS.to_string()])
+        .output()
+        .await
+        .unwrap();
+    let error = String::from_utf8_lossy(&reading.stderr);
+    assert!(reading.status.success(), "{error}");
+}
