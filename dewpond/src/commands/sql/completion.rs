@@ -90,6 +90,11 @@ impl Names {
             return (0, vec![]);
         }
         let lower = before.to_lowercase();
+        let tables = || self.tables.iter().map(|(name, _)| name.clone());
+        let word_before = before[..start].split_whitespace().next_back().unwrap_or_default();
+        if ["from", "join"].iter().any(|word| word_before.eq_ignore_ascii_case(word)) {
+            return (begun.chars().count(), matching(begun, tables()));
+        }
         let named = self
             .tables
             .iter()
@@ -103,7 +108,7 @@ impl Names {
         }
         let is_upper = begun.chars().any(char::is_uppercase);
         let keywords = KEYWORDS.iter().map(|word| if is_upper { (*word).to_owned() } else { word.to_lowercase() });
-        words.extend(matching(begun, self.tables.iter().map(|(name, _)| name.clone())));
+        words.extend(matching(begun, tables()));
         words.extend(matching(begun, keywords));
         words.extend(matching(begun, self.functions.iter().map(|name| format!("{name}("))));
         words.dedup();
@@ -128,7 +133,7 @@ mod tests {
     fn what_is_typed_becomes_a_name() {
         let names = Names {
             tables: vec![
-                ("events".into(), vec!["name".into(), "visitor_id".into()]),
+                ("events".into(), vec!["name".into(), "event_id".into(), "visitor_id".into()]),
                 ("visitors".into(), vec!["visitor_id".into(), "visits".into()]),
             ],
             functions: vec!["date_trunc".into()],

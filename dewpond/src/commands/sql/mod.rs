@@ -1,9 +1,13 @@
-//! `dewpond sql`: SQL over the lake, one statement after the other, in a terminal or from a pipe.
+//! `dewpond sql`: SQL over the lake or over a server of one, one statement after the other, in a terminal or from a pipe.
 
+mod answers;
 mod buffer;
 mod completion;
 mod editor;
+mod server;
+mod source;
 mod statements;
+mod types;
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
@@ -13,20 +17,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
-use chrono::Utc;
 use console::Term;
-use engine::{
-    AnswerFormat, AnswerWriter, Engine, EngineError, EngineSettings, QueryLimits, Scope, SharedViews, params,
-    text_table,
-};
+use engine::{AnswerFormat, AnswerWriter, Engine, EngineSettings, QueryLimits, text_table};
 use indicatif::{ProgressBar, ProgressStyle};
 use lake::whole_text;
 use parking_lot::Mutex;
 
+use self::answers::Table;
 use self::completion::Names;
 use self::editor::{Editor, Typed};
-use super::site;
+use self::server::Server;
+use self::source::{OfLake, Source};
 use crate::lake_flags::LakeFlags;
 
 /// A query that takes longer says that it runs.
@@ -47,6 +48,14 @@ pub(crate) struct Flags {
     #[command(flatten)]
     lake: LakeFlags,
 
+    /// Ask a server (`dewpond analytics`) instead of reading the lake: http://HOST:8081 or https://HOST.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+
+    /// The read key for the server, or its token.
+    #[arg(long, env = "DEWPOND_KEY", hide_env_values = true, value_name = "KEY")]
+    key: Option<String>,
+
     /// Ask of one site only.
     #[arg(long, value_name = "ID")]
     site: Option<String>,
@@ -66,23 +75,15 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if flags.format == AnswerFormat::Parquet {
         bail!("Parquet needs a file: use `dewpond query --format parquet -o answer.parquet`");
     }
-    let lake = flags.lake.open_existing().await?;
-    let time_zone = match &flags.site {
-        Some(site) => site::find(&lake, site).await?.settings.time_zone.clone(),
-        None => "UTC".to_owned(),
+    let source = match &flags.url {
+        Some(url) => Source::Server(Server::new(url, flags.key, flags.site.as_deref(), flags.limits)?),
+        None => {
+            let engine = Engine::new(flags.lake.open_existing().await?, &flags.engine)?;
+            Source::Lake(Box::new(OfLake::new(engine, flags.site, flags.limits).await?))
+        }
     };
     let is_shown = io::stdout().is_terminal();
-    let mut console = Console {
-        views: SharedViews::new(Engine::new(lake, &flags.engine)?),
-        scope: flags.site.clone().map_or(Scope::Lake, Scope::Site),
-        site: flags.site,
-        time_zone,
-        format: flags.format,
-        limits: flags.limits,
-        times: is_shown,
-        is_shown,
-        last: String::new(),
-    };
+    let mut console = Console { source, format: flags.format, times: is_shown, is_shown, last: String::new() };
     if io::stdin().is_terminal() && is_shown {
         return console.converse().await;
     }
@@ -101,12 +102,8 @@ enum Next {
 }
 
 struct Console {
-    views: SharedViews,
-    scope: Scope,
-    site: Option<String>,
-    time_zone: String,
+    source: Source,
     format: AnswerFormat,
-    limits: QueryLimits,
     times: bool,
     /// Whether answers go to a terminal.
     is_shown: bool,
@@ -117,10 +114,10 @@ struct Console {
 impl Console {
     /// Asks and answers in a terminal.
     async fn converse(&mut self) -> anyhow::Result<()> {
-        println!("Dewpond {} on {}. \\? helps, \\q ends.", env!("CARGO_PKG_VERSION"), self.views.engine().lake().url());
         // From now on Ctrl-C is for queries. In the editor it is a key.
         let _ = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
         let names = self.names().await?;
+        println!("Dewpond {} on {}. \\? helps, \\q ends.", env!("CARGO_PKG_VERSION"), self.source.name());
         let file = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".dewpond_history"));
         let mut editor = Editor::new(file);
         let mut begun = String::new();
@@ -194,24 +191,20 @@ impl Console {
                 return Ok(Next::Edited(edited.trim_end().to_owned()));
             }
             ("\\d" | "\\dt" | "\\d+", "") => {
-                let rows: Vec<Vec<String>> = self
-                    .tables()
-                    .await?
-                    .iter()
-                    .map(|(name, schema)| vec![(*name).to_owned(), schema.fields().len().to_string()])
-                    .collect();
+                let row = |table: &Table| vec![table.name.clone(), table.columns.len().to_string()];
+                let rows: Vec<Vec<String>> = self.source.tables().await?.iter().map(row).collect();
                 print!("{}", text_table::render(&["table", "columns"], &rows));
             }
             ("\\d" | "\\d+", table) => {
-                let tables = self.tables().await?;
-                let Some((_, schema)) = tables.iter().find(|(name, _)| *name == table) else {
-                    bail!("there is no table {table}: \\d shows them");
-                };
-                let row = |field: &Arc<arrow::datatypes::Field>| {
-                    let null = if field.is_nullable() { "" } else { "not null" };
-                    vec![field.name().clone(), sql_type(field.data_type()), null.to_owned()]
-                };
-                let rows: Vec<Vec<String>> = schema.fields().iter().map(row).collect();
+                let table = self.source.table(table).await?;
+                let rows: Vec<Vec<String>> = table
+                    .columns
+                    .into_iter()
+                    .map(|column| {
+                        let null = if column.is_nullable { "" } else { "not null" };
+                        vec![column.name, column.sql_type, null.to_owned()]
+                    })
+                    .collect();
                 print!("{}", text_table::render(&["column", "type", ""], &rows));
             }
             (command, _) => bail!("{command} is not known: \\? shows what is"),
@@ -219,25 +212,18 @@ impl Console {
         Ok(Next::Goes)
     }
 
-    async fn tables(&self) -> anyhow::Result<Vec<(&'static str, SchemaRef)>> {
-        let view = self.views.view().await.map_err(anyhow::Error::new)?;
-        Ok(view.session(&self.scope)?.schemas().await?)
-    }
-
     async fn names(&self) -> anyhow::Result<Names> {
-        let view = self.views.view().await.map_err(anyhow::Error::new)?;
-        let session = view.session(&self.scope)?;
-        let columns = |schema: &SchemaRef| schema.fields().iter().map(|field| field.name().clone()).collect();
-        let tables =
-            session.schemas().await?.iter().map(|(name, schema)| ((*name).to_owned(), columns(schema))).collect();
-        Ok(Names { tables, functions: session.function_names() })
+        let columns = |table: Table| table.columns.into_iter().map(|column| column.name).collect();
+        let tables = self.source.tables().await?;
+        let tables = tables.into_iter().map(|table| (table.name.clone(), columns(table))).collect();
+        Ok(Names { tables, functions: self.source.functions().await? })
     }
 
     /// Answers one statement. Ctrl-C ends it.
     async fn answer(&self, sql: &str) -> anyhow::Result<()> {
         let began = Instant::now();
         let progress = Progress::new(self.is_shown);
-        let answering = self.find(sql, &progress);
+        let answering = self.source.rows(sql, |rows| progress.found(rows));
         let found = tokio::select! {
             found = answering => found,
             _ = tokio::signal::ctrl_c(), if self.is_shown => {
@@ -247,7 +233,7 @@ impl Console {
             }
         };
         progress.end();
-        let (schema, batches) = found.map_err(|error| located(error, sql))?;
+        let (schema, batches) = found.map_err(|refusal| refusal.of(sql))?;
         let took = began.elapsed();
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let text = Arc::new(Mutex::new(Vec::new()));
@@ -265,38 +251,6 @@ impl Console {
         let time = if self.times { format!(", {}", seconds(took)) } else { String::new() };
         println!("({rows} {}{time})\n", if rows == 1 { "row" } else { "rows" });
         Ok(())
-    }
-
-    async fn find(&self, sql: &str, progress: &Progress) -> Result<(SchemaRef, Vec<RecordBatch>), EngineError> {
-        // Another view is made for each statement: it sees what was acknowledged before.
-        let view = self.views.engine().view().await?;
-        let session = Arc::new(view.session(&self.scope)?);
-        let params = params::of_period(Utc::now(), self.site.as_deref(), &self.time_zone);
-        let mut rows = session.stream_within(sql, &params, self.limits).await?;
-        let mut batches = Vec::new();
-        while let Some(batch) = rows.next().await? {
-            progress.found(batch.num_rows());
-            batches.push(batch);
-        }
-        Ok((rows.schema(), batches))
-    }
-}
-
-/// An error with the place in the statement that it is about.
-fn located(error: EngineError, sql: &str) -> anyhow::Error {
-    let place = match &error {
-        EngineError::Query { line: Some(line), column: Some(column), .. } => Some((*line, *column)),
-        _ => None,
-    };
-    let error = anyhow::Error::new(error);
-    let line = |(line, column): (u64, u64)| {
-        let text = sql.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
-        let blank = " ".repeat(usize::try_from(column).ok()?.saturating_sub(1));
-        Some(format!("{text}\n{blank}^"))
-    };
-    match place.and_then(line) {
-        Some(line) => anyhow::anyhow!("{}\n{line}", whole_text(error.as_ref())),
-        None => error,
     }
 }
 
@@ -393,34 +347,5 @@ fn seconds(took: Duration) -> String {
     match took.as_secs_f64() {
         seconds if seconds < 1.0 => format!("{:.0} ms", seconds * 1_000.0),
         seconds => format!("{seconds:.2} s"),
-    }
-}
-
-/// A type as it is written in SQL.
-fn sql_type(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
-        DataType::Dictionary(_, values) => sql_type(values),
-        DataType::Int64 => "bigint".into(),
-        DataType::Int32 => "integer".into(),
-        DataType::Boolean => "boolean".into(),
-        DataType::Float64 => "double precision".into(),
-        DataType::Date32 => "date".into(),
-        DataType::Timestamp(_, Some(_)) => "timestamp with time zone".into(),
-        DataType::Timestamp(_, None) => "timestamp".into(),
-        DataType::Decimal128(precision, scale) => format!("numeric({precision}, {scale})"),
-        DataType::Binary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "bytes".into(),
-        other => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_points_at_its_place() {
-        let error = EngineError::Query { message: "there is no column x".into(), line: Some(2), column: Some(8) };
-        assert_eq!(located(error, "-- a\nSELECT x").to_string(), "there is no column x\nSELECT x\n       ^");
     }
 }

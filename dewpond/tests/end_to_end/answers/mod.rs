@@ -1,5 +1,6 @@
 //! What queries see: every acknowledged event once, whichever engine reads.
 
+mod console;
 mod copies;
 mod exactly_once;
 mod mcp_clients;
