@@ -4,6 +4,7 @@
 //! table on the standard output. `benches/README.md` says what the figures mean and keeps some.
 
 mod agents;
+mod answers;
 mod ingest;
 mod job;
 mod lake_of;
@@ -45,6 +46,8 @@ struct Cli {
 enum What {
     /// User agents read per second, new ones and ones that were read before.
     Agents(agents::Flags),
+    /// Answers by the network, against the same in process: a trivial query's time, and many rows as a stream.
+    Answers(answers::Flags),
     /// Durable events per second, against a server that parses and drops.
     Ingest(ingest::Flags),
     /// The report over a large lake, against the scan of one column.
@@ -67,6 +70,9 @@ enum What {
     /// The baseline of the collector, in a process of its own.
     #[command(hide = true)]
     ServeDrop,
+    /// A server of SQL, in a process of its own.
+    #[command(hide = true)]
+    ServeSql(answers::ServerFlags),
     /// The job, in a process of its own.
     #[command(hide = true)]
     RunJob(job::ChildFlags),
@@ -93,6 +99,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match &cli.what {
         What::ServeCollector(flags) => return serve::collector(flags).await,
         What::ServeDrop => return serve::drop().await,
+        What::ServeSql(flags) => return answers::serve(flags).await,
         What::RunJob(flags) => return job::run_child(flags).await,
         What::PlanQuery(flags) => return size::run_child(flags).await,
         What::Questions(flags) => return questions::run(flags).await,
@@ -103,6 +110,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     println!("{}\n", machine::describe(dir.path())?);
     match cli.what {
         What::Agents(flags) => agents::run(&flags),
+        What::Answers(flags) => answers::run(&flags, dir.path()).await,
         What::Ingest(flags) => ingest::run(&flags, dir.path()).await,
         What::Job(flags) => job::run(&flags, dir.path()).await,
         What::Publish(flags) => publish::run(&flags, dir.path()).await,
@@ -112,11 +120,17 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
                 ingest::run(&ingest::Flags::of(batch, short), dir.path()).await?;
             }
             agents::run(&agents::Flags::of(short))?;
+            answers::run(&answers::Flags::of(short), dir.path()).await?;
             job::run(&job::Flags::of(short), dir.path()).await?;
             publish::run(&publish::Flags::of(short), dir.path()).await?;
             size::run(&size::Flags::of(short), dir.path()).await
         }
-        What::ServeCollector(_) | What::ServeDrop | What::RunJob(_) | What::PlanQuery(_) | What::Questions(_) => {
+        What::ServeCollector(_)
+        | What::ServeDrop
+        | What::ServeSql(_)
+        | What::RunJob(_)
+        | What::PlanQuery(_)
+        | What::Questions(_) => {
             unreachable!("returned above")
         }
     }

@@ -109,13 +109,13 @@ fn parse(
 }
 
 /// Binds a free port and tells the parent its number.
-async fn listen() -> anyhow::Result<TcpListener> {
+pub(crate) async fn listen() -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("could not listen on 127.0.0.1")?;
     println!("{}", listener.local_addr()?);
     Ok(listener)
 }
 
-async fn end_of_input() {
+pub(crate) async fn end_of_input() {
     let mut input = tokio::io::stdin();
     let mut ignored = [0; 64];
     while input.read(&mut ignored).await.is_ok_and(|bytes| bytes > 0) {}
