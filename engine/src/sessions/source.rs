@@ -254,9 +254,15 @@ fn pushed(
 /// Visitors of whom each is looked for in statistics. Of more, hardly any part of a file has none.
 const VISITORS_LOOKED_UP_MAX: usize = 128;
 
+/// Visitors whose events are chosen while files are read. A list of more takes too much memory.
+const VISITORS_CHOSEN_MAX: usize = 1 << 18;
+
 /// The same inputs without most events of others than these visitors: without those parts of files in which no event is of one
 /// of a few, and of many without the events themselves, so that their other columns are not read.
 pub(crate) fn narrowed(inputs: &Inputs, visitors: &HashSet<i64>, config: &ConfigOptions) -> Result<Inputs> {
+    if visitors.len() > VISITORS_CHOSEN_MAX {
+        return Ok(inputs.clone());
+    }
     let mut config = config.clone();
     config.execution.parquet.pushdown_filters = visitors.len() > VISITORS_LOOKED_UP_MAX;
     let narrow = |input: &Arc<dyn ExecutionPlan>| {
