@@ -4,104 +4,36 @@ use datafusion::common::utils::datafusion_strsim::levenshtein;
 
 /// Functions of other engines, in lower case, and what says the same here.
 const FUNCTIONS: &[(&[&str], &str)] = &[
+    (&["decode"], "CASE WHEN … THEN … WHEN … THEN … END"),
+    (&["anylast"], "last_value(x ORDER BY t)"),
+    (&["divide"], "a / nullif(b, 0)"),
+    (&["toweek"], "extract(week FROM t), whose weeks begin on Monday"),
+    (&["dayofweek", "weekday"], "extract(dow FROM t), where 0 is Sunday, or extract(isodow FROM t), where 7 is"),
+    (&["monthname", "dayname"], "to_char(t, '%B') or '%b', and '%A' or '%a'"),
+    (&["tumble", "hop"], "date_bin('15 minutes', t)"),
     (
-        &["date_diff", "datediff", "timestamp_diff", "timestampdiff", "age"],
-        "day2 - day1 is a number of days, extract(epoch FROM t2 - t1) / 3600 one of hours",
-    ),
-    (&["date_add", "dateadd", "adddate", "timestamp_add"], "t + INTERVAL '1 day'"),
-    (&["date_sub", "datesub", "subdate", "timestamp_sub"], "t - INTERVAL '1 day'"),
-    (&["countif", "count_if"], "count(*) FILTER (WHERE …)"),
-    (&["sumif", "sum_if"], "sum(x) FILTER (WHERE …)"),
-    (&["avgif", "avg_if"], "avg(x) FILTER (WHERE …)"),
-    (&["uniq", "uniqexact", "countdistinct", "count_distinct"], "count(DISTINCT x)"),
-    (&["uniqif", "uniqexactif"], "count(DISTINCT x) FILTER (WHERE …)"),
-    (&["approx_count_distinct", "uniqcombined", "uniqhll12", "hll"], "approx_distinct(x)"),
-    (&["argmax", "arg_max", "max_by"], "last_value(x ORDER BY y)"),
-    (&["argmin", "arg_min", "min_by"], "first_value(x ORDER BY y)"),
-    (&["any", "any_value", "anylast", "arbitrary"], "first_value(x), or min(x)"),
-    (&["if", "iff", "iif"], "CASE WHEN … THEN … ELSE … END"),
-    (&["multiif", "decode"], "CASE WHEN … THEN … WHEN … THEN … END"),
-    (&["ifnull", "isnull", "nvl2"], "coalesce(x, y)"),
-    (&["mod"], "a % b"),
-    (&["div", "intdiv"], "a / b, which is whole for whole numbers"),
-    (&["safe_divide", "divide"], "a / nullif(b, 0)"),
-    (&["date", "todate", "to_day"], "t::date"),
-    (&["year", "toyear"], "extract(year FROM t)"),
-    (&["month", "tomonth"], "extract(month FROM t)"),
-    (&["day", "dayofmonth", "todayofmonth"], "extract(day FROM t)"),
-    (&["hour", "tohour"], "extract(hour FROM t)"),
-    (&["minute", "tominute"], "extract(minute FROM t)"),
-    (&["week", "weekofyear", "toweek", "toisoweek"], "extract(week FROM t)"),
-    (&["dayofweek", "weekday", "todayofweek"], "extract(isodow FROM t)"),
-    (&["dayofyear", "todayofyear"], "extract(doy FROM t)"),
-    (
-        &[
-            "tostartofday",
-            "tostartofhour",
-            "tostartofminute",
-            "tostartofmonth",
-            "tostartofweek",
-            "tomonday",
-            "timestamp_trunc",
-            "datetrunc",
-        ],
-        "date_trunc('day', t)",
-    ),
-    (&["tostartofinterval", "time_bucket", "tumble"], "date_bin('15 minutes', t)"),
-    (
-        &["strftime", "date_format", "formatdatetime", "format_timestamp", "format_date", "toyyyymm", "toyyyymmdd"],
-        "to_char(t, '%Y-%m-%d')",
-    ),
-    (
-        &["strptime", "parse_timestamp", "parsedatetime", "str_to_date", "parsedatetimebesteffort"],
+        &["strptime", "parse_timestamp", "parse_date", "parsedatetime", "str_to_date", "parsedatetimebesteffort"],
         "to_timestamp(x, '%d/%m/%Y')",
     ),
-    (&["unix_timestamp", "tounixtimestamp", "epoch", "unix_seconds"], "extract(epoch FROM t)"),
-    (&["epoch_ms", "unix_millis", "tounixtimestamp64milli"], "extract(epoch FROM t) * 1000"),
-    (&["fromunixtimestamp", "timestamp_seconds", "todatetime"], "to_timestamp(x)"),
-    (&["curdate", "today"], "current_date"),
-    (&["getdate", "sysdate", "sysdatetime"], "now()"),
-    (&["json_extract", "jsonextract", "jsonextractraw", "json_query", "json_extract_path"], "properties->'name'"),
+    (&["months_between"], "date_diff('month', start, end), or age(end, start)"),
+    (&["histogram"], "width_bucket(x, low, high, count) and GROUP BY it"),
+    (&["regexp_matches", "extractall"], "x ~ '…', or regexp_extract(x, '…', 1) for a part of it"),
     (
-        &[
-            "json_extract_string",
-            "json_extract_scalar",
-            "json_value",
-            "jsonextractstring",
-            "get_json_object",
-            "visitparamextractstring",
-            "json_extract_path_text",
-        ],
-        "properties->>'name'",
-    ),
-    (&["jsonextractint", "jsonextractuint"], "json_get_int(properties, 'name')"),
-    (&["jsonextractfloat"], "json_get_float(properties, 'name')"),
-    (&["jsonextractbool"], "json_get_bool(properties, 'name')"),
-    (&["jsonhas", "json_exists"], "json_contains(properties, 'name')"),
-    (&["jsonlength", "json_array_length"], "json_length(properties, 'name')"),
-    (&["group_concat", "listagg", "grouparray", "string_aggregate"], "string_agg(x, ',') or array_agg(x)"),
-    (
-        &["quantile", "percentile", "quantileexact", "approx_quantile", "approx_percentile", "percentile_approx"],
-        "approx_percentile_cont(0.9) WITHIN GROUP (ORDER BY x)",
-    ),
-    (&["approx_quantiles", "quantiles"], "approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY x), one for each share"),
-    (&["regexp_extract", "regexp_substr", "extractall"], "(regexp_match(x, '…'))[1]"),
-    (&["regexp_matches", "regexp_contains", "match"], "x ~ '…'"),
-    (&["splitbychar", "split", "string_split", "str_split"], "split_part(x, '/', 2), or string_to_array(x, '/')"),
-    (&["positioncaseinsensitive", "charindex", "locate"], "strpos(lower(x), 'text')"),
-    (&["len", "lengthutf8"], "length(x)"),
-    (
-        &["domain", "domainwithoutwww", "parse_url", "net_host"],
+        &["domain", "domainwithoutwww", "parse_url", "net_host", "cutquerystring"],
         "the column hostname, and path, query and referrer_host",
     ),
-    (&["tostring", "str"], "x::text"),
-    (&["toint32", "toint64", "touint32", "touint64", "int", "safe_cast"], "x::int, or try_cast(x AS int)"),
-    (&["tofloat64", "tofloat32", "float"], "x::float"),
+    (&["int", "safe_cast"], "x::int, or try_cast(x AS int)"),
+    (&["float"], "x::float"),
     (&["todecimal64", "todecimal128"], "x::numeric(18, 4)"),
-    (&["generate_date_array", "sequence", "numbers"], "generate_series(day1, day2, INTERVAL '1 day')"),
-    (&["cardinality_of", "array_size", "size"], "array_length(x)"),
-    (&["windowfunnel", "window_funnel", "sequencematch", "retention"], "one WITH for each step, joined by visitor_id"),
-    (&["last_day"], "date_trunc('month', t) + INTERVAL '1 month' - INTERVAL '1 day'"),
+    (&["sequence", "numbers"], "generate_series(day1, day2, INTERVAL '1 day')"),
+    (&["cardinality_of", "size"], "array_length(x)"),
+    (&["runningdifference", "neighbor"], "x - lag(x) OVER (ORDER BY t)"),
+    (&["runningaccumulate"], "sum(x) OVER (ORDER BY t)"),
+    (&["groupconcat", "string_aggregate"], "string_agg(x, ',')"),
+    (
+        &["uniqstate", "sumstate", "countstate", "uniqmerge", "summerge", "countmerge"],
+        "count(DISTINCT x), sum(x) or count(*) over the events themselves",
+    ),
 ];
 
 /// Functions that somebody may have mistyped differ from the right name by so many letters.
@@ -221,11 +153,10 @@ mod tests {
     #[test]
     fn a_message_says_what_to_write() {
         check(
-            "Invalid function 'date_diff'.\nDid you mean 'date_bin'?",
-            "there is no function date_diff: write day2 - day1",
+            "Invalid function 'weekday'.\nDid you mean 'week'?",
+            "there is no function weekday: write extract(dow FROM t)",
         );
-        check("Invalid function 'countIf'.\nDid you mean 'count'?", "write count(*) FILTER (WHERE …)");
-        check("Invalid function 'if'.\nDid you mean 'pi'?", "write CASE WHEN");
+        check("Invalid function 'Histogram'.\nDid you mean 'x'?", "write width_bucket(");
         check("Invalid function 'cuont'.\nDid you mean 'count'?", "did you mean count?");
         check("Invalid function 'frobnicate'.\nDid you mean 'concat'?", "there is no function frobnicate");
         check(

@@ -236,7 +236,9 @@ fn of_parser(error: &ParserError) -> EngineError {
     match error {
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
             let (line, column) = (number_after(message, "Line: "), number_after(message, "Column: "));
-            EngineError::Query { message: message.clone(), line, column }
+            // Snowflake's way into JSON.
+            let hint = if message.contains("found: :") { "; a property is written properties->>'plan'" } else { "" };
+            EngineError::Query { message: format!("{message}{hint}"), line, column }
         }
         ParserError::RecursionLimitExceeded => query("the SQL is nested too deeply"),
     }

@@ -7,17 +7,44 @@
 
 use std::any::TypeId;
 
-use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::syntax::call;
 
 /// The dialect of queries.
 #[derive(Debug)]
 pub(crate) struct LakeDialect;
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// What follows `?`, `?|` and `?&`: one key, or a list of which any or all must be there.
+fn parse_keys(parser: &mut Parser, left: &Expr, precedence: u8) -> Result<Expr, ParserError> {
+    let op = match (parser.consume_token(&Token::Pipe), parser.consume_token(&Token::Ampersand)) {
+        (true, _) => Some(BinaryOperator::Or),
+        (_, true) => Some(BinaryOperator::And),
+        _ => None,
+    };
+    let right = parser.parse_subexpr(precedence)?;
+    let has = |key: Expr| call("json_has_key", vec![left.clone(), key]);
+    let Some(op) = op else { return Ok(has(right)) };
+    let keys = match right {
+        Expr::Array(array) => array.elem,
+        _ => vec![],
+    };
+    let all = keys.into_iter().map(has).reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: op.clone(),
+        right: Box::new(right),
+    });
+    match all {
+        Some(all) => Ok(Expr::Nested(Box::new(all))),
+        None => Err(ParserError::ParserError("?| and ?& take a list of keys: properties ?| ARRAY['a', 'b']".into())),
+    }
+}
 
 /// What the generic dialect answers, this one answers.
 macro_rules! as_generic {
@@ -55,12 +82,20 @@ impl Dialect for LakeDialect {
         match &parser.peek_token_ref().token {
             // Outside PostgreSQL's dialect it is part of the operand, and no operator.
             Token::Word(word) if word.keyword == Keyword::COLLATE => None,
+            // Not a parameter: those of queries have names.
+            Token::Placeholder(mark) if mark == "?" => Some(Ok(POSTGRES.prec_value(Precedence::PgOther))),
             _ => POSTGRES.get_next_precedence(parser),
         }
     }
 
     /// The parser takes all that follows for the right side: in `a IS NOT DISTINCT FROM b AND c` also `AND c`.
+    ///
+    /// `properties ? 'plan'` is read here, too: the tokenizer takes the mark for a parameter.
     fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if matches!(&parser.peek_token_ref().token, Token::Placeholder(mark) if mark == "?") {
+            parser.next_token();
+            return Some(parse_keys(parser, left, precedence));
+        }
         let negated = if parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
             false
         } else if parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]) {

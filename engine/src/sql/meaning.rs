@@ -203,6 +203,11 @@ fn compared(
             Err(_) => plan_err!("{} holds UUIDs, and {text:?} is none", plain(expr)),
         };
     }
+    if is_time(data_type)
+        && let Some(whole) = with_seconds(&value)
+    {
+        return Ok(Transformed::yes(whole));
+    }
     if let (Expr::Column(_), Expr::Literal(number, _)) = (expr, &value)
         && is_text(data_type)
         && value_type.is_numeric()
@@ -221,7 +226,23 @@ fn mended_cast(expr: &Expr, from: Option<DataType>, to: &DataType) -> Option<Exp
     if is_text(to) && is_binary(&from) {
         return Some(Function::BytesAsText.call(vec![expr.clone()]));
     }
-    None
+    if is_time(to) { with_seconds(expr) } else { None }
+}
+
+/// A time that was written without seconds, `'2026-03-01 10:30'`, with them. DataFusion reads none without.
+fn with_seconds(text: &Expr) -> Option<Expr> {
+    const SHAPE: &[u8] = b"0000-00-00T00:00";
+    let Expr::Literal(value, _) = text else { return None };
+    let text = value.try_as_str().flatten()?.trim();
+    let is_like = |(shape, byte): (&u8, u8)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        b'T' => matches!(byte, b'T' | b't' | b' '),
+        shape => *shape == byte,
+    };
+    let fits = text.len() >= SHAPE.len() && SHAPE.iter().zip(text.bytes()).all(is_like);
+    let (minutes, zone) =
+        text.split_at_checked(SHAPE.len()).filter(|(_, zone)| fits && !zone.starts_with([':', '.']))?;
+    Some(lit(format!("{minutes}:00{zone}")))
 }
 
 /// A part of the time between two instants: whole days, and what is left of the last one.
@@ -259,6 +280,10 @@ fn is_decimal(data_type: &DataType) -> bool {
         data_type,
         DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..)
     )
+}
+
+fn is_time(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(..))
 }
 
 fn is_text(data_type: &DataType) -> bool {

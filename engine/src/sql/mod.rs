@@ -10,6 +10,7 @@ mod meaning;
 mod pattern;
 mod repeatable;
 mod rules;
+mod spelling;
 mod statement;
 mod sum;
 mod syntax;
@@ -19,6 +20,7 @@ use std::collections::HashMap;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::TableReference;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
@@ -32,6 +34,15 @@ pub(crate) use zone::SESSION_ZONE;
 /// Gives a new session the functions that queries have here beside DataFusion's.
 pub(crate) fn register(context: &SessionContext) {
     context.register_udf(zone::timezone());
+    for function in functions::scalar() {
+        context.register_udf(function);
+    }
+    for function in functions::aggregates() {
+        context.register_udaf(function);
+    }
+    for planner in functions::planners() {
+        context.state_ref().write().register_expr_planner(planner).expect("a new session takes planners");
+    }
     context.register_udaf(count::count());
     context.register_udaf(sum::sum());
 }

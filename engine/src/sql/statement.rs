@@ -4,17 +4,16 @@
 use std::ops::ControlFlow;
 
 use datafusion::logical_expr::sqlparser::ast::{
-    BinaryOperator, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, Query,
-    Select, SelectItem, Spanned, TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, VisitMut,
-    VisitorMut,
+    BinaryOperator, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArgumentList,
+    FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
+    Spanned, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::logical_expr::sqlparser::tokenizer::Span;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 
 use super::dialect::LakeDialect;
-use super::syntax::{call, take};
-use super::{casts, pattern};
+use super::syntax::{call, plain_args, refusal, take, text_expr, text_of};
+use super::{casts, pattern, spelling};
 use crate::error::{EngineError, Result};
 
 /// Reads one statement.
@@ -50,17 +49,15 @@ fn check_reads(statement: &Statement) -> Result<()> {
 fn mend(statement: &mut Statement, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {
     match statement {
         Statement::Explain(explain) => mend(&mut explain.statement, is_scalar),
-        Statement::Statement(statement) => match statement.visit(&mut Mender { is_scalar }) {
-            ControlFlow::Break(error) => Err(error),
-            ControlFlow::Continue(()) => Ok(()),
-        },
+        Statement::Statement(statement) => {
+            spelling::respell(statement)?;
+            match statement.visit(&mut Mender { is_scalar }) {
+                ControlFlow::Break(error) => Err(error),
+                ControlFlow::Continue(()) => Ok(()),
+            }
+        }
         _ => Ok(()),
     }
-}
-
-fn refusal(message: impl Into<String>, at: Span) -> EngineError {
-    let place = |number: u64| (number > 0).then_some(number);
-    EngineError::Query { message: message.into(), line: place(at.start.line), column: place(at.start.column) }
 }
 
 struct Mender<'a> {
@@ -331,6 +328,12 @@ fn is_arrow(op: &BinaryOperator) -> bool {
 /// the first is null in every row, the second an error about casts.
 fn check_arrow(left: &Expr, op: &BinaryOperator, right: &Expr, at: Span) -> Result<()> {
     match (left, right) {
+        (json, key) if text_of(key).is_some_and(|key| key.starts_with("$.")) => Err(refusal(
+            format!(
+                "{key} is a path of other engines, and a key here: write {json}->'a'->>'b', or json_extract_string({json}, {key})"
+            ),
+            at,
+        )),
         (Expr::BinaryOp { op: first, right: json, .. }, key) if !is_arrow(first) => Err(refusal(
             format!("{op} binds no tighter than {first} on its left: write {first} ({json} {op} {key})"),
             at,
@@ -458,33 +461,6 @@ fn mend_function(function: &mut Function, is_scalar: &dyn Fn(&str) -> bool) -> R
         },
         _ => None,
     })
-}
-
-/// The arguments of a plain call: no names, no clauses.
-fn plain_args(function: &Function) -> Option<Vec<Expr>> {
-    let FunctionArguments::List(list) = &function.args else { return None };
-    if !list.clauses.is_empty() || list.duplicate_treatment.is_some() {
-        return None;
-    }
-    list.args
-        .iter()
-        .map(|arg| match arg {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
-            _ => None,
-        })
-        .collect()
-}
-
-fn text_expr(text: String) -> Expr {
-    Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span: Span::empty() })
-}
-
-/// The text between quotes.
-fn text_of(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => Some(text),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn seed() -> u64 {
 }
 
 /// The Python with DuckDB, which `make test` installs and sets.
-fn python() -> Option<String> {
+pub(crate) fn python() -> Option<String> {
     let python = std::env::var("DEWPOND_TEST_PYTHON").ok();
     if python.is_none() {
         assert!(std::env::var("CI").is_err(), "CI runs this through `make test`, which sets DEWPOND_TEST_PYTHON");
@@ -80,7 +80,7 @@ async fn generated_queries_are_answered_as_by_duckdb() {
 }
 
 /// The session's events as a Parquet file.
-async fn export(session: &SqlSession, number: u64) -> PathBuf {
+pub(crate) async fn export(session: &SqlSession, number: u64) -> PathBuf {
     let file =
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("events-{}-{number}.parquet", std::process::id()));
     let answer = session.query("SELECT * FROM events", &[]).await.unwrap();
@@ -94,7 +94,7 @@ async fn export(session: &SqlSession, number: u64) -> PathBuf {
 }
 
 /// DuckDB's answers.
-fn duckdb(python: &str, events: &PathBuf, queries: &[String]) -> Vec<Json> {
+pub(crate) fn duckdb(python: &str, events: &PathBuf, queries: &[String]) -> Vec<Json> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sql/duckdb.py");
     let mut process =
         Command::new(python).arg(script).arg(events).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

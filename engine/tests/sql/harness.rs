@@ -137,7 +137,7 @@ pub(crate) async fn view_of(random: &mut Random, sites: &str, settings: &EngineS
     view_over(&published, &pending, 1 + random.below(3) as usize, settings).await
 }
 
-async fn session_over(published: &[Event], pending: &[Event]) -> SqlSession {
+pub(crate) async fn session_over(published: &[Event], pending: &[Event]) -> SqlSession {
     view_over(published, pending, 1, &EngineSettings::default()).await.session(&Scope::Lake).unwrap()
 }
 

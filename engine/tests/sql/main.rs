@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+mod cookbook;
 mod folds;
+mod functions;
 mod generated;
 mod groups;
 mod growing;
@@ -12,6 +14,7 @@ mod messages;
 mod numbers;
 mod operators;
 mod params;
+mod published;
 mod random;
 #[path = "../shown/mod.rs"]
 mod shown;

@@ -153,6 +153,10 @@ impl Definition {
                 return Ok(Finish::Count(self.part(Part { of_rows, merge: sum.clone() })));
             }
             let value = args.remove(0);
+            let value_type = value.get_type(schema).map_err(|error| error.to_string())?;
+            if value_type.is_nested() {
+                return Err(format!("{name}(DISTINCT …) of several values together needs all values at a time"));
+            }
             let value = match filter {
                 Some(filter) => when(*filter, value).end().map_err(|error| error.to_string())?,
                 None => value,

@@ -8,11 +8,12 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::columns::of_columns;
 use crate::answer::binary_text;
 
 /// What a function does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Function {
+pub(in crate::sql) enum Function {
     /// `+` of whole numbers. DataFusion's goes on below zero.
     Add,
     /// `-` of whole numbers.
@@ -27,7 +28,7 @@ pub(super) enum Function {
 
 impl Function {
     /// The function for an operator between whole numbers.
-    pub(super) fn of(op: Operator) -> Option<Self> {
+    pub(in crate::sql) fn of(op: Operator) -> Option<Self> {
         match op {
             Operator::Plus => Some(Self::Add),
             Operator::Minus => Some(Self::Subtract),
@@ -36,7 +37,7 @@ impl Function {
         }
     }
 
-    pub(super) fn call(self, args: Vec<Expr>) -> Expr {
+    pub(in crate::sql) fn call(self, args: Vec<Expr>) -> Expr {
         let arguments = args.len();
         ScalarUDF::from(Udf { function: self, signature: Signature::any(arguments, Volatility::Immutable) }).call(args)
     }
@@ -72,14 +73,7 @@ impl ScalarUDFImpl for Udf {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if all_scalar { 1 } else { args.number_rows };
-        let columns: Vec<ArrayRef> = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
-        let answer = self.apply(&columns)?;
-        if all_scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?));
-        }
-        Ok(ColumnarValue::Array(answer))
+        of_columns(&args, |columns, _| self.apply(columns))
     }
 }
 
@@ -118,6 +112,6 @@ impl Udf {
 }
 
 /// Bytes as a literal.
-pub(super) fn bytes(bytes: &[u8]) -> Expr {
+pub(in crate::sql) fn bytes(bytes: &[u8]) -> Expr {
     Expr::Literal(ScalarValue::Binary(Some(bytes.to_vec())), None)
 }

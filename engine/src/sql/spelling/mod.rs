@@ -1,0 +1,197 @@
+//! What people write elsewhere, respelt as what is written here: functions of BigQuery, ClickHouse, DuckDB, PostgreSQL and
+//! Snowflake, functions of our own that are SQL underneath, and tables that are queries.
+//!
+//! It is done before anything else looks at a query, so that what a form means is decided in one place, and what becomes of
+//! it (folds, confinement, limits) is what becomes of any SQL.
+
+mod aggregates;
+mod call;
+mod dates;
+mod forms;
+mod json;
+mod tables;
+mod template;
+
+use std::ops::ControlFlow;
+
+use datafusion::logical_expr::sqlparser::ast::{
+    AccessExpr, Expr, Function, Ident, Query, Select, SelectItem, Statement, Subscript, TableFactor, Visit, VisitMut,
+    Visitor, VisitorMut,
+};
+
+use self::call::{Call, whole_number};
+use self::template::fill;
+use super::syntax::take;
+use crate::error::{EngineError, Result};
+pub(super) use aggregates::STEPS_MAX;
+pub(super) use dates::SUNDAY_WEEK;
+
+/// A deeper expression is named after less than all of it: to write it out takes as much stack as it is deep.
+const NAME_DEPTH_MAX: usize = 32;
+
+/// Respells a statement. Fails in words that say what to write instead.
+pub(super) fn respell(statement: &mut Statement) -> Result<()> {
+    let reads_properties = Visit::visit(statement, &mut NamedProperties).is_continue();
+    match VisitMut::visit(statement, &mut Speller { changed: false, reads_properties }) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Speller {
+    changed: bool,
+    /// Whether `properties.plan` is a property, and not the column of a table that has this name.
+    reads_properties: bool,
+}
+
+/// Looks for a table that is called as the column is.
+struct NamedProperties;
+
+impl Visitor for NamedProperties {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+        let (name, alias) = match table {
+            TableFactor::Table { name, alias, .. } => (call::plain_name(name), alias),
+            TableFactor::Derived { alias, .. } | TableFactor::UNNEST { alias, .. } => (None, alias),
+            _ => return ControlFlow::Continue(()),
+        };
+        let is_named = |name: &str| name.eq_ignore_ascii_case(json::JSON_COLUMN);
+        match name.as_deref().is_some_and(is_named) || alias.as_ref().is_some_and(|alias| is_named(&alias.name.value)) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl VisitorMut for Speller {
+    type Break = EngineError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<EngineError> {
+        flow(tables::check_query(query))
+    }
+
+    /// What is respelt keeps the name that its author sees.
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<EngineError> {
+        if let Err(error) = tables::respell_from(select) {
+            return ControlFlow::Break(error);
+        }
+        for item in &mut select.projection {
+            let SelectItem::UnnamedExpr(expr) = item else { continue };
+            let name = is_shallow(expr).then(|| expr.to_string());
+            let mut speller = Speller { changed: false, ..*self };
+            VisitMut::visit(expr, &mut speller)?;
+            if let (true, Some(name)) = (speller.changed, name) {
+                *item = SelectItem::ExprWithAlias { expr: take(expr), alias: Ident::with_quote('"', name) };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<EngineError> {
+        flow(tables::respell(table))
+    }
+
+    /// Before its parts: the bound that a subscript takes of all quantiles.
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<EngineError> {
+        match subscript(expr) {
+            Ok(Some(respelt)) => self.put(expr, respelt),
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<EngineError> {
+        let respelt = match expr {
+            Expr::Function(function) => match respelt(function) {
+                Ok(respelt) => respelt,
+                Err(error) => return ControlFlow::Break(error),
+            },
+            Expr::Interval(interval) => dates::interval(interval),
+            Expr::CompoundIdentifier(parts) if self.reads_properties => json::property(parts),
+            _ => None,
+        };
+        if let Some(respelt) = respelt {
+            self.put(expr, respelt);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Speller {
+    fn put(&mut self, expr: &mut Expr, respelt: Expr) {
+        *expr = respelt;
+        self.changed = true;
+    }
+}
+
+fn flow(step: Result<()>) -> ControlFlow<EngineError> {
+    match step {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+fn respelt(function: &Function) -> Result<Option<Expr>> {
+    let Some(call) = Call::of(function) else { return Ok(None) };
+    for respell in [forms::respell, dates::respell, json::respell, aggregates::respell] {
+        if let Some(expr) = respell(&call)? {
+            return Ok(Some(expr));
+        }
+    }
+    Ok(None)
+}
+
+/// BigQuery's `x[OFFSET(0)]` and `x[ORDINAL(1)]`: a place counted from 0 or from 1.
+fn subscript(expr: &Expr) -> Result<Option<Expr>> {
+    let Expr::CompoundFieldAccess { root, access_chain } = expr else { return Ok(None) };
+    let [AccessExpr::Subscript(Subscript::Index { index: Expr::Function(function) })] = &access_chain[..] else {
+        return Ok(None);
+    };
+    let Some(call) = Call::of(function) else { return Ok(None) };
+    let (from, [place]) = (
+        match call.name.as_str() {
+            "offset" | "safe_offset" => 1,
+            "ordinal" | "safe_ordinal" => 0,
+            _ => return Ok(None),
+        },
+        &call.args[..],
+    ) else {
+        return Ok(None);
+    };
+    let Some(number) = whole_number(place) else {
+        return Ok(Some(fill(&format!("($1)[$2 + {from}]"), &[root, place])));
+    };
+    if let Expr::Function(function) = &**root
+        && let Some(quantiles) = Call::of(function)
+        && let Some(bound) = aggregates::bound_of_quantiles(&quantiles, number + from - 1)?
+    {
+        return Ok(Some(bound));
+    }
+    Ok(Some(fill(&format!("($1)[{}]", number + from), &[root])))
+}
+
+/// Whether an expression is of few levels. Its depth is counted by a walk that does not take the stack.
+fn is_shallow(expr: &Expr) -> bool {
+    struct Depth {
+        now: usize,
+    }
+    impl Visitor for Depth {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+            self.now += 1;
+            match self.now > NAME_DEPTH_MAX {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+
+        fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+            self.now -= 1;
+            ControlFlow::Continue(())
+        }
+    }
+    Visit::visit(expr, &mut Depth { now: 0 }).is_continue()
+}
