@@ -319,7 +319,7 @@ mod tests {
     fn moments(text: &str) -> Vec<Moment> {
         let moment = |event: &str| {
             let (seconds, met) = event.split_once(':').unwrap();
-            let met = met.bytes().map(|digit| 1 << (digit - b'1')).sum();
+            let met = met.bytes().map(|digit| 1_u32 << (digit - b'1')).sum::<u32>();
             Moment { at_us: seconds.parse::<i64>().unwrap() * 1_000_000, met }
         };
         text.split_whitespace().map(moment).collect()

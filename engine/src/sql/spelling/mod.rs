@@ -32,14 +32,15 @@ const NAME_DEPTH_MAX: usize = 32;
 /// Respells a statement. Fails in words that say what to write instead.
 pub(super) fn respell(statement: &mut Statement) -> Result<()> {
     let reads_properties = Visit::visit(statement, &mut NamedProperties).is_continue();
-    match VisitMut::visit(statement, &mut Speller { changed: false, reads_properties }) {
+    match VisitMut::visit(statement, &mut Speller { names: vec![], reads_properties }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
 struct Speller {
-    changed: bool,
+    /// Of each SELECT that is being read, the names of its columns as they were written.
+    names: Vec<Vec<Option<String>>>,
     /// Whether `properties.plan` is a property, and not the column of a table that has this name.
     reads_properties: bool,
 }
@@ -71,17 +72,22 @@ impl VisitorMut for Speller {
         flow(tables::check_query(query))
     }
 
-    /// What is respelt keeps the name that its author sees.
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<EngineError> {
-        if let Err(error) = tables::respell_from(select) {
-            return ControlFlow::Break(error);
-        }
-        for item in &mut select.projection {
-            let SelectItem::UnnamedExpr(expr) = item else { continue };
-            let name = is_shallow(expr).then(|| expr.to_string());
-            let mut speller = Speller { changed: false, ..*self };
-            VisitMut::visit(expr, &mut speller)?;
-            if let (true, Some(name)) = (speller.changed, name) {
+        let name_of = |item: &SelectItem| match item {
+            SelectItem::UnnamedExpr(expr) if is_shallow(expr) => Some(expr.to_string()),
+            _ => None,
+        };
+        self.names.push(select.projection.iter().map(name_of).collect());
+        flow(tables::respell_from(select))
+    }
+
+    /// What was respelt keeps the name that its author sees.
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<EngineError> {
+        let names = self.names.pop().unwrap_or_default();
+        for (item, name) in select.projection.iter_mut().zip(names) {
+            if let (SelectItem::UnnamedExpr(expr), Some(name)) = (&mut *item, name)
+                && expr.to_string() != name
+            {
                 *item = SelectItem::ExprWithAlias { expr: take(expr), alias: Ident::with_quote('"', name) };
             }
         }
@@ -95,7 +101,7 @@ impl VisitorMut for Speller {
     /// Before its parts: the bound that a subscript takes of all quantiles.
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<EngineError> {
         match subscript(expr) {
-            Ok(Some(respelt)) => self.put(expr, respelt),
+            Ok(Some(respelt)) => *expr = respelt,
             Ok(None) => {}
             Err(error) => return ControlFlow::Break(error),
         }
@@ -113,16 +119,9 @@ impl VisitorMut for Speller {
             _ => None,
         };
         if let Some(respelt) = respelt {
-            self.put(expr, respelt);
+            *expr = respelt;
         }
         ControlFlow::Continue(())
-    }
-}
-
-impl Speller {
-    fn put(&mut self, expr: &mut Expr, respelt: Expr) {
-        *expr = respelt;
-        self.changed = true;
     }
 }
 
