@@ -9,6 +9,7 @@ pub(crate) mod reader;
 pub(crate) mod reports;
 pub(crate) mod sql;
 pub(crate) mod state;
+mod stats;
 mod token;
 mod visits;
 
@@ -41,10 +42,11 @@ pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
         None => routes,
     };
     let with_keys = sql::router()
+        .merge(stats::router())
         .route_service("/mcp", mcp::http_service(api.clone()))
         .layer(middleware::from_fn_with_state(access, reader::identify))
-        .with_state(api);
-    routes.merge(with_keys)
+        .with_state(api.clone());
+    routes.merge(with_keys).merge(stats::open_router().with_state(api))
 }
 
 async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
@@ -56,6 +58,7 @@ async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
             "GET /metrics?site=ID": "the latest report of a site",
             "GET /metrics/history?metric=NAME&site=ID&from=TIME&until=TIME": "a metric over time",
             "GET /visits?aggregation=minute|hour|day|month&dateFrom=TIME&dateTo=TIME&site=ID": "page views by page and time",
+            "GET /v1/stats/…": "numbers, series, tables, funnels and more, with a read key or the server's token",
             "POST /v1/sql": "a query, with a read key or the server's token",
             "POST /mcp": "tools of the Model Context Protocol",
         }
@@ -63,5 +66,5 @@ async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
 }
 
 async fn not_found() -> ApiError {
-    ApiError::NotFound("there is only /metrics, /metrics/history, /visits, POST /v1/sql and /mcp".into())
+    ApiError::NotFound("there is only /metrics, /metrics/history, /visits, /v1/stats/…, POST /v1/sql and /mcp".into())
 }

@@ -12,13 +12,22 @@ pub(super) async fn rows<const N: usize>(
     params: [(&str, Param); N],
     limits: QueryLimits,
 ) -> Result<Vec<Vec<Value>>, EngineError> {
-    let params = params.map(|(name, value)| (name.to_owned(), value));
-    let answer = session.query_within(sql, &params, limits).await.map_err(ours)?;
+    rows_of(session, sql, &params.map(|(name, value)| (name.to_owned(), value)), limits).await
+}
+
+/// The same, with as many parameters as there are.
+pub(super) async fn rows_of(
+    session: &Arc<SqlSession>,
+    sql: &str,
+    params: &[(String, Param)],
+    limits: QueryLimits,
+) -> Result<Vec<Vec<Value>>, EngineError> {
+    let answer = session.query_within(sql, params, limits).await.map_err(ours)?;
     to_json_rows(&answer).map_err(|error| EngineError::Defect { message: error.to_string() })
 }
 
 /// Nobody else wrote the query, so if it is wrong, that is a defect.
-fn ours(error: EngineError) -> EngineError {
+pub(super) fn ours(error: EngineError) -> EngineError {
     match error {
         EngineError::Query { .. } | EngineError::ReadOnly { .. } => EngineError::Defect { message: error.to_string() },
         error => error,

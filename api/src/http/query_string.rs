@@ -21,6 +21,11 @@ impl<S: Sync> FromRequestParts<S> for QueryString {
 }
 
 impl QueryString {
+    /// All parameters, for an endpoint that reads them itself.
+    pub(super) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
+    }
+
     /// The values of the parameters of an endpoint, in the order of their names. An empty value asks for nothing.
     ///
     /// Fails with words for the sender if there is another one, or one twice.

@@ -115,6 +115,21 @@ impl Reader {
             Self::Sites { share, .. } => share.as_ref(),
         }
     }
+
+    /// The same of several sites: all that its sender may read if none is named.
+    pub(crate) fn part_of(&self, sites: &[String]) -> Result<Part, ApiError> {
+        match sites {
+            [] => self.part(None),
+            [site] => self.part(Some(site)),
+            sites => {
+                sites.iter().try_for_each(|site| self.part(Some(site)).map(drop))?;
+                let mut sites: Vec<Arc<str>> = sites.iter().map(|site| site.as_str().into()).collect();
+                sites.sort();
+                sites.dedup();
+                Ok(Part::Sites(sites.into()))
+            }
+        }
+    }
 }
 
 impl Part {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod sql;
+mod stats;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -58,6 +59,11 @@ fn server(lake: &Lake, queries: &Path) -> Server {
 }
 
 fn server_within(lake: &Lake, queries: &Path, limits: QueryLimits, sql: SqlSettings) -> Server {
+    server_at(lake, queries, limits, sql, noon())
+}
+
+/// A server whose clock stands still.
+fn server_at(lake: &Lake, queries: &Path, limits: QueryLimits, sql: SqlSettings, now: DateTime<Utc>) -> Server {
     let settings = AnalyticsSettings {
         queries: queries.to_owned(),
         cron: "0 * * * * *".parse().unwrap(),
@@ -71,8 +77,8 @@ fn server_within(lake: &Lake, queries: &Path, limits: QueryLimits, sql: SqlSetti
     };
     let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
     let engine = engine.with_key_queries_max(sql.key_queries_max);
-    let analytics = Analytics::new(engine.clone(), settings, Arc::new(noon));
-    Server { api: Api::new(analytics.clone(), engine, limits, sql, Arc::new(noon)), analytics }
+    let analytics = Analytics::new(engine.clone(), settings, Arc::new(move || now));
+    Server { api: Api::new(analytics.clone(), engine, limits, sql, Arc::new(move || now)), analytics }
 }
 
 async fn get(server: &Server, uri: &str, header: Option<(&str, &str)>, token: Option<&str>) -> Response<Body> {

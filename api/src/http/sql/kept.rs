@@ -12,7 +12,7 @@ use crate::http::reader::Part;
 
 /// What an answer depends on, in one number: the query, its parameters, whose events it is asked of, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct AnswerKey([u8; 32]);
+pub(crate) struct AnswerKey([u8; 32]);
 
 impl AnswerKey {
     /// - `params`: those that the query may name.
@@ -23,13 +23,18 @@ impl AnswerKey {
         format: Format,
         events: Fingerprint,
     ) -> Self {
-        // Every part has its length before it, so that no two lists of parts are the same bytes.
         let mut parts = vec![asked.sql.clone(), format!("{part:?}"), format!("{format:?}"), events.to_string()];
         let mut named: Vec<_> = params.iter().filter(|(name, _)| asked.names(name)).collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
         parts.extend(named.into_iter().map(|(name, value)| format!("{name}={value:?}")));
+        Self::of(&parts)
+    }
+
+    /// The same of anything else that is answered from events.
+    pub(crate) fn of<T: AsRef<str>>(parts: &[T]) -> Self {
         let mut hasher = blake3::Hasher::new();
-        for part in parts {
+        // Every part has its length before it, so that no two lists of parts are the same bytes.
+        for part in parts.iter().map(AsRef::as_ref) {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
@@ -37,13 +42,13 @@ impl AnswerKey {
     }
 
     /// The entity tag. Weak, because rows without an order may come in another one.
-    pub(super) fn etag(&self) -> String {
+    pub(crate) fn etag(&self) -> String {
         format!("W/\"{}\"", &blake3::Hash::from_bytes(self.0).to_hex()[..32])
     }
 }
 
 /// Whole answers, up to a number of bytes.
-pub(super) struct KeptAnswers(Cache<AnswerKey, Bytes, ByBytes>);
+pub(crate) struct KeptAnswers(Cache<AnswerKey, Bytes, ByBytes>);
 
 #[derive(Clone)]
 struct ByBytes;
@@ -63,11 +68,11 @@ impl KeptAnswers {
         Self(Cache::with_weighter(answers, bytes_max, ByBytes))
     }
 
-    pub(super) fn get(&self, key: &AnswerKey) -> Option<Bytes> {
+    pub(crate) fn get(&self, key: &AnswerKey) -> Option<Bytes> {
         self.0.get(key)
     }
 
-    pub(super) fn keep(&self, key: AnswerKey, answer: Bytes) {
+    pub(crate) fn keep(&self, key: AnswerKey, answer: Bytes) {
         self.0.insert(key, answer);
     }
 }

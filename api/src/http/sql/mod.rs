@@ -4,7 +4,7 @@ mod answering;
 pub(crate) mod asked;
 mod encoder;
 mod format;
-mod kept;
+pub(super) mod kept;
 pub(crate) mod question;
 pub(crate) mod shared;
 

@@ -37,7 +37,7 @@ impl Default for SqlSettings {
 /// What queries share.
 pub(crate) struct Sql {
     pub(super) settings: SqlSettings,
-    pub(super) kept: KeptAnswers,
+    pub(crate) kept: KeptAnswers,
     turns: Arc<Semaphore>,
 }
 
@@ -48,7 +48,7 @@ impl Sql {
     }
 
     /// One of the queries that run at a time, once there is one.
-    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
+    pub(crate) async fn turn(&self) -> OwnedSemaphorePermit {
         self.turns.clone().acquire_owned().await.expect("the turns are never closed")
     }
 }

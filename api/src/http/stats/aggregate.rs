@@ -1,0 +1,64 @@
+//! `aggregate`: single numbers.
+
+use serde_json::{Map, Value, json};
+
+use super::asker::Asker;
+use super::comparison;
+use super::metric::Metric;
+use super::numbers::Numbers;
+use super::parameters::Parameters;
+use super::request::{self, Common, Setting};
+use super::rows::Counted;
+use super::statement::Values;
+use crate::http::error::ApiError;
+
+const METRICS: [Metric; 6] =
+    [Metric::Visitors, Metric::Sessions, Metric::PageViews, Metric::Events, Metric::BounceRate, Metric::DurationMean];
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Aggregate {
+    pub(super) common: Common,
+    metrics: Vec<Metric>,
+    currency: Option<String>,
+}
+
+impl Aggregate {
+    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+        let common = Common::read(parameters, setting)?;
+        let metrics = request::metrics(parameters, &METRICS)?;
+        let currency = request::currency(parameters, &metrics, &[])?;
+        Ok(Self { common, metrics, currency })
+    }
+
+    pub(super) fn echo(&self, echo: &mut Map<String, Value>) {
+        echo.insert("metrics".into(), self.metrics.iter().map(|metric| metric.name()).collect());
+        echo.insert("currency".into(), json!(self.currency));
+    }
+
+    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+        let values = single(asker, self.common.counted.clone(), &self.metrics, &self.currency).await?;
+        let mut answer = Map::new();
+        answer.insert("metrics".into(), comparison::by_name(&self.metrics, &values));
+        if let Some(compared) = self.common.compared() {
+            let others = single(asker, compared, &self.metrics, &self.currency).await?;
+            let comparison = comparison::compare(&self.metrics, &values, &others);
+            answer.insert("comparison".into(), comparison.into());
+        }
+        Ok(answer)
+    }
+}
+
+/// Single numbers, in the order of their metrics.
+pub(super) async fn single(
+    asker: &Asker,
+    counted: Counted,
+    metrics: &[Metric],
+    currency: &Option<String>,
+) -> Result<Vec<Value>, ApiError> {
+    let metrics = metrics.to_vec();
+    let numbers = Numbers { counted, metrics, dimensions: vec![], interval: None, currency: currency.clone() };
+    let mut values = Values::default();
+    let sql = numbers.sql(&mut values);
+    let rows = asker.rows(&values.into_statement(sql)).await?;
+    Ok(rows.into_iter().next().unwrap_or_else(|| comparison::nothing(&numbers.metrics)))
+}

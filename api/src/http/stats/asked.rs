@@ -1,0 +1,110 @@
+//! A request that is understood and can be answered: one of the endpoints', with all that its answer follows from.
+
+use serde_json::{Map, Value};
+
+use super::aggregate::Aggregate;
+use super::asker::Asker;
+use super::breakdown::Breakdown;
+use super::endpoint::Endpoint;
+use super::funnel::Funnel;
+use super::live::{Live, Realtime};
+use super::parameters::Parameters;
+use super::paths::Paths;
+use super::request::{Common, Setting};
+use super::retention::Retention;
+use super::sessions::{Sessions, Timeline};
+use super::timeseries::Timeseries;
+use super::visitors::Visitors;
+use crate::http::error::ApiError;
+
+/// A request. Its `Debug` names all that the answer follows from, beside the events.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Asked {
+    Aggregate(Aggregate),
+    Timeseries(Timeseries),
+    Breakdown(Breakdown),
+    Funnel(Funnel),
+    Retention(Retention),
+    Paths(Paths),
+    Sessions(Sessions),
+    Visitors(Visitors),
+    Timeline(Timeline),
+    Live(Live),
+    Realtime(Realtime),
+}
+
+impl Asked {
+    /// - `id`: what the address names, of an endpoint whose address names something.
+    ///
+    /// Fails with words for the sender.
+    pub(super) fn read(
+        endpoint: Endpoint,
+        id: &str,
+        parameters: &mut Parameters,
+        setting: &Setting,
+    ) -> Result<Self, String> {
+        Ok(match endpoint {
+            Endpoint::Aggregate => Self::Aggregate(Aggregate::read(parameters, setting)?),
+            Endpoint::Timeseries => Self::Timeseries(Timeseries::read(parameters, setting)?),
+            Endpoint::Breakdown => Self::Breakdown(Breakdown::read(parameters, setting)?),
+            Endpoint::Funnel => Self::Funnel(Funnel::read(parameters, setting)?),
+            Endpoint::Retention => Self::Retention(Retention::read(parameters, setting)?),
+            Endpoint::Paths => Self::Paths(Paths::read(parameters, setting)?),
+            Endpoint::Sessions => Self::Sessions(Sessions::read(parameters, setting)?),
+            Endpoint::Visitors => Self::Visitors(Visitors::read(parameters, setting)?),
+            Endpoint::Session => Self::Timeline(Timeline::read(id, parameters, setting)?),
+            Endpoint::Live => Self::Live(Live::read(parameters, setting)?),
+            Endpoint::Realtime => Self::Realtime(Realtime::read(parameters, setting)?),
+        })
+    }
+
+    pub(super) fn common(&self) -> &Common {
+        match self {
+            Self::Aggregate(asked) => &asked.common,
+            Self::Timeseries(asked) => &asked.common,
+            Self::Breakdown(asked) => &asked.common,
+            Self::Funnel(asked) => &asked.common,
+            Self::Retention(asked) => &asked.common,
+            Self::Paths(asked) => &asked.common,
+            Self::Sessions(asked) => &asked.common,
+            Self::Visitors(asked) => &asked.common,
+            Self::Timeline(asked) => &asked.common,
+            Self::Live(asked) => &asked.common,
+            Self::Realtime(asked) => &asked.series.common,
+        }
+    }
+
+    /// What was counted, for the answer.
+    pub(super) fn echo(&self) -> Map<String, Value> {
+        let mut echo = self.common().echo();
+        match self {
+            Self::Aggregate(asked) => asked.echo(&mut echo),
+            Self::Timeseries(asked) => asked.echo(&mut echo),
+            Self::Breakdown(asked) => asked.echo(&mut echo),
+            Self::Funnel(asked) => asked.echo(&mut echo),
+            Self::Retention(asked) => asked.echo(&mut echo),
+            Self::Paths(asked) => asked.echo(&mut echo),
+            Self::Sessions(asked) => asked.echo(&mut echo),
+            Self::Visitors(asked) => asked.echo(&mut echo),
+            Self::Timeline(asked) => asked.echo(&mut echo),
+            Self::Live(_) | Self::Realtime(_) => {}
+        }
+        echo
+    }
+
+    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+        match self {
+            Self::Aggregate(asked) => asked.answer(asker).await,
+            Self::Timeseries(asked) => asked.answer(asker).await,
+            Self::Breakdown(asked) => asked.answer(asker).await,
+            Self::Funnel(asked) => asked.answer(asker).await,
+            Self::Retention(asked) => asked.answer(asker).await,
+            Self::Paths(asked) => asked.answer(asker).await,
+            Self::Sessions(asked) => asked.answer(asker).await,
+            Self::Visitors(asked) => asked.answer(asker).await,
+            Self::Timeline(asked) => asked.answer(asker).await,
+            Self::Live(asked) => asked.answer(asker).await,
+            Self::Realtime(asked) => asked.answer(asker).await,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! `/v1/stats/…`: numbers, series, tables, funnels and the like, without SQL. A request is parsed and checked, which is
+//! pure; then it waits for its turn among all queries, and is answered by SQL over one view of the lake, or by what is
+//! kept of the same request while no event has come.
+
+mod aggregate;
+mod asked;
+mod asker;
+mod breakdown;
+mod comparison;
+mod dimension;
+mod endpoint;
+mod filter;
+mod funnel;
+mod intervals;
+mod live;
+mod metric;
+mod names;
+mod numbers;
+mod openapi;
+mod parameters;
+mod paths;
+mod range;
+mod request;
+mod retention;
+mod rows;
+mod sessions;
+mod statement;
+mod timeseries;
+mod visitors;
+mod zone;
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use chrono::{DateTime, TimeDelta, Utc};
+use engine::EngineError;
+use lake::{Site, SiteSettings};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use self::asked::Asked;
+use self::asker::Asker;
+use self::endpoint::Endpoint;
+use self::parameters::Parameters;
+use self::request::Setting;
+use super::error::ApiError;
+use super::etag::matches_etag;
+use super::query_string::QueryString;
+use super::reader::{Part, Reader};
+use super::sql::kept::AnswerKey;
+use super::state::Api;
+
+/// A request is a page of text.
+const BODY_BYTES_MAX: usize = 256 << 10;
+
+pub(super) fn router() -> Router<Arc<Api>> {
+    let mut router = Router::new();
+    for endpoint in Endpoint::ALL {
+        let in_address = move |State(api): State<Arc<Api>>,
+                               Extension(reader): Extension<Reader>,
+                               id: Option<Path<String>>,
+                               query: QueryString,
+                               headers: HeaderMap| async move {
+            let parameters = Parameters::of_query(query.into_pairs(), &endpoint.names());
+            answer(&api, &reader, endpoint, id, parameters, &headers).await
+        };
+        let in_body = move |State(api): State<Arc<Api>>,
+                            Extension(reader): Extension<Reader>,
+                            id: Option<Path<String>>,
+                            query: QueryString,
+                            headers: HeaderMap,
+                            body: Result<Bytes, BytesRejection>| async move {
+            let [] = query.read([]).map_err(ApiError::invalid)?;
+            let body = body.map_err(|error| match error.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge { bytes_max: BODY_BYTES_MAX },
+                _ => ApiError::invalid(error.body_text()),
+            })?;
+            answer(&api, &reader, endpoint, id, Parameters::of_body(&body, &endpoint.names()), &headers).await
+        };
+        let routes = match endpoint {
+            // Its address says all that it is asked.
+            Endpoint::Session => get(in_address),
+            _ => get(in_address).post(in_body).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
+        };
+        router = router.route(&format!("/v1/stats/{}", endpoint.path()), routes);
+    }
+    router.route("/v1/stats/{*path}", get(not_found).post(not_found))
+}
+
+/// The document of this API, which whoever has no key may read, too.
+pub(super) fn open_router() -> Router<Arc<Api>> {
+    Router::new().route("/v1/stats/openapi.json", get(|| async { Json(openapi::document()) }))
+}
+
+async fn not_found(Path(path): Path<String>) -> ApiError {
+    let paths = Endpoint::ALL.into_iter().map(Endpoint::path).chain(["openapi.json"]);
+    ApiError::NotFound(names::unknown("endpoint", &path, paths, &[]))
+}
+
+async fn answer(
+    api: &Api,
+    reader: &Reader,
+    endpoint: Endpoint,
+    id: Option<Path<String>>,
+    parameters: Result<Parameters, String>,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let answer = answer_within_turn(api, reader, endpoint, id, parameters, headers).await;
+    answer.inspect_err(|_| count("refused"))
+}
+
+async fn answer_within_turn(
+    api: &Api,
+    reader: &Reader,
+    endpoint: Endpoint,
+    id: Option<Path<String>>,
+    parameters: Result<Parameters, String>,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let mut parameters = parameters.map_err(ApiError::invalid)?;
+    let names = parameters.list("site").map_err(ApiError::invalid)?.unwrap_or_default();
+    let part = reader.part_of(&names)?;
+    let sites = sites(api, &part).await?;
+    if let Some(missing) = names.iter().find(|name| !sites.iter().any(|site| *site.site_id == **name)) {
+        return Err(ApiError::NotFound(format!("there is no site {missing}")));
+    }
+    let setting = setting_of(&sites, (api.clock)());
+    let asked = Asked::read(endpoint, id.as_deref().map_or("", String::as_str), &mut parameters, &setting)
+        .map_err(ApiError::invalid)?;
+
+    let _turn = timeout(api.limits.timeout, api.sql.turn()).await.map_err(|_| ApiError::Busy)?;
+    let as_of = (api.clock)();
+    let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
+    let view = view.map_err(ApiError::unread("the events"))?;
+    let rules = rules(&sites);
+    let key = AnswerKey::of(&[
+        "stats",
+        &format!("{asked:?}"),
+        &format!("{part:?}"),
+        &rules,
+        &view.snapshot().fingerprint().to_string(),
+    ]);
+    let fresh = Fresh {
+        as_of: asked.common().zone.show(as_of),
+        complete_until: asked.common().zone.show(as_of.min(asked.common().counted.range.until)),
+        lake_version: view.snapshot().events.version.map_or(-1, |version| version as i64),
+    };
+    if matches_etag(headers, &key.etag()) {
+        count("unchanged");
+        return Ok(with_headers(StatusCode::NOT_MODIFIED.into_response(), &key, "hit"));
+    }
+    if let Some(kept) = api.sql.kept.get(&key) {
+        count("kept");
+        return Ok(with_headers(fresh.of(&kept), &key, "hit"));
+    }
+    let session = part.session(&view).map_err(ApiError::unread("the events"))?;
+    let mut body = asked.answer(&Asker::new(session, api.limits)).await?;
+    let mut echo = asked.echo();
+    echo.insert("sites".into(), named_sites(&part));
+    body.insert("query".into(), echo.into());
+    let body = Bytes::from(Value::Object(body).to_string());
+    // Sessions follow the settings of their site. If these have changed meanwhile, nobody knows which the answer has.
+    if self::sites(api, &part).await.is_ok_and(|sites| self::rules(&sites) == rules) {
+        api.sql.kept.keep(key, body.clone());
+    }
+    count("whole");
+    Ok(with_headers(fresh.of(&body), &key, "miss"))
+}
+
+/// What an answer says of the moment at which it holds. It is another one each time, though the numbers are kept.
+struct Fresh {
+    as_of: String,
+    complete_until: String,
+    lake_version: i64,
+}
+
+impl Fresh {
+    /// The answer, of a JSON object with the rest of it.
+    fn of(&self, body: &[u8]) -> Response {
+        let Self { as_of, complete_until, lake_version } = self;
+        let fresh =
+            json!({ "as_of": as_of, "complete_until": complete_until, "lake_version": lake_version }).to_string();
+        let mut whole = fresh.into_bytes();
+        whole.pop();
+        whole.push(b',');
+        whole.extend_from_slice(&body[1..]);
+        Body::from(whole).into_response()
+    }
+}
+
+/// The sites that a request is asked of.
+async fn sites(api: &Api, part: &Part) -> Result<Vec<Arc<Site>>, ApiError> {
+    let directory = api.views.engine().lake().sites().await;
+    let directory = directory.map_err(EngineError::from).map_err(ApiError::unread("the sites"))?;
+    let is_meant = |site: &&Arc<Site>| match part {
+        Part::Lake(None) => true,
+        Part::Lake(Some(one)) => site.site_id == *one,
+        Part::Sites(sites) => sites.contains(&site.site_id),
+    };
+    Ok(directory.sites().iter().filter(is_meant).cloned().collect())
+}
+
+/// What the settings of sites say of a request to them all.
+fn setting_of(sites: &[Arc<Site>], now: DateTime<Utc>) -> Setting {
+    let default = SiteSettings::default();
+    let zones: Vec<&str> = sites.iter().map(|site| site.settings.time_zone.as_str()).collect();
+    let time_zone = match zones.as_slice() {
+        [zone, others @ ..] if others.iter().all(|other| other == zone) => (*zone).to_owned(),
+        _ => default.time_zone,
+    };
+    let cap = sites.iter().map(|site| site.settings.session_cap_s).max().unwrap_or(default.session_cap_s);
+    Setting { now, time_zone, session_cap: TimeDelta::seconds(cap.into()) }
+}
+
+/// What sessions follow from, beside the events.
+fn rules(sites: &[Arc<Site>]) -> String {
+    let rules = sites.iter().map(|site| {
+        let SiteSettings { session_gap_s, session_cap_s, time_zone, .. } = &site.settings;
+        (&site.site_id, *session_gap_s, *session_cap_s, time_zone)
+    });
+    format!("{:?}", rules.collect::<Vec<_>>())
+}
+
+/// The sites that were counted, or null for the whole lake.
+fn named_sites(part: &Part) -> Value {
+    match part {
+        Part::Lake(None) => Value::Null,
+        Part::Lake(Some(site)) => json!([&**site]),
+        Part::Sites(sites) => sites.iter().map(|site| &**site).collect(),
+    }
+}
+
+fn with_headers(mut response: Response, key: &AnswerKey, x_cache: &'static str) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::VARY, HeaderValue::from_static("authorization"));
+    // Readers may keep it and must ask whether it still holds: an event may come at any moment.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert("x-cache", HeaderValue::from_static(x_cache));
+    headers.insert(header::ETAG, key.etag().parse().expect("a tag is printable ASCII"));
+    response
+}
+
+/// Counts a request by how it ended.
+fn count(outcome: &'static str) {
+    metrics::counter!("dewpond_stats_requests_total", "outcome" => outcome).increment(1);
+}

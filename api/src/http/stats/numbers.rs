@@ -1,0 +1,305 @@
+//! The SQL of metrics over rows, apart for each value of dimensions and each interval of a range.
+//!
+//! Metrics of events and metrics of sessions are counted in different rows, each in a query of its own that gives the
+//! [parts](Part) it knows; their rows are put together by interval and dimensions, and metrics made of them.
+
+use super::dimension::Dimension;
+use super::intervals::Interval;
+use super::metric::{Metric, Part};
+use super::rows::{Counted, Rows, VISITOR};
+use super::statement::{self, Values};
+use super::zone::Zone;
+
+/// Metrics that are asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Numbers {
+    pub(super) counted: Counted,
+    pub(super) metrics: Vec<Metric>,
+    pub(super) dimensions: Vec<Dimension>,
+    /// What the rows are apart by in time, in which zone.
+    pub(super) interval: Option<(Interval, Zone)>,
+    /// The currency of money.
+    pub(super) currency: Option<String>,
+}
+
+impl Numbers {
+    /// A query that gives the interval (if there are any), the dimensions as `d0`, `d1` … and the metrics as `m0`, `m1` …
+    /// It has no row where nothing was counted, but for one if there is nothing to tell rows apart.
+    pub(super) fn sql(&self, values: &mut Values) -> String {
+        let mut parts: Vec<Part> = self.metrics.iter().flat_map(|metric| metric.parts()).copied().collect();
+        parts.sort();
+        parts.dedup();
+        let (of_sessions, of_events): (Vec<Part>, Vec<Part>) = parts.iter().partition(|part| part.is_of_sessions());
+        let needs_events = of_events.iter().any(|part| part.is_money());
+        let rows_of_events = self.counted.rows_of_events(&self.dimensions, needs_events);
+        let mut queries = Vec::new();
+        if !of_events.is_empty() {
+            queries.push(match rows_of_events {
+                Rows::Events => self.of_events(&parts, values),
+                // Sessions know all of it, and of themselves, too.
+                Rows::Sessions => self.of_sessions(&parts, |_| true, values),
+                Rows::EventsOfSessions => self.of_events_of_sessions(&parts, values),
+            });
+        }
+        if !of_sessions.is_empty() && (of_events.is_empty() || rows_of_events != Rows::Sessions) {
+            queries.push(match self.counted.rows_of_sessions(&self.dimensions) {
+                Rows::EventsOfSessions => self.of_sessions_with_events(&parts, values),
+                Rows::Events | Rows::Sessions => self.of_sessions(&parts, Part::is_of_sessions, values),
+            });
+        }
+        let keys = self.keys();
+        let together: Vec<String> = parts.iter().map(|part| format!("max({0}) AS {0}", part.name())).collect();
+        let metrics = self.metrics.iter().enumerate().map(|(at, metric)| format!("{} AS m{at}", metric.sql()));
+        format!(
+            "SELECT {} FROM (SELECT {} FROM ({}) AS counted{}) AS parts",
+            keys.iter().cloned().chain(metrics).collect::<Vec<_>>().join(", "),
+            keys.iter().cloned().chain(together).collect::<Vec<_>>().join(", "),
+            queries.join(" UNION ALL "),
+            group_by(&keys)
+        )
+    }
+
+    /// What rows are told apart by, by name.
+    fn keys(&self) -> Vec<String> {
+        let interval = self.interval.iter().map(|_| "t".to_owned());
+        interval.chain((0..self.dimensions.len()).map(|at| format!("d{at}"))).collect()
+    }
+
+    /// The same as expressions over rows of events and sessions.
+    ///
+    /// - `time`: when a row is counted.
+    fn key_expressions(&self, time: &str, has_events: bool, values: &mut Values) -> Vec<String> {
+        let mut expressions = Vec::new();
+        if let Some((interval, zone)) = &self.interval {
+            expressions.push(match interval.length() {
+                Some(_) => {
+                    let origin = values.time(interval.origin(self.counted.range, zone));
+                    let name = interval.name();
+                    format!("date_bin(INTERVAL '1 {name}', {time}, CAST({origin} AS TIMESTAMP WITH TIME ZONE)) AS t")
+                }
+                None => {
+                    let (name, zone) = (interval.name(), values.text(zone.name()));
+                    format!("CAST(date_trunc('{name}', {time} AT TIME ZONE {zone}) AS DATE) AS t")
+                }
+            });
+        }
+        for (at, dimension) in self.dimensions.iter().enumerate() {
+            expressions.push(format!("{} AS d{at}", statement::dimension(dimension, has_events, values)));
+        }
+        expressions
+    }
+
+    /// Whether somebody whose first event ever is `v.first_seen_at` came first in the time of a row.
+    fn is_new(&self, t: &str, values: &mut Values) -> String {
+        let from = values.time(self.counted.range.from);
+        let in_range = format!("v.first_seen_at >= {from}");
+        match &self.interval {
+            None => in_range,
+            Some((interval, _)) if interval.length().is_some() => format!("{in_range} AND v.first_seen_at >= {t}"),
+            Some((_, zone)) => {
+                let zone = values.text(zone.name());
+                format!("{in_range} AND v.first_seen_at >= CAST({t} AS TIMESTAMP) AT TIME ZONE {zone}")
+            }
+        }
+    }
+
+    fn asks_for_pages(&self) -> bool {
+        self.dimensions.iter().any(Dimension::is_of_pages)
+    }
+
+    /// Counts events: first of every visitor id, then of everybody, because somebody anonymous is the user who signed in
+    /// later.
+    fn of_events(&self, parts: &[Part], values: &mut Values) -> String {
+        let people = parts.iter().any(|part| part.is_of_people());
+        let mut keys = self.key_expressions("e.occurred_at", true, values);
+        if people {
+            keys.push("e.visitor_id AS visitor_id".to_owned());
+            keys.push("e.user_id IS NULL AS is_anonymous".to_owned());
+        }
+        let mut sums = vec!["count(*) FILTER (WHERE e.name = 'page_view') AS page_views".to_owned()];
+        for part in parts {
+            match part {
+                Part::Events => sums.push("count(*) FILTER (WHERE e.name <> 'page_ping') AS events".to_owned()),
+                Part::Revenue | Part::Transactions => {
+                    sums.push(format!("{} AS {}", self.money(*part, values), part.name()));
+                }
+                _ => {}
+            }
+        }
+        let seen = format!(
+            "SELECT {} {}{}",
+            keys.iter().chain(&sums).cloned().collect::<Vec<_>>().join(", "),
+            self.counted.sql(Rows::Events, values),
+            group_by(&keys)
+        );
+        let visitor = "coalesce(i.user_visitor_id, seen.visitor_id)";
+        let mut joins = String::new();
+        if people {
+            joins += " LEFT JOIN identities AS i ON i.anonymous_visitor_id = seen.visitor_id AND seen.is_anonymous";
+        }
+        if parts.contains(&Part::NewVisitors) {
+            joins += &format!(" LEFT JOIN visitors AS v ON v.visitor_id = {visitor}");
+        }
+        let on_page = if self.asks_for_pages() { "seen.page_views > 0" } else { "TRUE" };
+        let outer = self.selected(parts, |part| match part {
+            Part::Visitors => Some(format!("count(DISTINCT {visitor}) FILTER (WHERE {on_page})")),
+            Part::NewVisitors => {
+                let is_new = self.is_new("seen.t", values);
+                Some(format!("count(DISTINCT {visitor}) FILTER (WHERE {on_page} AND {is_new})"))
+            }
+            Part::PageViews => Some("sum(seen.page_views)".to_owned()),
+            Part::Events | Part::Revenue | Part::Transactions => Some(format!("sum(seen.{})", part.name())),
+            _ => None,
+        });
+        let keys: Vec<String> = self.keys().iter().map(|key| format!("seen.{key}")).collect();
+        format!(
+            "SELECT {} FROM ({seen}) AS seen{joins}{}",
+            keys.iter().cloned().chain([outer]).collect::<Vec<_>>().join(", "),
+            group_by(&keys)
+        )
+    }
+
+    /// Counts sessions of which nothing is asked but what they know.
+    ///
+    /// - `knows`: which parts they give here.
+    fn of_sessions(&self, parts: &[Part], knows: impl Fn(Part) -> bool, values: &mut Values) -> String {
+        let keys = self.key_expressions("s.started_at", false, values);
+        let new = parts.contains(&Part::NewVisitors) && knows(Part::NewVisitors);
+        let outer = self.selected(parts, |part| match part {
+            _ if !knows(part) => None,
+            Part::NewVisitors => {
+                let is_new = self.is_new("s.t", values);
+                Some(format!("count(DISTINCT s.visitor_id) FILTER (WHERE {is_new})"))
+            }
+            part => of_sessions(part),
+        });
+        let names = self.keys();
+        // Keys are made first, so that what is new in an interval can name it.
+        let inner = format!(
+            "SELECT {} s.visitor_id, s.page_views, s.events, s.duration_s, s.is_bounce, s.engaged_s {}",
+            keys.iter().map(|key| format!("{key},")).collect::<Vec<_>>().join(" "),
+            self.counted.sql(Rows::Sessions, values)
+        );
+        let join = if new { " LEFT JOIN visitors AS v ON v.visitor_id = s.visitor_id" } else { "" };
+        format!(
+            "SELECT {} FROM ({inner}) AS s{join}{}",
+            names.iter().map(|name| format!("s.{name}")).chain([outer]).collect::<Vec<_>>().join(", "),
+            group_by(&names.iter().map(|name| format!("s.{name}")).collect::<Vec<_>>())
+        )
+    }
+
+    /// Counts events that match, of sessions that match, when the session began.
+    fn of_events_of_sessions(&self, parts: &[Part], values: &mut Values) -> String {
+        let keys = self.key_expressions("s.started_at", true, values);
+        let money = if parts.iter().any(|part| part.is_money()) { "e.revenue, e.currency," } else { "" };
+        let inner = format!(
+            "SELECT {} {money} s.visitor_id, e.name {}",
+            keys.iter().map(|key| format!("{key},")).collect::<Vec<_>>().join(" "),
+            self.counted.sql(Rows::EventsOfSessions, values)
+        );
+        let on_page = if self.asks_for_pages() { "e.name = 'page_view'" } else { "TRUE" };
+        let outer = self.selected(parts, |part| match part {
+            Part::Visitors => Some(format!("count(DISTINCT e.visitor_id) FILTER (WHERE {on_page})")),
+            Part::NewVisitors => {
+                let is_new = self.is_new("e.t", values);
+                Some(format!("count(DISTINCT e.visitor_id) FILTER (WHERE {on_page} AND {is_new})"))
+            }
+            Part::PageViews => Some("count(*) FILTER (WHERE e.name = 'page_view')".to_owned()),
+            Part::Events => Some("count(*) FILTER (WHERE e.name <> 'page_ping')".to_owned()),
+            Part::Revenue | Part::Transactions => Some(self.money(part, values)),
+            _ => None,
+        });
+        let new = parts.contains(&Part::NewVisitors);
+        let join = if new { " LEFT JOIN visitors AS v ON v.visitor_id = e.visitor_id" } else { "" };
+        let keys: Vec<String> = self.keys().iter().map(|key| format!("e.{key}")).collect();
+        format!(
+            "SELECT {} FROM ({inner}) AS e{join}{}",
+            keys.iter().cloned().chain([outer]).collect::<Vec<_>>().join(", "),
+            group_by(&keys)
+        )
+    }
+
+    /// Counts sessions that have an event that matches, each once in each row.
+    fn of_sessions_with_events(&self, parts: &[Part], values: &mut Values) -> String {
+        let keys = self.key_expressions("s.started_at", true, values);
+        let on_page = if self.asks_for_pages() { " AND e.name = 'page_view'" } else { "" };
+        // No more columns than are counted: some of them cost a look at all properties.
+        let columns = parts.iter().filter_map(|part| match part {
+            Part::EngagedSessions => Some("s.is_bounce, "),
+            Part::Duration => Some("s.duration_s, "),
+            Part::Engaged => Some("s.engaged_s, "),
+            Part::SessionPageViews => Some("s.page_views, "),
+            Part::DurationMedian if !parts.contains(&Part::Duration) => Some("s.duration_s, "),
+            _ => None,
+        });
+        let inner = format!(
+            "SELECT DISTINCT {} {}s.visitor_id, s.session_id, s.started_at {}{on_page}",
+            keys.iter().map(|key| format!("{key},")).collect::<Vec<_>>().join(" "),
+            columns.collect::<String>(),
+            self.counted.sql(Rows::EventsOfSessions, values)
+        );
+        let outer = self.selected(parts, |part| if part.is_of_sessions() { of_sessions(part) } else { None });
+        let keys: Vec<String> = self.keys().iter().map(|key| format!("s.{key}")).collect();
+        format!(
+            "SELECT {} FROM ({inner}) AS s{}",
+            keys.iter().cloned().chain([outer]).collect::<Vec<_>>().join(", "),
+            group_by(&keys)
+        )
+    }
+
+    /// All parts in their order, those that a query does not know as null.
+    fn selected(&self, parts: &[Part], mut sql: impl FnMut(Part) -> Option<String>) -> String {
+        let column = |part: &Part| {
+            let expression = sql(*part).unwrap_or_else(|| "NULL".to_owned());
+            format!("CAST({expression} AS {}) AS {}", part.sql_type(), part.name())
+        };
+        parts.iter().map(column).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Money of events, or how many of them have some.
+    fn money(&self, part: Part, values: &mut Values) -> String {
+        let condition = match &self.currency {
+            Some(currency) => {
+                let currency = values.bind(engine::Param::Text(Some(currency.clone())));
+                format!("e.currency = {currency}")
+            }
+            None => "TRUE".to_owned(),
+        };
+        match part {
+            Part::Revenue => format!("sum(e.revenue) FILTER (WHERE {condition})"),
+            _ => format!("count(e.revenue) FILTER (WHERE {condition})"),
+        }
+    }
+}
+
+/// What rows `s` of sessions give of themselves.
+fn of_sessions(part: Part) -> Option<String> {
+    let sql = match part {
+        Part::Visitors => "count(DISTINCT s.visitor_id)",
+        Part::PageViews | Part::SessionPageViews => "sum(s.page_views)",
+        Part::Events => "sum(s.events)",
+        Part::Sessions => "count(*)",
+        Part::EngagedSessions => "count(*) FILTER (WHERE NOT s.is_bounce)",
+        Part::Duration => "sum(s.duration_s)",
+        Part::DurationMedian => "median(CAST(s.duration_s AS DOUBLE))",
+        Part::Engaged => "sum(s.engaged_s)",
+        Part::NewVisitors | Part::Revenue | Part::Transactions => return None,
+    };
+    Some(sql.to_owned())
+}
+
+/// By the first columns of a query, as many as there are keys.
+fn group_by(keys: &[String]) -> String {
+    let places: Vec<String> = (1..=keys.len()).map(|place| place.to_string()).collect();
+    match places.is_empty() {
+        true => String::new(),
+        false => format!(" GROUP BY {}", places.join(", ")),
+    }
+}
+
+/// The visitors that are counted, each once, as a query of `visitor_id`.
+pub(super) fn visitors(counted: &Counted, values: &mut Values) -> String {
+    let rows = counted.rows_of_events(&[], false);
+    let visitor = if rows == Rows::Events { VISITOR } else { "s.visitor_id" };
+    format!("SELECT DISTINCT {visitor} AS visitor_id {}", counted.sql_with_visitors(rows, values))
+}

@@ -1,0 +1,147 @@
+//! SQL under way: fragments of this crate's own text, and values that are bound to it.
+//!
+//! Which columns a query reads follows from what is asked, so its text is put together here. It is put together of nothing
+//! but texts of this crate; whatever comes from a request is a value of a parameter.
+
+use chrono::{DateTime, Utc};
+use engine::Param;
+
+use super::dimension::Dimension;
+use super::filter::{Condition, Filter, Test};
+
+/// Values that are bound to a statement.
+#[derive(Debug, Default)]
+pub(super) struct Values(Vec<(String, Param)>);
+
+/// A query that can be asked.
+#[derive(Debug)]
+pub(super) struct Statement {
+    pub(super) sql: String,
+    pub(super) values: Vec<(String, Param)>,
+}
+
+impl Values {
+    /// The name of a value in SQL.
+    pub(super) fn bind(&mut self, value: Param) -> String {
+        let at = self.0.iter().position(|(_, known)| *known == value).unwrap_or_else(|| {
+            self.0.push((format!("v{}", self.0.len()), value));
+            self.0.len() - 1
+        });
+        format!("$v{at}")
+    }
+
+    pub(super) fn text(&mut self, text: &str) -> String {
+        let name = self.bind(Param::Text(Some(text.to_owned())));
+        format!("CAST({name} AS TEXT)")
+    }
+
+    pub(super) fn time(&mut self, time: DateTime<Utc>) -> String {
+        self.bind(Param::Time(time))
+    }
+
+    pub(super) fn number(&mut self, number: i64) -> String {
+        self.bind(Param::Integer(number))
+    }
+
+    /// The statement of a text that names these values.
+    pub(super) fn into_statement(self, sql: String) -> Statement {
+        Statement { sql, values: self.0 }
+    }
+}
+
+/// A dimension of rows in which `e` is an event, and `s` a session.
+///
+/// - `has_events`: whether there is an event.
+pub(super) fn dimension(dimension: &Dimension, has_events: bool, values: &mut Values) -> String {
+    match dimension {
+        Dimension::Site if has_events => "e.site_id".to_owned(),
+        Dimension::Site => "s.site_id".to_owned(),
+        Dimension::Session(column) => format!("s.{column}"),
+        Dimension::Event(column) => format!("e.{column}"),
+        Dimension::Property(key) => format!("(e.properties ->> {})", values.text(key)),
+    }
+}
+
+/// Whether a filter holds: true, or anything else if it does not.
+pub(super) fn condition(filter: &Filter, has_events: bool, values: &mut Values) -> String {
+    holds(filter, false, has_events, values)
+}
+
+/// - `fails`: whether the filter must not hold. It is moved down to the conditions, which know what to do without a value.
+fn holds(filter: &Filter, fails: bool, has_events: bool, values: &mut Values) -> String {
+    let (filters, all) = match filter {
+        Filter::Condition(condition) => return test(condition, condition.fails != fails, has_events, values),
+        Filter::Not(filter) => return holds(filter, !fails, has_events, values),
+        Filter::And(filters) => (filters, !fails),
+        Filter::Or(filters) => (filters, fails),
+    };
+    let filters: Vec<String> = filters.iter().map(|filter| holds(filter, fails, has_events, values)).collect();
+    match (filters.as_slice(), all) {
+        ([], true) => "TRUE".to_owned(),
+        ([], false) => "FALSE".to_owned(),
+        ([one], _) => one.clone(),
+        (_, true) => format!("({})", filters.join(" AND ")),
+        (_, false) => format!("({})", filters.join(" OR ")),
+    }
+}
+
+fn test(condition: &Condition, fails: bool, has_events: bool, values: &mut Values) -> String {
+    let value = dimension(&condition.dimension, has_events, values);
+    let texts: Vec<&String> = condition.values.iter().flatten().collect();
+    let names_none = texts.len() < condition.values.len();
+    let call = |function: &str, values: &mut Values| {
+        let calls: Vec<String> =
+            texts.iter().map(|text| format!("{function}({value}, {})", values.text(text))).collect();
+        format!("({})", calls.join(" OR "))
+    };
+    let matches = match condition.test {
+        Test::Exists => return format!("{value} IS {}NULL", if fails { "" } else { "NOT " }),
+        Test::Is if texts.is_empty() => return format!("{value} IS {}NULL", if fails { "NOT " } else { "" }),
+        Test::Is => {
+            let texts: Vec<String> = texts.iter().map(|text| values.bind(Param::Text(Some((*text).clone())))).collect();
+            format!("{value} IN ({})", texts.join(", "))
+        }
+        Test::Contains => call("contains", values),
+        Test::StartsWith => call("starts_with", values),
+        Test::EndsWith => call("ends_with", values),
+    };
+    match (fails, names_none) {
+        (false, false) => matches,
+        (false, true) => format!("({value} IS NULL OR {matches})"),
+        (true, false) => format!("({value} IS NULL OR NOT {matches})"),
+        (true, true) => format!("({value} IS NOT NULL AND NOT {matches})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_comes_from_a_request_is_a_value_and_never_text() {
+        let hostile = "'); DROP TABLE events; --";
+        for (filter, expected) in [
+            (json!(["is", "country", [hostile, "DE"]]), "s.country IN ($v0, $v1)"),
+            (json!(["is", "country", [null, "DE"]]), "(s.country IS NULL OR s.country IN ($v0))"),
+            (json!(["is_not", "country", ["DE"]]), "(s.country IS NULL OR NOT s.country IN ($v0))"),
+            (json!(["is_not", "country", [null, "DE"]]), "(s.country IS NOT NULL AND NOT s.country IN ($v0))"),
+            (json!(["is_not", "country", [null]]), "s.country IS NOT NULL"),
+            (
+                json!(["contains", format!("properties.{hostile}"), [hostile]]),
+                "(contains((e.properties ->> CAST($v0 AS TEXT)), CAST($v0 AS TEXT)))",
+            ),
+            (
+                json!(["not", ["or", [["exists", "os"], ["is", "os", ["a"]]]]]),
+                "(s.os IS NULL AND (s.os IS NULL OR NOT s.os IN ($v0)))",
+            ),
+            (json!(["and", []]), "TRUE"),
+            (json!(["not", ["and", []]]), "FALSE"),
+        ] {
+            let mut values = Values::default();
+            let filter = Filter::read_json(&filter).unwrap();
+            assert_eq!(condition(&filter, true, &mut values), expected);
+        }
+    }
+}
