@@ -108,14 +108,6 @@ impl Reader {
         }
     }
 
-    /// What he may take, if that is less than everything.
-    pub(crate) fn share(&self) -> Option<&Arc<Share>> {
-        match self {
-            Self::Everything => None,
-            Self::Sites { share, .. } => share.as_ref(),
-        }
-    }
-
     /// The same of several sites: all that its sender may read if none is named.
     pub(crate) fn part_of(&self, sites: &[String]) -> Result<Part, ApiError> {
         match sites {
@@ -128,6 +120,14 @@ impl Reader {
                 sites.dedup();
                 Ok(Part::Sites(sites.into()))
             }
+        }
+    }
+
+    /// What he may take, if that is less than everything.
+    pub(crate) fn share(&self) -> Option<&Arc<Share>> {
+        match self {
+            Self::Everything => None,
+            Self::Sites { share, .. } => share.as_ref(),
         }
     }
 }

@@ -114,7 +114,7 @@ async fn a_funnel_and_a_retention_are_tables() {
 async fn what_is_known_of_one_site_alone_stays_so_in_a_table_that_is_a_call() {
     let mut random = Random::new(7);
     let view = view_of(&mut random, "shop blog", &EngineSettings::default()).await;
-    let one = view.confined_session(&["blog".into()]).unwrap();
+    let one = view.confined_session(&["blog".into()], None).unwrap();
     let same = view.session(&Scope::Site("blog".into())).unwrap();
     let all = view.session(&Scope::Lake).unwrap();
     let sql = "SELECT step, users FROM funnel(ARRAY['page_view', 'purchase'], INTERVAL '30 days') ORDER BY step";

@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value};
 
-use super::aggregate::Aggregate;
-use super::asker::Asker;
-use super::breakdown::Breakdown;
+use super::answers::aggregate::Aggregate;
+use super::answers::breakdown::Breakdown;
+use super::answers::funnel::Funnel;
+use super::answers::live::{Live, Realtime};
+use super::answers::paths::Paths;
+use super::answers::retention::Retention;
+use super::answers::sessions::{Sessions, Timeline};
+use super::answers::timeseries::Timeseries;
+use super::answers::visitors::Visitors;
 use super::endpoint::Endpoint;
-use super::funnel::Funnel;
-use super::live::{Live, Realtime};
-use super::parameters::Parameters;
-use super::paths::Paths;
-use super::request::{Common, Setting};
-use super::retention::Retention;
-use super::sessions::{Sessions, Timeline};
-use super::timeseries::Timeseries;
-use super::visitors::Visitors;
+use super::query::asker::Asker;
+use super::said::parameters::Parameters;
+use super::said::request::{Common, Setting};
 use crate::http::error::ApiError;
 
 /// A request. Its `Debug` names all that the answer follows from, beside the events.

@@ -2,32 +2,12 @@
 //! pure; then it waits for its turn among all queries, and is answered by SQL over one view of the lake, or by what is
 //! kept of the same request while no event has come.
 
-mod aggregate;
+mod answers;
 mod asked;
-mod asker;
-mod breakdown;
-mod comparison;
-mod dimension;
 mod endpoint;
-mod filter;
-mod funnel;
-mod intervals;
-mod live;
-mod metric;
-mod names;
-mod numbers;
 mod openapi;
-mod parameters;
-mod paths;
-mod range;
-mod request;
-mod retention;
-mod rows;
-mod sessions;
-mod statement;
-mod timeseries;
-mod visitors;
-mod zone;
+mod query;
+mod said;
 
 use std::sync::Arc;
 
@@ -45,10 +25,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use self::asked::Asked;
-use self::asker::Asker;
 use self::endpoint::Endpoint;
-use self::parameters::Parameters;
-use self::request::Setting;
+use self::query::asker::Asker;
+use self::said::names;
+use self::said::parameters::Parameters;
+use self::said::request::Setting;
 use super::error::ApiError;
 use super::etag::matches_etag;
 use super::query_string::QueryString;
@@ -134,7 +115,7 @@ async fn answer_within_turn(
     let asked = Asked::read(endpoint, id.as_deref().map_or("", String::as_str), &mut parameters, &setting)
         .map_err(ApiError::invalid)?;
 
-    let _turn = timeout(api.limits.timeout, api.sql.turn()).await.map_err(|_| ApiError::Busy)?;
+    let _turn = api.turn(reader).await?;
     let as_of = (api.clock)();
     let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
     let view = view.map_err(ApiError::unread("the events"))?;
@@ -159,7 +140,8 @@ async fn answer_within_turn(
         count("kept");
         return Ok(with_headers(fresh.of(&kept), &key, "hit"));
     }
-    let session = part.session(&view).map_err(ApiError::unread("the events"))?;
+    let share = reader.share().map(|share| &**share);
+    let session = part.session(&view, share).map_err(ApiError::unread("the events"))?;
     let mut body = asked.answer(&Asker::new(session, api.limits)).await?;
     let mut echo = asked.echo();
     echo.insert("sites".into(), named_sites(&part));

@@ -3,10 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::dimension::Dimension;
 use super::endpoint::{Endpoint, Kind, Parameter};
-use super::filter::OPERATORS;
-use super::metric::Metric;
+use super::said::dimension::Dimension;
+use super::said::filter::OPERATORS;
+use super::said::metric::Metric;
 
 /// The document.
 pub(super) fn document() -> Value {

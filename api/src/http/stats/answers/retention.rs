@@ -5,26 +5,26 @@ use std::collections::HashMap;
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 
-use super::asker::Asker;
-use super::dimension::Dimension;
-use super::intervals::Interval;
-use super::parameters::Parameters;
-use super::request::{Common, Setting};
-use super::statement::{self, Statement, Values};
 use crate::http::error::ApiError;
+use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::statement::{self, Statement, Values};
+use crate::http::stats::said::dimension::Dimension;
+use crate::http::stats::said::intervals::Interval;
+use crate::http::stats::said::parameters::Parameters;
+use crate::http::stats::said::request::{Common, Setting};
 
 const PERIODS_MAX: usize = 100;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Retention {
-    pub(super) common: Common,
+pub(in crate::http::stats) struct Retention {
+    pub(in crate::http::stats) common: Common,
     interval: Interval,
     /// The first days of the intervals of the range.
     days: Vec<NaiveDate>,
 }
 
 impl Retention {
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let common = Common::read(parameters, setting)?;
         let interval = match parameters.text("interval")? {
             Some(name) => Interval::named(&name, &[Interval::Day, Interval::Week, Interval::Month])?,
@@ -49,11 +49,11 @@ impl Retention {
         }
     }
 
-    pub(super) fn echo(&self, echo: &mut Map<String, Value>) {
+    pub(in crate::http::stats) fn echo(&self, echo: &mut Map<String, Value>) {
         echo.insert("interval".into(), self.interval.name().into());
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let mut cells: HashMap<(NaiveDate, NaiveDate), u64> = HashMap::new();
         for row in asker.rows(&self.statement()).await? {
             let day = |value: &Value| value.as_str().and_then(|text| text.parse().ok());

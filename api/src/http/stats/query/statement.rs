@@ -6,23 +6,23 @@
 use chrono::{DateTime, Utc};
 use engine::Param;
 
-use super::dimension::Dimension;
-use super::filter::{Condition, Filter, Test};
+use crate::http::stats::said::dimension::Dimension;
+use crate::http::stats::said::filter::{Condition, Filter, Test};
 
 /// Values that are bound to a statement.
 #[derive(Debug, Default)]
-pub(super) struct Values(Vec<(String, Param)>);
+pub(in crate::http::stats) struct Values(Vec<(String, Param)>);
 
 /// A query that can be asked.
 #[derive(Debug)]
-pub(super) struct Statement {
-    pub(super) sql: String,
-    pub(super) values: Vec<(String, Param)>,
+pub(in crate::http::stats) struct Statement {
+    pub(in crate::http::stats) sql: String,
+    pub(in crate::http::stats) values: Vec<(String, Param)>,
 }
 
 impl Values {
     /// The name of a value in SQL.
-    pub(super) fn bind(&mut self, value: Param) -> String {
+    pub(in crate::http::stats) fn bind(&mut self, value: Param) -> String {
         let at = self.0.iter().position(|(_, known)| *known == value).unwrap_or_else(|| {
             self.0.push((format!("v{}", self.0.len()), value));
             self.0.len() - 1
@@ -30,21 +30,21 @@ impl Values {
         format!("$v{at}")
     }
 
-    pub(super) fn text(&mut self, text: &str) -> String {
+    pub(in crate::http::stats) fn text(&mut self, text: &str) -> String {
         let name = self.bind(Param::Text(Some(text.to_owned())));
         format!("CAST({name} AS TEXT)")
     }
 
-    pub(super) fn time(&mut self, time: DateTime<Utc>) -> String {
+    pub(in crate::http::stats) fn time(&mut self, time: DateTime<Utc>) -> String {
         self.bind(Param::Time(time))
     }
 
-    pub(super) fn number(&mut self, number: i64) -> String {
+    pub(in crate::http::stats) fn number(&mut self, number: i64) -> String {
         self.bind(Param::Integer(number))
     }
 
     /// The statement of a text that names these values.
-    pub(super) fn into_statement(self, sql: String) -> Statement {
+    pub(in crate::http::stats) fn into_statement(self, sql: String) -> Statement {
         Statement { sql, values: self.0 }
     }
 }
@@ -52,7 +52,7 @@ impl Values {
 /// A dimension of rows in which `e` is an event, and `s` a session.
 ///
 /// - `has_events`: whether there is an event.
-pub(super) fn dimension(dimension: &Dimension, has_events: bool, values: &mut Values) -> String {
+pub(in crate::http::stats) fn dimension(dimension: &Dimension, has_events: bool, values: &mut Values) -> String {
     match dimension {
         Dimension::Site if has_events => "e.site_id".to_owned(),
         Dimension::Site => "s.site_id".to_owned(),
@@ -63,7 +63,7 @@ pub(super) fn dimension(dimension: &Dimension, has_events: bool, values: &mut Va
 }
 
 /// Whether a filter holds: true, or anything else if it does not.
-pub(super) fn condition(filter: &Filter, has_events: bool, values: &mut Values) -> String {
+pub(in crate::http::stats) fn condition(filter: &Filter, has_events: bool, values: &mut Values) -> String {
     holds(filter, false, has_events, values)
 }
 

@@ -7,7 +7,7 @@ use analytics::typing_distance;
 /// - `kind`: what it was to be a name of: "metric".
 /// - `known`: all names there are.
 /// - `elsewhere`: what others call the same, with the name it has here.
-pub(super) fn unknown<'a>(
+pub(in crate::http::stats) fn unknown<'a>(
     kind: &str,
     name: &str,
     known: impl IntoIterator<Item = &'a str>,

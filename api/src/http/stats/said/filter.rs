@@ -19,7 +19,7 @@ const VALUE_CHARACTERS_MAX: usize = 4_096;
 
 /// What must hold for an event, a session, or an event and its session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Filter {
+pub(in crate::http::stats) enum Filter {
     Condition(Condition),
     And(Vec<Filter>),
     Or(Vec<Filter>),
@@ -28,18 +28,18 @@ pub(super) enum Filter {
 
 /// What must hold for one dimension.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Condition {
-    pub(super) dimension: Dimension,
-    pub(super) test: Test,
+pub(in crate::http::stats) struct Condition {
+    pub(in crate::http::stats) dimension: Dimension,
+    pub(in crate::http::stats) test: Test,
     /// Whether the test must fail instead, as it does where there is no value.
-    pub(super) fails: bool,
+    pub(in crate::http::stats) fails: bool,
     /// None of them is having no value. Without a test of values it is empty.
-    pub(super) values: Vec<Option<String>>,
+    pub(in crate::http::stats) values: Vec<Option<String>>,
 }
 
 /// How a value is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Test {
+pub(in crate::http::stats) enum Test {
     Is,
     Contains,
     StartsWith,
@@ -48,7 +48,7 @@ pub(super) enum Test {
 }
 
 /// Operators as they are written.
-pub(super) const OPERATORS: [(&str, Test, bool); 10] = [
+pub(in crate::http::stats) const OPERATORS: [(&str, Test, bool); 10] = [
     ("is", Test::Is, false),
     ("is_not", Test::Is, true),
     ("contains", Test::Contains, false),
@@ -89,12 +89,12 @@ fn operator(name: &str) -> Result<(Test, bool), String> {
 
 impl Filter {
     /// What holds for everything.
-    pub(super) fn everything() -> Self {
+    pub(in crate::http::stats) fn everything() -> Self {
         Self::And(vec![])
     }
 
     /// A condition, or several of which one must hold, as they are written into an address. Fails with words for the sender.
-    pub(super) fn read_text(text: &str) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read_text(text: &str) -> Result<Self, String> {
         let mut conditions = split(text, '|')?.into_iter().map(|text| Condition::read_text(&text));
         match (conditions.next().transpose()?, conditions.collect::<Result<Vec<_>, _>>()?) {
             (Some(one), others) if others.is_empty() => Ok(Self::Condition(one)),
@@ -103,7 +103,7 @@ impl Filter {
     }
 
     /// A list as it is written in JSON, or a text. Fails with words for the sender.
-    pub(super) fn read_json(value: &Value) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read_json(value: &Value) -> Result<Self, String> {
         Self::read_json_at(value, 1)
     }
 
@@ -137,7 +137,7 @@ impl Filter {
     }
 
     /// Fails with words for the sender if there are more conditions than may be.
-    pub(super) fn check_size(&self) -> Result<(), String> {
+    pub(in crate::http::stats) fn check_size(&self) -> Result<(), String> {
         match self.conditions().len() {
             0..=CONDITIONS_MAX => Ok(()),
             many => Err(format!("filters have at most {CONDITIONS_MAX} conditions, and these have {many}")),
@@ -145,7 +145,7 @@ impl Filter {
     }
 
     /// Both filters.
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(in crate::http::stats) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::And(mut filters), other) => {
                 filters.push(other);
@@ -156,7 +156,7 @@ impl Filter {
     }
 
     /// All conditions, wherever they stand.
-    pub(super) fn conditions(&self) -> Vec<&Condition> {
+    pub(in crate::http::stats) fn conditions(&self) -> Vec<&Condition> {
         match self {
             Self::Condition(condition) => vec![condition],
             Self::And(filters) | Self::Or(filters) => filters.iter().flat_map(Self::conditions).collect(),
@@ -165,7 +165,7 @@ impl Filter {
     }
 
     /// The nested lists of it.
-    pub(super) fn to_json(&self) -> Value {
+    pub(in crate::http::stats) fn to_json(&self) -> Value {
         match self {
             Self::Condition(condition) => condition.to_json(),
             Self::And(filters) => json!(["and", filters.iter().map(Self::to_json).collect::<Vec<_>>()]),
@@ -177,7 +177,7 @@ impl Filter {
 
 impl Condition {
     /// Any of these values.
-    pub(super) fn is_any_of(dimension: Dimension, values: Vec<Option<String>>) -> Self {
+    pub(in crate::http::stats) fn is_any_of(dimension: Dimension, values: Vec<Option<String>>) -> Self {
         Self { dimension, test: Test::Is, fails: false, values }
     }
 

@@ -12,23 +12,23 @@ const RANGE_EXAMPLES: &str = "today, yesterday, 7d, week, month, year, last_week
 
 /// The time `[from, until)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Range {
-    pub(super) from: DateTime<Utc>,
-    pub(super) until: DateTime<Utc>,
+pub(in crate::http::stats) struct Range {
+    pub(in crate::http::stats) from: DateTime<Utc>,
+    pub(in crate::http::stats) until: DateTime<Utc>,
 }
 
 /// What a request says of its range.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct AskedRange {
-    pub(super) date_range: Option<String>,
-    pub(super) from: Option<String>,
-    pub(super) until: Option<String>,
+pub(in crate::http::stats) struct AskedRange {
+    pub(in crate::http::stats) date_range: Option<String>,
+    pub(in crate::http::stats) from: Option<String>,
+    pub(in crate::http::stats) until: Option<String>,
 }
 
 impl AskedRange {
     /// The range. One that reaches beyond now ends at the next whole minute, so that whoever asks within the minute asks
     /// the same. Fails with words for the sender.
-    pub(super) fn read(&self, zone: &Zone, now: DateTime<Utc>) -> Result<Range, String> {
+    pub(in crate::http::stats) fn read(&self, zone: &Zone, now: DateTime<Utc>) -> Result<Range, String> {
         let latest = next_minute(now);
         let today = zone.local(now).date();
         let range = match (&self.date_range, &self.from, &self.until) {
@@ -59,7 +59,7 @@ impl AskedRange {
 }
 
 /// The end of the minute of an instant; the instant, if it is one.
-pub(super) fn next_minute(now: DateTime<Utc>) -> DateTime<Utc> {
+pub(in crate::http::stats) fn next_minute(now: DateTime<Utc>) -> DateTime<Utc> {
     let into_minute = TimeDelta::seconds(i64::from(now.second())) + TimeDelta::nanoseconds(i64::from(now.nanosecond()));
     match into_minute.is_zero() {
         true => now,
@@ -133,7 +133,7 @@ fn time(parameter: &str, text: &str, zone: &Zone) -> Result<DateTime<Utc>, Strin
 /// With what a range is compared.
 ///
 /// - `asked`: `previous_period`, `previous_year`, or two days.
-pub(super) fn compared(asked: &str, range: Range, zone: &Zone) -> Result<Range, String> {
+pub(in crate::http::stats) fn compared(asked: &str, range: Range, zone: &Zone) -> Result<Range, String> {
     let (from, until) = (zone.local(range.from), zone.local(range.until));
     let moved = |by: &dyn Fn(NaiveDateTime) -> Option<NaiveDateTime>| {
         let too_early = || "the time to compare with lies before the calendar".to_owned();

@@ -11,7 +11,7 @@ const POINTS_MAX: i64 = 2_000;
 
 /// What a series is divided by. Minutes and hours are spans of time, the others are of the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Interval {
+pub(in crate::http::stats) enum Interval {
     Minute,
     Hour,
     Day,
@@ -21,22 +21,22 @@ pub(super) enum Interval {
 
 /// An interval as SQL names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Start {
+pub(in crate::http::stats) enum Start {
     Instant(DateTime<Utc>),
     Day(NaiveDate),
 }
 
 /// An interval of a range, cut to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Point {
-    pub(super) start: Start,
-    pub(super) range: Range,
+pub(in crate::http::stats) struct Point {
+    pub(in crate::http::stats) start: Start,
+    pub(in crate::http::stats) range: Range,
 }
 
 impl Interval {
-    pub(super) const ALL: [Self; 5] = [Self::Minute, Self::Hour, Self::Day, Self::Week, Self::Month];
+    pub(in crate::http::stats) const ALL: [Self; 5] = [Self::Minute, Self::Hour, Self::Day, Self::Week, Self::Month];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::http::stats) fn name(self) -> &'static str {
         match self {
             Self::Minute => "minute",
             Self::Hour => "hour",
@@ -47,13 +47,13 @@ impl Interval {
     }
 
     /// The interval of a name, one of some. Fails with words for the sender.
-    pub(super) fn named(name: &str, of: &[Self]) -> Result<Self, String> {
+    pub(in crate::http::stats) fn named(name: &str, of: &[Self]) -> Result<Self, String> {
         let known = of.iter().copied().find(|interval| interval.name() == name);
         known.ok_or_else(|| names::unknown("interval", name, of.iter().map(|interval| interval.name()), &[]))
     }
 
     /// What suits a range of which nobody says it.
-    pub(super) fn fitting(range: Range) -> Self {
+    pub(in crate::http::stats) fn fitting(range: Range) -> Self {
         let length = range.until - range.from;
         match () {
             () if length <= TimeDelta::hours(3) => Self::Minute,
@@ -65,7 +65,7 @@ impl Interval {
     }
 
     /// How long it is, if all are of the same length.
-    pub(super) fn length(self) -> Option<TimeDelta> {
+    pub(in crate::http::stats) fn length(self) -> Option<TimeDelta> {
         match self {
             Self::Minute => Some(TimeDelta::minutes(1)),
             Self::Hour => Some(TimeDelta::hours(1)),
@@ -74,7 +74,7 @@ impl Interval {
     }
 
     /// Where the first minute or hour of a range begins: where clocks show a whole one.
-    pub(super) fn origin(self, range: Range, zone: &Zone) -> DateTime<Utc> {
+    pub(in crate::http::stats) fn origin(self, range: Range, zone: &Zone) -> DateTime<Utc> {
         let local = zone.local(range.from).time();
         let into = match self {
             Self::Minute => TimeDelta::zero(),
@@ -102,7 +102,7 @@ impl Interval {
     }
 
     /// The intervals of a range, in order. Fails with words for the sender if there are more than a series may have.
-    pub(super) fn points(self, range: Range, zone: &Zone) -> Result<Vec<Point>, String> {
+    pub(in crate::http::stats) fn points(self, range: Range, zone: &Zone) -> Result<Vec<Point>, String> {
         let length = range.until - range.from;
         // Some more or less, at the edges and where clocks are turned.
         let about = match self {
@@ -149,7 +149,7 @@ fn too_many(interval: Interval, points: i64) -> String {
 
 impl Start {
     /// As an answer of SQL has it: a time, or a date.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(in crate::http::stats) fn read(text: &str) -> Option<Self> {
         match text.parse::<NaiveDate>() {
             Ok(day) => Some(Self::Day(day)),
             Err(_) => DateTime::parse_from_rfc3339(text).ok().map(|at| Self::Instant(at.to_utc())),
@@ -157,7 +157,7 @@ impl Start {
     }
 
     /// The first day, of an interval of the calendar.
-    pub(super) fn day(self) -> Option<NaiveDate> {
+    pub(in crate::http::stats) fn day(self) -> Option<NaiveDate> {
         match self {
             Self::Day(day) => Some(day),
             Self::Instant(_) => None,

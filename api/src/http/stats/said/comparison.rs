@@ -7,17 +7,17 @@ use super::metric::Metric;
 /// Numbers by the names of their metrics.
 ///
 /// - `values`: in the order of `metrics`.
-pub(super) fn by_name(metrics: &[Metric], values: &[Value]) -> Value {
+pub(in crate::http::stats) fn by_name(metrics: &[Metric], values: &[Value]) -> Value {
     Value::Object(metrics.iter().zip(values).map(|(metric, value)| (metric.name().to_owned(), value.clone())).collect())
 }
 
 /// What the metrics are where nothing happened.
-pub(super) fn nothing(metrics: &[Metric]) -> Vec<Value> {
+pub(in crate::http::stats) fn nothing(metrics: &[Metric]) -> Vec<Value> {
     metrics.iter().map(|metric| if metric.is_share() { Value::Null } else { 0.into() }).collect()
 }
 
 /// Other numbers, and how these differ from them.
-pub(super) fn compare(metrics: &[Metric], values: &[Value], others: &[Value]) -> Map<String, Value> {
+pub(in crate::http::stats) fn compare(metrics: &[Metric], values: &[Value], others: &[Value]) -> Map<String, Value> {
     let changes: Vec<Value> = values.iter().zip(others).map(|(value, other)| change(value, other)).collect();
     let mut comparison = Map::new();
     comparison.insert("metrics".into(), by_name(metrics, others));
@@ -26,7 +26,7 @@ pub(super) fn compare(metrics: &[Metric], values: &[Value], others: &[Value]) ->
 }
 
 /// The difference as a share of the other number; null if that is none.
-pub(super) fn change(value: &Value, other: &Value) -> Value {
+pub(in crate::http::stats) fn change(value: &Value, other: &Value) -> Value {
     match (number(value), number(other)) {
         (Some(value), Some(other)) if other != 0.0 => json!((value - other) / other.abs()),
         _ => Value::Null,

@@ -8,44 +8,44 @@ use super::filter::Filter;
 use super::metric::Metric;
 use super::parameters::Parameters;
 use super::range::{self, AskedRange, Range};
-use super::rows::Counted;
 use super::zone::Zone;
+use crate::http::stats::query::rows::Counted;
 
 const DIMENSIONS_MAX: usize = 3;
 const OFFSET_MAX: i64 = 100_000;
 
 /// Rows of a page, and rows of one that does not say it.
-pub(super) const LIMIT_MAX: i64 = 1_000;
+pub(in crate::http::stats) const LIMIT_MAX: i64 = 1_000;
 const LIMIT_DEFAULT: i64 = 100;
 
 /// What a request is asked of, and when.
 #[derive(Clone, Debug)]
-pub(super) struct Setting {
-    pub(super) now: DateTime<Utc>,
+pub(in crate::http::stats) struct Setting {
+    pub(in crate::http::stats) now: DateTime<Utc>,
     /// The zone of the sites' days.
-    pub(super) time_zone: String,
+    pub(in crate::http::stats) time_zone: String,
     /// After how long sessions of the sites end at the latest.
-    pub(super) session_cap: TimeDelta,
+    pub(in crate::http::stats) session_cap: TimeDelta,
 }
 
 /// What is counted, and how it is shown.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Common {
-    pub(super) zone: Zone,
-    pub(super) counted: Counted,
-    pub(super) compared: Option<Range>,
+pub(in crate::http::stats) struct Common {
+    pub(in crate::http::stats) zone: Zone,
+    pub(in crate::http::stats) counted: Counted,
+    pub(in crate::http::stats) compared: Option<Range>,
 }
 
 /// The rows of a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Page {
-    pub(super) limit: i64,
-    pub(super) offset: i64,
+pub(in crate::http::stats) struct Page {
+    pub(in crate::http::stats) limit: i64,
+    pub(in crate::http::stats) offset: i64,
 }
 
 impl Common {
     /// Fails with words for the sender.
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let zone = zone(parameters, setting)?;
         let asked = AskedRange {
             date_range: days(parameters, "date_range")?,
@@ -57,7 +57,7 @@ impl Common {
     }
 
     /// The same, of a range that the endpoint sets.
-    pub(super) fn of_range(
+    pub(in crate::http::stats) fn of_range(
         parameters: &mut Parameters,
         setting: &Setting,
         zone: Zone,
@@ -70,12 +70,12 @@ impl Common {
     }
 
     /// The same in the range that it is compared with, if it is.
-    pub(super) fn compared(&self) -> Option<Counted> {
+    pub(in crate::http::stats) fn compared(&self) -> Option<Counted> {
         self.compared.map(|range| Counted { range, ..self.counted.clone() })
     }
 
     /// What was counted, for the answer.
-    pub(super) fn echo(&self) -> Map<String, Value> {
+    pub(in crate::http::stats) fn echo(&self) -> Map<String, Value> {
         let Range { from, until } = self.counted.range;
         let filters = match &self.counted.filter {
             Filter::And(filters) => filters.iter().map(Filter::to_json).collect(),
@@ -94,7 +94,7 @@ impl Common {
 }
 
 /// The zone that is asked for, or that of the sites.
-pub(super) fn zone(parameters: &mut Parameters, setting: &Setting) -> Result<Zone, String> {
+pub(in crate::http::stats) fn zone(parameters: &mut Parameters, setting: &Setting) -> Result<Zone, String> {
     Zone::named(parameters.text("time_zone")?.as_deref().unwrap_or(&setting.time_zone))
 }
 
@@ -128,7 +128,7 @@ fn filter(parameters: &mut Parameters) -> Result<Filter, String> {
 }
 
 /// The metrics that are asked for, each once.
-pub(super) fn metrics(parameters: &mut Parameters, default: &[Metric]) -> Result<Vec<Metric>, String> {
+pub(in crate::http::stats) fn metrics(parameters: &mut Parameters, default: &[Metric]) -> Result<Vec<Metric>, String> {
     let Some(names) = parameters.list("metrics")? else { return Ok(default.to_vec()) };
     let metrics = names.iter().map(|name| Metric::named(name)).collect::<Result<Vec<_>, _>>()?;
     match metrics.iter().enumerate().find(|(at, metric)| metrics[..*at].contains(metric)) {
@@ -139,7 +139,7 @@ pub(super) fn metrics(parameters: &mut Parameters, default: &[Metric]) -> Result
 }
 
 /// The dimensions that are asked for, each once.
-pub(super) fn dimensions(parameters: &mut Parameters) -> Result<Vec<Dimension>, String> {
+pub(in crate::http::stats) fn dimensions(parameters: &mut Parameters) -> Result<Vec<Dimension>, String> {
     let Some(names) = parameters.list("dimensions")? else { return Ok(vec![]) };
     let dimensions = names.iter().map(|name| Dimension::named(name)).collect::<Result<Vec<_>, _>>()?;
     match dimensions.iter().enumerate().find(|(at, dimension)| dimensions[..*at].contains(dimension)) {
@@ -152,7 +152,7 @@ pub(super) fn dimensions(parameters: &mut Parameters) -> Result<Vec<Dimension>, 
 }
 
 /// The currency of money. Fails if money is asked for and nothing says which.
-pub(super) fn currency(
+pub(in crate::http::stats) fn currency(
     parameters: &mut Parameters,
     metrics: &[Metric],
     dimensions: &[Dimension],
@@ -169,7 +169,7 @@ pub(super) fn currency(
 }
 
 impl Page {
-    pub(super) fn read(parameters: &mut Parameters) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters) -> Result<Self, String> {
         Ok(Self {
             limit: parameters.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT),
             offset: parameters.number("offset", 0, OFFSET_MAX)?.unwrap_or(0),

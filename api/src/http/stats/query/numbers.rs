@@ -3,29 +3,29 @@
 //! Metrics of events and metrics of sessions are counted in different rows, each in a query of its own that gives the
 //! [parts](Part) it knows; their rows are put together by interval and dimensions, and metrics made of them.
 
-use super::dimension::Dimension;
-use super::intervals::Interval;
-use super::metric::{Metric, Part};
 use super::rows::{Counted, Rows, VISITOR};
 use super::statement::{self, Values};
-use super::zone::Zone;
+use crate::http::stats::said::dimension::Dimension;
+use crate::http::stats::said::intervals::Interval;
+use crate::http::stats::said::metric::{Metric, Part};
+use crate::http::stats::said::zone::Zone;
 
 /// Metrics that are asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Numbers {
-    pub(super) counted: Counted,
-    pub(super) metrics: Vec<Metric>,
-    pub(super) dimensions: Vec<Dimension>,
+pub(in crate::http::stats) struct Numbers {
+    pub(in crate::http::stats) counted: Counted,
+    pub(in crate::http::stats) metrics: Vec<Metric>,
+    pub(in crate::http::stats) dimensions: Vec<Dimension>,
     /// What the rows are apart by in time, in which zone.
-    pub(super) interval: Option<(Interval, Zone)>,
+    pub(in crate::http::stats) interval: Option<(Interval, Zone)>,
     /// The currency of money.
-    pub(super) currency: Option<String>,
+    pub(in crate::http::stats) currency: Option<String>,
 }
 
 impl Numbers {
     /// A query that gives the interval (if there are any), the dimensions as `d0`, `d1` … and the metrics as `m0`, `m1` …
     /// It has no row where nothing was counted, but for one if there is nothing to tell rows apart.
-    pub(super) fn sql(&self, values: &mut Values) -> String {
+    pub(in crate::http::stats) fn sql(&self, values: &mut Values) -> String {
         let mut parts: Vec<Part> = self.metrics.iter().flat_map(|metric| metric.parts()).copied().collect();
         parts.sort();
         parts.dedup();
@@ -298,7 +298,7 @@ fn group_by(keys: &[String]) -> String {
 }
 
 /// The visitors that are counted, each once, as a query of `visitor_id`.
-pub(super) fn visitors(counted: &Counted, values: &mut Values) -> String {
+pub(in crate::http::stats) fn visitors(counted: &Counted, values: &mut Values) -> String {
     let rows = counted.rows_of_events(&[], false);
     let visitor = if rows == Rows::Events { VISITOR } else { "s.visitor_id" };
     format!("SELECT DISTINCT {visitor} AS visitor_id {}", counted.sql_with_visitors(rows, values))

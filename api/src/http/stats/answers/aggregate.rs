@@ -2,40 +2,40 @@
 
 use serde_json::{Map, Value, json};
 
-use super::asker::Asker;
-use super::comparison;
-use super::metric::Metric;
-use super::numbers::Numbers;
-use super::parameters::Parameters;
-use super::request::{self, Common, Setting};
-use super::rows::Counted;
-use super::statement::Values;
 use crate::http::error::ApiError;
+use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::numbers::Numbers;
+use crate::http::stats::query::rows::Counted;
+use crate::http::stats::query::statement::Values;
+use crate::http::stats::said::comparison;
+use crate::http::stats::said::metric::Metric;
+use crate::http::stats::said::parameters::Parameters;
+use crate::http::stats::said::request::{self, Common, Setting};
 
 const METRICS: [Metric; 6] =
     [Metric::Visitors, Metric::Sessions, Metric::PageViews, Metric::Events, Metric::BounceRate, Metric::DurationMean];
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Aggregate {
-    pub(super) common: Common,
+pub(in crate::http::stats) struct Aggregate {
+    pub(in crate::http::stats) common: Common,
     metrics: Vec<Metric>,
     currency: Option<String>,
 }
 
 impl Aggregate {
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let common = Common::read(parameters, setting)?;
         let metrics = request::metrics(parameters, &METRICS)?;
         let currency = request::currency(parameters, &metrics, &[])?;
         Ok(Self { common, metrics, currency })
     }
 
-    pub(super) fn echo(&self, echo: &mut Map<String, Value>) {
+    pub(in crate::http::stats) fn echo(&self, echo: &mut Map<String, Value>) {
         echo.insert("metrics".into(), self.metrics.iter().map(|metric| metric.name()).collect());
         echo.insert("currency".into(), json!(self.currency));
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let values = single(asker, self.common.counted.clone(), &self.metrics, &self.currency).await?;
         let mut answer = Map::new();
         answer.insert("metrics".into(), comparison::by_name(&self.metrics, &values));
@@ -49,7 +49,7 @@ impl Aggregate {
 }
 
 /// Single numbers, in the order of their metrics.
-pub(super) async fn single(
+pub(in crate::http::stats) async fn single(
     asker: &Asker,
     counted: Counted,
     metrics: &[Metric],

@@ -4,7 +4,7 @@ use super::names;
 
 /// A number of an answer. What each means is in `docs/METRICS.md`, in the query that counts the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Metric {
+pub(in crate::http::stats) enum Metric {
     Visitors,
     NewVisitors,
     ReturningVisitors,
@@ -28,7 +28,7 @@ use Metric::*;
 
 /// A sum or a count over rows, of which metrics are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(in crate::http::stats) enum Part {
     Visitors,
     NewVisitors,
     PageViews,
@@ -44,7 +44,7 @@ pub(super) enum Part {
 }
 
 impl Metric {
-    pub(super) const ALL: [Self; 17] = [
+    pub(in crate::http::stats) const ALL: [Self; 17] = [
         Visitors,
         NewVisitors,
         ReturningVisitors,
@@ -64,7 +64,7 @@ impl Metric {
         RevenueMean,
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::http::stats) fn name(self) -> &'static str {
         match self {
             Visitors => "visitors",
             NewVisitors => "new_visitors",
@@ -87,13 +87,13 @@ impl Metric {
     }
 
     /// The metric of a name. Fails with words for the sender.
-    pub(super) fn named(name: &str) -> Result<Self, String> {
+    pub(in crate::http::stats) fn named(name: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|metric| metric.name() == name);
         known.ok_or_else(|| names::unknown("metric", name, Self::ALL.map(Self::name), &ELSEWHERE))
     }
 
     /// What it is made of.
-    pub(super) fn parts(self) -> &'static [Part] {
+    pub(in crate::http::stats) fn parts(self) -> &'static [Part] {
         match self {
             Visitors => &[Part::Visitors],
             NewVisitors => &[Part::NewVisitors],
@@ -115,7 +115,7 @@ impl Metric {
     }
 
     /// The number, of columns with the names of its parts.
-    pub(super) fn sql(self) -> &'static str {
+    pub(in crate::http::stats) fn sql(self) -> &'static str {
         match self {
             Visitors => "coalesce(visitors, 0)",
             NewVisitors => "coalesce(new_visitors, 0)",
@@ -138,7 +138,7 @@ impl Metric {
     }
 
     /// Whether it is nothing, rather than zero, where nothing happened: a share or a mean.
-    pub(super) fn is_share(self) -> bool {
+    pub(in crate::http::stats) fn is_share(self) -> bool {
         matches!(
             self,
             BounceRate | EngagementRate | DurationMean | DurationMedian | EngagedMean | PageViewsMean | RevenueMean
@@ -146,7 +146,7 @@ impl Metric {
     }
 
     /// Whether it is money, of one currency.
-    pub(super) fn is_money(self) -> bool {
+    pub(in crate::http::stats) fn is_money(self) -> bool {
         matches!(self, Revenue | Transactions | RevenueMean)
     }
 }
@@ -184,7 +184,7 @@ const ELSEWHERE: [(&str, &str); 28] = [
 ];
 
 impl Part {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::http::stats) fn name(self) -> &'static str {
         match self {
             Self::Visitors => "visitors",
             Self::NewVisitors => "new_visitors",
@@ -202,7 +202,7 @@ impl Part {
     }
 
     /// Its type in SQL.
-    pub(super) fn sql_type(self) -> &'static str {
+    pub(in crate::http::stats) fn sql_type(self) -> &'static str {
         match self {
             Self::Revenue => "DECIMAL(38, 4)",
             Self::DurationMedian => "DOUBLE",
@@ -211,17 +211,17 @@ impl Part {
     }
 
     /// Whether it is of sessions, whatever is asked of them. All others are of events, or of the sessions that these are in.
-    pub(super) fn is_of_sessions(self) -> bool {
+    pub(in crate::http::stats) fn is_of_sessions(self) -> bool {
         self >= Self::Sessions
     }
 
     /// Whether visitors are told apart for it.
-    pub(super) fn is_of_people(self) -> bool {
+    pub(in crate::http::stats) fn is_of_people(self) -> bool {
         self <= Self::NewVisitors
     }
 
     /// Whether only events have it: a session's own `revenue` leaves out money in several currencies.
-    pub(super) fn is_money(self) -> bool {
+    pub(in crate::http::stats) fn is_money(self) -> bool {
         matches!(self, Self::Revenue | Self::Transactions)
     }
 }

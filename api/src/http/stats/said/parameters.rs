@@ -8,7 +8,7 @@ use super::names;
 
 /// What a request says, by the names of an endpoint's parameters.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Parameters(BTreeMap<String, Vec<Value>>);
+pub(in crate::http::stats) struct Parameters(BTreeMap<String, Vec<Value>>);
 
 impl Parameters {
     /// From a query string. An empty value asks for nothing.
@@ -16,7 +16,10 @@ impl Parameters {
     /// - `known`: the endpoint's parameters, and whether each may be there several times.
     ///
     /// Fails with words for the sender.
-    pub(super) fn of_query(pairs: Vec<(String, String)>, known: &[(&'static str, bool)]) -> Result<Self, String> {
+    pub(in crate::http::stats) fn of_query(
+        pairs: Vec<(String, String)>,
+        known: &[(&'static str, bool)],
+    ) -> Result<Self, String> {
         let mut parameters = Self::default();
         for (name, value) in pairs {
             let repeats = check(&name, known)?;
@@ -33,7 +36,7 @@ impl Parameters {
     }
 
     /// From a body. Null asks for nothing.
-    pub(super) fn of_body(body: &[u8], known: &[(&'static str, bool)]) -> Result<Self, String> {
+    pub(in crate::http::stats) fn of_body(body: &[u8], known: &[(&'static str, bool)]) -> Result<Self, String> {
         let object: Map<String, Value> = match serde_json::from_slice(body) {
             Ok(object) => object,
             Err(error) => return Err(format!("the body is no JSON object: {error}")),
@@ -52,17 +55,17 @@ impl Parameters {
     }
 
     /// All values of a parameter that may be there several times.
-    pub(super) fn all(&mut self, name: &str) -> Vec<Value> {
+    pub(in crate::http::stats) fn all(&mut self, name: &str) -> Vec<Value> {
         self.0.remove(name).unwrap_or_default()
     }
 
     /// The value of a parameter, whatever it is.
-    pub(super) fn one(&mut self, name: &str) -> Option<Value> {
+    pub(in crate::http::stats) fn one(&mut self, name: &str) -> Option<Value> {
         self.all(name).into_iter().next()
     }
 
     /// A text. A number is its digits.
-    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, String> {
+    pub(in crate::http::stats) fn text(&mut self, name: &str) -> Result<Option<String>, String> {
         match self.one(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -72,7 +75,7 @@ impl Parameters {
     }
 
     /// Texts, divided by commas or in a list.
-    pub(super) fn list(&mut self, name: &str) -> Result<Option<Vec<String>>, String> {
+    pub(in crate::http::stats) fn list(&mut self, name: &str) -> Result<Option<Vec<String>>, String> {
         match self.one(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.split(',').map(|one| one.trim().to_owned()).collect())),
@@ -88,7 +91,7 @@ impl Parameters {
     }
 
     /// A whole number between two bounds.
-    pub(super) fn number(&mut self, name: &str, least: i64, most: i64) -> Result<Option<i64>, String> {
+    pub(in crate::http::stats) fn number(&mut self, name: &str, least: i64, most: i64) -> Result<Option<i64>, String> {
         let number = match self.one(name) {
             None => return Ok(None),
             Some(Value::String(text)) => text.parse().map_err(|_| text),

@@ -4,7 +4,7 @@ use super::names;
 
 /// What events or sessions are told apart by, in filters and in the rows of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Dimension {
+pub(in crate::http::stats) enum Dimension {
     /// The site.
     Site,
     /// A column of `sessions`.
@@ -110,7 +110,7 @@ const ELSEWHERE: [(&str, &str); 43] = [
 
 impl Dimension {
     /// The dimension of a name. Fails with words for the sender.
-    pub(super) fn named(name: &str) -> Result<Self, String> {
+    pub(in crate::http::stats) fn named(name: &str) -> Result<Self, String> {
         if let Some(key) = name.strip_prefix(PROPERTIES) {
             return match key.chars().count() {
                 0 => Err(format!("{name:?} names no field: write properties.plan for the field plan")),
@@ -131,16 +131,16 @@ impl Dimension {
     }
 
     /// All names but those of fields, which are anybody's own.
-    pub(super) fn all_names() -> impl Iterator<Item = &'static str> {
+    pub(in crate::http::stats) fn all_names() -> impl Iterator<Item = &'static str> {
         ["site"].into_iter().chain(OF_SESSIONS).chain(Self::names_of_events())
     }
 
     /// The names of those of events.
-    pub(super) fn names_of_events() -> impl Iterator<Item = &'static str> {
+    pub(in crate::http::stats) fn names_of_events() -> impl Iterator<Item = &'static str> {
         OF_EVENTS.into_iter().chain(["properties.KEY"])
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(in crate::http::stats) fn name(&self) -> String {
         match self {
             Self::Site => "site".to_owned(),
             Self::Session(column) | Self::Event(column) => (*column).to_owned(),
@@ -148,16 +148,16 @@ impl Dimension {
         }
     }
 
-    pub(super) fn is_of_sessions(&self) -> bool {
+    pub(in crate::http::stats) fn is_of_sessions(&self) -> bool {
         matches!(self, Self::Session(_))
     }
 
-    pub(super) fn is_of_events(&self) -> bool {
+    pub(in crate::http::stats) fn is_of_events(&self) -> bool {
         matches!(self, Self::Event(_) | Self::Property(_))
     }
 
     /// Whether it says which page. Who is on a page has viewed it.
-    pub(super) fn is_of_pages(&self) -> bool {
+    pub(in crate::http::stats) fn is_of_pages(&self) -> bool {
         matches!(self, Self::Event("hostname" | "path" | "title" | "url" | "query"))
     }
 }

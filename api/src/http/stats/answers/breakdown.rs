@@ -2,39 +2,39 @@
 
 use serde_json::{Map, Value, json};
 
-use super::asker::Asker;
-use super::comparison;
-use super::dimension::Dimension;
-use super::filter::{Condition, Filter};
-use super::metric::Metric;
-use super::names;
-use super::numbers::Numbers;
-use super::parameters::Parameters;
-use super::request::{self, Common, Page, Setting};
-use super::statement::{Statement, Values};
 use crate::http::error::ApiError;
+use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::numbers::Numbers;
+use crate::http::stats::query::statement::{Statement, Values};
+use crate::http::stats::said::comparison;
+use crate::http::stats::said::dimension::Dimension;
+use crate::http::stats::said::filter::{Condition, Filter};
+use crate::http::stats::said::metric::Metric;
+use crate::http::stats::said::names;
+use crate::http::stats::said::parameters::Parameters;
+use crate::http::stats::said::request::{self, Common, Page, Setting};
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Breakdown {
-    pub(super) common: Common,
+pub(in crate::http::stats) struct Breakdown {
+    pub(in crate::http::stats) common: Common,
     table: Table,
 }
 
 /// A table of numbers, and the page of it that is asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Table {
-    pub(super) metrics: Vec<Metric>,
-    pub(super) dimensions: Vec<Dimension>,
-    pub(super) currency: Option<String>,
-    pub(super) search: Option<String>,
-    pub(super) order_by: Vec<Order>,
-    pub(super) minimum: Vec<(Metric, f64)>,
-    pub(super) page: Page,
+pub(in crate::http::stats) struct Table {
+    pub(in crate::http::stats) metrics: Vec<Metric>,
+    pub(in crate::http::stats) dimensions: Vec<Dimension>,
+    pub(in crate::http::stats) currency: Option<String>,
+    pub(in crate::http::stats) search: Option<String>,
+    pub(in crate::http::stats) order_by: Vec<Order>,
+    pub(in crate::http::stats) minimum: Vec<(Metric, f64)>,
+    pub(in crate::http::stats) page: Page,
 }
 
 /// What rows are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Order {
+pub(in crate::http::stats) struct Order {
     column: Column,
     descending: bool,
 }
@@ -50,7 +50,7 @@ enum Column {
 const MOST_FIRST: [Order; 1] = [Order { column: Column::Metric(0), descending: true }];
 
 impl Breakdown {
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let common = Common::read(parameters, setting)?;
         let metrics = request::metrics(parameters, &[Metric::Visitors])?;
         let dimensions = request::dimensions(parameters)?;
@@ -65,7 +65,7 @@ impl Breakdown {
         Ok(Self { common, table: Table { metrics, dimensions, currency, search, order_by, minimum, page } })
     }
 
-    pub(super) fn echo(&self, echo: &mut Map<String, Value>) {
+    pub(in crate::http::stats) fn echo(&self, echo: &mut Map<String, Value>) {
         let Table { metrics, dimensions, currency, search, order_by, minimum, page } = &self.table;
         echo.insert("metrics".into(), metrics.iter().map(|metric| metric.name()).collect());
         echo.insert("dimensions".into(), dimensions.iter().map(Dimension::name).collect());
@@ -85,7 +85,7 @@ impl Breakdown {
         echo.insert("offset".into(), page.offset.into());
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let table = &self.table;
         let numbers = table.numbers(&self.common);
         let rows = asker.rows(&table.statement(&numbers)).await?;
@@ -126,17 +126,17 @@ impl Breakdown {
 }
 
 /// Values by the names of their dimensions.
-pub(super) fn by_dimension(dimensions: &[Dimension], values: &[Value]) -> Value {
+pub(in crate::http::stats) fn by_dimension(dimensions: &[Dimension], values: &[Value]) -> Value {
     Value::Object(dimensions.iter().zip(values).map(|(one, value)| (one.name(), value.clone())).collect())
 }
 
 impl Table {
     /// The same, the rows with most of the first metric first.
-    pub(super) fn most_first(self) -> Self {
+    pub(in crate::http::stats) fn most_first(self) -> Self {
         Self { order_by: MOST_FIRST.to_vec(), ..self }
     }
 
-    pub(super) fn numbers(&self, common: &Common) -> Numbers {
+    pub(in crate::http::stats) fn numbers(&self, common: &Common) -> Numbers {
         Numbers {
             counted: common.counted.clone(),
             metrics: self.metrics.clone(),
@@ -169,7 +169,7 @@ impl Table {
     }
 
     /// The page, each row with the number of rows of all pages.
-    pub(super) fn statement(&self, numbers: &Numbers) -> Statement {
+    pub(in crate::http::stats) fn statement(&self, numbers: &Numbers) -> Statement {
         let mut values = Values::default();
         let wanted = self.wanted(numbers, &mut values);
         let dimensions = (0..self.dimensions.len()).map(|at| format!("d{at}"));
@@ -202,7 +202,7 @@ impl Numbers {
     /// The same of some rows, and perhaps of others: each dimension has a value that one of them has.
     ///
     /// - `keys`: the values of the rows' dimensions.
-    pub(super) fn only(mut self, keys: &[Vec<Value>]) -> Self {
+    pub(in crate::http::stats) fn only(mut self, keys: &[Vec<Value>]) -> Self {
         for (at, dimension) in self.dimensions.iter().enumerate() {
             let mut texts: Vec<Option<String>> = keys.iter().map(|key| key[at].as_str().map(str::to_owned)).collect();
             texts.sort();

@@ -4,26 +4,26 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::asker::Asker;
 use super::breakdown::{Table, by_dimension};
-use super::comparison;
-use super::dimension::Dimension;
-use super::intervals::{Interval, Point, Start};
-use super::metric::Metric;
-use super::numbers::Numbers;
-use super::parameters::Parameters;
-use super::request::{self, Common, Page, Setting};
-use super::statement::Values;
-use super::zone::Zone;
 use crate::http::error::ApiError;
+use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::numbers::Numbers;
+use crate::http::stats::query::statement::Values;
+use crate::http::stats::said::comparison;
+use crate::http::stats::said::dimension::Dimension;
+use crate::http::stats::said::intervals::{Interval, Point, Start};
+use crate::http::stats::said::metric::Metric;
+use crate::http::stats::said::parameters::Parameters;
+use crate::http::stats::said::request::{self, Common, Page, Setting};
+use crate::http::stats::said::zone::Zone;
 
 /// Lines of a series with dimensions, and of one that does not say how many.
 const LINES_MAX: i64 = 20;
 const LINES_DEFAULT: i64 = 10;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Timeseries {
-    pub(super) common: Common,
+pub(in crate::http::stats) struct Timeseries {
+    pub(in crate::http::stats) common: Common,
     interval: Interval,
     points: Vec<Point>,
     compared_points: Vec<Point>,
@@ -37,7 +37,7 @@ pub(super) struct Timeseries {
 type Lines = HashMap<Vec<String>, HashMap<Start, Vec<Value>>>;
 
 impl Timeseries {
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let common = Common::read(parameters, setting)?;
         let interval = match parameters.text("interval")? {
             Some(name) => Interval::named(&name, &Interval::ALL)?,
@@ -62,7 +62,7 @@ impl Timeseries {
     }
 
     /// Each minute of a range, in one line.
-    pub(super) fn by_minute(common: Common, metrics: Vec<Metric>) -> Result<Self, String> {
+    pub(in crate::http::stats) fn by_minute(common: Common, metrics: Vec<Metric>) -> Result<Self, String> {
         let interval = Interval::Minute;
         let points = interval.points(common.counted.range, &common.zone)?;
         let (compared_points, dimensions) = (vec![], vec![]);
@@ -78,7 +78,7 @@ impl Timeseries {
         })
     }
 
-    pub(super) fn echo(&self, echo: &mut Map<String, Value>) {
+    pub(in crate::http::stats) fn echo(&self, echo: &mut Map<String, Value>) {
         echo.insert("metrics".into(), self.metrics.iter().map(|metric| metric.name()).collect());
         echo.insert("dimensions".into(), self.dimensions.iter().map(Dimension::name).collect());
         echo.insert("currency".into(), json!(self.currency));
@@ -87,7 +87,7 @@ impl Timeseries {
         }
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let mut answer = Map::new();
         answer.insert("interval".into(), self.interval.name().into());
         let table = Table {

@@ -3,14 +3,14 @@
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
-use super::asker::Asker;
-use super::names;
-use super::numbers;
-use super::parameters::Parameters;
-use super::request::{Common, Page, Setting};
 use super::sessions::digits;
-use super::statement::{Statement, Values};
 use crate::http::error::ApiError;
+use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::numbers;
+use crate::http::stats::query::statement::{Statement, Values};
+use crate::http::stats::said::names;
+use crate::http::stats::said::parameters::Parameters;
+use crate::http::stats::said::request::{Common, Page, Setting};
 
 /// Columns of a visitor, with their names in an answer.
 const COLUMNS: [(&str, &str); 15] = [
@@ -35,8 +35,8 @@ const COLUMNS: [(&str, &str); 15] = [
 const ORDERED: [&str; 5] = ["last_seen_at", "first_seen_at", "events", "page_views", "sessions"];
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Visitors {
-    pub(super) common: Common,
+pub(in crate::http::stats) struct Visitors {
+    pub(in crate::http::stats) common: Common,
     search: Option<String>,
     /// A column, and whether the most or latest come first.
     order_by: (&'static str, bool),
@@ -44,13 +44,13 @@ pub(super) struct Visitors {
 }
 
 impl Visitors {
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let common = Common::read(parameters, setting)?;
         let search = parameters.text("search")?.filter(|text| !text.is_empty());
         Ok(Self { common, search, order_by: order_by(parameters)?, page: Page::read(parameters)? })
     }
 
-    pub(super) fn echo(&self, echo: &mut Map<String, Value>) {
+    pub(in crate::http::stats) fn echo(&self, echo: &mut Map<String, Value>) {
         let (column, descending) = self.order_by;
         echo.insert("search".into(), json!(self.search));
         echo.insert("order_by".into(), json!([[column, if descending { "desc" } else { "asc" }]]));
@@ -58,7 +58,7 @@ impl Visitors {
         echo.insert("offset".into(), self.page.offset.into());
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let rows = asker.rows(&self.statement(false)).await?;
         let total = match rows.first() {
             Some(row) => row[COLUMNS.len()].clone(),

@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::asker::Asker;
-use super::parameters::Parameters;
-use super::request::{Common, Setting};
-use super::rows::{SESSION_OF_EVENT, WHO};
-use super::statement::{Statement, Values};
 use crate::http::error::ApiError;
+use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::rows::{SESSION_OF_EVENT, WHO};
+use crate::http::stats::query::statement::{Statement, Values};
+use crate::http::stats::said::parameters::Parameters;
+use crate::http::stats::said::request::{Common, Setting};
 
 const STEPS: (i64, i64, i64) = (2, 4, 10);
 const PAGES: (i64, i64, i64) = (1, 10, 50);
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Paths {
-    pub(super) common: Common,
+pub(in crate::http::stats) struct Paths {
+    pub(in crate::http::stats) common: Common,
     steps: i64,
     start: Option<String>,
     /// Pages of a step that are told apart.
@@ -40,20 +40,20 @@ enum To {
 }
 
 impl Paths {
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let common = Common::read(parameters, setting)?;
         let steps = parameters.number("steps", STEPS.0, STEPS.2)?.unwrap_or(STEPS.1);
         let limit = parameters.number("limit", PAGES.0, PAGES.2)?.unwrap_or(PAGES.1);
         Ok(Self { common, steps, start: parameters.text("start")?, limit })
     }
 
-    pub(super) fn echo(&self, echo: &mut Map<String, Value>) {
+    pub(in crate::http::stats) fn echo(&self, echo: &mut Map<String, Value>) {
         echo.insert("steps".into(), self.steps.into());
         echo.insert("start".into(), json!(self.start));
         echo.insert("limit".into(), self.limit.into());
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let rows = asker.rows(&self.statement()).await?;
         let moves = rows.iter().map(|row| Move {
             step: row[0].as_i64().unwrap_or_default(),

@@ -2,14 +2,14 @@
 
 use chrono::TimeDelta;
 
-use super::dimension::Dimension;
-use super::filter::Filter;
-use super::range::Range;
 use super::statement::{self, Values};
+use crate::http::stats::said::dimension::Dimension;
+use crate::http::stats::said::filter::Filter;
+use crate::http::stats::said::range::Range;
 
 /// Rows that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rows {
+pub(in crate::http::stats) enum Rows {
     /// `e`: the events of the range.
     Events,
     /// `s`: the sessions that began in the range.
@@ -20,22 +20,23 @@ pub(super) enum Rows {
 
 /// What a request counts: a part of the events and sessions of a range.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Counted {
-    pub(super) range: Range,
-    pub(super) filter: Filter,
+pub(in crate::http::stats) struct Counted {
+    pub(in crate::http::stats) range: Range,
+    pub(in crate::http::stats) filter: Filter,
     /// After how long sessions of the sites end at the latest.
-    pub(super) session_cap: TimeDelta,
+    pub(in crate::http::stats) session_cap: TimeDelta,
 }
 
 /// Joins each event `e` with who it is of.
-pub(super) const WHO: &str = "LEFT JOIN identities AS i ON i.anonymous_visitor_id = e.visitor_id AND e.user_id IS NULL";
+pub(in crate::http::stats) const WHO: &str =
+    "LEFT JOIN identities AS i ON i.anonymous_visitor_id = e.visitor_id AND e.user_id IS NULL";
 
 /// Who an event `e` is of: the user who signed in later, for somebody anonymous.
-pub(super) const VISITOR: &str = "coalesce(i.user_visitor_id, e.visitor_id)";
+pub(in crate::http::stats) const VISITOR: &str = "coalesce(i.user_visitor_id, e.visitor_id)";
 
 /// Joins each event `e` with the session `s` that it is in. No two sessions of a visitor with one id of the client's, or
 /// with none, overlap.
-pub(super) const SESSION_OF_EVENT: &str = "s.visitor_id = coalesce(i.user_visitor_id, e.visitor_id) \
+pub(in crate::http::stats) const SESSION_OF_EVENT: &str = "s.visitor_id = coalesce(i.user_visitor_id, e.visitor_id) \
      AND coalesce(s.session_id, '') = coalesce(e.session_id, '') \
      AND (s.session_id IS NULL) = (e.session_id IS NULL) \
      AND e.occurred_at >= s.started_at AND e.occurred_at <= s.ended_at";
@@ -44,7 +45,7 @@ impl Counted {
     /// The rows that events are counted in: those of the events that match, unless a dimension says which session they are of.
     ///
     /// - `needs_events`: whether something of events alone is counted.
-    pub(super) fn rows_of_events(&self, dimensions: &[Dimension], needs_events: bool) -> Rows {
+    pub(in crate::http::stats) fn rows_of_events(&self, dimensions: &[Dimension], needs_events: bool) -> Rows {
         let (of_sessions, of_events) = self.named(dimensions);
         match (of_sessions, of_events || needs_events) {
             (false, _) => Rows::Events,
@@ -54,7 +55,7 @@ impl Counted {
     }
 
     /// The rows that sessions are counted in.
-    pub(super) fn rows_of_sessions(&self, dimensions: &[Dimension]) -> Rows {
+    pub(in crate::http::stats) fn rows_of_sessions(&self, dimensions: &[Dimension]) -> Rows {
         match self.named(dimensions) {
             (_, false) => Rows::Sessions,
             (_, true) => Rows::EventsOfSessions,
@@ -69,12 +70,12 @@ impl Counted {
     }
 
     /// `FROM … WHERE …` of the rows that match.
-    pub(super) fn sql(&self, rows: Rows, values: &mut Values) -> String {
+    pub(in crate::http::stats) fn sql(&self, rows: Rows, values: &mut Values) -> String {
         self.sql_joined(rows, "", values)
     }
 
     /// The same, in which every event has its [`VISITOR`].
-    pub(super) fn sql_with_visitors(&self, rows: Rows, values: &mut Values) -> String {
+    pub(in crate::http::stats) fn sql_with_visitors(&self, rows: Rows, values: &mut Values) -> String {
         self.sql_joined(rows, if rows == Rows::Events { WHO } else { "" }, values)
     }
 

@@ -11,14 +11,14 @@ use crate::http::error::ApiError;
 use crate::http::own_sql;
 
 /// Whom the queries of a request are put to.
-pub(super) struct Asker {
+pub(in crate::http::stats) struct Asker {
     session: Arc<SqlSession>,
     limits: QueryLimits,
     begun_at: Instant,
 }
 
 impl Asker {
-    pub(super) fn new(session: SqlSession, limits: QueryLimits) -> Self {
+    pub(in crate::http::stats) fn new(session: SqlSession, limits: QueryLimits) -> Self {
         Self { session: Arc::new(session), limits, begun_at: Instant::now() }
     }
 
@@ -28,13 +28,13 @@ impl Asker {
     }
 
     /// The answer's rows.
-    pub(super) async fn rows(&self, statement: &Statement) -> Result<Vec<Vec<Value>>, ApiError> {
+    pub(in crate::http::stats) async fn rows(&self, statement: &Statement) -> Result<Vec<Vec<Value>>, ApiError> {
         let rows = own_sql::rows_of(&self.session, &statement.sql, &statement.values, self.left()).await;
         rows.map_err(ApiError::unread::<EngineError>("the events"))
     }
 
     /// The answer as it is found.
-    pub(super) async fn stream(&self, statement: &Statement) -> Result<LimitedRows, ApiError> {
+    pub(in crate::http::stats) async fn stream(&self, statement: &Statement) -> Result<LimitedRows, ApiError> {
         let rows = self.session.stream_within(&statement.sql, &statement.values, self.left()).await;
         rows.map_err(own_sql::ours).map_err(ApiError::unread::<EngineError>("the events"))
     }

@@ -4,14 +4,14 @@ use chrono::{DurationRound, TimeDelta};
 use serde_json::{Map, Value};
 
 use super::aggregate::single;
-use super::asker::Asker;
-use super::comparison;
-use super::metric::Metric;
-use super::parameters::Parameters;
-use super::range::{Range, next_minute};
-use super::request::{self, Common, Setting};
 use super::timeseries::Timeseries;
 use crate::http::error::ApiError;
+use crate::http::stats::query::asker::Asker;
+use crate::http::stats::said::comparison;
+use crate::http::stats::said::metric::Metric;
+use crate::http::stats::said::parameters::Parameters;
+use crate::http::stats::said::range::{Range, next_minute};
+use crate::http::stats::said::request::{self, Common, Setting};
 
 const LIVE: TimeDelta = TimeDelta::minutes(5);
 const REALTIME: TimeDelta = TimeDelta::minutes(30);
@@ -20,18 +20,18 @@ const METRICS: [Metric; 3] = [Metric::Visitors, Metric::PageViews, Metric::Event
 
 /// The last five minutes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Live {
-    pub(super) common: Common,
+pub(in crate::http::stats) struct Live {
+    pub(in crate::http::stats) common: Common,
 }
 
 /// The last thirty minutes, and each of them.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Realtime {
-    pub(super) series: Timeseries,
+pub(in crate::http::stats) struct Realtime {
+    pub(in crate::http::stats) series: Timeseries,
 }
 
 impl Live {
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let zone = request::zone(parameters, setting)?;
         // Whoever asks within the second asks the same.
         let second = TimeDelta::seconds(1);
@@ -40,7 +40,7 @@ impl Live {
         Ok(Self { common: Common::of_range(parameters, setting, zone, range)? })
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let values = single(asker, self.common.counted.clone(), &METRICS, &None).await?;
         let mut answer = Map::new();
         answer.insert("metrics".into(), comparison::by_name(&METRICS, &values));
@@ -49,7 +49,7 @@ impl Live {
 }
 
 impl Realtime {
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let zone = request::zone(parameters, setting)?;
         let until = next_minute(setting.now);
         let range = Range { from: until - REALTIME, until };
@@ -57,7 +57,7 @@ impl Realtime {
         Ok(Self { series: Timeseries::by_minute(common, METRICS.to_vec())? })
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let values = single(asker, self.series.common.counted.clone(), &METRICS, &None).await?;
         let mut answer = self.series.answer(asker).await?;
         answer.insert("metrics".into(), comparison::by_name(&METRICS, &values));

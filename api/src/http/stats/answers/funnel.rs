@@ -7,15 +7,15 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
-use super::asker::Asker;
-use super::comparison;
-use super::dimension::Dimension;
-use super::filter::Filter;
-use super::parameters::Parameters;
-use super::request::{Common, Setting};
-use super::rows::{Counted, Rows, VISITOR};
-use super::statement::{self, Statement, Values};
 use crate::http::error::ApiError;
+use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::rows::{Counted, Rows, VISITOR};
+use crate::http::stats::query::statement::{self, Statement, Values};
+use crate::http::stats::said::comparison;
+use crate::http::stats::said::dimension::Dimension;
+use crate::http::stats::said::filter::Filter;
+use crate::http::stats::said::parameters::Parameters;
+use crate::http::stats::said::request::{Common, Setting};
 
 const STEPS_MIN: usize = 2;
 const STEPS_MAX: usize = 10;
@@ -24,15 +24,15 @@ const STEPS_MAX: usize = 10;
 const WINDOW_MAX: TimeDelta = TimeDelta::days(3_660);
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Funnel {
-    pub(super) common: Common,
+pub(in crate::http::stats) struct Funnel {
+    pub(in crate::http::stats) common: Common,
     steps: Vec<Filter>,
     /// The longest time from the first step to the last.
     window: Option<TimeDelta>,
 }
 
 impl Funnel {
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let common = Common::read(parameters, setting)?;
         let mut steps = parameters.all("step");
         match parameters.one("steps") {
@@ -56,12 +56,12 @@ impl Funnel {
         Ok(Self { common, steps, window })
     }
 
-    pub(super) fn echo(&self, echo: &mut Map<String, Value>) {
+    pub(in crate::http::stats) fn echo(&self, echo: &mut Map<String, Value>) {
         echo.insert("steps".into(), self.steps.iter().map(Filter::to_json).collect());
         echo.insert("window_s".into(), json!(self.window.map(|window| window.num_seconds())));
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let taken = self.taken(asker, &self.common.counted).await?;
         let mut answer = self.shown(&taken);
         if let Some(compared) = self.common.compared() {

@@ -4,15 +4,15 @@ use chrono::DateTime;
 use engine::Param;
 use serde_json::{Map, Value, json};
 
-use super::asker::Asker;
-use super::filter::Filter;
-use super::parameters::Parameters;
-use super::range::Range;
-use super::request::{self, Common, Page, Setting};
-use super::rows::{Counted, Rows, VISITOR, WHO};
-use super::statement::{Statement, Values};
-use super::zone::Zone;
 use crate::http::error::ApiError;
+use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::rows::{Counted, Rows, VISITOR, WHO};
+use crate::http::stats::query::statement::{Statement, Values};
+use crate::http::stats::said::filter::Filter;
+use crate::http::stats::said::parameters::Parameters;
+use crate::http::stats::said::range::Range;
+use crate::http::stats::said::request::{self, Common, Page, Setting};
+use crate::http::stats::said::zone::Zone;
 
 /// Events of a session that are shown.
 const EVENTS_MAX: i64 = 1_000;
@@ -51,16 +51,16 @@ const EVENT_COLUMNS: [&str; 10] =
     ["event_id", "occurred_at", "name", "hostname", "path", "title", "object", "revenue", "currency", "properties"];
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sessions {
-    pub(super) common: Common,
+pub(in crate::http::stats) struct Sessions {
+    pub(in crate::http::stats) common: Common,
     visitor: Option<i64>,
     page: Page,
 }
 
 /// One session, and what happened in it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Timeline {
-    pub(super) common: Common,
+pub(in crate::http::stats) struct Timeline {
+    pub(in crate::http::stats) common: Common,
     id: SessionId,
 }
 
@@ -89,7 +89,7 @@ impl SessionId {
 }
 
 impl Sessions {
-    pub(super) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let common = Common::read(parameters, setting)?;
         let visitor = parameters.text("visitor")?.map(|text| {
             text.parse().map_err(|_| format!("visitor: {text:?} is no visitor's id: take one that an answer has"))
@@ -97,13 +97,13 @@ impl Sessions {
         Ok(Self { common, visitor: visitor.transpose()?, page: Page::read(parameters)? })
     }
 
-    pub(super) fn echo(&self, echo: &mut Map<String, Value>) {
+    pub(in crate::http::stats) fn echo(&self, echo: &mut Map<String, Value>) {
         echo.insert("visitor".into(), json!(self.visitor.map(|visitor| visitor.to_string())));
         echo.insert("limit".into(), self.page.limit.into());
         echo.insert("offset".into(), self.page.offset.into());
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let rows = asker.rows(&self.statement(false)).await?;
         let total = match rows.first() {
             Some(row) => row[COLUMNS.len()].clone(),
@@ -155,7 +155,7 @@ fn time(text: &Value, zone: &Zone) -> Value {
 }
 
 /// A number of 64 bits, which is its digits in text only if a double does not hold it.
-pub(super) fn digits(value: &Value) -> String {
+pub(in crate::http::stats) fn digits(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -182,7 +182,11 @@ fn shown(row: &[Value], zone: &Zone) -> Value {
 
 impl Timeline {
     /// - `id`: of the session, as the address has it.
-    pub(super) fn read(id: &str, parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
+    pub(in crate::http::stats) fn read(
+        id: &str,
+        parameters: &mut Parameters,
+        setting: &Setting,
+    ) -> Result<Self, String> {
         let zone = request::zone(parameters, setting)?;
         let id = SessionId::read(id)
             .ok_or_else(|| format!("{id:?} is no session's id: take one that /v1/stats/sessions has"))?;
@@ -195,11 +199,11 @@ impl Timeline {
         Ok(Self { common: Common { zone, counted, compared: None }, id })
     }
 
-    pub(super) fn echo(&self, echo: &mut Map<String, Value>) {
+    pub(in crate::http::stats) fn echo(&self, echo: &mut Map<String, Value>) {
         echo.insert("id".into(), self.id.show().into());
     }
 
-    pub(super) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
+    pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let sessions = asker.rows(&self.session()).await?;
         let Some(row) = sessions.first() else {
             return Err(ApiError::NotFound(format!(
