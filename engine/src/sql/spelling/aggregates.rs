@@ -25,6 +25,9 @@ pub(super) fn respell(call: &Call<'_>) -> Result<Option<Expr>> {
             }
             _ => Ok(None),
         },
+        "mode" if call.is_distinct() => {
+            Err(call.refuse("it takes no DISTINCT: of different values none is the most frequent"))
+        }
         "mode" if call.args.is_empty() => match call.function.within_group.as_slice() {
             [by] => {
                 let mut function = call.function.clone();
