@@ -11,7 +11,7 @@ use lake::EVENTS;
 
 use super::aggregate::bounds::{TimeBounds, take_times_of_groups};
 use super::aggregate::definition::Definition;
-use super::aggregate::shape::{Shape, Why};
+use super::aggregate::shape::{Shape, Why, reason_of};
 use super::aggregate::stand_in::{FoldedTable, StandIn};
 use super::fold::{Fold, Keeps};
 use super::rows::rows_table::{Place, RowsTable};
@@ -44,15 +44,14 @@ pub(super) fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPl
                     Err(why) => Keeps::Nothing(why),
                 },
             };
-            let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
-            let part = definition.of_part(events, vec![]).map_err(words)?;
+            let part = definition.of_part(events, vec![]).map_err(reason_of)?;
             let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
             let rows = RowsTable::empty_place(Place::Fold(folds.len()), schema.clone());
             let name = format!("fold{}", folds.len());
             let rows = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(rows)), None);
             let chosen = of_groups.into_iter().fold(rows, |rows, condition| rows?.filter(condition));
             let chosen = chosen.and_then(|rows| rows.build());
-            let finished = chosen.and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
+            let finished = chosen.and_then(|rows| definition.finish(rows, aggregate)).map_err(reason_of)?;
             Ok((finished, Fold { definition, bounds, others, keeps, schema }))
         });
         match made {
@@ -67,22 +66,21 @@ pub(super) fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPl
             }
         }
     });
-    let plan = replaced.and_then(|plan| plan.data.recompute_schema()).map_err(|error| error.strip_backtrace())?;
-    if reads_events(&plan).map_err(|error| error.strip_backtrace())? {
+    let plan = replaced.and_then(|plan| plan.data.recompute_schema()).map_err(reason_of)?;
+    if reads_events(&plan).map_err(reason_of)? {
         return Err(why.unwrap_or_else(|| "it does not group the events that it reads".into()));
     }
     if folds.is_empty() {
         return Err("it reads no events".into());
     }
-    let plan = place_identities(plan).map_err(|error| error.strip_backtrace())?;
+    let plan = place_identities(plan).map_err(reason_of)?;
     // Once more, so that the rows of folds are read no further than is needed.
-    let plan = state.optimize(&plan).map_err(|error| error.strip_backtrace())?;
+    let plan = state.optimize(&plan).map_err(reason_of)?;
     Ok((plan, folds))
 }
 
 /// Puts a place for the rows of a tally wherever a plan counts what it makes of users.
 pub(super) fn tally(state: &SessionState, plan: LogicalPlan, folds: &[Fold]) -> Result<(LogicalPlan, Vec<Tally>), Why> {
-    let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
     let mut tallies = Vec::new();
     let taken = plan.transform_down_with_subqueries(|node| {
         let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
@@ -97,11 +95,11 @@ pub(super) fn tally(state: &SessionState, plan: LogicalPlan, folds: &[Fold]) -> 
             }
         }
     });
-    let plan = taken.map_err(words)?.data;
+    let plan = taken.map_err(reason_of)?.data;
     if tallies.is_empty() {
         return Ok((plan, tallies));
     }
-    let plan = state.optimize(&plan.recompute_schema().map_err(words)?).map_err(words)?;
+    let plan = state.optimize(&plan.recompute_schema().map_err(reason_of)?).map_err(reason_of)?;
     Ok((plan, tallies))
 }
 

@@ -12,14 +12,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, ScalarValue};
-use datafusion::error::DataFusionError;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{
     Aggregate, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, Union,
     Window, WindowFunctionDefinition, lit,
 };
 
-use super::aggregate::shape::{Why, check_row};
+use super::aggregate::shape::{Why, check_row, reason_of};
 use super::rows::piece::EVERYWHERE;
 use super::rows::rows_table::{Place, RowsTable};
 
@@ -125,10 +124,6 @@ pub(super) fn part_of(plan: &LogicalPlan, visitors: &[Option<String>]) -> Result
     made.map(Part::ByUser)
 }
 
-fn words(error: DataFusionError) -> Why {
-    error.strip_backtrace()
-}
-
 /// The rows of a fold or of `identities`.
 fn rows_of(scan: &TableScan, visitors: &[Option<String>]) -> Result<UserRows, Why> {
     let (site, users) = match RowsTable::place_of(scan) {
@@ -151,7 +146,7 @@ fn rows_of(scan: &TableScan, visitors: &[Option<String>]) -> Result<UserRows, Wh
     }
     let rows = LogicalPlanBuilder::scan(scan.table_name.clone(), scan.source.clone(), Some(with_site))
         .and_then(|rows| rows.build())
-        .map_err(words)?;
+        .map_err(reason_of)?;
     let column = |name: &str| Column::new(Some(scan.table_name.clone()), name);
     let columns = chosen.iter().map(|place| Expr::Column(column(schema.field(*place).name())));
     let plan = project(rows, columns.collect(), Expr::Column(column(site)))?;
@@ -181,11 +176,11 @@ fn above(plan: &LogicalPlan, rows: UserRows) -> Result<UserRows, Why> {
         }
         LogicalPlan::Filter(filter) => {
             let plan = LogicalPlanBuilder::from(rows.plan).filter(filter.predicate.clone());
-            let plan = plan.and_then(|plan| plan.build()).map_err(words)?;
+            let plan = plan.and_then(|plan| plan.build()).map_err(reason_of)?;
             Ok(UserRows { plan, ..rows })
         }
         LogicalPlan::SubqueryAlias(alias) => {
-            let named = SubqueryAlias::try_new(Arc::new(rows.plan), alias.alias.clone()).map_err(words)?;
+            let named = SubqueryAlias::try_new(Arc::new(rows.plan), alias.alias.clone()).map_err(reason_of)?;
             let named = LogicalPlan::SubqueryAlias(named);
             let columns = columns_of(&alias.schema);
             let site = Expr::Column(Column::new(Some(alias.alias.clone()), SITE_OF_USER));
@@ -222,7 +217,7 @@ fn grouped(aggregate: &Aggregate, rows: UserRows) -> Result<UserRows, Why> {
         (0..aggregate.group_expr.len()).map(|place| aggregate.schema.qualified_field(place).into()).collect();
     let users = aggregate.group_expr.iter().zip(&names);
     let users = users.filter_map(|(group, name)| Some((name.clone(), rows.names(group)?))).collect();
-    let plan = Aggregate::try_new(Arc::new(rows.plan), groups, aggregate.aggr_expr.clone()).map_err(words)?;
+    let plan = Aggregate::try_new(Arc::new(rows.plan), groups, aggregate.aggr_expr.clone()).map_err(reason_of)?;
     Ok(UserRows { plan: LogicalPlan::Aggregate(plan), users, unique: Some(names) })
 }
 
@@ -271,7 +266,7 @@ fn looked_through(window: &Window, rows: UserRows) -> Result<UserRows, Why> {
         Expr::WindowFunction(function)
     });
     let by_site: Vec<Expr> = by_site.collect();
-    let plan = Window::try_new(by_site, Arc::new(rows.plan)).map_err(words)?;
+    let plan = Window::try_new(by_site, Arc::new(rows.plan)).map_err(reason_of)?;
     let first = plan.schema.fields().len() - window.window_expr.len();
     let mut columns = columns_of(&window.schema);
     let results = columns.len() - window.window_expr.len();
@@ -344,7 +339,7 @@ fn joined(join: &Join, left: Part, right: Part) -> Result<UserRows, Why> {
         join.null_equality,
         false,
     );
-    let plan = LogicalPlan::Join(plan.map_err(words)?);
+    let plan = LogicalPlan::Join(plan.map_err(reason_of)?);
     Ok(UserRows { plan: project(plan, columns_of(&join.schema), site)?, users, unique: None })
 }
 
@@ -366,7 +361,7 @@ fn put_together(union: &Union, parts: Vec<Part>) -> Result<UserRows, Why> {
         };
         inputs.push(Arc::new(project(plan, columns, site)?));
     }
-    let plan = Union::try_new(inputs).map_err(words)?;
+    let plan = Union::try_new(inputs).map_err(reason_of)?;
     let named = names.into_iter().enumerate();
     let users = named.filter_map(|(place, names)| Some((Column::from(union.schema.qualified_field(place)), names?)));
     let users = users.collect();
@@ -385,17 +380,17 @@ fn columns_of(schema: &DFSchema) -> Vec<Expr> {
 /// - `site`: becomes the column of the site, the last one.
 fn project(plan: LogicalPlan, mut columns: Vec<Expr>, site: Expr) -> Result<LogicalPlan, Why> {
     let of_site = plan.schema().as_ref();
-    let site = match site.get_type(of_site).map_err(words)? {
+    let site = match site.get_type(of_site).map_err(reason_of)? {
         DataType::Utf8View => site,
         _ => return Err("its sites are no texts".into()),
     };
     columns.push(site.alias(SITE_OF_USER));
-    Projection::try_new(columns, Arc::new(plan)).map(LogicalPlan::Projection).map_err(words)
+    Projection::try_new(columns, Arc::new(plan)).map(LogicalPlan::Projection).map_err(reason_of)
 }
 
 fn rename_site(plan: LogicalPlan, name: &str) -> Result<LogicalPlan, Why> {
     let is_site = |expr: &Expr| matches!(expr, Expr::Column(column) if *column == named(SITE_OF_USER));
     let columns = columns_of(plan.schema());
     let columns = columns.into_iter().map(|expr| if is_site(&expr) { expr.alias(name) } else { expr }).collect();
-    Projection::try_new(columns, Arc::new(plan)).map(LogicalPlan::Projection).map_err(words)
+    Projection::try_new(columns, Arc::new(plan)).map(LogicalPlan::Projection).map_err(reason_of)
 }

@@ -17,7 +17,7 @@ use datafusion::physical_plan::collect;
 
 use super::aggregate::definition::{Definition, SITE, Subtractable};
 use super::aggregate::making::PieceMaker;
-use super::aggregate::shape::{Shape, Why};
+use super::aggregate::shape::{Shape, Why, reason_of};
 use super::aggregate::stand_in::{FoldedTable, StandIn};
 use super::aggregate::subtraction::subtract;
 use super::by_user::{Part, SITE_OF_USER, part_of};
@@ -74,7 +74,6 @@ impl Tally {
         number: usize,
         state: &SessionState,
     ) -> Result<(Self, LogicalPlan), Why> {
-        let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
         let visitors: Vec<Option<String>> = folds.iter().map(|fold| fold.definition.visitor_column()).collect();
         let Part::ByUser(rows) = part_of(&aggregate.input, &visitors)? else { return Err("it counts no users".into()) };
         if rows.name_always(&aggregate.group_expr) {
@@ -101,23 +100,25 @@ impl Tally {
             }
         }
         let users =
-            LogicalPlanBuilder::from(rows.plan).project(columns).and_then(|plan| plan.build()).map_err(words)?;
+            LogicalPlanBuilder::from(rows.plan).project(columns).and_then(|plan| plan.build()).map_err(reason_of)?;
         let shape = shape_over(aggregate, &users, &names)?;
         let mut definition = Definition::new(shape, vec![], users.schema(), state, &apart)?;
         let subtractable = definition.make_subtractable(users.schema(), state)?;
-        let part = definition.of_part(users.clone(), vec![]).map_err(words)?;
+        let part = definition.of_part(users.clone(), vec![]).map_err(reason_of)?;
         let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
 
         let table = RowsTable::empty_place(Place::Tally(number), schema.clone());
         let table = LogicalPlanBuilder::scan(format!("tally{number}"), provider_as_source(Arc::new(table)), None);
-        let finished =
-            table.and_then(|rows| rows.build()).and_then(|rows| definition.finish(rows, aggregate)).map_err(words)?;
+        let finished = table
+            .and_then(|rows| rows.build())
+            .and_then(|rows| definition.finish(rows, aggregate))
+            .map_err(reason_of)?;
 
         // The optimizer has its last word here, and not for every choice of users.
-        let users = state.optimize(&part).map_err(words)?;
+        let users = state.optimize(&part).map_err(reason_of)?;
         let mut texts = vec![definition.id.to_string(), users.display_indent().to_string()];
         let (mut of_folds, mut identities) = (Vec::new(), None);
-        for (place, schema) in places_in(&users).map_err(words)? {
+        for (place, schema) in places_in(&users).map_err(reason_of)? {
             match place {
                 Place::Fold(fold) => {
                     texts.push(format!("{fold} {}", folds[fold].definition.id));
@@ -305,14 +306,13 @@ impl Chosen {
 
 /// What the aggregate says over the renamed columns of its users.
 fn shape_over(aggregate: &Aggregate, users: &LogicalPlan, names: &HashMap<Column, Expr>) -> Result<Shape, Why> {
-    let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
     let schema: SchemaRef = Arc::new(users.schema().as_arrow().clone());
     let table = provider_as_source(Arc::new(StandIn::new("users", schema, Some(FoldedTable::Users))));
-    let scan = LogicalPlanBuilder::scan("users", table, None).and_then(|scan| scan.build()).map_err(words)?;
+    let scan = LogicalPlanBuilder::scan("users", table, None).and_then(|scan| scan.build()).map_err(reason_of)?;
     let rename = |expr: &Expr| rename(expr, names);
     let groups = aggregate.group_expr.iter().map(rename).collect::<Result<_, Why>>()?;
     let functions = aggregate.aggr_expr.iter().map(rename).collect::<Result<_, Why>>()?;
-    Shape::of(&Aggregate::try_new(Arc::new(scan), groups, functions).map_err(words)?)
+    Shape::of(&Aggregate::try_new(Arc::new(scan), groups, functions).map_err(reason_of)?)
 }
 
 fn rename(expr: &Expr, names: &HashMap<Column, Expr>) -> Result<Expr, Why> {
@@ -323,5 +323,5 @@ fn rename(expr: &Expr, names: &HashMap<Column, Expr>) -> Result<Expr, Why> {
         }
         _ => Ok(Transformed::no(expr)),
     });
-    renamed.map(|renamed| renamed.data).map_err(|error| error.strip_backtrace())
+    renamed.map(|renamed| renamed.data).map_err(reason_of)
 }

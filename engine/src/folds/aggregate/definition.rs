@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 };
 use lake::StateDefinition;
 
-use super::shape::{Shape, Why};
+use super::shape::{Shape, Why, reason_of};
 use super::stand_in::FoldedTable;
 use crate::folds::hash::hash_of;
 
@@ -213,8 +213,7 @@ impl Definition {
         if !self.sets.is_empty() {
             return Err("it keeps different values".into());
         }
-        let words = |error: datafusion::error::DataFusionError| error.strip_backtrace();
-        let udaf = |name: &str| registry.udaf(name).map_err(words);
+        let udaf = |name: &str| registry.udaf(name).map_err(reason_of);
         let (sum, count) = (udaf("sum")?, udaf("count")?);
         let of_rows = |args, filter| {
             let params =
@@ -224,7 +223,7 @@ impl Definition {
         let mut counts = Vec::new();
         for (place, part) in self.parts.iter().enumerate() {
             let Expr::AggregateFunction(AggregateFunction { func, params }) = &part.of_rows else { continue };
-            let value_type = part.of_rows.get_type(schema).map_err(words)?;
+            let value_type = part.of_rows.get_type(schema).map_err(reason_of)?;
             match (func.name(), value_type) {
                 ("count", _) => {}
                 ("sum", DataType::Int64 | DataType::Decimal128(..)) => {
@@ -240,7 +239,7 @@ impl Definition {
             sums.push((place, self.part(Part { of_rows, merge: sum.clone() })));
         }
         let rows = self.part(Part { of_rows: of_rows(vec![lit(1_i64)], None), merge: sum });
-        self.id = self.hash(schema).map_err(words)?;
+        self.id = self.hash(schema).map_err(reason_of)?;
         let first_part = self.group_names().len();
         let place = |part: usize| first_part + part;
         let sums = sums.into_iter().map(|(sum, values)| (place(sum), place(values))).collect();

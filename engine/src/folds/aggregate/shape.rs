@@ -2,7 +2,7 @@
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::utils::{grouping_set_to_exprlist, split_conjunction_owned};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
@@ -35,6 +35,11 @@ struct Rows {
 
 /// Why an aggregate is not one over the rows of a single table, in words for the author of the query.
 pub(in crate::folds) type Why = String;
+
+/// An error of DataFusion as a reason.
+pub(in crate::folds) fn reason_of(error: DataFusionError) -> Why {
+    error.strip_backtrace()
+}
 
 impl Shape {
     pub(in crate::folds) fn of(aggregate: &Aggregate) -> Result<Self, Why> {
