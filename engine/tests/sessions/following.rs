@@ -68,6 +68,20 @@ async fn of_visitors_of_whom_nothing_is_new_nothing_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_visitors_are_chosen_while_files_are_read() {
+    let of = |n: usize, time: &str| event(&format!("user{n}"), time, "page_view", "/");
+    let events: Vec<Event> = (0..1_000).map(|n| of(n, &format!("2026-03-{:02}T10:00:00Z", 1 + n % 20))).collect();
+    let lake = lake(&events, &[], "UTC").await;
+    let engine = engine_of(&lake);
+    assert_eq!(run(&engine, SESSIONS).await.0[0], ["1000 1000 1000"]);
+    let again: Vec<Event> = (0..200).map(|n| of(5 * n + 4, "2026-03-20T10:10:00Z")).collect();
+    pend(&lake, &again).await;
+    // Fifty of them were there ten minutes before.
+    let (answers, known_files, rows_read) = run(&engine, SESSIONS).await;
+    assert_eq!((&answers[0][..], known_files, rows_read), (&["1150 1000 1200".to_owned()][..], 20, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bound_of_time_moves_with_the_run() {
     const UNTIL: &str = "SELECT count(*), count(DISTINCT visitor_id) FROM sessions WHERE started_at < $until";
     let lake = lake(&[days("ada"), days("eve")].concat(), &[], "UTC").await;

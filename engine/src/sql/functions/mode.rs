@@ -70,7 +70,7 @@ struct Counts {
 
 impl Counts {
     fn add(&mut self, values: &ArrayRef, count_of: impl Fn(usize) -> i64) -> Result<()> {
-        let rows = self.converter.convert_columns(&[values.clone()])?;
+        let rows = self.converter.convert_columns(std::slice::from_ref(values))?;
         for (place, row) in rows.iter().enumerate() {
             if values.is_null(place) {
                 continue;
