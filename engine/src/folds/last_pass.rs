@@ -137,26 +137,27 @@ impl View {
         until_us: Option<i64>,
     ) -> Result<Option<(HashSet<i64>, FoldUse)>> {
         let now = self.sessions();
-        let paths = |files: &[TableFile]| files.iter().map(|file| file.log_path.clone()).collect::<HashSet<String>>();
-        let (paths_before, paths_now) = (paths(before.files()), paths(now.files()));
-        let (same, gone): (Vec<TableFile>, Vec<TableFile>) =
-            before.files().iter().cloned().partition(|file| paths_now.contains(&file.log_path));
-        let came = now.files().iter().filter(|file| !paths_before.contains(&file.log_path)).cloned();
-        let changed: Vec<TableFile> = gone.into_iter().chain(came).collect();
+        let paths_before: HashSet<&str> = before.files().iter().map(|file| file.log_path.as_str()).collect();
+        let paths_now: HashSet<&str> = now.files().iter().map(|file| file.log_path.as_str()).collect();
+        let (same, gone): (Vec<&TableFile>, Vec<&TableFile>) =
+            before.files().iter().partition(|file| paths_now.contains(file.log_path.as_str()));
+        let came = now.files().iter().filter(|file| !paths_before.contains(file.log_path.as_str()));
+        let changed: Vec<&TableFile> = gone.into_iter().chain(came).collect();
         let late = TimeBounds { from_us: until_us, until_us: None };
-        let late_files = same.iter().filter(|file| until_us.is_some() && late.place(file) != Lies::Beyond).cloned();
-        let late_files: Vec<TableFile> = late_files.collect();
+        let is_late = |file: &&&TableFile| until_us.is_some() && late.place(file) != Lies::Beyond;
+        let late_files: Vec<&TableFile> = same.iter().filter(is_late).copied().collect();
 
         let pending = [before.pending().but_for(now.pending()), now.pending().but_for(before.pending())];
         let late_pending = until_us.map(|_| before.pending().clone());
-        let rows = |files: &[TableFile]| files.iter().map(|file| file.rows).sum::<u64>();
+        let rows = |files: &[&TableFile]| files.iter().map(|file| file.rows).sum::<u64>();
         let read = rows(&changed) + rows(&late_files) + pending.iter().map(|(_, rows)| rows).sum::<u64>();
-        if read * CHANGED_SHARE > rows(now.files()) + now.pending().rows() {
+        if read * CHANGED_SHARE > self.snapshot().events.rows() + self.pending_rows() {
             return Ok(None);
         }
         let used = FoldUse { files: now.files().len(), known_files: same.len(), rows_read: read, ..FoldUse::default() };
         let context = self.engine().context_of(1);
-        let events = |files: Vec<TableFile>| -> Result<DataFrame> {
+        let events = |files: Vec<&TableFile>| -> Result<DataFrame> {
+            let files = files.into_iter().cloned().collect();
             Ok(context.read_table(Arc::new(self.engine().table_of(&EVENTS, Files::Chosen(files))))?)
         };
         let mut parts = vec![];
