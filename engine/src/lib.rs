@@ -12,6 +12,7 @@ mod error;
 pub mod floors;
 mod folds;
 mod group;
+mod leaf_plan;
 mod limits;
 pub mod params;
 mod read_access;
