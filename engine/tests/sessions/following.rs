@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use engine::{Engine, EngineSettings, How, Param, Scope};
-use lake::{Event, EventId, Lake};
+use lake::{Event, EventId, Lake, visitor_id};
 
 use crate::random::Random;
 use crate::shown::lines;
-use crate::{event, lake, pend, publish, visitor_id};
+use crate::{event, lake, pend, publish};
 
 const SESSIONS: &str = "SELECT count(*), count(DISTINCT visitor_id), sum(page_views) FROM sessions";
 
