@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
+use crate::admission::keys::{Access, Challenge, Keys, TOKEN_USER};
+use crate::admission::scram::{Exchange, MECHANISM, ScramError};
 use crate::cancellation::Cancellations;
 use crate::failure::{Failure, advice, report};
-use crate::keys::{Access, Challenge, Keys, TOKEN_USER};
 use crate::messages::{Greeting, Report, Request, sasl_initial};
-use crate::scram::{Exchange, MECHANISM, ScramError};
 use crate::session::Client;
 use crate::settings::{self, Change};
 use crate::wire::{Ended, Stream, Wire};

@@ -3,7 +3,7 @@
 use arrow::error::ArrowError;
 use bytes::{BufMut, BytesMut};
 
-use crate::values::Column;
+use crate::format::values::Column;
 
 /// How lines are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ mod tests {
         let texts = StringArray::from(vec![Some("a\tb"), None, Some("\\N"), Some("q\"u,\n"), Some("")]);
         let numbers = Int64Array::from(vec![Some(1), Some(2), Some(3), None, Some(5)]);
         let columns: Vec<(&str, ArrayRef)> = vec![("t", Arc::new(texts)), ("n", Arc::new(numbers))];
-        let columns = crate::values::columns(&RecordBatch::try_from_iter(columns).unwrap()).unwrap();
+        let columns = crate::format::values::columns(&RecordBatch::try_from_iter(columns).unwrap()).unwrap();
         let mut out = BytesMut::new();
         form.put_header(["t", "n"].into_iter(), &mut out);
         for row in 0..5 {

@@ -11,12 +11,12 @@ use engine::{
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use crate::admission::keys::Access;
 use crate::catalog::{Catalog, LakeTable, SCHEMA, translate};
 use crate::failure::{self, advice};
-use crate::keys::Access;
+use crate::format::types::ValueType;
 use crate::messages::Report;
 use crate::settings::SETTINGS;
-use crate::types::ValueType;
 
 /// Answers queries of clients.
 pub(crate) struct Reader {

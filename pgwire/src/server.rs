@@ -13,16 +13,16 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::keys::{Keys, TOKEN_USER};
+use crate::admission::seats::{Full, Seats};
+use crate::admission::tls::{TlsError, acceptor};
 use crate::cancellation::Cancellations;
 use crate::connection::{Door, Welcome, is_whole};
 use crate::failure::advice;
-use crate::keys::{Keys, TOKEN_USER};
 use crate::messages::Transaction;
 use crate::reader::Reader;
-use crate::seats::{Full, Seats};
 use crate::session::{Services, Session};
 use crate::settings;
-use crate::tls::{TlsError, acceptor};
 
 /// Clients of whom it is not known yet who they are.
 const STRANGERS_MAX: usize = 64;

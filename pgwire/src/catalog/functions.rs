@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::tables::{DATABASE, LakeTable, OWNER, oid_of_table};
-use crate::types::ValueType;
+use crate::format::types::ValueType;
 
 /// What a function makes of a text, or of null.
 type OfText<T> = Arc<dyn Fn(Option<&str>) -> T + Send + Sync>;
@@ -220,7 +220,7 @@ pub(crate) fn functions(tables: &[LakeTable], settings: &'static [(&'static str,
     let type_oid = |name: Option<&str>| {
         let name = name?.rsplit('.').next()?.trim_matches('"').to_lowercase();
         let named = |of: &ValueType| of.name() == name || of.sql_name() == name;
-        let types = crate::types::TYPES.iter().flat_map(|of| [ValueType::One(of), ValueType::Array(of)]);
+        let types = crate::format::types::TYPES.iter().flat_map(|of| [ValueType::One(of), ValueType::Array(of)]);
         types.filter(|of| of.oid() != 0).find(named).map(|of| i64::from(of.oid()))
     };
     let setting = move |name: Option<&str>| {

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::empty;
-use crate::types::{TYPES, ValueType};
+use crate::format::types::{TYPES, ValueType};
 
 /// The one database there is, whatever clients call it.
 pub(crate) const DATABASE: &str = "dewpond";

@@ -13,15 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::portal::{Portal, State};
 use self::prepared::Prepared;
+use crate::admission::keys::{Access, Keys};
 use crate::cancellation::CancelKey;
 use crate::failure::{Failure, advice, report};
-use crate::keys::{Access, Keys};
+use crate::format::parameters;
+use crate::format::types::{TEXT, ValueType};
 use crate::messages::{Bind, ColumnHeader, Format, Report, Request, Target, Transaction};
-use crate::parameters;
 use crate::reader::Reader;
 use crate::settings::{self, Change};
 use crate::statement::{Kind, Statement, split};
-use crate::types::{TEXT, ValueType};
 use crate::wire::{Ended, Stream, Wire};
 
 /// Prepared statements of a session at most, and how much memory they take together.

@@ -14,9 +14,9 @@ use super::prepared::Prepared;
 use super::{Outcome, Session};
 use crate::copy::CopyForm;
 use crate::failure::{self, Failure, report};
+use crate::format::values::{self, Column};
 use crate::messages::{Answers, Format, Report, format_of};
 use crate::reader::{Asker, Query};
-use crate::values::{self, Column};
 
 /// So much is written before it is sent.
 const SEND_BYTES: usize = 64 << 10;

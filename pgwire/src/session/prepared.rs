@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::copy::CopyForm;
+use crate::format::types::ValueType;
 use crate::messages::{ColumnHeader, Format, format_of};
 use crate::reader::Query;
 use crate::statement::Kind;
-use crate::types::ValueType;
 
 /// A statement, ready to be run.
 pub(super) enum Prepared {

@@ -15,8 +15,8 @@ use bytes::{BufMut, BytesMut};
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use engine::binary_as_text;
 
+use crate::format::types::ValueType;
 use crate::messages::Format;
-use crate::types::ValueType;
 
 /// Days and microseconds from 1970 to 2000, where PostgreSQL counts from.
 pub(crate) const EPOCH_DAYS: i32 = 10_957;
@@ -55,7 +55,7 @@ impl Column {
             DataType::Timestamp(_, zone) => cast(values, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?,
             DataType::Duration(_) => cast(values, &DataType::Duration(TimeUnit::Microsecond))?,
             DataType::Interval(_) => cast(values, &DataType::Interval(IntervalUnit::MonthDayNano))?,
-            _ if value_type == ValueType::One(crate::types::JSON) => json_texts(values)?,
+            _ if value_type == ValueType::One(crate::format::types::JSON) => json_texts(values)?,
             DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
                 cast(values, &DataType::List(item.clone()))?
             }

@@ -9,9 +9,9 @@ use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::scalar::ScalarValue;
 use uuid::Uuid;
 
+use crate::format::types::{PgType, ValueType};
+use crate::format::values::{EPOCH_DAYS, EPOCH_US};
 use crate::messages::Format;
-use crate::types::{PgType, ValueType};
-use crate::values::{EPOCH_DAYS, EPOCH_US};
 
 /// Digits of a decimal at most.
 const DECIMAL_DIGITS_MAX: usize = 38;
@@ -272,7 +272,7 @@ fn array_items(text: &str) -> Option<Vec<Option<String>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::*;
+    use crate::format::types::*;
 
     fn text(value: &str, of: &'static PgType) -> Result<ScalarValue, String> {
         read(Some(&Bytes::copy_from_slice(value.as_bytes())), Format::Text, ValueType::One(of))
