@@ -9,8 +9,8 @@ use std::sync::Arc;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, col, lit};
 use datafusion::scalar::ScalarValue;
 
-use crate::sessions::days::SECOND_US;
-use crate::sessions::finish::Window;
+use crate::sessions::making::days::SECOND_US;
+use crate::sessions::making::finish::Window;
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::Rules;
 

@@ -11,8 +11,8 @@ use datafusion::arrow::compute::interleave;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::error::Result;
 
-use crate::sessions::finish::{At, RunPlace, Session, duration_s};
-use crate::sessions::run::RunBatch;
+use crate::sessions::making::finish::{At, RunPlace, Session, duration_s};
+use crate::sessions::making::run::RunBatch;
 use crate::sessions::wanted::{Place, SESSION_ID, Wanted};
 
 /// A table over sessions.

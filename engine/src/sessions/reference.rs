@@ -17,9 +17,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tokio::sync::mpsc;
 
-use crate::sessions::days::SECOND_US;
-use crate::sessions::finish::Window;
 use crate::sessions::identities::{Identities, Presence, Stitching};
+use crate::sessions::making::days::SECOND_US;
+use crate::sessions::making::finish::Window;
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::{Rules, SiteRules};
 use crate::sessions::scan::Scan;

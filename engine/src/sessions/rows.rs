@@ -10,7 +10,7 @@ use datafusion::arrow::buffer::ScalarBuffer;
 use datafusion::arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType};
 use datafusion::error::{DataFusionError, Result};
 
-use crate::sessions::run::Id;
+use crate::sessions::making::run::Id;
 use crate::sessions::wanted::Wanted;
 
 /// Rows of `events`, of which some columns were read.

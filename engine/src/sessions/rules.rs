@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::timezone::Tz;
 use lake::{SiteDirectory, SiteSettings};
 
-use crate::sessions::days::{LocalDays, SECOND_US};
+use crate::sessions::making::days::{LocalDays, SECOND_US};
 use crate::time_zone::time_zone;
 
 /// What a session is on one site.

@@ -14,13 +14,13 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::sessions::builder::{Choice, RunBuilder};
-use crate::sessions::cuts::{LongChain, LongChains};
-use crate::sessions::finish::{At, Finished, RunPlace, Window, sessions_of};
 use crate::sessions::identities::Stitching;
+use crate::sessions::making::builder::{Choice, RunBuilder};
+use crate::sessions::making::cuts::{LongChain, LongChains};
+use crate::sessions::making::finish::{At, Finished, RunPlace, Window, sessions_of};
+use crate::sessions::making::run::RunBatch;
 use crate::sessions::output::{Body, Chunk, Columns, Day, Kind, Row, User, Visitor};
 use crate::sessions::rules::Rules;
-use crate::sessions::run::RunBatch;
 use crate::sessions::source::{Inputs, narrowed};
 
 /// Batches of runs that a reader may be ahead of the merge.
@@ -386,7 +386,7 @@ impl Merge<'_> {
         let mut days_of_site = rules.days();
         let bodies: Vec<Body> = match columns.kind {
             Kind::Sessions => {
-                let body = |session: crate::sessions::finish::Session| {
+                let body = |session: crate::sessions::making::finish::Session| {
                     let day = days_of_site.day_of(session.first.moment.at_us);
                     Body::Session(Box::new(session), day)
                 };

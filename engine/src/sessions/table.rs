@@ -20,8 +20,8 @@ use lake::visitor_id;
 
 use crate::leaf_plan::leaf_plan;
 use crate::sessions::filters::{event_bounds, is_site, site_of};
-use crate::sessions::finish::Window;
 use crate::sessions::identities::Identities;
+use crate::sessions::making::finish::Window;
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::Rules;
 use crate::sessions::scan::Scan;

@@ -7,12 +7,12 @@ use datafusion::arrow::array::{Array, RecordBatch, StringViewArray};
 use datafusion::arrow::compute::interleave;
 use datafusion::error::{DataFusionError, Result};
 
-use crate::sessions::cuts::LongChains;
-use crate::sessions::days::{LocalDays, SECOND_US};
-use crate::sessions::page_view::PageViews;
+use crate::sessions::making::cuts::LongChains;
+use crate::sessions::making::days::{LocalDays, SECOND_US};
+use crate::sessions::making::page_view::PageViews;
+use crate::sessions::making::run::{Moment, Money, Ping, Run, RunBatch};
 use crate::sessions::rows::{Rows, SharedRows, inline_view, text_of};
 use crate::sessions::rules::Rules;
-use crate::sessions::run::{Moment, Money, Ping, Run, RunBatch};
 use crate::sessions::wanted::{Place, SESSION_ID, Wanted};
 
 /// Seconds between two pings of a page view, by which pings are counted.

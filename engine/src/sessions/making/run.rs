@@ -11,7 +11,7 @@ use datafusion::arrow::array::{Array, StringViewArray, UInt32Array};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::error::ArrowError;
 
-use crate::sessions::page_view::PageViewKey;
+use crate::sessions::making::page_view::PageViewKey;
 
 /// Identity of an event, by which events at the same instant are ordered; zeros if ids are not read.
 pub(crate) type Id = [u8; 16];

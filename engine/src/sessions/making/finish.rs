@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use crate::sessions::builder::{add_money, session_id};
-use crate::sessions::days::SECOND_US;
+use crate::sessions::making::builder::{add_money, session_id};
+use crate::sessions::making::days::SECOND_US;
+use crate::sessions::making::run::{Moment, Money, Ping, Run, RunBatch};
 use crate::sessions::rules::SiteRules;
-use crate::sessions::run::{Moment, Money, Ping, Run, RunBatch};
 use crate::sessions::wanted::Wanted;
 
 /// A run, by its batch among those at hand.
