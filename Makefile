@@ -47,6 +47,7 @@ test-rust: ## The Rust tests but for those in documentation.
 check: ## Formatting and lints.
 	$(CARGO) fmt --all --check
 	scripts/one-build
+	scripts/check-manifests "$(VENV)"
 	CARGO_TARGET_DIR="$(TARGET_DIR)/lints" $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 tools: ## Install what the tests need, where it is missing and can be installed.
