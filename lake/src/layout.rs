@@ -27,6 +27,12 @@ pub(crate) const REGISTRY_DIR: &str = "registry";
 /// The directory of salts: below the registry, where collectors may read and create.
 pub(crate) const SALTS_DIR: &str = "registry/salts";
 
+/// The directory of sign-ins: beside the registry, whose versions are kept for ever, because they expire.
+pub(crate) const SIGN_INS_DIR: &str = "sign_ins";
+
+/// The directory of what people did, day by day.
+pub(crate) const AUDIT_DIR: &str = "audit";
+
 /// One UTC hour of arrivals: the unit the raw tier is filed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hour {

@@ -23,12 +23,15 @@
 //! - `raw`: the raw tier, from a batch of events to rows read again.
 //! - `states`: what recurring queries keep of each file of events.
 //! - `registry`: the documents that roles share, and the salts of the day.
+//! - `sign_ins`: who is signed in, in objects that expire.
+//! - `audit`: what people did.
 //! - `quarantine`: events that were refused.
 //! - `erasure`: erasing a person's events.
 //! - `copies`: which pending rows are copies, of each other or of published events.
 //! - `vacuum`: deleting what no reader needs.
 //! - `check`: reading everything and saying what is wrong.
 
+mod audit;
 mod check;
 mod copies;
 mod erasure;
@@ -41,12 +44,14 @@ mod quarantine;
 mod raw;
 mod registry;
 mod schema;
+mod sign_ins;
 mod snapshot;
 mod states;
 mod store;
 mod table;
 mod vacuum;
 
+pub use self::audit::{AuditEntry, audit_schema};
 pub use self::check::{Amount, CheckSettings, Checked, CheckedTable, Finding, Severity};
 pub use self::copies::times::CLIENT_TIMED_SLACK;
 pub use self::copies::{LeftOut, PendingSurvey};
@@ -61,13 +66,16 @@ pub use self::quarantine::{QuarantineFile, RefusedEvent, encode_refused, quarant
 pub use self::raw::batch::RawBatch;
 pub use self::raw::damaged::DamagedFile;
 pub use self::raw::lane::{AppendError, Lane, LaneSettings};
+pub use self::registry::accounts::{Accounts, Invitation, Member, Organisation, Passkey, Role, User};
 pub use self::registry::names::domain_form;
 pub use self::registry::read_keys::{IssuedReadKey, ReadKey, ReadKeys, is_read_key};
 pub use self::registry::salts::salt_dates;
+pub use self::registry::saved::{SavedItem, SavedKind};
 pub use self::registry::scram::ScramVerifier;
 pub use self::registry::sites::{IssuedKey, Site, SiteDirectory, SiteSettings, WriteKey, is_write_key};
 pub use self::schema::events::{Column, PROTOCOLS, Source, event_column, event_columns, event_schema};
 pub use self::schema::tables::{EVENTS, REPORTS, TABLES, TableSpec};
+pub use self::sign_ins::{Held, SignIn};
 pub use self::snapshot::{Fingerprint, Snapshot};
 pub use self::states::{StateDefinition, StatesSize};
 pub use self::store::runtime::{LakeRuntime, Panicked, Threads, on_own_task};

@@ -9,8 +9,10 @@ use crate::erasure::list::{ERASURES_DOCUMENT, ErasuresDocument};
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::layout::{REGISTRY_DIR, SALTS_DIR};
+use crate::registry::accounts::{ACCOUNTS, Accounts};
 use crate::registry::documents::{Writer, version_of};
 use crate::registry::read_keys::{READ_KEYS, ReadKeysDocument};
+use crate::registry::saved::{SAVED, SavedDocument};
 use crate::registry::sites::{SITES, SitesDocument};
 
 impl Lake {
@@ -100,6 +102,10 @@ fn means_to_lose(document: &str) -> &'static str {
             "no read key is known; restore it from a backup or from an older version of the object. The version before may \
              have keys that were revoked since"
         }
+        ACCOUNTS => {
+            "nobody can sign in; restore it from a backup or from an older version of the object. The version before may have \
+             members who were removed since"
+        }
         _ => "its contents are lost; restore it from a backup or from an older version of the object",
     }
 }
@@ -112,6 +118,12 @@ fn check_document(name: &str, bytes: &[u8]) -> Result<(), serde_json::Error> {
     }
     if name == READ_KEYS {
         serde_json::from_slice::<ReadKeysDocument>(bytes)?;
+    }
+    if name == ACCOUNTS {
+        serde_json::from_slice::<Accounts>(bytes)?;
+    }
+    if name.starts_with(SAVED) {
+        serde_json::from_slice::<SavedDocument>(bytes)?;
     }
     if name == ERASURES_DOCUMENT {
         serde_json::from_slice::<ErasuresDocument>(bytes)?;

@@ -46,51 +46,65 @@ impl Lake {
     pub(crate) async fn update_document<T>(
         &self,
         name: &str,
-        mut change: impl FnMut(u64, &mut T) -> Result<()>,
+        change: impl FnMut(u64, &mut T) -> Result<()>,
     ) -> Result<()>
     where
         T: Serialize + DeserializeOwned + Default,
     {
+        self.change_document(name, change).await
+    }
+
+    /// The same of a change that has an outcome, and fails in words of its own. Of several tries the last one's counts.
+    pub(crate) async fn change_document<T, R, E>(
+        &self,
+        name: &str,
+        mut change: impl FnMut(u64, &mut T) -> Result<R, E>,
+    ) -> Result<R, E>
+    where
+        T: Serialize + DeserializeOwned + Default,
+        E: From<LakeError>,
+    {
         const TRIES: u32 = 20;
         let writer = self.new_uuid().to_string();
-        let mut in_doubt: Option<(Path, object_store::Error)> = None;
+        let mut in_doubt: Option<(Path, object_store::Error, R)> = None;
         for _ in 0..TRIES {
             let (version, mut document) = self.read_document::<T>(name).await?;
             // A put that nobody knew of may have landed since: to change the document again would be once too often.
-            if let Some((path, _)) = &in_doubt {
-                match self.read_json::<Writer>(path).await {
-                    Ok(found) if found.writer == writer => return Ok(()),
+            if let Some((path, _, outcome)) = in_doubt.take() {
+                match self.read_json::<Writer>(&path).await {
+                    Ok(found) if found.writer == writer => return Ok(outcome),
                     Ok(_) | Err(LakeError::Gone { .. }) => {}
-                    Err(unreadable) => return Err(unreadable),
+                    Err(unreadable) => return Err(unreadable.into()),
                 }
             }
-            change(version, &mut document)?;
+            let outcome = change(version, &mut document)?;
             let next = Versioned { writer: writer.clone(), document };
             let path = self.path(&document_path(name, version + 1));
             let bytes = serde_json::to_vec_pretty(&next).expect("a registry document is plain data");
             match self.store().put_opts(&path, bytes.into(), PutOptions::from(PutMode::Create)).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(outcome),
                 Err(
                     error
                     @ (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }),
-                ) => return Err(LakeError::store(format!("write {path}"), error)),
+                ) => return Err(LakeError::store(format!("write {path}"), error).into()),
                 // An answer may be lost or wrong: whose version lies there now?
                 Err(error) => match self.read_json::<Writer>(&path).await {
-                    Ok(found) if found.writer == writer => return Ok(()),
+                    Ok(found) if found.writer == writer => return Ok(outcome),
                     Ok(_) => in_doubt = None,
                     Err(LakeError::Gone { .. }) => {
                         tracing::warn!(%path, error = &error as &dyn std::error::Error, "trying again to write a document");
-                        in_doubt = Some((path, error));
+                        in_doubt = Some((path, error, outcome));
                     }
-                    Err(unreadable) => return Err(unreadable),
+                    Err(unreadable) => return Err(unreadable.into()),
                 },
             }
         }
         let action = format!("write registry/{name}");
-        Err(match in_doubt {
-            Some((_, error)) => LakeError::unavailable(action, error),
+        let error = match in_doubt {
+            Some((_, error, _)) => LakeError::unavailable(action, error),
             None => LakeError::unavailable(action, "others wrote it at every try"),
-        })
+        };
+        Err(error.into())
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Site {
     pub created_at: DateTime<Utc>,
     /// The keys that may write to it, revoked ones among them.
     pub keys: Vec<WriteKey>,
+    /// The organisation whose members read and change it; none if it is the operator's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
     /// For how many days its events are kept, by the date they happened; for ever if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
@@ -120,7 +123,8 @@ pub(crate) struct SitesDocument {
 
 impl Site {
     fn new(name: &str, created_at: DateTime<Utc>, keys: Vec<WriteKey>) -> Self {
-        Self { site_id: name.into(), created_at, keys, retention_days: None, settings: SiteSettings::default() }
+        let (organisation, retention_days, settings) = (None, None, SiteSettings::default());
+        Self { site_id: name.into(), created_at, keys, organisation, retention_days, settings }
     }
 }
 
@@ -185,6 +189,17 @@ impl Lake {
     ///
     /// Fails with [`LakeError::Invalid`] if the name cannot be a site's or is taken.
     pub async fn add_site(&self, name: &str, now: DateTime<Utc>) -> Result<IssuedKey> {
+        self.add_site_of(name, None, SiteSettings::default(), now).await
+    }
+
+    /// The same, of an organisation and with settings of its own from the first moment.
+    pub async fn add_site_of(
+        &self,
+        name: &str,
+        organisation: Option<&str>,
+        settings: SiteSettings,
+        now: DateTime<Utc>,
+    ) -> Result<IssuedKey> {
         let write_key = keys::new(self, KEY_BEGINNING);
         self.update_document(SITES, |_, document: &mut SitesDocument| {
             check_site_id(name)?;
@@ -194,8 +209,12 @@ impl Lake {
                 )));
             }
             check_case(document, name)?;
-            let keys = vec![stored_key(&write_key, now)];
-            document.sites.push(Site::new(name, now, keys));
+            let mut site = Site::new(name, now, vec![stored_key(&write_key, now)]);
+            site.organisation = organisation.map(str::to_owned);
+            site.settings = settings.clone();
+            normalize(&mut site.settings)?;
+            check_domains(document, &site)?;
+            document.sites.push(site);
             Ok(())
         })
         .await?;
@@ -244,17 +263,20 @@ impl Lake {
             change(settings);
             normalize(settings)?;
             changed = settings.clone();
-            let taken = |domain: &&String| {
-                let others = document.sites.iter().filter(|site| &*site.site_id != site_id);
-                others.flat_map(|site| &site.settings.domains).any(|other| domain_form(other) == domain.as_str())
-            };
-            match changed.domains.iter().find(taken) {
-                Some(domain) => Err(invalid(format!("another site has the domain {domain} already"))),
-                None => Ok(()),
-            }
+            let site = find_site(document, site_id)?.clone();
+            check_domains(document, &site)
         })
         .await?;
         Ok(changed)
+    }
+
+    /// Gives a site to an organisation, or to the operator alone.
+    pub async fn give_site(&self, site_id: &str, organisation: Option<&str>) -> Result<()> {
+        self.update_document(SITES, |_, document: &mut SitesDocument| {
+            find_site(document, site_id)?.organisation = organisation.map(str::to_owned);
+            Ok(())
+        })
+        .await
     }
 
     /// Issues another key for a site.
@@ -328,6 +350,18 @@ fn check_case(document: &SitesDocument, name: &str) -> Result<()> {
         Some(site) => {
             Err(invalid(format!("there is a site {} already, which differs from {name} only by case", site.site_id)))
         }
+        None => Ok(()),
+    }
+}
+
+/// A domain is of one site.
+fn check_domains(document: &SitesDocument, site: &Site) -> Result<()> {
+    let others = || document.sites.iter().filter(|other| other.site_id != site.site_id);
+    let taken = |domain: &&String| {
+        others().flat_map(|other| &other.settings.domains).any(|other| domain_form(other) == domain.as_str())
+    };
+    match site.settings.domains.iter().find(taken) {
+        Some(domain) => Err(invalid(format!("another site has the domain {domain} already"))),
         None => Ok(()),
     }
 }

@@ -132,6 +132,8 @@ impl Lake {
         let now = self.store_now().await?;
         let mut parts = vec![
             self.delete_old_salts(now).await.map(|_| Vacuumed::default()),
+            self.delete_old_sign_ins(now).await.map(|_| Vacuumed::default()),
+            self.tidy_audit_log(now).await.map(|_| Vacuumed::default()),
             self.vacuum_quarantine(now, settings).await,
             self.vacuum_raw(now, settings).await,
             self.vacuum_states(now).await.map(|(states, bytes)| Vacuumed { states, bytes, ..Vacuumed::default() }),

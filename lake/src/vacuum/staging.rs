@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use super::Vacuumed;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
-use crate::layout::{DAMAGED_DIR, QUARANTINE, RAW_DIR, REGISTRY_DIR, STATES_DIR};
+use crate::layout::{AUDIT_DIR, DAMAGED_DIR, QUARANTINE, RAW_DIR, REGISTRY_DIR, SIGN_INS_DIR, STATES_DIR};
 use crate::schema::tables::TableSpec;
 use crate::table::log_times::is_as_old;
 
@@ -24,7 +24,7 @@ impl Lake {
     pub(super) async fn vacuum_staging(&self, tables: &[&'static TableSpec], now: DateTime<Utc>) -> Result<Vacuumed> {
         let Some(root) = self.local_dir() else { return Ok(Vacuumed::default()) };
         // Anything else in the directory is not ours.
-        let ours = [RAW_DIR, DAMAGED_DIR, QUARANTINE, REGISTRY_DIR, STATES_DIR]
+        let ours = [RAW_DIR, DAMAGED_DIR, QUARANTINE, REGISTRY_DIR, STATES_DIR, SIGN_INS_DIR, AUDIT_DIR]
             .into_iter()
             .chain(tables.iter().map(|spec| spec.name));
         let dirs = ours.map(|name| root.join(name)).collect();
