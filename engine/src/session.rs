@@ -33,6 +33,7 @@ use crate::scope::Scope;
 use crate::sessions::{SessionSource, SessionTable, SessionTableProvider};
 use crate::shares::{Share, Shares};
 use crate::sql;
+use crate::tables::audit::AuditTable;
 use crate::tables::confined::ConfinedTable;
 use crate::tables::files::{Files, FilesTable};
 use crate::tables::pending::{PendingEvents, union};
@@ -346,7 +347,8 @@ impl View {
     }
 
     /// A session with the tables `events`, `sessions`, `visitor_days`, `visitors`, `identities`, `reports` and `quarantine`,
-    /// limited to `scope`. The quarantine does not belong to the moment: each query reads it as it is then.
+    /// limited to `scope`. The quarantine does not belong to the moment: each query reads it as it is then. So is the table
+    /// `audit_log`, which a session of the whole lake has.
     pub fn session(&self, scope: &Scope) -> Result<SqlSession> {
         self.session_of(Who::Everybody(scope), None)
     }
@@ -357,6 +359,25 @@ impl View {
     /// - `share`: whose memory his queries take, if not that of all.
     pub fn confined_session(&self, sites: &[Arc<str>], share: Option<&Share>) -> Result<SqlSession> {
         self.session_of(Who::MayKnowOf(sites), share)
+    }
+
+    /// The same for somebody who owns organisations, too: he sees the rows of `audit_log` that are theirs. Who owns none has
+    /// no such table.
+    ///
+    /// - `organisations`: their ids.
+    pub fn owners_session(
+        &self,
+        sites: &[Arc<str>],
+        organisations: &[Arc<str>],
+        share: Option<&Share>,
+    ) -> Result<SqlSession> {
+        let session = self.session_of(Who::MayKnowOf(sites), share)?;
+        if !organisations.is_empty() {
+            let log = AuditTable::new(self.engine.lake.clone(), Some(organisations.into()));
+            let rows = session.context.read_table(Arc::new(log))?.into_unoptimized_plan();
+            session.context.register_table(AUDIT_LOG, Arc::new(ConfinedTable::new(rows)))?;
+        }
+        Ok(session)
     }
 
     fn session_of(&self, who: Who<'_>, share: Option<&Share>) -> Result<SqlSession> {
@@ -385,6 +406,9 @@ impl View {
                 Who::MayKnowOf(_) => Arc::new(ConfinedTable::new(plan)),
             };
             context.register_table(name, table)?;
+        }
+        if matches!(who, Who::Everybody(Scope::Lake)) {
+            context.register_table(AUDIT_LOG, Arc::new(AuditTable::new(engine.lake.clone(), None)))?;
         }
         Ok(SqlSession { context, explains: matches!(who, Who::Everybody(_)) })
     }
@@ -415,6 +439,9 @@ impl Who<'_> {
 
 /// The tables that a session of a view has.
 const TABLE_NAMES: [&str; 7] = ["events", "reports", QUARANTINE, "sessions", "visitor_days", "visitors", IDENTITIES];
+
+/// The table of what people did, for those who may read it. It is of no site.
+const AUDIT_LOG: &str = "audit_log";
 
 /// The table of who is who.
 pub(crate) const IDENTITIES: &str = "identities";

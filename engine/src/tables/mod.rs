@@ -4,9 +4,10 @@
 //! |---|---|
 //! | [`files`], [`reader`] | a table over a list of files, and how these are read |
 //! | [`pending`] | pending events as rows of `events` |
-//! | [`reports`], [`quarantine`] | the tables of these names |
+//! | [`reports`], [`quarantine`], [`audit`] | the tables of these names, and `audit_log` |
 //! | [`confined`] | a table for somebody who may know of some sites alone |
 
+pub(crate) mod audit;
 pub(crate) mod confined;
 pub(crate) mod files;
 pub(crate) mod pending;
