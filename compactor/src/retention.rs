@@ -207,6 +207,7 @@ mod tests {
                 site_id: name.into(),
                 created_at: DateTime::UNIX_EPOCH,
                 keys: vec![],
+                organisation: None,
                 retention_days: Some(days.parse().unwrap()),
                 settings: SiteSettings::default(),
             })

@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use lake::whole_text;
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::{explain, health, import, key, mcp, queries, query, report, site, sql};
+use crate::commands::{explain, health, import, key, mcp, queries, query, report, site, sql, user};
 use crate::roles::up;
 
 #[global_allocator]
@@ -60,6 +60,8 @@ enum Role {
     Site(site::Flags),
     /// Issue, list and revoke the keys that read over the network.
     Key(key::Flags),
+    /// Add, list and remove the people who can sign in.
+    User(user::Flags),
     /// Serve metrics and SQL to a language model, on standard input and output (Model Context Protocol).
     Mcp(Box<mcp::Flags>),
     /// Inspect, check and repair the lake, or erase a person.
@@ -75,7 +77,7 @@ enum Role {
 impl Role {
     /// Whether it prints an answer and ends, unlike a service.
     fn ends_by_itself(&self) -> bool {
-        use Role::{Explain, Health, Import, Key, Lake, Queries, Query, Report, Site, Sql};
+        use Role::{Explain, Health, Import, Key, Lake, Queries, Query, Report, Site, Sql, User};
         matches!(self, Self::Analytics(flags) if flags.ends_by_itself())
             || matches!(
                 self,
@@ -87,6 +89,7 @@ impl Role {
                     | Import(_)
                     | Site(_)
                     | Key(_)
+                    | User(_)
                     | Lake(_)
                     | Health(_)
             )
@@ -126,6 +129,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Import(flags) => import::run(flags).await,
         Role::Site(flags) => site::run(flags).await,
         Role::Key(flags) => key::run(flags).await,
+        Role::User(flags) => user::run(flags).await,
         Role::Mcp(flags) => mcp::run(*flags).await,
         Role::Lake(flags) => commands::lake::run(flags).await,
         Role::Demo(flags) => demo::run(flags).await,

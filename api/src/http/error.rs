@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use accounts::AccountsError;
 use analytics::HistoryError;
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -19,6 +20,14 @@ pub(crate) enum ApiError {
     WithoutToken,
     /// The request carries neither a read key nor the server's token.
     WithoutKey,
+    /// The request brings nothing but what a browser adds for any page, and no page of this server had it sent.
+    CrossSite,
+    /// Whoever asks is known and may not.
+    MayNot(String),
+    /// What was to be done to a person, an organisation or a sign-in was not.
+    People(AccountsError),
+    /// Somebody was faster. Holds what he left.
+    Faster { current: Value },
     /// The request's body is too large.
     TooLarge {
         /// What it may have.
@@ -70,6 +79,18 @@ fn status(error: &ApiError) -> StatusCode {
         ApiError::NotFound(_) => StatusCode::NOT_FOUND,
         ApiError::NotYet(_) => StatusCode::SERVICE_UNAVAILABLE,
         ApiError::WithoutKey => StatusCode::UNAUTHORIZED,
+        ApiError::CrossSite | ApiError::MayNot(_) => StatusCode::FORBIDDEN,
+        ApiError::Faster { .. } => StatusCode::CONFLICT,
+        ApiError::People(error) => match error {
+            AccountsError::Invalid { .. } => StatusCode::BAD_REQUEST,
+            AccountsError::NotSignedIn { .. } => StatusCode::UNAUTHORIZED,
+            AccountsError::MayNot { .. } => StatusCode::FORBIDDEN,
+            AccountsError::NotFound { .. } => StatusCode::NOT_FOUND,
+            AccountsError::Conflict { .. } => StatusCode::CONFLICT,
+            AccountsError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            AccountsError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            AccountsError::Lake(error) => status_of_lake(error),
+        },
         ApiError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         ApiError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         ApiError::Unread { error, .. } => status_of_engine(error),
@@ -85,14 +106,31 @@ fn status_of_engine(error: &EngineError) -> StatusCode {
         EngineError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         EngineError::Limit { .. } | EngineError::Disk { .. } => StatusCode::SERVICE_UNAVAILABLE,
         EngineError::Defect { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        EngineError::Lake(error) => match error {
-            LakeError::Unavailable { .. } | LakeError::Gone { .. } | LakeError::Conflict { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            LakeError::Invalid { .. } => StatusCode::BAD_REQUEST,
-            LakeError::NotFound { .. } => StatusCode::NOT_FOUND,
-            LakeError::Unusable { .. } | LakeError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        },
+        EngineError::Lake(error) => status_of_lake(error),
+    }
+}
+
+fn status_of_lake(error: &LakeError) -> StatusCode {
+    match error {
+        LakeError::Unavailable { .. } | LakeError::Gone { .. } | LakeError::Conflict { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        LakeError::Invalid { .. } => StatusCode::BAD_REQUEST,
+        LakeError::NotFound { .. } => StatusCode::NOT_FOUND,
+        LakeError::Unusable { .. } | LakeError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<AccountsError> for ApiError {
+    fn from(error: AccountsError) -> Self {
+        Self::People(error)
+    }
+}
+
+/// An error of the lake in a change of what is kept there.
+impl From<LakeError> for ApiError {
+    fn from(error: LakeError) -> Self {
+        Self::People(error.into())
     }
 }
 
@@ -106,7 +144,27 @@ impl ApiError {
                 "message": "send a read key, or the server's token, as \"Authorization: Bearer KEY\"",
                 "hint": "`dewpond key add --site SITE` issues one",
             }),
-            Self::TooLarge { bytes_max } => json!({ "message": format!("a query has at most {bytes_max} bytes") }),
+            Self::CrossSite => json!({
+                "message": "a page of another origin may not have this sent",
+                "hint": "programs send a token as \"Authorization: Bearer TOKEN\" instead of cookies",
+            }),
+            Self::MayNot(message) => json!({ "message": message }),
+            Self::Faster { current } => json!({
+                "message": "somebody changed it meanwhile: look at what is there now, and change that",
+                "current": current,
+            }),
+            Self::People(AccountsError::Lake(error)) => {
+                let status = status(self);
+                if status.is_server_error() {
+                    tracing::error!("could not read or write accounts: {}", whole_text(error));
+                }
+                match status {
+                    StatusCode::SERVICE_UNAVAILABLE => json!({ "message": "the store is away: try again" }),
+                    _ => json!({ "message": "accounts cannot be read; the server's log says why" }),
+                }
+            }
+            Self::People(error) => json!({ "message": error.to_string() }),
+            Self::TooLarge { bytes_max } => json!({ "message": format!("a body has at most {bytes_max} bytes") }),
             Self::Busy => json!({ "message": "as many queries run as may: try again" }),
             Self::NotFound(message) | Self::NotYet(message) => json!({ "message": message }),
             Self::Unread { what, error } => unread(status(self), what, error),
@@ -123,7 +181,12 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, words) = (status(&self), Json(self.words()));
         match self {
-            Self::Busy => (status, [(header::RETRY_AFTER, "1")], words).into_response(),
+            Self::Busy | Self::People(AccountsError::Busy) => {
+                (status, [(header::RETRY_AFTER, "1")], words).into_response()
+            }
+            Self::People(AccountsError::TooMany { retry_after_s }) => {
+                (status, [(header::RETRY_AFTER, retry_after_s.to_string())], words).into_response()
+            }
             _ => (status, words).into_response(),
         }
     }

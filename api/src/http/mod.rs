@@ -1,7 +1,14 @@
 //! The routes of the reading server, one router for each resource.
 
+mod access;
+mod accounts;
+mod body;
+mod client;
+mod cookies;
+mod cross_site;
 pub(crate) mod error;
 mod etag;
+mod links;
 mod own_sql;
 mod params;
 mod query_string;
@@ -10,7 +17,7 @@ pub(crate) mod reports;
 pub(crate) mod sql;
 pub(crate) mod state;
 mod stats;
-mod token;
+mod this_machine;
 mod visits;
 
 use std::sync::Arc;
@@ -20,33 +27,31 @@ use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
 use crate::mcp;
+use access::Access;
 use error::ApiError;
 use query_string::QueryString;
-use reader::Access;
 pub use sql::shared::SqlSettings;
 pub use state::Api;
 
 /// All routes.
 ///
-/// - `token`: if given, every request must carry `Authorization: Bearer TOKEN`, or a read key on the routes that take SQL.
+/// - `token`: if given, every request must carry `Authorization: Bearer TOKEN`, or something else by which it is known who
+///   sends it: a read key, a person's sign-in.
 pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
-    let routes = Router::new()
+    let (engine, people, clock) = (api.views.engine().clone(), api.people.clone(), api.clock.clone());
+    let access = Arc::new(Access::new(token.as_deref(), engine, people, clock));
+    let reports = Router::new()
         .route("/", get(index))
         .merge(reports::router())
         .merge(visits::router())
         .fallback(not_found)
-        .with_state(api.clone());
-    let access = Arc::new(Access::new(token.as_deref(), api.views.engine().clone()));
-    let routes = match token {
-        Some(token) => routes.layer(middleware::from_fn_with_state(Arc::<str>::from(token), token::require)),
-        None => routes,
-    };
-    let with_keys = sql::router()
+        .layer(middleware::from_fn_with_state(access.clone(), access::identify_for_reports));
+    let known = sql::router()
         .merge(stats::router())
+        .merge(accounts::router())
         .route_service("/mcp", mcp::http_service(api.clone()))
-        .layer(middleware::from_fn_with_state(access, reader::identify))
-        .with_state(api.clone());
-    routes.merge(with_keys).merge(stats::open_router().with_state(api))
+        .layer(middleware::from_fn_with_state(access.clone(), access::identify));
+    reports.merge(known).merge(stats::open_router()).merge(accounts::open_router(access)).with_state(api)
 }
 
 async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
@@ -59,6 +64,8 @@ async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
             "GET /metrics/history?metric=NAME&site=ID&from=TIME&until=TIME": "a metric over time",
             "GET /visits?aggregation=minute|hour|day|month&dateFrom=TIME&dateTo=TIME&site=ID": "page views by page and time",
             "GET /v1/stats/…": "numbers, series, tables, funnels and more, with a read key or the server's token",
+            "GET /v1/me": "who sends the request, and what he may read",
+            "/v1/auth/…, /v1/organisations/…, /v1/sites/…": "people and their sites, see /v1/openapi.json",
             "POST /v1/sql": "a query, with a read key or the server's token",
             "POST /mcp": "tools of the Model Context Protocol",
         }
@@ -66,5 +73,5 @@ async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
 }
 
 async fn not_found() -> ApiError {
-    ApiError::NotFound("there is only /metrics, /metrics/history, /visits, /v1/stats/…, POST /v1/sql and /mcp".into())
+    ApiError::NotFound("there is only /metrics, /metrics/history, /visits, /v1/stats/…, POST /v1/sql, /mcp, and what /v1/openapi.json names".into())
 }

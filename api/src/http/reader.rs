@@ -1,23 +1,11 @@
-//! Who asks on the routes that take SQL, and what he may read: the whole lake with the server's token, some sites with a
-//! read key.
+//! What somebody who asks may read: the whole lake, or some sites; and what he asks of.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header, uri::Authority};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use engine::{Engine, EngineError, ReadAccess, Scope, Share, SqlSession, View};
+use engine::{EngineError, Scope, Share, SqlSession, View};
+use serde_json::Value;
 
 use super::error::ApiError;
-
-/// Who may read.
-pub(super) struct Access {
-    token: Option<blake3::Hash>,
-    keys: ReadAccess,
-    engine: Engine,
-}
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -27,8 +15,26 @@ pub(crate) enum Reader {
     /// Somebody who may read these sites, and learn of no other.
     Sites {
         sites: Arc<[Arc<str>]>,
-        /// What he may take of what all share, if he came with a key.
+        /// What he may take of what all share.
         share: Option<Arc<Share>>,
+        by: By,
+    },
+}
+
+/// By what somebody reads some sites.
+#[derive(Clone, Debug)]
+pub(crate) enum By {
+    /// A read key.
+    Key,
+    /// The organisations that the person is a member of.
+    Membership {
+        /// Those that the person owns, whose audit logs he may read.
+        owned: Arc<[Arc<str>]>,
+    },
+    /// A link that somebody shared.
+    Link {
+        /// Filters that hold for all he asks, in JSON.
+        filters: Arc<[Value]>,
     },
 }
 
@@ -41,56 +47,6 @@ pub(crate) enum Part {
     Sites(Arc<[Arc<str>]>),
 }
 
-impl Access {
-    /// - `token`: what opens the whole lake; without one it is open to this machine.
-    pub(super) fn new(token: Option<&str>, engine: Engine) -> Self {
-        let keys = ReadAccess::new(engine.lake().clone());
-        Self { token: token.map(|token| blake3::hash(token.as_bytes())), keys, engine }
-    }
-
-    async fn reader(&self, headers: &HeaderMap) -> Result<Reader, ApiError> {
-        let sent = headers.get(header::AUTHORIZATION);
-        let Some(sent) = sent else {
-            return match (self.token, names_this_machine(headers)) {
-                (None, true) => Ok(Reader::Everything),
-                // Somebody's page may have led his browser here by a name that it resolved to this machine.
-                _ => Err(ApiError::WithoutKey),
-            };
-        };
-        let sent = sent.as_bytes().strip_prefix(b"Bearer ").unwrap_or_default();
-        // Hashes have one length, and are compared in constant time.
-        if self.token.is_some_and(|token| token == blake3::hash(sent)) {
-            return Ok(Reader::Everything);
-        }
-        let key = self.keys.key(str::from_utf8(sent).unwrap_or_default()).await;
-        let key = key.map_err(EngineError::from).map_err(ApiError::unread("the read keys"))?;
-        let key = key.ok_or(ApiError::WithoutKey)?;
-        Ok(Reader::Sites { share: Some(self.engine.share_of(&key.prefix)), sites: key.sites.into() })
-    }
-}
-
-/// Puts the [`Reader`] into the request's extensions, or refuses the request.
-pub(super) async fn identify(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
-    match access.reader(request.headers()).await {
-        Ok(reader) => {
-            request.extensions_mut().insert(reader);
-            next.run(request).await
-        }
-        Err(refused @ ApiError::WithoutKey) => ([(header::WWW_AUTHENTICATE, "Bearer")], refused).into_response(),
-        Err(refused) => refused.into_response(),
-    }
-}
-
-/// Whether a request was sent to this machine by its own name or address.
-fn names_this_machine(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-    host.is_some_and(|host| {
-        let host = host.host();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-    })
-}
-
 impl Reader {
     /// What a request asks of: the site it names, or all that its sender may read.
     ///
@@ -98,12 +54,17 @@ impl Reader {
     pub(crate) fn part(&self, site: Option<&str>) -> Result<Part, ApiError> {
         match (self, site) {
             (Self::Everything, site) => Ok(Part::Lake(site.map(Into::into))),
+            (Self::Sites { sites, .. }, None) if sites.is_empty() => {
+                Err(ApiError::NotFound("there is no site yet: add one to your organisation".to_owned()))
+            }
             (Self::Sites { sites, .. }, None) => Ok(Part::Sites(sites.clone())),
-            (Self::Sites { sites, .. }, Some(site)) => match sites.iter().find(|own| &***own == site) {
+            (Self::Sites { sites, by, .. }, Some(site)) => match sites.iter().find(|own| &***own == site) {
                 Some(own) => Ok(Part::Sites([own.clone()].into())),
-                None => {
-                    Err(ApiError::NotFound(format!("this key reads no site {site}; it reads {}", sites.join(", "))))
-                }
+                None => Err(ApiError::NotFound(match (by, sites.join(", ")) {
+                    (By::Key, sites) => format!("this key reads no site {site}; it reads {sites}"),
+                    (_, sites) if sites.is_empty() => format!("there is no site {site}; there is none yet"),
+                    (_, sites) => format!("there is no site {site}; there is {sites}"),
+                })),
             },
         }
     }
@@ -120,6 +81,50 @@ impl Reader {
                 sites.dedup();
                 Ok(Part::Sites(sites.into()))
             }
+        }
+    }
+
+    /// The site whose report is meant; `None` for that of the whole lake.
+    pub(crate) fn site_of_report(&self, site: Option<String>) -> Result<Option<String>, ApiError> {
+        self.check_may_ask_sql()?;
+        let part = self.part(site.as_deref())?;
+        match (self, part.site()) {
+            (_, Some(site)) => Ok(Some(site.to_string())),
+            (Self::Everything, None) => Ok(None),
+            (Self::Sites { sites, .. }, None) => {
+                Err(ApiError::invalid(format!("each site has a report of its own: name one of {}", sites.join(", "))))
+            }
+        }
+    }
+
+    /// Whether somebody may see numbers, and no people.
+    pub(crate) fn sees_no_people(&self) -> bool {
+        matches!(self, Self::Sites { by: By::Link { .. }, .. })
+    }
+
+    /// Fails for somebody to whom a part of a site is shown, which SQL cannot be kept to.
+    pub(crate) fn check_may_ask_sql(&self) -> Result<(), ApiError> {
+        match self {
+            Self::Sites { by: By::Link { .. }, .. } => {
+                Err(ApiError::MayNot("whoever has a link reads numbers of /v1/stats alone".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Filters that hold for all he asks.
+    pub(crate) fn fixed_filters(&self) -> &[Value] {
+        match self {
+            Self::Sites { by: By::Link { filters }, .. } => filters,
+            _ => &[],
+        }
+    }
+
+    /// The organisations whose audit log he may read, if he is confined to some sites.
+    pub(crate) fn owned(&self) -> &[Arc<str>] {
+        match self {
+            Self::Sites { by: By::Membership { owned }, .. } => owned,
+            _ => &[],
         }
     }
 
@@ -146,12 +151,13 @@ impl Part {
 
     /// A session in which SQL sees this part.
     ///
-    /// - `share`: what whoever asks may take.
-    pub(crate) fn session(&self, view: &View, share: Option<&Share>) -> Result<SqlSession, EngineError> {
+    /// - `reader`: who asks.
+    pub(crate) fn session(&self, view: &View, reader: &Reader) -> Result<SqlSession, EngineError> {
+        let share = reader.share().map(|share| &**share);
         match self {
             Self::Lake(None) => view.session(&Scope::Lake),
             Self::Lake(Some(site)) => view.session(&Scope::Site(site.to_string())),
-            Self::Sites(sites) => view.confined_session(sites, share),
+            Self::Sites(sites) => view.owners_session(sites, reader.owned(), share),
         }
     }
 }
@@ -161,32 +167,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machines_own_names_go_without_a_key() {
-        for (host, own) in [
-            ("localhost:8081", true),
-            ("LOCALHOST", true),
-            ("127.0.0.1:8081", true),
-            ("127.1.2.3", true),
-            ("[::1]:8081", true),
-            ("evil.example", false),
-            ("localhost.evil.example:8081", false),
-            ("127.0.0.1.evil.example", false),
-            ("10.0.0.1:8081", false),
-            ("", false),
-        ] {
-            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
-            assert_eq!(names_this_machine(&headers), own, "{host}");
-        }
-        assert!(!names_this_machine(&HeaderMap::new()));
+    fn a_reader_of_several_sites_names_the_one_whose_report_he_wants() {
+        let by = |by: By, sites: &[&str]| {
+            let sites: Vec<Arc<str>> = sites.iter().map(|site| (*site).into()).collect();
+            Reader::Sites { sites: sites.into(), share: None, by }
+        };
+        let two = by(By::Key, &["shop", "blog"]);
+        assert!(matches!(two.site_of_report(None), Err(ApiError::Invalid(_))));
+        assert_eq!(two.site_of_report(Some("blog".into())).unwrap().as_deref(), Some("blog"));
+        assert!(matches!(two.site_of_report(Some("zoo".into())), Err(ApiError::NotFound(_))));
+        assert_eq!(by(By::Key, &["shop"]).site_of_report(None).unwrap().as_deref(), Some("shop"));
+        assert_eq!(Reader::Everything.site_of_report(None).unwrap(), None);
+        let link = by(By::Link { filters: [].into() }, &["shop"]);
+        assert!(matches!(link.site_of_report(Some("shop".into())), Err(ApiError::MayNot(_))));
     }
 
     #[test]
     fn a_site_that_is_not_there_and_one_of_others_are_refused_alike() {
-        let reader = Reader::Sites { sites: ["shop".into(), "blog".into()].into(), share: None };
+        let reader = Reader::Sites { sites: ["shop".into(), "blog".into()].into(), share: None, by: By::Key };
         assert_eq!(reader.part(None).unwrap(), Part::Sites(["shop".into(), "blog".into()].into()));
         assert_eq!(reader.part(Some("blog")).unwrap(), Part::Sites(["blog".into()].into()));
         let ApiError::NotFound(words) = reader.part(Some("Blog")).unwrap_err() else { panic!("it is not found") };
         assert_eq!(words, "this key reads no site Blog; it reads shop, blog");
+        let owned = || By::Membership { owned: [].into() };
+        let person = Reader::Sites { sites: ["shop".into()].into(), share: None, by: owned() };
+        let ApiError::NotFound(words) = person.part(Some("zoo")).unwrap_err() else { panic!("it is not found") };
+        assert_eq!(words, "there is no site zoo; there is shop");
+        let newcomer = Reader::Sites { sites: [].into(), share: None, by: owned() };
+        for site in [None, Some("shop")] {
+            assert!(matches!(newcomer.part(site), Err(ApiError::NotFound(_))), "{site:?}");
+        }
         assert_eq!(Reader::Everything.part(Some("zoo")).unwrap(), Part::Lake(Some("zoo".into())));
     }
 }

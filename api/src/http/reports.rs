@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use chrono::Days;
 use engine::{EngineError, Param, SqlSession};
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use super::etag::matches_etag;
 use super::own_sql;
 use super::params::time;
 use super::query_string::QueryString;
+use super::reader::Reader;
 use super::state::Api;
 
 /// Rows of history in one answer.
@@ -30,11 +31,19 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/metrics/history", get(metric_history))
 }
 
-async fn latest(State(api): State<Arc<Api>>, query: QueryString, headers: HeaderMap) -> Result<Response, ApiError> {
+async fn latest(
+    State(api): State<Arc<Api>>,
+    Extension(reader): Extension<Reader>,
+    query: QueryString,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let [site] = query.read(["site"]).map_err(ApiError::invalid)?;
+    let site = reader.site_of_report(site)?;
+    let is_confined = matches!(reader, Reader::Sites { .. });
     let found = api.analytics.latest(site.as_deref()).await;
     let found = found.map_err(of_history).map_err(ApiError::unread("the latest report"))?;
     let Some((body, served)) = found else { return Err(no_report(&api, site.as_deref()).await) };
+    let body = if is_confined { hushed(&body) } else { body };
     let served = x_cache(served);
     metrics::counter!("dewpond_analytics_reports_served_total", "cache" => served).increment(1);
     let etag = format!("\"{}\"", &blake3::hash(&body).to_hex()[..32]);
@@ -51,9 +60,30 @@ async fn latest(State(api): State<Arc<Api>>, query: QueryString, headers: Header
         headers.insert(header::ETAG, etag);
     }
     if let Some(trouble) = api.analytics.trouble() {
-        headers.insert("x-report-trouble", header_text(&trouble));
+        headers.insert("x-report-trouble", header_text(if is_confined { TROUBLE } else { &trouble }));
     }
     Ok(response)
+}
+
+/// What whoever reads some sites hears where others hear why there is no newer report.
+pub(crate) const TROUBLE: &str = "there is no newer report: whoever runs the server sees why";
+
+/// Leaves out why a metric failed: the message may have a value of another site's event.
+pub(crate) fn hush(metric: &mut Value) {
+    if let Some(error) = metric.get_mut("error").filter(|error| !error.is_null()) {
+        *error = json!("the metric failed: whoever runs the server sees why");
+    }
+}
+
+/// The same of all metrics of a report.
+pub(crate) fn hush_report(report: &mut Value) {
+    report["metrics"].as_object_mut().into_iter().flat_map(|metrics| metrics.values_mut()).for_each(hush);
+}
+
+fn hushed(report: &[u8]) -> Vec<u8> {
+    let mut report = serde_json::from_slice(report).unwrap_or_default();
+    hush_report(&mut report);
+    report.to_string().into_bytes()
 }
 
 /// Words as the value of a header, which holds no letters beyond ASCII and no line breaks.
@@ -87,9 +117,21 @@ pub(crate) async fn latest_report(api: &Api, site: Option<&str>) -> Result<(Valu
     Ok((serde_json::from_slice(&body).unwrap_or_default(), api.analytics.trouble()))
 }
 
-async fn metric_history(State(api): State<Arc<Api>>, query: QueryString) -> Result<Json<Value>, ApiError> {
+async fn metric_history(
+    State(api): State<Arc<Api>>,
+    Extension(reader): Extension<Reader>,
+    query: QueryString,
+) -> Result<Json<Value>, ApiError> {
     let [metric, site, from, until] = query.read(["metric", "site", "from", "until"]).map_err(ApiError::invalid)?;
-    Ok(Json(history(&api, metric, site, from, until).await?))
+    let site = reader.site_of_report(site)?;
+    let Reader::Sites { .. } = reader else { return Ok(Json(history(&api, metric, site, from, until).await?)) };
+    let mut history = history(&api, metric, site, from, until).await.map_err(|error| match error {
+        // What was ever reported of the whole lake is not for whoever reads some sites.
+        ApiError::NotFound(_) => ApiError::NotFound("there is no report of this metric".to_owned()),
+        error => error,
+    })?;
+    history["points"].as_array_mut().into_iter().flatten().for_each(hush);
+    Ok(Json(history))
 }
 
 /// The newest reports of a metric in `[from, until)`, oldest first.
@@ -151,4 +193,20 @@ fn point(row: &[Value]) -> Value {
         "generated_at": row[0], "complete_until": row[1], "lake_version": row[2], "value": row[3],
         "columns": parse(&row[4]), "rows": parse(&row[5]), "error": row[6],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_reads_some_sites_does_not_hear_why_a_metric_failed() {
+        let report = json!({ "metrics": {
+            "one": { "value": 1, "error": null }, "two": { "error": "cannot cast https://blog.example/" },
+        } });
+        let hushed: Value = serde_json::from_slice(&hushed(report.to_string().as_bytes())).unwrap();
+        assert_eq!(hushed["metrics"]["one"], json!({ "value": 1, "error": null }));
+        let words = "the metric failed: whoever runs the server sees why";
+        assert_eq!(hushed["metrics"]["two"], json!({ "error": words }));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use accounts::Service;
 use analytics::Analytics;
 use chrono::{DateTime, Utc};
 use engine::{Engine, EngineError, QueryLimits, SharedViews};
@@ -15,6 +16,7 @@ pub struct Api {
     pub(crate) views: SharedViews,
     pub(crate) limits: QueryLimits,
     pub(crate) sql: Sql,
+    pub(crate) people: Arc<Service>,
     pub(crate) clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
 
@@ -31,7 +33,8 @@ impl Api {
         sql: SqlSettings,
         clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     ) -> Arc<Self> {
-        Arc::new(Self { analytics, views: SharedViews::new(engine), limits, sql: Sql::new(sql), clock })
+        let people = Arc::new(Service::new(engine.lake().clone()));
+        Arc::new(Self { analytics, views: SharedViews::new(engine), limits, sql: Sql::new(sql), people, clock })
     }
 
     /// Fails if there is no such site; `None` is the whole lake.

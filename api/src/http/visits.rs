@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::{EngineError, Param, Scope};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use super::error::ApiError;
 use super::own_sql;
 use super::params::time;
 use super::query_string::QueryString;
+use super::reader::Reader;
 use super::state::Api;
 
 /// Lines of one answer: pages times timeframes.
@@ -35,7 +36,11 @@ fn aggregation(name: &str) -> Option<(&'static str, TimeDelta)> {
 }
 
 /// `{"data":{"<page url>":[{"timeframe":…,"visit_count":n}]}}`, timeframes in order.
-async fn visits(State(api): State<Arc<Api>>, query: QueryString) -> Result<Json<Value>, ApiError> {
+async fn visits(
+    State(api): State<Arc<Api>>,
+    Extension(reader): Extension<Reader>,
+    query: QueryString,
+) -> Result<Json<Value>, ApiError> {
     let invalid = |text: String| ApiError::invalid(vec![text]);
     let [name, from, until, site] = query.read(["aggregation", "dateFrom", "dateTo", "site"]).map_err(invalid)?;
     let name = name.unwrap_or_else(|| "day".into());
@@ -45,6 +50,7 @@ async fn visits(State(api): State<Arc<Api>>, query: QueryString) -> Result<Json<
     let until = time(until.as_deref(), (api.clock)()).map_err(|text| invalid(format!("dateTo: {text}")))?;
     let default = until.checked_sub_signed(span).unwrap_or(DateTime::<Utc>::MIN_UTC);
     let from = time(from.as_deref(), default).map_err(|text| invalid(format!("dateFrom: {text}")))?;
+    let site = reader.site_of_report(site)?;
     let scope = site.clone().map_or(Scope::Lake, Scope::Site);
 
     let view = api.views.view().await.map_err(ApiError::unread("the events"))?;

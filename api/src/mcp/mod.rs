@@ -17,7 +17,7 @@ use rmcp::transport::streamable_http_server::session::never::NeverSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
 
-use crate::http::reader::Reader;
+use crate::http::reader::{By, Reader};
 use crate::http::sql::SQL_BYTES_MAX;
 use crate::http::state::Api;
 
@@ -43,7 +43,7 @@ pub async fn serve_stdio(api: Arc<Api>, site: Option<String>) -> Result<(), Box<
         None => Reader::Everything,
         Some(site) => {
             api.check_site(Some(&site)).await.map_err(|refused| refused.words()["message"].to_string())?;
-            Reader::Sites { sites: [site.into()].into(), share: None }
+            Reader::Sites { sites: [site.into()].into(), share: None, by: By::Key }
         }
     };
     Tools { api, reader: Some(reader) }.serve(stdio()).await?.waiting().await?;

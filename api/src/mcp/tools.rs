@@ -22,6 +22,7 @@ type Arguments = Map<String, Value>;
 
 /// Calls a tool. Fails in words for whoever called it.
 pub(super) async fn call(api: &Api, reader: &Reader, tool: &str, arguments: Arguments) -> Result<Value, ApiError> {
+    reader.check_may_ask_sql()?;
     match tool {
         "list_metrics" => {
             let [metric] = texts(arguments, ["metric"])?;
@@ -29,17 +30,17 @@ pub(super) async fn call(api: &Api, reader: &Reader, tool: &str, arguments: Argu
         }
         "read_report" => {
             let [site] = texts(arguments, ["site"])?;
-            let site = site_of_report(reader, site)?;
+            let site = reader.site_of_report(site)?;
             let (mut report, mut trouble) = reports::latest_report(api, site.as_deref()).await?;
             if let Reader::Sites { .. } = reader {
-                trouble = trouble.map(|_| "there is no newer report: whoever runs the server sees why".to_owned());
-                report["metrics"].as_object_mut().into_iter().flat_map(|metrics| metrics.values_mut()).for_each(hush);
+                trouble = trouble.map(|_| reports::TROUBLE.to_owned());
+                reports::hush_report(&mut report);
             }
             Ok(json!({ "report": report, "trouble": trouble }))
         }
         "read_metric_history" => {
             let [metric, site, from, until] = texts(arguments, ["metric", "site", "from", "until"])?;
-            let site = site_of_report(reader, site)?;
+            let site = reader.site_of_report(site)?;
             let is_confined = matches!(reader, Reader::Sites { .. });
             if let Some(metric) = metric.as_deref().filter(|_| is_confined) {
                 // What was ever reported of the whole lake is not for whoever reads some sites.
@@ -48,7 +49,7 @@ pub(super) async fn call(api: &Api, reader: &Reader, tool: &str, arguments: Argu
             let _turn = api.turn(reader).await?;
             let mut history = reports::history(api, metric, site, from, until).await?;
             if is_confined {
-                history["points"].as_array_mut().into_iter().flatten().for_each(hush);
+                history["points"].as_array_mut().into_iter().flatten().for_each(reports::hush);
             }
             Ok(history)
         }
@@ -87,25 +88,6 @@ fn texts<const N: usize>(mut arguments: Arguments, names: [&str; N]) -> Result<[
         wrong = Some(format!("there is no argument {name:?}: there is {}", names.join(", ")));
     }
     wrong.map_or(Ok(values), |wrong| Err(ApiError::invalid(wrong)))
-}
-
-/// The site whose report is meant; `None` for that of the whole lake.
-fn site_of_report(reader: &Reader, site: Option<String>) -> Result<Option<String>, ApiError> {
-    let part = reader.part(site.as_deref())?;
-    match (reader, part.site()) {
-        (_, Some(site)) => Ok(Some(site.to_string())),
-        (Reader::Everything, None) => Ok(None),
-        (Reader::Sites { sites, .. }, None) => {
-            Err(ApiError::invalid(format!("each site has a report of its own: name one of {}", sites.join(", "))))
-        }
-    }
-}
-
-/// Leaves out why a metric failed: the message may have a value of another site's event.
-fn hush(metric: &mut Value) {
-    if let Some(error) = metric.get_mut("error").filter(|error| !error.is_null()) {
-        *error = json!("the metric failed: whoever runs the server sees why");
-    }
 }
 
 /// The metrics of which somebody may see reports.
@@ -210,6 +192,7 @@ async fn run_sql(api: &Api, reader: &Reader, asked: Asked) -> Result<Value, ApiE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::reader::By;
 
     #[test]
     fn the_definition_of_a_metric_is_the_comment_at_its_top() {
@@ -219,17 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn whoever_reads_some_sites_hears_of_their_metrics_and_not_why_one_failed() {
-        let one = Reader::Sites { sites: ["shop".into()].into(), share: None };
+    fn whoever_reads_some_sites_hears_of_their_metrics() {
+        let one = Reader::Sites { sites: ["shop".into()].into(), share: None, by: By::Key };
         let seen =
             |reader| [MetricScope::Lake, MetricScope::Site, MetricScope::Both].map(|scope| is_readable(reader, scope));
         assert_eq!(seen(&one), [false, true, true]);
         assert_eq!(seen(&Reader::Everything), [true; 3]);
-        let mut metrics =
-            [json!({ "value": 1, "error": null }), json!({ "error": "cannot cast https://blog.example/" })];
-        metrics.iter_mut().for_each(hush);
-        assert_eq!(metrics[0], json!({ "value": 1, "error": null }));
-        assert_eq!(metrics[1], json!({ "error": "the metric failed: whoever runs the server sees why" }));
     }
 
     #[test]
@@ -242,16 +220,5 @@ mod tests {
         assert_eq!(read(json!({ "site": null })), Ok([None]));
         assert_eq!(read(json!({ "site": 1 })), Err("site is a text".into()));
         assert_eq!(read(json!({ "Site": "shop" })), Err("there is no argument \"Site\": there is site".into()));
-    }
-
-    #[test]
-    fn a_reader_of_several_sites_names_the_one_whose_report_he_wants() {
-        let two = Reader::Sites { sites: ["shop".into(), "blog".into()].into(), share: None };
-        assert!(matches!(site_of_report(&two, None), Err(ApiError::Invalid(_))));
-        assert_eq!(site_of_report(&two, Some("blog".into())).unwrap().as_deref(), Some("blog"));
-        assert!(matches!(site_of_report(&two, Some("zoo".into())), Err(ApiError::NotFound(_))));
-        let one = Reader::Sites { sites: ["shop".into()].into(), share: None };
-        assert_eq!(site_of_report(&one, None).unwrap().as_deref(), Some("shop"));
-        assert_eq!(site_of_report(&Reader::Everything, None).unwrap(), None);
     }
 }

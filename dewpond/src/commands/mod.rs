@@ -12,3 +12,4 @@ pub(crate) mod rebuild;
 pub(crate) mod report;
 pub(crate) mod site;
 pub(crate) mod sql;
+pub(crate) mod user;

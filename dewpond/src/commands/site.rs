@@ -25,6 +25,9 @@ enum Command {
     Add {
         /// The site's name: letters, digits, '.', '_' and '-', for example shop.example.com.
         name: String,
+        /// The organisation whose members read and change it, by its id or its name. Without one it is the operator's.
+        #[arg(long, value_name = "NAME")]
+        organisation: Option<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -41,6 +44,9 @@ enum Command {
         /// compactor removes older events; past reports are kept.
         #[arg(long, value_name = "TIME", value_parser = parse_retention)]
         retention: Option<Retention>,
+        /// Give it to an organisation, by its id or its name; `none` makes it the operator's.
+        #[arg(long, value_name = "NAME")]
+        organisation: Option<String>,
         #[command(flatten)]
         settings: SettingsFlags,
         #[command(flatten)]
@@ -232,12 +238,17 @@ fn parse_retention(text: &str) -> Result<Retention, String> {
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     match flags.command {
-        Command::Add { name, output } => {
+        Command::Add { name, organisation, output } => {
             let lake = output.lake.open_for_writing().await?;
-            print_key(&lake.add_site(&name, Utc::now()).await?, output.json);
+            let organisation = organisation_id(&lake, organisation.as_deref()).await?;
+            let settings = SiteSettings::default();
+            let issued = lake.add_site_of(&name, organisation.as_deref(), settings, Utc::now()).await?;
+            print_key(&issued, output.json);
         }
         Command::List { output } => list(&output.lake.open_existing().await?, output.json).await?,
-        Command::Set { name, retention, settings, output } => set(&name, retention, &settings, &output).await?,
+        Command::Set { name, retention, organisation, settings, output } => {
+            set(&name, retention, organisation.as_deref(), &settings, &output).await?;
+        }
         Command::Key { command: KeyCommand::Add { name, output } } => {
             let lake = output.lake.open_for_writing().await?;
             print_key(&lake.add_key(&name, Utc::now()).await?, output.json);
@@ -260,15 +271,34 @@ pub(crate) async fn find(lake: &Lake, site_id: &str) -> anyhow::Result<Arc<Site>
     site.cloned().with_context(|| format!("there is no site {site_id}; `dewpond site list` shows all sites"))
 }
 
-async fn set(name: &str, retention: Option<Retention>, flags: &SettingsFlags, output: &Output) -> anyhow::Result<()> {
+/// The id of an organisation, of its id or its name; `none` is none.
+async fn organisation_id(lake: &Lake, named: Option<&str>) -> anyhow::Result<Option<String>> {
+    let Some(named) = named.filter(|named| *named != "none") else { return Ok(None) };
+    let accounts = lake.accounts().await?;
+    let found = accounts.organisations.iter().find(|one| one.id == named || one.name == named);
+    let found = found.with_context(|| format!("there is no organisation {named}; `dewpond user list` shows all"))?;
+    Ok(Some(found.id.clone()))
+}
+
+async fn set(
+    name: &str,
+    retention: Option<Retention>,
+    organisation: Option<&str>,
+    flags: &SettingsFlags,
+    output: &Output,
+) -> anyhow::Result<()> {
     let lake = output.lake.open_existing().await?;
     lake.probe().await?;
+    let given_to = organisation_id(&lake, organisation).await?;
     // Settings first: if they are refused, nothing must have changed.
     if !flags.is_empty() {
         lake.change_site(name, |settings| flags.apply(settings)).await?;
     }
     if let Some(Retention(days)) = retention {
         lake.set_retention(name, days).await?;
+    }
+    if organisation.is_some() {
+        lake.give_site(name, given_to.as_deref()).await?;
     }
     let site = find(&lake, name).await?;
     if output.json {

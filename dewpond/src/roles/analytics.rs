@@ -107,12 +107,10 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let mut schedule = Schedule::start().await?;
     analytics.schedule(&mut schedule).await?;
     tracing::info!(listen = %listener.local_addr()?, lake = %lake.url(), "analytics is up");
-    axum::serve(
-        listener,
-        api::router(Api::new(analytics.clone(), engine, flags.limits, flags.sql, clock()), flags.token),
-    )
-    .with_graceful_shutdown(shutdown.cancelled_owned())
-    .await?;
+    let routes = api::router(Api::new(analytics.clone(), engine, flags.limits, flags.sql, clock()), flags.token);
+    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await?;
     sql::finish(sql).await?;
     schedule.stop().await;
     // What is not posted by then, the next process posts.

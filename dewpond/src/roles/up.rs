@@ -108,9 +108,15 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     tracing::info!(listen = %events_at, "collector is up");
     tracing::info!(listen = %reports_at, "analytics is up");
     greet(&lake, events_at, reports_at, demo_site, sql.as_ref().map(|(at, _)| *at), key.as_deref());
+    if flags.token.is_none() {
+        println!(
+            "You are signed in as the operator from this machine, without a password. Nobody else is: beyond it, give --token.\n"
+        );
+    }
 
     let collecting = tokio::spawn(collector.serve(events, shutdown.clone().cancelled_owned()));
     let routes = api::router(Api::new(analytics.clone(), engine, flags.limits, flags.sql, clock()), flags.token);
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(reports, routes).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let serving = tokio::spawn(async move { serving.await });
 

@@ -35,6 +35,7 @@ pub(crate) struct Turn {
 impl Question {
     /// Waits for the query's turn, and takes a view that begins after it came.
     pub(crate) async fn prepare(api: &Api, reader: &Reader, asked: Asked) -> Result<Self, ApiError> {
+        reader.check_may_ask_sql()?;
         let part = reader.part(asked.site.as_deref())?;
         if let Part::Lake(site) = &part {
             api.check_site(site.as_deref()).await?;
@@ -42,8 +43,7 @@ impl Question {
         let turn = api.turn(reader).await?;
         let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
         let view = view.map_err(ApiError::unread("the events"))?;
-        let session =
-            part.session(&view, reader.share().map(|share| &**share)).map_err(ApiError::unread("the events"))?;
+        let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?;
 
         let zone_counts = ["from", "today", "time_zone"].iter().any(|name| asked.names(name));
         let time_zone = match part.site().filter(|_| zone_counts) {

@@ -5,9 +5,12 @@ use serde_json::{Map, Value};
 use super::answers::aggregate::Aggregate;
 use super::answers::breakdown::Breakdown;
 use super::answers::funnel::Funnel;
+use super::answers::goals::Goals;
+use super::answers::heatmap::Heatmap;
 use super::answers::live::{Live, Realtime};
 use super::answers::paths::Paths;
 use super::answers::retention::Retention;
+use super::answers::robots::Robots;
 use super::answers::sessions::{Sessions, Timeline};
 use super::answers::timeseries::Timeseries;
 use super::answers::visitors::Visitors;
@@ -31,6 +34,9 @@ pub(super) enum Asked {
     Timeline(Timeline),
     Live(Live),
     Realtime(Realtime),
+    Goals(Goals),
+    Heatmap(Heatmap),
+    Robots(Robots),
 }
 
 impl Asked {
@@ -55,6 +61,9 @@ impl Asked {
             Endpoint::Session => Self::Timeline(Timeline::read(id, parameters, setting)?),
             Endpoint::Live => Self::Live(Live::read(parameters, setting)?),
             Endpoint::Realtime => Self::Realtime(Realtime::read(parameters, setting)?),
+            Endpoint::Goals => Self::Goals(Goals::read(parameters, setting)?),
+            Endpoint::Heatmap => Self::Heatmap(Heatmap::read(parameters, setting)?),
+            Endpoint::Robots => Self::Robots(Robots::read(parameters, setting)?),
         })
     }
 
@@ -71,6 +80,9 @@ impl Asked {
             Self::Timeline(asked) => &asked.common,
             Self::Live(asked) => &asked.common,
             Self::Realtime(asked) => &asked.series.common,
+            Self::Goals(asked) => &asked.common,
+            Self::Heatmap(asked) => &asked.common,
+            Self::Robots(asked) => &asked.common,
         }
     }
 
@@ -87,7 +99,8 @@ impl Asked {
             Self::Sessions(asked) => asked.echo(&mut echo),
             Self::Visitors(asked) => asked.echo(&mut echo),
             Self::Timeline(asked) => asked.echo(&mut echo),
-            Self::Live(_) | Self::Realtime(_) => {}
+            Self::Heatmap(asked) => asked.echo(&mut echo),
+            Self::Live(_) | Self::Realtime(_) | Self::Goals(_) | Self::Robots(_) => {}
         }
         echo
     }
@@ -105,6 +118,9 @@ impl Asked {
             Self::Timeline(asked) => asked.answer(asker).await,
             Self::Live(asked) => asked.answer(asker).await,
             Self::Realtime(asked) => asked.answer(asker).await,
+            Self::Goals(asked) => asked.answer(asker).await,
+            Self::Heatmap(asked) => asked.answer(asker).await,
+            Self::Robots(asked) => asked.answer(asker).await,
         }
     }
 }

@@ -14,6 +14,9 @@ pub(super) enum Endpoint {
     Visitors,
     Live,
     Realtime,
+    Goals,
+    Heatmap,
+    Robots,
 }
 
 /// A parameter of an endpoint.
@@ -58,7 +61,7 @@ const SITE: Parameter =
 const DATE_RANGE: Parameter = one(
     "date_range",
     Kind::Texts,
-    "today, yesterday, 7d, week, month, year, last_week, last_month, last_year, 6mo, or two days, both included. 30d if not given.",
+    "today, yesterday, 7d, week, month, year, last_week, last_month, last_year, 6mo, all, or two days, both included. 30d if not given.",
 );
 const FROM: Parameter = one("from", Kind::Text, "The beginning of the range, instead of date_range: a time, or a day.");
 const UNTIL: Parameter =
@@ -74,6 +77,7 @@ const FILTERS: Parameter =
 const METRICS: Parameter = one("metrics", Kind::Texts, "The numbers that are asked for.");
 const DIMENSIONS: Parameter = one("dimensions", Kind::Texts, "What rows or lines are told apart by: one to three.");
 const CURRENCY: Parameter = one("currency", Kind::Text, "The currency of revenue.");
+const GOAL: Parameter = one("goal", Kind::Text, "The goal whose conversions are counted, by name or id; of one site.");
 const COMPARE: Parameter = one("compare", Kind::Texts, "previous_period, previous_year, or two days, both included.");
 const INTERVAL: Parameter = one(
     "interval",
@@ -100,7 +104,7 @@ const START: Parameter =
 const VISITOR: Parameter = one("visitor", Kind::Text, "Only sessions of this visitor.");
 
 impl Endpoint {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Aggregate,
         Self::Timeseries,
         Self::Breakdown,
@@ -112,6 +116,9 @@ impl Endpoint {
         Self::Visitors,
         Self::Live,
         Self::Realtime,
+        Self::Goals,
+        Self::Heatmap,
+        Self::Robots,
     ];
 
     /// Its address below `/v1/stats/`.
@@ -128,6 +135,9 @@ impl Endpoint {
             Self::Visitors => "visitors",
             Self::Live => "live",
             Self::Realtime => "realtime",
+            Self::Goals => "goals",
+            Self::Heatmap => "heatmap",
+            Self::Robots => "robots",
         }
     }
 
@@ -145,19 +155,24 @@ impl Endpoint {
             Self::Visitors => "People, with their first and last visit",
             Self::Live => "The last 5 minutes",
             Self::Realtime => "The last 30 minutes, by minute",
+            Self::Goals => "How many reach each goal of a site",
+            Self::Heatmap => "Numbers by the hour of the week",
+            Self::Robots => "What robots did, which all other numbers leave out",
         }
     }
 
     pub(super) fn parameters(self) -> &'static [Parameter] {
         match self {
-            Self::Aggregate => &[SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, METRICS, CURRENCY, COMPARE],
+            Self::Aggregate => {
+                &[SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, METRICS, CURRENCY, GOAL, COMPARE]
+            }
             Self::Timeseries => &[
-                SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, METRICS, CURRENCY, COMPARE, INTERVAL,
+                SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, METRICS, CURRENCY, GOAL, COMPARE, INTERVAL,
                 DIMENSIONS, LINES,
             ],
             Self::Breakdown => &[
-                SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, METRICS, CURRENCY, COMPARE, DIMENSIONS,
-                SEARCH, ORDER_BY, MINIMUM, LIMIT, OFFSET,
+                SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, METRICS, CURRENCY, GOAL, COMPARE,
+                DIMENSIONS, SEARCH, ORDER_BY, MINIMUM, LIMIT, OFFSET,
             ],
             Self::Funnel => {
                 &[SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, COMPARE, STEP, FUNNEL_STEPS, WINDOW]
@@ -169,8 +184,16 @@ impl Endpoint {
             Self::Visitors => {
                 &[SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, SEARCH, ORDER_BY, LIMIT, OFFSET]
             }
+            Self::Goals => &[SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS],
+            Self::Heatmap => &[SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, METRICS],
+            Self::Robots => &[SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE],
             Self::Live | Self::Realtime => &[SITE, TIME_ZONE, FILTER, FILTERS],
         }
+    }
+
+    /// Whether it shows people one by one.
+    pub(super) fn shows_people(self) -> bool {
+        matches!(self, Self::Sessions | Self::Session | Self::Visitors)
     }
 
     /// The names of its parameters, and whether each may be there several times.

@@ -20,15 +20,19 @@ use axum::routing::get;
 use axum::{Extension, Json, Router};
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::EngineError;
-use lake::{Site, SiteSettings};
+use lake::{SavedItem, SavedKind, Site, SiteSettings};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use self::asked::Asked;
 use self::endpoint::Endpoint;
 use self::query::asker::Asker;
+use self::query::statement::Values;
+use self::said::filter::Filter;
+use self::said::goal::{self, Goal};
 use self::said::names;
 use self::said::parameters::Parameters;
+use self::said::range;
 use self::said::request::Setting;
 use super::error::ApiError;
 use super::etag::matches_etag;
@@ -111,7 +115,22 @@ async fn answer_within_turn(
     if let Some(missing) = names.iter().find(|name| !sites.iter().any(|site| *site.site_id == **name)) {
         return Err(ApiError::NotFound(format!("there is no site {missing}")));
     }
-    let setting = setting_of(&sites, (api.clock)());
+    if reader.sees_no_people() && endpoint.shows_people() {
+        return Err(ApiError::MayNot("a link shows numbers, and no people".to_owned()));
+    }
+    let setting = Setting {
+        first_event_at: match parameters.say("date_range", range::ALL) {
+            true => first_event_at(api, reader, &part).await?,
+            false => None,
+        },
+        goals: match endpoint == Endpoint::Goals || parameters.mention("goal") || mentions_goal(reader) {
+            true => goals(api, &sites).await?,
+            false => vec![],
+        },
+        fixed: reader.fixed_filters().to_vec(),
+        no_people: reader.sees_no_people(),
+        ..setting_of(&sites, (api.clock)())
+    };
     let asked = Asked::read(endpoint, id.as_deref().map_or("", String::as_str), &mut parameters, &setting)
         .map_err(ApiError::invalid)?;
 
@@ -140,8 +159,7 @@ async fn answer_within_turn(
         count("kept");
         return Ok(with_headers(fresh.of(&kept), &key, "hit"));
     }
-    let share = reader.share().map(|share| &**share);
-    let session = part.session(&view, share).map_err(ApiError::unread("the events"))?;
+    let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?;
     let mut body = asked.answer(&Asker::new(session, api.limits)).await?;
     let mut echo = asked.echo();
     echo.insert("sites".into(), named_sites(&part));
@@ -197,7 +215,64 @@ fn setting_of(sites: &[Arc<Site>], now: DateTime<Utc>) -> Setting {
         _ => default.time_zone,
     };
     let cap = sites.iter().map(|site| site.settings.session_cap_s).max().unwrap_or(default.session_cap_s);
-    Setting { now, time_zone, session_cap: TimeDelta::seconds(cap.into()) }
+    Setting {
+        now,
+        time_zone,
+        session_cap: TimeDelta::seconds(cap.into()),
+        first_event_at: None,
+        goals: vec![],
+        fixed: vec![],
+        no_people: false,
+    }
+}
+
+/// When the first event of a part happened that is counted.
+async fn first_event_at(api: &Api, reader: &Reader, part: &Part) -> Result<Option<DateTime<Utc>>, ApiError> {
+    let _turn = api.turn(reader).await?;
+    let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
+    let view = view.map_err(ApiError::unread("the events"))?;
+    let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?;
+    let sql = "SELECT min(e.occurred_at) AS first FROM events AS e WHERE NOT e.is_bot";
+    let rows = Asker::new(session, api.limits).rows(&Values::default().into_statement(sql.to_owned())).await?;
+    let first = rows.first().and_then(|row| row[0].as_str());
+    Ok(first.and_then(|first| first.parse().ok()))
+}
+
+fn mentions_goal(reader: &Reader) -> bool {
+    reader.fixed_filters().iter().any(|filter| filter.to_string().contains("goal"))
+}
+
+/// The goals of a site; none of several, which may call different things alike.
+async fn goals(api: &Api, sites: &[Arc<Site>]) -> Result<Vec<Goal>, ApiError> {
+    let [site] = sites else { return Ok(vec![]) };
+    let items = api.views.engine().lake().saved(&site.site_id, SavedKind::Goals).await;
+    let items = items.map_err(EngineError::from).map_err(ApiError::unread("the goals"))?;
+    Ok(items.iter().filter_map(goal_of).collect())
+}
+
+/// A goal as it is kept; `None` for one that a later release keeps in another form.
+fn goal_of(item: &SavedItem) -> Option<Goal> {
+    let text = |name: &str| item.says.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (kind, value) = (text("kind")?, text("value")?);
+    let filters = item.says.get("filters").and_then(Value::as_array).cloned().unwrap_or_default();
+    let filter = goal::filter(&kind, &value, &filters).ok()?;
+    Some(Goal { id: item.id.clone(), name: text("name")?, kind, value, filter })
+}
+
+/// Whether these can be filters. Fails with words for the sender.
+pub(super) fn check_filters(filters: &[Value]) -> Result<(), String> {
+    let all = filters.iter().map(Filter::read_json).collect::<Result<Vec<_>, _>>()?;
+    Filter::And(all).check_size()
+}
+
+/// Whether this can be a goal. Fails with words for the sender.
+pub(super) fn check_goal(kind: &str, value: &str, filters: &[Value]) -> Result<(), String> {
+    goal::filter(kind, value, filters).map(drop)
+}
+
+/// Whether these can be the steps of a funnel, and this its window. Fails with words for the sender.
+pub(super) fn check_steps(steps: &[Value], window: Option<&str>) -> Result<(), String> {
+    answers::funnel::check(steps, window)
 }
 
 /// What sessions follow from, beside the events.

@@ -31,7 +31,7 @@ pub(super) fn document() -> Value {
         "security": [{ "key": [] }],
         "paths": paths,
         "components": {
-            "securitySchemes": { "key": { "type": "http", "scheme": "bearer", "description": "A read key, or the server's token" } },
+            "securitySchemes": { "key": { "type": "http", "scheme": "bearer", "description": "A read key, a person's access token, that of a share, or the server's token" } },
             "schemas": schemas(),
         },
     })
@@ -52,6 +52,7 @@ fn operation(endpoint: Endpoint, method: &str) -> Value {
     for (status, what) in [
         ("400", "A parameter, a name or a value is wrong, or the request is larger than it may be"),
         ("401", "There is no valid key"),
+        ("403", "Whoever asks may not see that: people by a link, or anything for another origin's page"),
         ("404", "There is no such site or session, or this key does not read it"),
         ("413", "The body is too long"),
         ("500", "A defect, or a damaged lake"),
@@ -94,6 +95,9 @@ fn name_of(endpoint: Endpoint) -> &'static str {
         Endpoint::Visitors => "Visitors",
         Endpoint::Live => "Live",
         Endpoint::Realtime => "Realtime",
+        Endpoint::Goals => "Goals",
+        Endpoint::Heatmap => "Heatmap",
+        Endpoint::Robots => "Robots",
     }
 }
 
@@ -310,6 +314,40 @@ fn schemas() -> Value {
         ),
         "Visitors": answer(&[("results", list(object(&visitor, &[]))), ("total_rows", count())], &[]),
         "Live": answer(&[("metrics", named("Numbers"))], &[]),
+        "Goals": answer(
+            &[
+                ("visitors", count()),
+                (
+                    "results",
+                    list(object(
+                        &[
+                            ("goal", object(&[("id", text()), ("name", text()), ("kind", text()), ("value", text())], &[])),
+                            ("events", count()),
+                            ("visitors", count()),
+                            ("sessions", count()),
+                            ("conversion_rate", share()),
+                        ],
+                        &[],
+                    )),
+                ),
+            ],
+            &[],
+        ),
+        "Heatmap": answer(
+            &[(
+                "results",
+                list(object(
+                    &[
+                        ("weekday", json!({ "type": "integer", "minimum": 1, "maximum": 7 })),
+                        ("hour", json!({ "type": "integer", "minimum": 0, "maximum": 23 })),
+                        ("metrics", named("Numbers")),
+                    ],
+                    &[],
+                )),
+            )],
+            &[],
+        ),
+        "Robots": answer(&[("events", count()), ("page_views", count())], &[]),
         "Realtime": answer(
             &[("interval", text()), ("metrics", named("Numbers")), ("results", list(named("Point")))],
             &[],

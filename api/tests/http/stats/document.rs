@@ -21,7 +21,7 @@ pub fn check(document: &Json, path: &str, method: &str, status: u16, answer: &Js
     }
 }
 
-fn valid(document: &Json, schema: &Json, value: &Json) -> Result<(), String> {
+pub fn valid(document: &Json, schema: &Json, value: &Json) -> Result<(), String> {
     let known = [
         "$ref",
         "anyOf",
@@ -32,6 +32,7 @@ fn valid(document: &Json, schema: &Json, value: &Json) -> Result<(), String> {
         "required",
         "items",
         "minimum",
+        "maximum",
         "format",
         "description",
     ];
@@ -69,6 +70,11 @@ fn valid(document: &Json, schema: &Json, value: &Json) -> Result<(), String> {
         && value.as_f64().is_some_and(|value| value < least)
     {
         return Err(format!("{value} is less than {least}"));
+    }
+    if let Some(most) = schema["maximum"].as_f64()
+        && value.as_f64().is_some_and(|value| value > most)
+    {
+        return Err(format!("{value} is more than {most}"));
     }
     if let (Some("date-time"), Some(text)) = (schema["format"].as_str(), value.as_str()) {
         chrono::DateTime::parse_from_rfc3339(text).map_err(|error| format!("{text}: {error}"))?;

@@ -1,7 +1,7 @@
 //! `/v1/stats/…`, over HTTP.
 
 mod answers;
-mod document;
+pub mod document;
 mod plain;
 mod random;
 mod refusals;
@@ -22,12 +22,12 @@ use tower::ServiceExt;
 use self::stored::{event_of, pend, publish};
 use crate::{body, server_at};
 
-const TOKEN: &str = "token of the whole lake";
+pub const TOKEN: &str = "token of the whole lake";
 
 /// A server over a lake, at one moment.
-struct Stats {
-    lake: Lake,
-    api: Arc<Api>,
+pub struct Stats {
+    pub lake: Lake,
+    pub api: Arc<Api>,
     _queries: tempfile::TempDir,
 }
 
@@ -52,7 +52,7 @@ async fn served(published: &[Event], pending: &[Event], now: &str) -> Stats {
 /// Ada comes anonymously in February and in March, the second time over midnight in Berlin, where clocks go forward that
 /// night, and signs in. Bob comes on the evening of that short day and again past midnight. Carl buys something two days
 /// later. A robot and somebody without any id come, too. Dora reads the blog. What happens on the last day is pending.
-async fn shop() -> Stats {
+pub async fn shop() -> Stats {
     let from_search = |event| Event { referrer_host: Some("google.com".into()), ..event };
     let of_carl =
         |at, name| Event { browser: Some("Firefox".into()), country: Some("DE".into()), ..event("~c", at, name, "/") };

@@ -65,6 +65,26 @@ async fn every_answer_of_the_stats_api_is_one_that_its_document_names() {
     analytics.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_about_accounts_is_one_that_their_document_names() {
+    let Some(schemathesis) = schemathesis() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (lake, queries) = (dir.path().join("lake"), queries_dir());
+    let [lake, queries] = [&lake, &queries].map(|path| path.to_str().unwrap());
+    add_site(lake, "shop").await;
+    run_well(&["user", "add", "ada@example.com", "--organisation", "Shop", "--lake", lake], &[]).await;
+    run_well(&["site", "set", "shop", "--organisation", "Shop", "--lake", lake], &[]).await;
+    let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    // The operator may do everything, and no request ends what shows that he is.
+    let of_lake = ["analytics", "--lake", lake, "--queries", queries, "--token", "operator"];
+    let analytics = Role::start(&[&of_lake[..], &listen].concat(), &[], "analytics").await;
+    let document = format!("{}/v1/openapi.json", analytics.url("analytics"));
+    // A text that the document allows need not be a role's, a site's or a filter's.
+    let excluded = "positive_data_acceptance,negative_data_rejection";
+    check(&schemathesis, dir.path(), &document, "operator", STATS_EXAMPLES, excluded).await;
+    analytics.stop().await;
+}
+
 /// Schemathesis, where it is installed.
 fn schemathesis() -> Option<PathBuf> {
     let Ok(python) = std::env::var("DEWPOND_TEST_PYTHON") else {

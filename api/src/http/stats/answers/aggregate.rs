@@ -27,6 +27,7 @@ impl Aggregate {
         let common = Common::read(parameters, setting)?;
         let metrics = request::metrics(parameters, &METRICS)?;
         let currency = request::currency(parameters, &metrics, &[])?;
+        request::check_goal(&common.counted, &metrics)?;
         Ok(Self { common, metrics, currency })
     }
 
@@ -56,7 +57,7 @@ pub(in crate::http::stats) async fn single(
     currency: &Option<String>,
 ) -> Result<Vec<Value>, ApiError> {
     let metrics = metrics.to_vec();
-    let numbers = Numbers { counted, metrics, dimensions: vec![], interval: None, currency: currency.clone() };
+    let numbers = Numbers { counted, metrics, dimensions: vec![], times: None, currency: currency.clone() };
     let mut values = Values::default();
     let sql = numbers.sql(&mut values);
     let rows = asker.rows(&values.into_statement(sql)).await?;

@@ -53,11 +53,12 @@ impl Breakdown {
     pub(in crate::http::stats) fn read(parameters: &mut Parameters, setting: &Setting) -> Result<Self, String> {
         let common = Common::read(parameters, setting)?;
         let metrics = request::metrics(parameters, &[Metric::Visitors])?;
-        let dimensions = request::dimensions(parameters)?;
+        let dimensions = request::dimensions(parameters, setting)?;
         if dimensions.is_empty() {
             return Err("name what to tell rows apart by: dimensions=country".to_owned());
         }
         let currency = request::currency(parameters, &metrics, &dimensions)?;
+        request::check_goal(&common.counted, &metrics)?;
         let order_by = order_by(parameters, &metrics, &dimensions)?;
         let minimum = minimum(parameters, &metrics)?;
         let search = parameters.text("search")?.filter(|text| !text.is_empty());
@@ -141,7 +142,7 @@ impl Table {
             counted: common.counted.clone(),
             metrics: self.metrics.clone(),
             dimensions: self.dimensions.clone(),
-            interval: None,
+            times: None,
             currency: self.currency.clone(),
         }
     }

@@ -20,6 +20,15 @@ use crate::http::stats::said::request::{Common, Setting};
 const STEPS_MIN: usize = 2;
 const STEPS_MAX: usize = 10;
 
+/// Whether these can be the steps of a funnel, and this its window. Fails with words for the sender.
+pub(in crate::http::stats) fn check(steps: &[Value], window: Option<&str>) -> Result<(), String> {
+    if !(STEPS_MIN..=STEPS_MAX).contains(&steps.len()) {
+        return Err(format!("a funnel has {STEPS_MIN} to {STEPS_MAX} steps, and this one {}", steps.len()));
+    }
+    steps.iter().try_for_each(|step| Filter::read_json(step)?.check_size())?;
+    window.map_or(Ok(()), |text| self::window(text).map(drop))
+}
+
 /// No time within a range is longer.
 const WINDOW_MAX: TimeDelta = TimeDelta::days(3_660);
 
@@ -44,7 +53,8 @@ impl Funnel {
             }
             Some(other) => return Err(format!("steps are a list of filters, and not {other}")),
         }
-        let steps = steps.iter().map(Filter::read_json).collect::<Result<Vec<_>, _>>()?;
+        let read = |step: &Value| Filter::read_json(step)?.with_goals(&setting.goals);
+        let steps = steps.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         if !(STEPS_MIN..=STEPS_MAX).contains(&steps.len()) {
             return Err(format!(
                 "a funnel has {STEPS_MIN} to {STEPS_MAX} steps, and this one {}: write step=path:is:/&step=name:is:signup",

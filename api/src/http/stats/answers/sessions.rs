@@ -194,6 +194,7 @@ impl Timeline {
         let counted = Counted {
             range: Range { from, until: from + setting.session_cap + chrono::TimeDelta::microseconds(1) },
             filter: Filter::everything(),
+            goal: None,
             session_cap: setting.session_cap,
         };
         Ok(Self { common: Common { zone, counted, compared: None }, id })

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::breakdown::{Table, by_dimension};
 use crate::http::error::ApiError;
 use crate::http::stats::query::asker::Asker;
-use crate::http::stats::query::numbers::Numbers;
+use crate::http::stats::query::numbers::{Numbers, Times};
 use crate::http::stats::query::statement::Values;
 use crate::http::stats::said::comparison;
 use crate::http::stats::said::dimension::Dimension;
@@ -49,8 +49,9 @@ impl Timeseries {
             None => vec![],
         };
         let metrics = request::metrics(parameters, &[Metric::Visitors])?;
-        let dimensions = request::dimensions(parameters)?;
+        let dimensions = request::dimensions(parameters, setting)?;
         let currency = request::currency(parameters, &metrics, &dimensions)?;
+        request::check_goal(&common.counted, &metrics)?;
         let limit = parameters.number("limit", 1, LINES_MAX)?;
         if limit.is_some() && dimensions.is_empty() {
             return Err(
@@ -100,8 +101,10 @@ impl Timeseries {
             page: Page { limit: self.limit, offset: 0 },
         }
         .most_first();
-        let numbers =
-            Numbers { interval: Some((self.interval, self.common.zone.clone())), ..table.numbers(&self.common) };
+        let numbers = Numbers {
+            times: Some(Times::Intervals(self.interval, self.common.zone.clone())),
+            ..table.numbers(&self.common)
+        };
         let keys: Vec<Vec<Value>> = match self.dimensions.len() {
             0 => vec![vec![]],
             width => {

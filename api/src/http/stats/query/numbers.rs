@@ -6,6 +6,7 @@
 use super::rows::{Counted, Rows, VISITOR};
 use super::statement::{self, Values};
 use crate::http::stats::said::dimension::Dimension;
+use crate::http::stats::said::filter::Filter;
 use crate::http::stats::said::intervals::Interval;
 use crate::http::stats::said::metric::{Metric, Part};
 use crate::http::stats::said::zone::Zone;
@@ -17,9 +18,18 @@ pub(in crate::http::stats) struct Numbers {
     pub(in crate::http::stats) metrics: Vec<Metric>,
     pub(in crate::http::stats) dimensions: Vec<Dimension>,
     /// What the rows are apart by in time, in which zone.
-    pub(in crate::http::stats) interval: Option<(Interval, Zone)>,
+    pub(in crate::http::stats) times: Option<Times>,
     /// The currency of money.
     pub(in crate::http::stats) currency: Option<String>,
+}
+
+/// What rows are told apart by in time.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::http::stats) enum Times {
+    /// The intervals of a range.
+    Intervals(Interval, Zone),
+    /// The hours of the week, of which the first is 0 o'clock on Monday, by its number.
+    HoursOfWeek(Zone),
 }
 
 impl Numbers {
@@ -30,8 +40,12 @@ impl Numbers {
         parts.sort();
         parts.dedup();
         let (of_sessions, of_events): (Vec<Part>, Vec<Part>) = parts.iter().partition(|part| part.is_of_sessions());
-        let needs_events = of_events.iter().any(|part| part.is_money());
-        let rows_of_events = self.counted.rows_of_events(&self.dimensions, needs_events);
+        let asks_for_goal = of_events.iter().any(|part| part.is_of_goal());
+        let needs_events = asks_for_goal || of_events.iter().any(|part| part.is_money());
+        let of_goal = self.counted.goal.iter().filter(|_| asks_for_goal).flat_map(Filter::conditions);
+        let named: Vec<Dimension> =
+            self.dimensions.iter().cloned().chain(of_goal.map(|condition| condition.dimension.clone())).collect();
+        let rows_of_events = self.counted.rows_of_events(&named, needs_events);
         let mut queries = Vec::new();
         if !of_events.is_empty() {
             queries.push(match rows_of_events {
@@ -61,8 +75,8 @@ impl Numbers {
 
     /// What rows are told apart by, by name.
     fn keys(&self) -> Vec<String> {
-        let interval = self.interval.iter().map(|_| "t".to_owned());
-        interval.chain((0..self.dimensions.len()).map(|at| format!("d{at}"))).collect()
+        let times = self.times.iter().map(|_| "t".to_owned());
+        times.chain((0..self.dimensions.len()).map(|at| format!("d{at}"))).collect()
     }
 
     /// The same as expressions over rows of events and sessions.
@@ -70,7 +84,12 @@ impl Numbers {
     /// - `time`: when a row is counted.
     fn key_expressions(&self, time: &str, has_events: bool, values: &mut Values) -> Vec<String> {
         let mut expressions = Vec::new();
-        if let Some((interval, zone)) = &self.interval {
+        if let Some(Times::HoursOfWeek(zone)) = &self.times {
+            let local = format!("{time} AT TIME ZONE {}", values.text(zone.name()));
+            let part = |name: &str| format!("CAST(date_part('{name}', {local}) AS BIGINT)");
+            expressions.push(format!("({} - 1) * 24 + {} AS t", part("isodow"), part("hour")));
+        }
+        if let Some(Times::Intervals(interval, zone)) = &self.times {
             expressions.push(match interval.length() {
                 Some(_) => {
                     let origin = values.time(interval.origin(self.counted.range, zone));
@@ -93,10 +112,12 @@ impl Numbers {
     fn is_new(&self, t: &str, values: &mut Values) -> String {
         let from = values.time(self.counted.range.from);
         let in_range = format!("v.first_seen_at >= {from}");
-        match &self.interval {
-            None => in_range,
-            Some((interval, _)) if interval.length().is_some() => format!("{in_range} AND v.first_seen_at >= {t}"),
-            Some((_, zone)) => {
+        match &self.times {
+            None | Some(Times::HoursOfWeek(_)) => in_range,
+            Some(Times::Intervals(interval, _)) if interval.length().is_some() => {
+                format!("{in_range} AND v.first_seen_at >= {t}")
+            }
+            Some(Times::Intervals(_, zone)) => {
                 let zone = values.text(zone.name());
                 format!("{in_range} AND v.first_seen_at >= CAST({t} AS TIMESTAMP) AT TIME ZONE {zone}")
             }
@@ -120,6 +141,10 @@ impl Numbers {
         for part in parts {
             match part {
                 Part::Events => sums.push("count(*) FILTER (WHERE e.name <> 'page_ping') AS events".to_owned()),
+                Part::Conversions => {
+                    sums.push(format!("count(*) FILTER (WHERE {}) AS conversions", self.reaches_goal(values)))
+                }
+                Part::ConvertedVisitors => sums.push(format!("bool_or({}) AS converted", self.reaches_goal(values))),
                 Part::Revenue | Part::Transactions => {
                     sums.push(format!("{} AS {}", self.money(*part, values), part.name()));
                 }
@@ -143,6 +168,8 @@ impl Numbers {
         let on_page = if self.asks_for_pages() { "seen.page_views > 0" } else { "TRUE" };
         let outer = self.selected(parts, |part| match part {
             Part::Visitors => Some(format!("count(DISTINCT {visitor}) FILTER (WHERE {on_page})")),
+            Part::ConvertedVisitors => Some(format!("count(DISTINCT {visitor}) FILTER (WHERE seen.converted)")),
+            Part::Conversions => Some("sum(seen.conversions)".to_owned()),
             Part::NewVisitors => {
                 let is_new = self.is_new("seen.t", values);
                 Some(format!("count(DISTINCT {visitor}) FILTER (WHERE {on_page} AND {is_new})"))
@@ -192,14 +219,20 @@ impl Numbers {
     fn of_events_of_sessions(&self, parts: &[Part], values: &mut Values) -> String {
         let keys = self.key_expressions("s.started_at", true, values);
         let money = if parts.iter().any(|part| part.is_money()) { "e.revenue, e.currency," } else { "" };
+        let goal = match parts.iter().any(|part| part.is_of_goal()) {
+            true => format!("{} AS is_goal,", self.reaches_goal(values)),
+            false => String::new(),
+        };
         let inner = format!(
-            "SELECT {} {money} s.visitor_id, e.name {}",
+            "SELECT {} {money} {goal} s.visitor_id, e.name {}",
             keys.iter().map(|key| format!("{key},")).collect::<Vec<_>>().join(" "),
             self.counted.sql(Rows::EventsOfSessions, values)
         );
         let on_page = if self.asks_for_pages() { "e.name = 'page_view'" } else { "TRUE" };
         let outer = self.selected(parts, |part| match part {
             Part::Visitors => Some(format!("count(DISTINCT e.visitor_id) FILTER (WHERE {on_page})")),
+            Part::ConvertedVisitors => Some("count(DISTINCT e.visitor_id) FILTER (WHERE e.is_goal)".to_owned()),
+            Part::Conversions => Some("count(*) FILTER (WHERE e.is_goal)".to_owned()),
             Part::NewVisitors => {
                 let is_new = self.is_new("e.t", values);
                 Some(format!("count(DISTINCT e.visitor_id) FILTER (WHERE {on_page} AND {is_new})"))
@@ -256,6 +289,14 @@ impl Numbers {
         parts.iter().map(column).collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether an event `e` reaches the goal. Anything but true if not.
+    fn reaches_goal(&self, values: &mut Values) -> String {
+        match &self.counted.goal {
+            Some(goal) => statement::condition(goal, true, values),
+            None => "FALSE".to_owned(),
+        }
+    }
+
     /// Money of events, or how many of them have some.
     fn money(&self, part: Part, values: &mut Values) -> String {
         let condition = match &self.currency {
@@ -283,7 +324,9 @@ fn of_sessions(part: Part) -> Option<String> {
         Part::Duration => "sum(s.duration_s)",
         Part::DurationMedian => "median(CAST(s.duration_s AS DOUBLE))",
         Part::Engaged => "sum(s.engaged_s)",
-        Part::NewVisitors | Part::Revenue | Part::Transactions => return None,
+        Part::NewVisitors | Part::Revenue | Part::Transactions | Part::Conversions | Part::ConvertedVisitors => {
+            return None;
+        }
     };
     Some(sql.to_owned())
 }

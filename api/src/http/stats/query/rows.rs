@@ -23,6 +23,8 @@ pub(in crate::http::stats) enum Rows {
 pub(in crate::http::stats) struct Counted {
     pub(in crate::http::stats) range: Range,
     pub(in crate::http::stats) filter: Filter,
+    /// The goal whose conversions are asked for, if any are.
+    pub(in crate::http::stats) goal: Option<Filter>,
     /// After how long sessions of the sites end at the latest.
     pub(in crate::http::stats) session_cap: TimeDelta,
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use engine::Param;
 
 use crate::http::stats::said::dimension::Dimension;
-use crate::http::stats::said::filter::{Condition, Filter, Test};
+use crate::http::stats::said::filter::{Condition, Filter, Test, expression};
 
 /// Values that are bound to a statement.
 #[derive(Debug, Default)]
@@ -59,6 +59,8 @@ pub(in crate::http::stats) fn dimension(dimension: &Dimension, has_events: bool,
         Dimension::Session(column) => format!("s.{column}"),
         Dimension::Event(column) => format!("e.{column}"),
         Dimension::Property(key) => format!("(e.properties ->> {})", values.text(key)),
+        // Filters of goals stand in their place before anything is asked.
+        Dimension::Goal => "NULL".to_owned(),
     }
 }
 
@@ -104,6 +106,11 @@ fn test(condition: &Condition, fails: bool, has_events: bool, values: &mut Value
         Test::Contains => call("contains", values),
         Test::StartsWith => call("starts_with", values),
         Test::EndsWith => call("ends_with", values),
+        Test::Matches => {
+            let calls: Vec<String> =
+                texts.iter().map(|text| format!("regexp_like({value}, {})", values.text(&expression(text)))).collect();
+            format!("({})", calls.join(" OR "))
+        }
     };
     match (fails, names_none) {
         (false, false) => matches,

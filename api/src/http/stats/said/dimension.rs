@@ -13,6 +13,8 @@ pub(in crate::http::stats) enum Dimension {
     Event(&'static str),
     /// A field of `properties`.
     Property(String),
+    /// What visitors are meant to do. Only filters have it, until the goals' own filters stand in its place.
+    Goal,
 }
 
 /// How names of fields of `properties` begin.
@@ -124,6 +126,7 @@ impl Dimension {
         let column = |names: &[&'static str]| names.iter().copied().find(|known| *known == name);
         match (name, column(&OF_SESSIONS), column(&OF_EVENTS)) {
             ("site", ..) => Ok(Self::Site),
+            ("goal", ..) => Ok(Self::Goal),
             (_, Some(column), _) => Ok(Self::Session(column)),
             (_, _, Some(column)) => Ok(Self::Event(column)),
             _ => Err(names::unknown("dimension", name, Self::all_names(), &ELSEWHERE)),
@@ -145,7 +148,12 @@ impl Dimension {
             Self::Site => "site".to_owned(),
             Self::Session(column) | Self::Event(column) => (*column).to_owned(),
             Self::Property(key) => format!("{PROPERTIES}{key}"),
+            Self::Goal => "goal".to_owned(),
         }
+    }
+
+    pub(in crate::http::stats) fn is_goal(&self) -> bool {
+        *self == Self::Goal
     }
 
     pub(in crate::http::stats) fn is_of_sessions(&self) -> bool {
@@ -154,6 +162,11 @@ impl Dimension {
 
     pub(in crate::http::stats) fn is_of_events(&self) -> bool {
         matches!(self, Self::Event(_) | Self::Property(_))
+    }
+
+    /// Whether it says who somebody is.
+    pub(in crate::http::stats) fn is_of_people(&self) -> bool {
+        matches!(self, Self::Event("user_id"))
     }
 
     /// Whether it says which page. Who is on a page has viewed it.

@@ -17,6 +17,9 @@ const LEVELS_MAX: usize = 5;
 /// Characters of a value: what an address of a page has at most.
 const VALUE_CHARACTERS_MAX: usize = 4_096;
 
+/// Characters of a pattern.
+const PATTERN_CHARACTERS_MAX: usize = 500;
+
 /// What must hold for an event, a session, or an event and its session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::http::stats) enum Filter {
@@ -44,11 +47,13 @@ pub(in crate::http::stats) enum Test {
     Contains,
     StartsWith,
     EndsWith,
+    /// By a pattern: `*` is any part of a path without a slash, `**` any with.
+    Matches,
     Exists,
 }
 
 /// Operators as they are written.
-pub(in crate::http::stats) const OPERATORS: [(&str, Test, bool); 10] = [
+pub(in crate::http::stats) const OPERATORS: [(&str, Test, bool); 12] = [
     ("is", Test::Is, false),
     ("is_not", Test::Is, true),
     ("contains", Test::Contains, false),
@@ -57,6 +62,8 @@ pub(in crate::http::stats) const OPERATORS: [(&str, Test, bool); 10] = [
     ("starts_with_not", Test::StartsWith, true),
     ("ends_with", Test::EndsWith, false),
     ("ends_with_not", Test::EndsWith, true),
+    ("matches", Test::Matches, false),
+    ("matches_not", Test::Matches, true),
     ("exists", Test::Exists, false),
     ("exists_not", Test::Exists, true),
 ];
@@ -216,6 +223,9 @@ impl Condition {
 
     fn checked(self) -> Result<Self, String> {
         let name = self.dimension.name();
+        let is_long_pattern = |value: &Option<String>| {
+            self.test == Test::Matches && value.as_ref().is_some_and(|v| v.chars().count() > PATTERN_CHARACTERS_MAX)
+        };
         let too_long =
             |value: &Option<String>| value.as_ref().is_some_and(|v| v.chars().count() > VALUE_CHARACTERS_MAX);
         match self.values.len() {
@@ -229,8 +239,16 @@ impl Condition {
             _ if self.values.iter().any(too_long) => {
                 Err(format!("a value has at most {VALUE_CHARACTERS_MAX} characters, and one of {name} has more"))
             }
+            _ if self.values.iter().any(is_long_pattern) => {
+                Err(format!("a pattern has at most {PATTERN_CHARACTERS_MAX} characters, and one of {name} has more"))
+            }
             _ => Ok(self),
         }
+    }
+
+    /// Whether it says which values there are, or are not.
+    pub(in crate::http::stats) fn is_equality(&self) -> bool {
+        self.test == Test::Is
     }
 
     fn operator(&self) -> &'static str {
@@ -244,6 +262,24 @@ impl Condition {
             _ => json!([self.operator(), self.dimension.name(), self.values]),
         }
     }
+}
+
+/// The regular expression of a pattern.
+pub(in crate::http::stats) fn expression(pattern: &str) -> String {
+    let mut expression = String::from("^");
+    let mut rest = pattern;
+    while let Some(first) = rest.chars().next() {
+        let (piece, taken) = match first {
+            '*' if rest.starts_with("**") => (".*".to_owned(), 2),
+            '*' => ("[^/]*".to_owned(), 1),
+            c if c.is_alphanumeric() || c == '_' => (c.to_string(), c.len_utf8()),
+            // Whatever else it is, it means itself.
+            c => (format!("\\x{{{:x}}}", u32::from(c)), c.len_utf8()),
+        };
+        expression += &piece;
+        rest = &rest[taken..];
+    }
+    expression + "$"
 }
 
 /// A value of a list. Fields of `properties` are compared as text, so a number is its digits.
@@ -306,6 +342,19 @@ mod tests {
             let filter = Filter::read_text(text).unwrap();
             assert_eq!(filter.to_json(), expected, "{text}");
             assert_eq!(Filter::read_json(&expected), Ok(filter), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_star_is_a_part_of_a_path_and_two_are_any() {
+        for (pattern, expected) in [
+            ("/blog/*", "^\\x{2f}blog\\x{2f}[^/]*$"),
+            ("/shop/**", "^\\x{2f}shop\\x{2f}.*$"),
+            ("/a.b(c)", "^\\x{2f}a\\x{2e}b\\x{28}c\\x{29}$"),
+            ("**", "^.*$"),
+            ("/ä\\d", "^\\x{2f}ä\\x{5c}d$"),
+        ] {
+            assert_eq!(expression(pattern), expected, "{pattern}");
         }
     }
 

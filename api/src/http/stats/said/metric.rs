@@ -22,6 +22,9 @@ pub(in crate::http::stats) enum Metric {
     Revenue,
     Transactions,
     RevenueMean,
+    Conversions,
+    ConvertedVisitors,
+    ConversionRate,
 }
 
 use Metric::*;
@@ -30,9 +33,11 @@ use Metric::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::http::stats) enum Part {
     Visitors,
+    ConvertedVisitors,
     NewVisitors,
     PageViews,
     Events,
+    Conversions,
     Revenue,
     Transactions,
     Sessions,
@@ -44,7 +49,7 @@ pub(in crate::http::stats) enum Part {
 }
 
 impl Metric {
-    pub(in crate::http::stats) const ALL: [Self; 17] = [
+    pub(in crate::http::stats) const ALL: [Self; 20] = [
         Visitors,
         NewVisitors,
         ReturningVisitors,
@@ -62,6 +67,9 @@ impl Metric {
         Revenue,
         Transactions,
         RevenueMean,
+        Conversions,
+        ConvertedVisitors,
+        ConversionRate,
     ];
 
     pub(in crate::http::stats) fn name(self) -> &'static str {
@@ -83,6 +91,9 @@ impl Metric {
             Revenue => "revenue",
             Transactions => "transactions",
             RevenueMean => "revenue_mean",
+            Conversions => "conversions",
+            ConvertedVisitors => "converted_visitors",
+            ConversionRate => "conversion_rate",
         }
     }
 
@@ -111,6 +122,9 @@ impl Metric {
             Revenue => &[Part::Revenue],
             Transactions => &[Part::Transactions],
             RevenueMean => &[Part::Revenue, Part::Transactions],
+            Conversions => &[Part::Conversions],
+            ConvertedVisitors => &[Part::ConvertedVisitors],
+            ConversionRate => &[Part::Visitors, Part::ConvertedVisitors],
         }
     }
 
@@ -134,6 +148,9 @@ impl Metric {
             Revenue => "coalesce(revenue, 0)",
             Transactions => "coalesce(transactions, 0)",
             RevenueMean => "CAST(revenue AS DOUBLE) / nullif(transactions, 0)",
+            Conversions => "coalesce(conversions, 0)",
+            ConvertedVisitors => "coalesce(converted_visitors, 0)",
+            ConversionRate => "CAST(converted_visitors AS DOUBLE) / nullif(visitors, 0)",
         }
     }
 
@@ -141,8 +158,20 @@ impl Metric {
     pub(in crate::http::stats) fn is_share(self) -> bool {
         matches!(
             self,
-            BounceRate | EngagementRate | DurationMean | DurationMedian | EngagedMean | PageViewsMean | RevenueMean
+            BounceRate
+                | EngagementRate
+                | DurationMean
+                | DurationMedian
+                | EngagedMean
+                | PageViewsMean
+                | RevenueMean
+                | ConversionRate
         )
+    }
+
+    /// Whether it is of a goal.
+    pub(in crate::http::stats) fn is_of_goal(self) -> bool {
+        matches!(self, Conversions | ConvertedVisitors | ConversionRate)
     }
 
     /// Whether it is money, of one currency.
@@ -187,6 +216,8 @@ impl Part {
     pub(in crate::http::stats) fn name(self) -> &'static str {
         match self {
             Self::Visitors => "visitors",
+            Self::ConvertedVisitors => "converted_visitors",
+            Self::Conversions => "conversions",
             Self::NewVisitors => "new_visitors",
             Self::PageViews => "page_views",
             Self::Events => "events",
@@ -218,6 +249,11 @@ impl Part {
     /// Whether visitors are told apart for it.
     pub(in crate::http::stats) fn is_of_people(self) -> bool {
         self <= Self::NewVisitors
+    }
+
+    /// Whether it is of a goal, which only events reach.
+    pub(in crate::http::stats) fn is_of_goal(self) -> bool {
+        matches!(self, Self::ConvertedVisitors | Self::Conversions)
     }
 
     /// Whether only events have it: a session's own `revenue` leaves out money in several currencies.

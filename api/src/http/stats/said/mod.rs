@@ -3,6 +3,7 @@
 pub(super) mod comparison;
 pub(super) mod dimension;
 pub(super) mod filter;
+pub(super) mod goal;
 pub(super) mod intervals;
 pub(super) mod metric;
 pub(super) mod names;

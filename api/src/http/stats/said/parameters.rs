@@ -59,6 +59,21 @@ impl Parameters {
         self.0.remove(name).unwrap_or_default()
     }
 
+    /// Whether a text is in one of the values.
+    pub(in crate::http::stats) fn mention(&self, text: &str) -> bool {
+        self.0.iter().any(|(name, values)| name == text || values.iter().any(|value| value.to_string().contains(text)))
+    }
+
+    /// Whether a parameter is just this text.
+    pub(in crate::http::stats) fn say(&self, name: &str, text: &str) -> bool {
+        let is_text = |value: &Value| match value {
+            Value::String(value) => value.trim() == text,
+            Value::Array(values) => matches!(values.as_slice(), [value] if value == text),
+            _ => false,
+        };
+        self.0.get(name).is_some_and(|values| values.iter().any(is_text))
+    }
+
     /// The value of a parameter, whatever it is.
     pub(in crate::http::stats) fn one(&mut self, name: &str) -> Option<Value> {
         self.all(name).into_iter().next()

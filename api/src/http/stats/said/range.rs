@@ -8,7 +8,10 @@ use crate::http::params;
 /// How long a range may be.
 const DAYS_MAX: i64 = 3_660;
 
-const RANGE_EXAMPLES: &str = "today, yesterday, 7d, week, month, year, last_week, last_month, last_year, 6mo, or two days as 2026-03-01,2026-03-31";
+/// The name of the range that has everything.
+pub(in crate::http::stats) const ALL: &str = "all";
+
+const RANGE_EXAMPLES: &str = "today, yesterday, 7d, week, month, year, last_week, last_month, last_year, 6mo, all, or two days as 2026-03-01,2026-03-31";
 
 /// The time `[from, until)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +31,14 @@ pub(in crate::http::stats) struct AskedRange {
 impl AskedRange {
     /// The range. One that reaches beyond now ends at the next whole minute, so that whoever asks within the minute asks
     /// the same. Fails with words for the sender.
-    pub(in crate::http::stats) fn read(&self, zone: &Zone, now: DateTime<Utc>) -> Result<Range, String> {
+    ///
+    /// - `first_event_at`: where `all` begins, with its day; today if there is no event.
+    pub(in crate::http::stats) fn read(
+        &self,
+        zone: &Zone,
+        now: DateTime<Utc>,
+        first_event_at: Option<DateTime<Utc>>,
+    ) -> Result<Range, String> {
         let latest = next_minute(now);
         let today = zone.local(now).date();
         let range = match (&self.date_range, &self.from, &self.until) {
@@ -36,6 +46,7 @@ impl AskedRange {
                 return Err("a range is date_range, or from and until: give one of them".to_owned());
             }
             (None, None, None) => named("30d", zone, today, latest)?,
+            (Some(name), ..) if name == ALL => Range { from: beginning(first_event_at, zone, latest), until: latest },
             (Some(name), ..) => named(name, zone, today, latest)?,
             (None, None, Some(_)) => return Err("until needs from, the beginning of the range".to_owned()),
             (None, Some(from), until) => Range {
@@ -56,6 +67,13 @@ impl AskedRange {
             false => Ok(range),
         }
     }
+}
+
+/// The day of the first event, or the first day that a range may have.
+fn beginning(first_event_at: Option<DateTime<Utc>>, zone: &Zone, latest: DateTime<Utc>) -> DateTime<Utc> {
+    let earliest = latest - TimeDelta::days(DAYS_MAX);
+    let first = first_event_at.filter(|first| *first < latest).unwrap_or(latest - TimeDelta::minutes(1));
+    zone.begin_of(zone.local(first).date()).max(earliest)
 }
 
 /// The end of the minute of an instant; the instant, if it is one.
@@ -185,7 +203,7 @@ mod tests {
 
     fn read(asked: &AskedRange) -> Result<String, String> {
         let zone = Zone::named("Europe/Berlin").unwrap();
-        asked.read(&zone, NOW.parse().unwrap()).map(|range| show(range, &zone))
+        asked.read(&zone, NOW.parse().unwrap(), None).map(|range| show(range, &zone))
     }
 
     fn show(range: Range, zone: &Zone) -> String {
@@ -216,6 +234,22 @@ mod tests {
             (between("1774944000", "2099-01-01"), "2026-03-31T10:00:00+02:00", END),
         ] {
             assert_eq!(read(&asked), Ok(format!("{from} {until}")), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn all_begins_with_the_day_of_the_first_event_and_goes_back_ten_years_at_most() {
+        let zone = Zone::named("Europe/Berlin").unwrap();
+        for (first, from) in [
+            (Some("2026-03-28T22:59:59Z"), "2026-03-28T00:00:00+01:00"),
+            (Some("2026-03-28T23:00:00Z"), "2026-03-29T00:00:00+01:00"),
+            (Some("1970-01-01T00:00:00Z"), "2016-03-23T11:00:00+01:00"),
+            (Some("2099-01-01T00:00:00Z"), "2026-03-31T00:00:00+02:00"),
+            (None, "2026-03-31T00:00:00+02:00"),
+        ] {
+            let first = first.map(|first| first.parse().unwrap());
+            let range = asked("all").read(&zone, NOW.parse().unwrap(), first).unwrap();
+            assert_eq!(show(range, &zone), format!("{from} 2026-03-31T12:00:00+02:00"), "{first:?}");
         }
     }
 
@@ -272,11 +306,11 @@ mod tests {
                 "2024-02-01T00:00:00+01:00",
             ),
         ] {
-            let range = of.read(&zone, NOW.parse().unwrap()).unwrap();
+            let range = of.read(&zone, NOW.parse().unwrap(), None).unwrap();
             let compared = compared(compare, range, &zone).map(|range| show(range, &zone));
             assert_eq!(compared, Ok(format!("{from} {until}")), "{of:?} {compare}");
         }
-        let range = asked("today").read(&zone, NOW.parse().unwrap()).unwrap();
+        let range = asked("today").read(&zone, NOW.parse().unwrap(), None).unwrap();
         assert!(compared("last_period", range, &zone).unwrap_err().contains("there is previous_period"));
     }
 

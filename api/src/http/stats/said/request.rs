@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::dimension::Dimension;
 use super::filter::Filter;
+use super::goal::{self, Goal};
 use super::metric::Metric;
 use super::parameters::Parameters;
 use super::range::{self, AskedRange, Range};
@@ -24,6 +25,14 @@ pub(in crate::http::stats) struct Setting {
     pub(in crate::http::stats) now: DateTime<Utc>,
     /// The zone of the sites' days.
     pub(in crate::http::stats) time_zone: String,
+    /// When the first event of the sites happened, if the request asks for that.
+    pub(in crate::http::stats) first_event_at: Option<DateTime<Utc>>,
+    /// The goals of the site, if the request may name some.
+    pub(in crate::http::stats) goals: Vec<Goal>,
+    /// Filters that hold for whoever asks, in JSON.
+    pub(in crate::http::stats) fixed: Vec<Value>,
+    /// Whether whoever asks may see no people.
+    pub(in crate::http::stats) no_people: bool,
     /// After how long sessions of the sites end at the latest.
     pub(in crate::http::stats) session_cap: TimeDelta,
 }
@@ -52,7 +61,7 @@ impl Common {
             from: parameters.text("from")?,
             until: parameters.text("until")?,
         };
-        let range = asked.read(&zone, setting.now)?;
+        let range = asked.read(&zone, setting.now, setting.first_event_at)?;
         Self::of_range(parameters, setting, zone, range)
     }
 
@@ -65,7 +74,10 @@ impl Common {
     ) -> Result<Self, String> {
         let compare = days(parameters, "compare")?;
         let compared = compare.map(|compare| range::compared(&compare, range, &zone)).transpose()?;
-        let counted = Counted { range, filter: filter(parameters)?, session_cap: setting.session_cap };
+        let goal = parameters.text("goal")?;
+        let goal = goal.map(|named| goal::named(&setting.goals, &named)).transpose()?.map(|goal| goal.filter.clone());
+        let filter = filter(parameters, setting)?;
+        let counted = Counted { range, filter, goal, session_cap: setting.session_cap };
         Ok(Self { zone, counted, compared })
     }
 
@@ -104,7 +116,7 @@ fn days(parameters: &mut Parameters, name: &str) -> Result<Option<String>, Strin
 }
 
 /// All filters of a request.
-fn filter(parameters: &mut Parameters) -> Result<Filter, String> {
+fn filter(parameters: &mut Parameters, setting: &Setting) -> Result<Filter, String> {
     let mut all = Filter::everything();
     for text in parameters.all("filter") {
         let Value::String(text) = &text else {
@@ -123,8 +135,26 @@ fn filter(parameters: &mut Parameters) -> Result<Filter, String> {
     for list in &lists {
         all = all.and(Filter::read_json(list)?);
     }
+    all = all.with_goals(&setting.goals)?;
     all.check_size()?;
+    if setting.no_people && all.conditions().iter().any(|condition| condition.dimension.is_of_people()) {
+        return Err("a link shows no people: user_id is no filter of it".to_owned());
+    }
+    for fixed in &setting.fixed {
+        all = all.and(Filter::read_json(fixed)?.with_goals(&setting.goals)?);
+    }
     Ok(all)
+}
+
+/// Fails if conversions are asked for and no goal is.
+pub(in crate::http::stats) fn check_goal(counted: &Counted, metrics: &[Metric]) -> Result<(), String> {
+    match metrics.iter().find(|metric| metric.is_of_goal()) {
+        Some(metric) if counted.goal.is_none() => Err(format!(
+            "{} needs a goal: give goal=NAME, the name or the id of one of the site's goals",
+            metric.name()
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The metrics that are asked for, each once.
@@ -139,7 +169,10 @@ pub(in crate::http::stats) fn metrics(parameters: &mut Parameters, default: &[Me
 }
 
 /// The dimensions that are asked for, each once.
-pub(in crate::http::stats) fn dimensions(parameters: &mut Parameters) -> Result<Vec<Dimension>, String> {
+pub(in crate::http::stats) fn dimensions(
+    parameters: &mut Parameters,
+    setting: &Setting,
+) -> Result<Vec<Dimension>, String> {
     let Some(names) = parameters.list("dimensions")? else { return Ok(vec![]) };
     let dimensions = names.iter().map(|name| Dimension::named(name)).collect::<Result<Vec<_>, _>>()?;
     match dimensions.iter().enumerate().find(|(at, dimension)| dimensions[..*at].contains(dimension)) {
@@ -147,6 +180,13 @@ pub(in crate::http::stats) fn dimensions(parameters: &mut Parameters) -> Result<
             Err(format!("there are at most {DIMENSIONS_MAX} dimensions, and these are {}", dimensions.len()))
         }
         Some((_, twice)) => Err(format!("the dimension {} is there twice", twice.name())),
+        None if dimensions.iter().any(Dimension::is_goal) => {
+            Err("goal is no dimension of rows: ask /v1/stats/goals, or for conversions of one with goal=NAME"
+                .to_owned())
+        }
+        None if setting.no_people && dimensions.iter().any(Dimension::is_of_people) => {
+            Err("a link shows no people: user_id is no dimension of it".to_owned())
+        }
         None => Ok(dimensions),
     }
 }
@@ -204,6 +244,10 @@ mod tests {
             now: "2026-03-31T10:00:00Z".parse().unwrap(),
             time_zone: "Europe/Berlin".into(),
             session_cap: TimeDelta::days(1),
+            first_event_at: None,
+            goals: vec![],
+            fixed: vec![],
+            no_people: false,
         }
     }
 
@@ -233,7 +277,7 @@ mod tests {
             let mut parameters = parameters(body);
             Common::read(&mut parameters, &setting())?;
             let metrics = metrics(&mut parameters, &[])?;
-            let dimensions = dimensions(&mut parameters)?;
+            let dimensions = dimensions(&mut parameters, &setting())?;
             currency(&mut parameters, &metrics, &dimensions)?;
             Page::read(&mut parameters).map(drop)
         };
