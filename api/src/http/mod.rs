@@ -6,8 +6,10 @@ mod body;
 mod client;
 mod cookies;
 mod cross_site;
+mod dashboard;
 pub(crate) mod error;
 mod etag;
+mod lake_health;
 mod links;
 mod own_sql;
 mod params;
@@ -22,9 +24,11 @@ mod visits;
 
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::mcp;
 use access::Access;
@@ -41,7 +45,6 @@ pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
     let (engine, people, clock) = (api.views.engine().clone(), api.people.clone(), api.clock.clone());
     let access = Arc::new(Access::new(token.as_deref(), engine, people, clock));
     let reports = Router::new()
-        .route("/", get(index))
         .merge(reports::router())
         .merge(visits::router())
         .fallback(not_found)
@@ -49,14 +52,20 @@ pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
     let known = sql::router()
         .merge(stats::router())
         .merge(accounts::router())
+        .merge(lake_health::router())
         .route_service("/mcp", mcp::http_service(api.clone()))
         .layer(middleware::from_fn_with_state(access.clone(), access::identify));
-    reports.merge(known).merge(stats::open_router()).merge(accounts::open_router(access)).with_state(api)
+    let open = stats::open_router().merge(accounts::open_router(access)).merge(dashboard::router());
+    reports.merge(known).merge(open.route("/", get(index))).with_state(api)
 }
 
-async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
+/// What there is: for a person the dashboard, for a program a list.
+async fn index(query: QueryString, headers: HeaderMap) -> Result<Response, ApiError> {
     let [] = query.read([]).map_err(ApiError::invalid)?;
-    Ok(Json(json!({
+    if dashboard::is_wanted(&headers) {
+        return Ok(Redirect::to("/dashboard/").into_response());
+    }
+    let endpoints = Json(json!({
         "service": "dewpond analytics",
         "endpoints": {
             "GET /metrics": "the latest report of the whole lake",
@@ -66,12 +75,15 @@ async fn index(query: QueryString) -> Result<Json<Value>, ApiError> {
             "GET /v1/stats/…": "numbers, series, tables, funnels and more, with a read key or the server's token",
             "GET /v1/me": "who sends the request, and what he may read",
             "/v1/auth/…, /v1/organisations/…, /v1/sites/…": "people and their sites, see /v1/openapi.json",
+            "GET /v1/lake": "how the lake is, with the server's token",
+            "GET /dashboard/": "the dashboard, in a browser",
             "POST /v1/sql": "a query, with a read key or the server's token",
             "POST /mcp": "tools of the Model Context Protocol",
         }
-    })))
+    }));
+    Ok(endpoints.into_response())
 }
 
 async fn not_found() -> ApiError {
-    ApiError::NotFound("there is only /metrics, /metrics/history, /visits, /v1/stats/…, POST /v1/sql, /mcp, and what /v1/openapi.json names".into())
+    ApiError::NotFound("there is only /metrics, /metrics/history, /visits, /v1/stats/…, /v1/lake, POST /v1/sql, /mcp, /dashboard/, and what /v1/openapi.json names".into())
 }

@@ -1,0 +1,120 @@
+// Asks the server. Everything that the dashboard shows comes through here.
+import { signal } from "@preact/signals";
+
+/** A read key or the server's token, for servers that ask for one. It lives as long as the tab. */
+export const key = signal(sessionStorage.getItem("dewpond.key") ?? "");
+
+export function setKey(text: string) {
+  key.value = text.trim();
+  if (key.value) sessionStorage.setItem("dewpond.key", key.value);
+  else sessionStorage.removeItem("dewpond.key");
+}
+
+/** The server does not know who asks: the page shows the sign-in. */
+export const isLockedOut = signal(false);
+
+/** Why there is no answer, in the server's words. */
+export class Refusal extends Error {
+  constructor(
+    /** 0: the server was not reached. */
+    readonly status: number,
+    message: string,
+    readonly hint?: string,
+    readonly line?: number,
+    readonly column?: number,
+  ) {
+    super(message);
+  }
+}
+
+export type Params = [name: string, value: string][];
+
+export interface Request {
+  params?: Params;
+  body?: unknown;
+  method?: string;
+  accept?: string;
+  signal?: AbortSignal;
+}
+
+/** One request, with whoever asks; fails with a `Refusal`. */
+export async function send(path: string, request: Request = {}): Promise<Response> {
+  const query = new URLSearchParams(request.params ?? []).toString();
+  const headers: Record<string, string> = { Accept: request.accept ?? "application/json" };
+  if (key.value) headers.Authorization = `Bearer ${key.value}`;
+  if (request.body !== undefined) headers["Content-Type"] = "application/json";
+  let response: Response;
+  try {
+    response = await fetch(query ? `${path}?${query}` : path, {
+      method: request.method ?? (request.body === undefined ? "GET" : "POST"),
+      headers,
+      body: request.body === undefined ? undefined : JSON.stringify(request.body),
+      signal: request.signal,
+    });
+  } catch (error) {
+    if (request.signal?.aborted) throw error;
+    throw new Refusal(0, "");
+  }
+  if (response.ok) return response;
+  const said = await response.json().catch(() => ({}));
+  if (response.status === 401 && !path.startsWith("/v1/auth")) isLockedOut.value = true;
+  const message = Array.isArray(said.message) ? said.message.join("; ") : said.message;
+  throw new Refusal(response.status, message ?? response.statusText, said.hint, said.line ?? undefined, said.column ?? undefined);
+}
+
+export async function ask<T>(path: string, request: Request = {}): Promise<T> {
+  const response = await send(path, request);
+  return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
+}
+
+/** What every answer of `/v1/stats` has. */
+export interface Answered {
+  query: { sites: string[] | null; from: string; until: string; time_zone: string; compare?: { from: string; until: string } | null };
+  as_of: string;
+  complete_until: string;
+}
+export type Numbers = Record<string, number | string | null>;
+export interface Comparison {
+  metrics: Numbers;
+  change: Record<string, number | null>;
+}
+export interface Aggregate extends Answered {
+  metrics: Numbers;
+  comparison?: Comparison;
+}
+export interface Point {
+  from: string;
+  until: string;
+  metrics: Numbers;
+  comparison?: (Comparison & { from: string; until: string }) | null;
+}
+export interface Series extends Answered {
+  interval: string;
+  results: Point[];
+}
+export interface SeriesByDimension extends Answered {
+  interval: string;
+  series: { dimensions: Record<string, string | null>; results: Point[] }[];
+}
+export interface Row {
+  dimensions: Record<string, string | null>;
+  metrics: Numbers;
+  comparison?: Comparison;
+}
+export interface Breakdown extends Answered {
+  results: Row[];
+  total_rows: number;
+}
+
+/** An answer of `/v1/sql`. */
+export interface Table {
+  columns: string[];
+  types: string[];
+  rows: unknown[][];
+  row_count: number;
+}
+
+/** One query. `site` confines it to a site. */
+export function sql(text: string, params: Record<string, unknown> = {}, site?: string, signal?: AbortSignal): Promise<Table> {
+  return ask<Table>("/v1/sql", { body: { sql: text, params, ...(site && { site }) }, signal });
+}

@@ -1,0 +1,66 @@
+// Starts the page: words first, then the sites, then whatever the address says.
+import { render } from "preact";
+import { useEffect } from "preact/hooks";
+import "uplot/dist/uPlot.min.css";
+import "../styles/main.css";
+import { isLockedOut, key, Refusal } from "./api";
+import { useAnswer } from "./answer";
+import { entryOf, Layout } from "./layout";
+import { Overview } from "./overview/overview";
+import { lazy } from "./parts/lazy";
+import { Skeleton, Trouble } from "./parts/states";
+import { BASE, loadSites, sites, view } from "./store";
+import { parseView } from "./view";
+import { language, loadWords, t } from "./words";
+
+const PAGES: Record<string, ReturnType<typeof lazy>> = {
+  live: lazy(() => import("./pages/live")),
+  sessions: lazy(() => import("./pages/sessions")),
+  funnels: lazy(() => import("./pages/funnels")),
+  journeys: lazy(() => import("./pages/journeys")),
+  retention: lazy(() => import("./pages/retention")),
+  goals: lazy(() => import("./pages/goals")),
+  properties: lazy(() => import("./pages/properties")),
+  revenue: lazy(() => import("./pages/revenue")),
+  sql: lazy(() => import("./pages/sql")),
+  metrics: lazy(() => import("./pages/metrics")),
+  setup: lazy(() => import("./pages/setup")),
+  quarantine: lazy(() => import("./pages/quarantine")),
+  lake: lazy(() => import("./pages/lake")),
+  account: lazy(() => import("./pages/account")),
+};
+const SignIn = lazy(() => import("./pages/sign_in"));
+
+function App() {
+  // Every text depends on it.
+  void language.value;
+  const known = useAnswer<true>(`sites ${key.value}`, async () => {
+    await loadSites();
+    return true;
+  });
+  useEffect(() => {
+    // Links within the dashboard change the view and load nothing.
+    const follow = (event: MouseEvent) => {
+      const link = (event.target as Element).closest?.("a[data-link]");
+      if (!(link instanceof HTMLAnchorElement) || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
+      event.preventDefault();
+      history.pushState(null, "", link.href);
+      view.value = parseView(location.pathname, location.search, BASE);
+      scrollTo(0, 0);
+    };
+    document.addEventListener("click", follow);
+    return () => document.removeEventListener("click", follow);
+  }, []);
+  if (isLockedOut.value || view.value.page === "sign-in") return <SignIn />;
+  if (!sites.value) return <div class="boot">{known.error ? <Trouble error={known.error} again={known.again} /> : <Skeleton />}</div>;
+  const name = view.value.page.split("/")[0];
+  const Page = name in PAGES ? PAGES[name] : Overview;
+  return (
+    <Layout>
+      {entryOf(view.value.page) ? <Page key={name} /> : <Trouble error={new Refusal(404, t("There is no such page. The address may be from an older version."))} />}
+    </Layout>
+  );
+}
+
+await loadWords();
+render(<App />, document.getElementById("app")!);

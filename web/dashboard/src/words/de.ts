@@ -1,0 +1,3 @@
+// German, by the English text.
+
+export const words: Record<string, string> = {};

@@ -1,0 +1,2 @@
+function i(o,e){let r=t=>{let n=t==null?"":typeof t=="object"?JSON.stringify(t):String(t);return typeof t=="string"&&/^[=+\-@\t\r]/.test(n)&&!/^-?\d+(\.\d+)?$/.test(n)&&(n=`'${n}`),/[",\n\r]/.test(n)?`"${n.replace(/"/g,'""')}"`:n};return[o,...e].map(t=>t.map(r).join(",")+`\r
+`).join("")}function s(o,e,r="text/csv;charset=utf-8"){let t=document.createElement("a"),n=URL.createObjectURL(e instanceof Blob?e:new Blob([e],{type:r}));t.href=n,t.download=o,t.click(),setTimeout(()=>URL.revokeObjectURL(n),6e4)}export{i as a,s as b};

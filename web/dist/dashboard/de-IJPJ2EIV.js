@@ -1,0 +1,1 @@
+var r={};export{r as words};
