@@ -22,6 +22,8 @@ export class Refusal extends Error {
     readonly hint?: string,
     readonly line?: number,
     readonly column?: number,
+    /** The whole body of the answer. */
+    readonly said: Record<string, unknown> = {},
   ) {
     super(message);
   }
@@ -37,8 +39,30 @@ export interface Request {
   signal?: AbortSignal;
 }
 
-/** One request, with whoever asks; fails with a `Refusal`. */
+/** One request, with whoever asks; fails with a `Refusal`. A sign-in that has become old is made new once. */
 export async function send(path: string, request: Request = {}): Promise<Response> {
+  try {
+    return await sendOnce(path, request);
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.status !== 401 || path.startsWith("/v1/auth") || path === "/v1/shares/open") throw error;
+    if (!key.value && (await isRenewed())) return await sendOnce(path, request);
+    isLockedOut.value = true;
+    throw error;
+  }
+}
+
+let renewal: Promise<boolean> | undefined;
+
+/** Asks for new cookies; all requests that wait for them share one answer. */
+function isRenewed(): Promise<boolean> {
+  renewal ??= fetch("/v1/auth/refresh", { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" })
+    // 409: another tab was faster, and its cookies are there.
+    .then((response) => response.ok || response.status === 409, () => false)
+    .finally(() => (renewal = undefined));
+  return renewal;
+}
+
+async function sendOnce(path: string, request: Request): Promise<Response> {
   const query = new URLSearchParams(request.params ?? []).toString();
   const headers: Record<string, string> = { Accept: request.accept ?? "application/json" };
   if (key.value) headers.Authorization = `Bearer ${key.value}`;
@@ -57,9 +81,8 @@ export async function send(path: string, request: Request = {}): Promise<Respons
   }
   if (response.ok) return response;
   const said = await response.json().catch(() => ({}));
-  if (response.status === 401 && !path.startsWith("/v1/auth")) isLockedOut.value = true;
   const message = Array.isArray(said.message) ? said.message.join("; ") : said.message;
-  throw new Refusal(response.status, message ?? response.statusText, said.hint, said.line ?? undefined, said.column ?? undefined);
+  throw new Refusal(response.status, message ?? response.statusText, said.hint, said.line ?? undefined, said.column ?? undefined, said);
 }
 
 export async function ask<T>(path: string, request: Request = {}): Promise<T> {

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { ask, Refusal } from "./api";
 import { type Answer, useAnswer } from "./answer";
-import { oneSite } from "./overview/annotations";
+import { me, oneSite, sites } from "./store";
 
 export type Kind = "goals" | "segments" | "funnels" | "annotations" | "shares";
 
@@ -52,3 +52,10 @@ export async function removeItem(kind: Kind, id: string): Promise<void> {
 
 /** A filter of the address, as documents keep it: `["is", "path", ["/"]]`. */
 export type Nested = [operator: string, dimension: string, values?: string[]];
+
+/** Whether whoever looks may change what is saved for the site. The server decides; this only leaves out buttons. */
+export function mayWrite(): boolean {
+  if (me.value?.kind === "operator") return true;
+  const role = sites.value?.find((site) => site.id === oneSite())?.role;
+  return me.value?.kind === "person" && (role === "owner" || role === "editor");
+}

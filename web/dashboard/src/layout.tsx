@@ -1,9 +1,10 @@
 // What is around every page: navigation, the choice of numbers, theme and language, keys.
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { addressOf, go, isDark, setTheme, theme, today, view, type Theme } from "./store";
+import { addressOf, go, isDark, me, setTheme, theme, today, view, type Theme } from "./store";
 import { CustomRange, RANGE_KEYS, RangePicker, SiteSwitch } from "./parts/controls";
 import { FilterBar, FilterForm } from "./parts/filters";
+import { Segments } from "./parts/segments";
 import { Icon, Logo, type IconName } from "./parts/icon";
 import { Dialog, Menu, MenuItem } from "./parts/overlay";
 import { LiveNumber } from "./overview/overview";
@@ -49,6 +50,10 @@ export const NAVIGATION: { title: string; pages: PageEntry[] }[] = [
     ],
   },
 ];
+/** What somebody with a share link may open. */
+const SHARED = new Set(["", "live", "sessions", "funnels", "journeys", "retention", "goals", "revenue"]);
+const navigation = () => (me.value?.kind === "share" ? NAVIGATION.map((group) => ({ ...group, pages: group.pages.filter(({ path }) => SHARED.has(path)) })).filter(({ pages }) => pages.length) : NAVIGATION);
+
 export const entryOf = (path: string) => NAVIGATION.flatMap(({ pages }) => pages).find((page) => page.path === path.split("/")[0]);
 
 export function Layout({ children }: { children: ComponentChildren }) {
@@ -96,7 +101,7 @@ export function Layout({ children }: { children: ComponentChildren }) {
       <aside class="side" aria-label={t("Navigation")}>
         <a class="brand" href={addressOf("")} data-link><Logo /> Dewpond</a>
         <nav aria-label={t("Pages")}>
-          {NAVIGATION.map((group) => (
+          {navigation().map((group) => (
             <div key={group.title} class="nav-group">
               {group.title && <p class="nav-title">{t(group.title)}</p>}
               {group.pages.map((entry) => (
@@ -108,6 +113,7 @@ export function Layout({ children }: { children: ComponentChildren }) {
           ))}
         </nav>
         <div class="side-foot">
+          {me.value && <span class="who clip" title={t("Who looks")}>{me.value.user?.email ?? (me.value.kind === "operator" ? t("Operator") : me.value.kind === "share" ? t("Shared") : t("Read key"))}</span>}
           <button type="button" class="button quiet square" aria-label={t("Keyboard shortcuts")} title={t("Keyboard shortcuts")} onClick={() => setHelping(true)}><Icon name="help" /></button>
           <Menu class="up" label={<><Icon name={isDark.value ? "moon" : "sun"} /><span class="sr-only">{t("Theme and language")}</span></>} title={t("Theme and language")}>
             {(close) => (
@@ -132,7 +138,7 @@ export function Layout({ children }: { children: ComponentChildren }) {
             {follows === "everything" && <RangePicker />}
           </div>
         </header>
-        {follows === "everything" && <FilterBar />}
+        {follows === "everything" && <FilterBar>{me.value && <Segments />}</FilterBar>}
         <main id="main" tabIndex={-1}>{children}</main>
       </div>
       {isHelping && <Help onClose={() => setHelping(false)} />}

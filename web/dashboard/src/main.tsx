@@ -1,6 +1,6 @@
 // Starts the page: words first, then the sites, then whatever the address says.
 import { render } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
 import "../styles/main.css";
 import { isLockedOut, key, Refusal } from "./api";
@@ -29,12 +29,21 @@ const PAGES: Record<string, ReturnType<typeof lazy>> = {
   lake: lazy(() => import("./pages/lake")),
   account: lazy(() => import("./pages/account")),
 };
+const OpenedLink = lazy(() => import("./pages/opened_link"));
 const SignIn = lazy(() => import("./pages/sign_in"));
 
+/** The secret of a share link or an invitation: taken out of the address at once, so that nobody sends it on by mistake. */
+function takeSecret(): string {
+  const [, secret = ""] = /^#(dp[si]_\w+)$/.exec(location.hash) ?? [];
+  if (secret) history.replaceState(null, "", location.pathname + location.search);
+  return secret;
+}
+
 function App() {
+  const [secret, setSecret] = useState(takeSecret);
   // Every text depends on it.
   void language.value;
-  const known = useAnswer<true>(`sites ${key.value}`, async () => {
+  const known = useAnswer<true>(secret ? null : `sites ${key.value}`, async () => {
     await loadSites();
     return true;
   });
@@ -51,6 +60,7 @@ function App() {
     document.addEventListener("click", follow);
     return () => document.removeEventListener("click", follow);
   }, []);
+  if (secret) return <OpenedLink secret={secret} onDone={() => setSecret("")} />;
   if (isLockedOut.value || view.value.page === "sign-in") return <SignIn />;
   if (!sites.value) return <div class="boot">{known.error ? <Trouble error={known.error} again={known.again} /> : <Skeleton />}</div>;
   const name = view.value.page.split("/")[0];

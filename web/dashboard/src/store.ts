@@ -1,6 +1,6 @@
 // What every page shares: the view, the sites, the theme, and who asks.
 import { computed, effect, signal } from "@preact/signals";
-import { ask, type Params } from "./api";
+import { ask, Refusal, type Params } from "./api";
 import { dayIn } from "./range";
 import { DEFAULT_RANGE, formatFilter, formatView, parseView, toggleFilter, type Filter, type View } from "./view";
 
@@ -41,8 +41,28 @@ export interface Site {
 /** Undefined until they are known. */
 export const sites = signal<Site[] | undefined>(undefined);
 
+export interface Me {
+  kind: "person" | "operator" | "key" | "share";
+  user: { id: string; email: string; name: string | null; created_at: string; has_password: boolean } | null;
+  organisations: { id: string; name: string; role: string }[];
+  share: { name: string } | null;
+}
+/** Who looks; null on a server without accounts. */
+export const me = signal<Me | null>(null);
+
 export async function loadSites(): Promise<void> {
+  me.value = await ask<Me>("/v1/me").catch((error: unknown) => {
+    if (error instanceof Refusal && error.status === 404) return null;
+    throw error;
+  });
   sites.value = (await ask<{ results: Site[] }>("/v1/sites")).results;
+}
+
+/** The site that is meant, if it is one. */
+export function oneSite(): string | undefined {
+  if (view.value.sites.length === 1) return view.value.sites[0];
+  const all = sites.value ?? [];
+  return !view.value.sites.length && all.length === 1 ? all[0].id : undefined;
 }
 
 /** The zone of days, as the server picks it: that of the sites, or UTC if they differ. */

@@ -8,9 +8,9 @@ import { IntervalMenu } from "../parts/controls";
 import { Icon } from "../parts/icon";
 import { Answered, troubleWords } from "../parts/states";
 import { drillDown } from "../range";
-import { addressOf, extra, go, setExtra, sites, statsParams, view } from "../store";
+import { addressOf, extra, go, me, setExtra, sites, statsParams, view } from "../store";
 import { t } from "../words";
-import { useAnnotations } from "./annotations";
+import { AnnotationForm, useAnnotations } from "./annotations";
 import { Panel, Trend } from "./panel";
 
 export const CARDS = ["visitors", "sessions", "page_views", "bounce_rate", "duration_s_mean", "engaged_s_mean"];
@@ -29,7 +29,7 @@ export function Overview() {
       </section>
       <div class="panels">
         {PANELS.map((panel) => <Panel key={panel.id} panel={panel} />)}
-        <Robots />
+        {me.value?.kind !== "share" && <Robots />}
       </div>
     </>
   );
@@ -115,6 +115,7 @@ function SeriesChart({ metric }: { metric: string }) {
                 {manySites && (
                   <button type="button" class="button small" aria-pressed={bySite} onClick={() => setExtra("by", bySite ? "" : "site")}>{t("By site")}</button>
                 )}
+                <AnnotationForm />
                 <IntervalMenu current={data.interval} from={data.query.from} until={data.query.until} />
               </div>
               <Chart
@@ -168,7 +169,7 @@ function Robots() {
     <section class="card panel" data-panel="robots" aria-label={t("Robots left out")}>
       <header class="panel-head"><h2 class="panel-title">{t("Robots left out")}</h2></header>
       <div class="panel-body">
-        <Answered answer={answer} rows={4}>
+        <Answered answer={range.error ? { ...answer, error: range.error, again: range.again } : answer} rows={4}>
           {() => (
             <>
               <p class="muted">{total ? t("{count} events of robots were stored and are in none of these numbers.", { count: short(total) }) : t("No events of robots in this range.")}</p>

@@ -65,8 +65,8 @@ export function Panel({ panel }: { panel: PanelOf }) {
 function NothingHere({ tab }: { tab: Tab }) {
   const hint: Record<string, string> = {
     utm: "Links with ?utm_source=… show up here.", campaigns: "Links with ?utm_campaign=… show up here.", mediums: "Links with ?utm_medium=… show up here.",
-    countries: "Countries need a file of places at the collector: --geo.", map: "Countries need a file of places at the collector: --geo.", cities: "Cities need a file of places at the collector: --geo.",
-    regions: "Regions need a file of places at the collector: --geo.", objects: "Elements marked with data-dewpond-view show up here.",
+    countries: "Countries need a file of places at the collector: --geoip.", map: "Countries need a file of places at the collector: --geoip.", cities: "Cities need a file of places at the collector: --geoip.",
+    regions: "Regions need a file of places at the collector: --geoip.", objects: "Elements marked with data-dewpond-view show up here.",
   };
   return <Empty>{hint[tab.id] && t(hint[tab.id])}</Empty>;
 }

@@ -8,8 +8,7 @@ import { change, percent, short } from "../format";
 import { Icon } from "../parts/icon";
 import { operatorName } from "../parts/filters";
 import { Answered, Empty, troubleWords } from "../parts/states";
-import { oneSite } from "../overview/annotations";
-import { go, statsParams, view } from "../store";
+import { go, statsParams, view, oneSite } from "../store";
 import { formatFilter, parseFilter, takesValues, type Filter } from "../view";
 import { t } from "../words";
 

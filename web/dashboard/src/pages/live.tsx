@@ -4,8 +4,7 @@ import { useAnswer } from "../answer";
 import { cell, exactTime, metricTitle, number, show, time } from "../format";
 import { Answered, Empty } from "../parts/states";
 import { Bars } from "../overview/panel";
-import { oneSite } from "../overview/annotations";
-import { statsParams, tick, view, zone } from "../store";
+import { statsParams, tick, view, zone, oneSite } from "../store";
 import { t } from "../words";
 import { useEffect } from "preact/hooks";
 

@@ -5,8 +5,7 @@ import { ago, cell, fullDateTime, number, short } from "../format";
 import { Chart, type Line } from "../parts/chart";
 import { Icon } from "../parts/icon";
 import { Answered, Empty } from "../parts/states";
-import { oneSite } from "../overview/annotations";
-import { addressOf, extra, setExtra, sites, view, zone } from "../store";
+import { addressOf, extra, setExtra, sites, view, zone, oneSite } from "../store";
 import { t } from "../words";
 import { AnswerTable } from "./sql";
 

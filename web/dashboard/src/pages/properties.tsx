@@ -4,8 +4,7 @@ import { useAnswer } from "../answer";
 import { cell, metricTitle, short } from "../format";
 import { Answered, Empty } from "../parts/states";
 import { Bars } from "../overview/panel";
-import { oneSite } from "../overview/annotations";
-import { extra, setExtra, statsParams, view } from "../store";
+import { extra, setExtra, statsParams, view, oneSite } from "../store";
 import { t } from "../words";
 
 const NAMES = `SELECT name, key, count(*) AS events FROM (
@@ -26,7 +25,7 @@ export default function Properties() {
     <div class="two">
       <section class="card padded" aria-label={t("Properties")}>
         <div class="card-head"><h2>{t("Properties of events")}</h2></div>
-        <Answered answer={names} isEmpty={(data) => data.rows.length === 0} empty={<Empty title={t("No event of the range has properties")}>{t("dewpond.track(\"signup\", { plan: \"pro\" }) sends one.")}</Empty>}>
+        <Answered answer={range.error ? { ...names, error: range.error, again: range.again } : names} isEmpty={(data) => data.rows.length === 0} empty={<Empty title={t("No event of the range has properties")}>{t("dewpond.track(\"signup\", { plan: \"pro\" }) sends one.")}</Empty>}>
           {(data) => (
             <ul class="choices">
               {data.rows.map(([name, property, events]) => (

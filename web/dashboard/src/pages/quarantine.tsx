@@ -3,8 +3,7 @@ import { sql, type Table } from "../api";
 import { useAnswer } from "../answer";
 import { ago, cell, fullDateTime, short } from "../format";
 import { Answered, Empty } from "../parts/states";
-import { oneSite } from "../overview/annotations";
-import { extra, setExtra, view, zone } from "../store";
+import { extra, setExtra, view, zone, oneSite } from "../store";
 import { t } from "../words";
 
 const OF_SITES = "($sites IS NULL OR position(',' || site_id || ',' IN $sites) > 0)";

@@ -5,8 +5,7 @@ import { useAnswer } from "../answer";
 import { ago, cell, fullDateTime } from "../format";
 import { Icon } from "../parts/icon";
 import { Answered } from "../parts/states";
-import { oneSite } from "../overview/annotations";
-import { addressOf, go, sites, tick, view, zone } from "../store";
+import { addressOf, go, sites, tick, view, zone, oneSite } from "../store";
 import { t } from "../words";
 import { useEffect } from "preact/hooks";
 

@@ -9,8 +9,7 @@ import { Icon } from "../parts/icon";
 import { lazy } from "../parts/lazy";
 import { Menu, MenuItem } from "../parts/overlay";
 import { Answered, Empty, troubleWords } from "../parts/states";
-import { oneSite } from "../overview/annotations";
-import { extra, setExtra, zone } from "../store";
+import { extra, setExtra, zone, oneSite } from "../store";
 import { t } from "../words";
 import type { EditorHandle, Schema } from "./editor";
 

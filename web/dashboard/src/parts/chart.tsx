@@ -157,7 +157,7 @@ function options(props: Props, element: HTMLElement, hover: (index: number | nul
   return {
     width: element.clientWidth || 600,
     height: props.height ?? (narrow ? 220 : 300),
-    padding: [12, 8, 0, 0],
+    padding: [12, 22, 0, 0],
     tzDate: zone ? (at) => uPlot.tzDate(new Date(at * 1_000), zone) : undefined,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false, setScale: false }, points: { size: 9, width: 2 } },

@@ -1,4 +1,5 @@
 // The conditions that hold for everything on the page, as chips, and the form that makes one.
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { ask, type Breakdown } from "../api";
 import { useAnswer } from "../answer";
@@ -21,7 +22,7 @@ export function filterWords({ dimension, operator, values }: Filter): string {
   return `${dimensionTitle(dimension)} ${operatorName(operator)}${names && ` ${names}`}`;
 }
 
-export function FilterBar() {
+export function FilterBar({ children }: { children?: ComponentChildren }) {
   const [edited, setEdited] = useState<{ filter?: Filter; at: number } | null>(null);
   const { filters } = view.value;
   const remove = (at: number) => setFilters(filters.filter((_, index) => index !== at));
@@ -40,6 +41,7 @@ export function FilterBar() {
       <button type="button" class="button small quiet add-filter" onClick={() => setEdited({ at: filters.length })}>
         <Icon name="plus" size={15} /> {t("Filter")}
       </button>
+      {children}
       {filters.length > 1 && <button type="button" class="button small quiet" onClick={() => setFilters([])}>{t("Clear all")}</button>}
       {edited && (
         <FilterForm
