@@ -92,7 +92,7 @@ export async function ask<T>(path: string, request: Request = {}): Promise<T> {
 
 /** What every answer of `/v1/stats` has. */
 export interface Answered {
-  query: { sites: string[] | null; from: string; until: string; time_zone: string; compare?: { from: string; until: string } | null };
+  query: { sites: string[] | null; from: string; until: string; time_zone: string; metrics?: string[]; compare?: { from: string; until: string } | null };
   as_of: string;
   complete_until: string;
 }

@@ -81,10 +81,10 @@ function Cards({ answer, metric }: { answer: Answer<Aggregate>; metric: string }
 }
 
 /** The series of one metric; of several sites, if they are to be told apart, a line for each. */
-function SeriesChart({ metric }: { metric: string }) {
+function SeriesChart({ metric: asked }: { metric: string }) {
   const bySite = extra("by") === "site" && (view.value.sites.length || (sites.value ?? []).length) !== 1;
   const params = statsParams({ compare: !bySite, interval: true });
-  params.push(["metrics", metric]);
+  params.push(["metrics", asked]);
   if (bySite) params.push(["dimensions", "site"], ["limit", "6"]);
   const answer = useAnswer<Series | SeriesByDimension>(JSON.stringify(params), (signal) => ask("/v1/stats/timeseries", { params, signal }));
   const marks = useAnnotations();
@@ -93,6 +93,8 @@ function SeriesChart({ metric }: { metric: string }) {
     <div class="series">
       <Answered answer={answer} rows={6}>
         {(data) => {
+          // While the next one is on its way, the one before is still shown.
+          const [metric] = data.query.metrics ?? [asked];
           const points = "series" in data ? (data.series[0]?.results ?? []) : data.results;
           const lines: Line[] = "series" in data
             ? data.series.map((one) => ({ title: String(one.dimensions.site), values: one.results.map((point) => number(point.metrics[metric])) }))

@@ -26,9 +26,6 @@ export function tabParams(tab: Tab, more: Params = []): Params {
 export function Panel({ panel }: { panel: PanelOf }) {
   const chosen = extra(panel.id, panel.tabs[0].id);
   const tab = panel.tabs.find(({ id }) => id === chosen) ?? panel.tabs[0];
-  const isMap = tab.id === "map";
-  const params = tabParams(tab, [["metrics", tab.metrics.join(",")], ["limit", isMap ? "300" : String(ROWS)]]);
-  const answer = useAnswer<Breakdown>(JSON.stringify(params), (signal) => ask("/v1/stats/breakdown", { params, signal }));
   const isDetailed = extra("details") === panel.id;
   const choose = (id: string) => setExtra(panel.id, id === panel.tabs[0].id ? "" : id);
   const keys = (event: KeyboardEvent) => {
@@ -53,12 +50,22 @@ export function Panel({ panel }: { panel: PanelOf }) {
         </button>
       </header>
       <div class="panel-body" id={`panel-${panel.id}`} role="tabpanel" aria-labelledby={`tab-${panel.id}-${tab.id}`}>
-        <Answered answer={answer} rows={ROWS} isEmpty={(data) => data.results.length === 0} empty={<NothingHere tab={tab} />}>
-          {(data) => (isMap ? <WorldMap rows={data.results} /> : <Bars tab={tab} rows={data.results} more={data.total_rows - data.results.length} onMore={() => setExtra("details", panel.id)} />)}
-        </Answered>
+        <Rows key={tab.id} tab={tab} onMore={() => setExtra("details", panel.id)} />
       </div>
       {isDetailed && <Details tab={tab} onClose={() => setExtra("details", "")} />}
     </section>
+  );
+}
+
+/** One tab's rows. Those of another tab are never shown in their place, so each has its own. */
+function Rows({ tab, onMore }: { tab: Tab; onMore: () => void }) {
+  const isMap = tab.id === "map";
+  const params = tabParams(tab, [["metrics", tab.metrics.join(",")], ["limit", isMap ? "300" : String(ROWS)]]);
+  const answer = useAnswer<Breakdown>(JSON.stringify(params), (signal) => ask("/v1/stats/breakdown", { params, signal }));
+  return (
+    <Answered answer={answer} rows={ROWS} isEmpty={(data) => data.results.length === 0} empty={<NothingHere tab={tab} />}>
+      {(data) => (isMap ? <WorldMap rows={data.results} /> : <Bars tab={tab} rows={data.results} more={data.total_rows - data.results.length} onMore={onMore} />)}
+    </Answered>
   );
 }
 

@@ -25,8 +25,8 @@ function Share({ token, onDone }: { token: string; onDone: () => void }) {
     try {
       const opened = await ask<{ site: string; access_token: string }>("/v1/shares/open", { body: { token, ...(password && { password }) } });
       setKey(opened.access_token);
-      isLockedOut.value = false;
       await loadSites();
+      isLockedOut.value = false;
       go({ page: "", sites: [opened.site], extra: {} }, true);
       onDone();
     } catch (refused) {
@@ -69,8 +69,8 @@ function Invitation({ token, onDone }: { token: string; onDone: () => void }) {
     });
   }, []);
   const enter = async () => {
-    isLockedOut.value = false;
     await loadSites();
+    isLockedOut.value = false;
     go({ page: "", extra: {} }, true);
     onDone();
   };

@@ -30,8 +30,9 @@ export default function SignIn() {
 
 /** Enters once the server knows who asks. */
 async function enter() {
-  isLockedOut.value = false;
+  // This page stays until the server has let somebody in.
   await loadSites();
+  isLockedOut.value = false;
   if (view.value.page === "sign-in") go({ page: "", extra: {} });
 }
 
