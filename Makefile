@@ -21,7 +21,7 @@ PEER_SITES ?= 100
 PEER_VENV := $(TARGET_DIR)/peers-venv
 PEER_LAKE := $(TARGET_DIR)/peers-lake
 
-.PHONY: help run release test test-web test-rust check tools web campaign simulation fuzz bench bench-peers lists
+.PHONY: help run release test test-web test-rust test-dashboard screenshots check tools web campaign simulation fuzz bench bench-peers lists
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,11 +34,20 @@ run: ## Build, start all roles on data/lake, send demo traffic, show the report,
 # run beside something else does.
 test: tools ## Run the lints and every test, with a bounded share of the long ones.
 	scripts/beside "$(MAKE) --no-print-directory test-web" "$(MAKE) --no-print-directory check" "scripts/nextest --workspace --locked --no-run"
-	scripts/beside "$(CARGO) test --workspace --locked --doc" "$(MAKE) --no-print-directory test-rust"
+	scripts/beside "$(CARGO) test --workspace --locked --doc" "$(MAKE) --no-print-directory test-rust" "$(MAKE) --no-print-directory test-dashboard"
 
-test-web: ## The tests of the tracker and of the SDKs.
+test-web: ## The tests of the tracker and of the SDKs, and those of the dashboard that need no server.
 	cd web && npm run --silent check && npm test --silent
 	cd dewpond/tests/sdks && node --test --test-timeout=120000
+
+# After the builds of the Rust tests, which leave the binary there.
+test-dashboard: ## The tests of the dashboard, in Chromium, on a server with an invented shop.
+	$(CARGO) build --locked -p dewpond
+	cd web && DEWPOND_BIN="$(abspath $(TARGET_DIR))/debug/dewpond" npm run --silent test:dashboard
+
+screenshots: ## Pictures of every page of the dashboard in target/screenshots, light and dark, wide and narrow, and the README's.
+	$(CARGO) build --locked -p dewpond
+	cd web && DEWPOND_BIN="$(abspath $(TARGET_DIR))/debug/dewpond" npm run --silent screenshots "$(abspath $(TARGET_DIR))/screenshots"
 
 test-rust: ## The Rust tests but for those in documentation.
 	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") scripts/nextest --workspace --locked
@@ -53,7 +62,7 @@ check: ## Formatting and lints.
 tools: ## Install what the tests need, where it is missing and can be installed.
 	scripts/install-test-tools "$(VENV)"
 
-web: tools ## Build the tracker, web/dist/tracker.js, which the collector serves.
+web: tools ## Build the tracker, web/dist/tracker.js, and the dashboard, web/dist/dashboard, which the servers have in them.
 	cd web && npm run build
 
 campaign: tools simulation ## The long tests: SEEDS of the simulation, kill loops of KILL_ROUNDS rounds, CASES and LAKE_CASES of properties, HISTORIES, SQL_QUERIES beside DuckDB, and make fuzz.

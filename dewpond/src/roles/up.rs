@@ -168,6 +168,7 @@ fn greet(
     println!("Dewpond is up on {}", lake.url());
     println!("  send events   POST http://{collector}/v1/events");
     println!("  read reports  GET  http://{analytics}/metrics");
+    println!("  dashboard          http://{analytics}/");
     if demo_site {
         println!("  demo site          http://{collector}/demo/");
     }

@@ -25,6 +25,7 @@ export const NAVIGATION: { title: string; pages: PageEntry[] }[] = [
     title: "Behaviour",
     pages: [
       { path: "sessions", title: "Sessions", icon: "sessions" },
+      { path: "people", title: "People", icon: "account" },
       { path: "funnels", title: "Funnels", icon: "funnel" },
       { path: "journeys", title: "Journeys", icon: "journeys" },
       { path: "retention", title: "Retention", icon: "retention" },
@@ -46,12 +47,12 @@ export const NAVIGATION: { title: string; pages: PageEntry[] }[] = [
       { path: "setup", title: "Install", icon: "setup", follows: "sites" },
       { path: "quarantine", title: "Refused events", icon: "quarantine", follows: "sites" },
       { path: "lake", title: "Lake", icon: "lake", follows: "nothing" },
-      { path: "account", title: "Account", icon: "account", follows: "nothing" },
+      { path: "account", title: "Account", icon: "settings", follows: "nothing" },
     ],
   },
 ];
 /** What somebody with a share link may open. */
-const SHARED = new Set(["", "live", "sessions", "funnels", "journeys", "retention", "goals", "revenue"]);
+const SHARED = new Set(["", "live", "sessions", "people", "funnels", "journeys", "retention", "goals", "revenue"]);
 const navigation = () => (me.value?.kind === "share" ? NAVIGATION.map((group) => ({ ...group, pages: group.pages.filter(({ path }) => SHARED.has(path)) })).filter(({ pages }) => pages.length) : NAVIGATION);
 
 export const entryOf = (path: string) => NAVIGATION.flatMap(({ pages }) => pages).find((page) => page.path === path.split("/")[0]);

@@ -16,6 +16,7 @@ import { language, loadWords, t } from "./words";
 const PAGES: Record<string, ReturnType<typeof lazy>> = {
   live: lazy(() => import("./pages/live")),
   sessions: lazy(() => import("./pages/sessions")),
+  people: lazy(() => import("./pages/people")),
   funnels: lazy(() => import("./pages/funnels")),
   journeys: lazy(() => import("./pages/journeys")),
   retention: lazy(() => import("./pages/retention")),

@@ -110,7 +110,7 @@ function OneMetric({ metric, site }: { metric: Metric; site: string | null }) {
         <div class="card-head">
           <h2>{t("Every answer it had")}</h2>
           <div class="segmented push" role="group" aria-label={t("Days of history")}>
-            {[1, 7, 30, 365].map((count) => <button key={count} type="button" class="button small" aria-pressed={days === count} onClick={() => setExtra("days", String(count))}>{t("{count} days", { count })}</button>)}
+            {[1, 7, 30, 365].map((count) => <button key={count} type="button" class="button small" aria-pressed={days === count} onClick={() => setExtra("days", String(count))}>{count === 1 ? t("1 day") : t("{count} days", { count })}</button>)}
           </div>
         </div>
         <Answered answer={history} isEmpty={(data) => data.rows.length === 0}>

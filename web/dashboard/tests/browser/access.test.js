@@ -11,7 +11,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const STEPS = encodeURIComponent("path:is:/>>path:is:/pricing>>name:is:signup");
 /** Every page, and what can lie over it. */
 const PAGES = [
-  "?site=shop&filter=country:is:DE", "?site=shop&places=map", "?site=shop&details=pages", "?by=site", "live?site=shop", "sessions?site=shop", `funnels?site=shop&steps=${STEPS}`, "journeys?site=shop", "retention?site=shop",
+  "?site=shop&filter=country:is:DE", "?site=shop&places=map", "?site=shop&details=pages", "?by=site", "live?site=shop", "sessions?site=shop", "people?site=shop", `funnels?site=shop&steps=${STEPS}`, "journeys?site=shop", "retention?site=shop",
   "goals?site=shop", "properties?site=shop&key=plan&event=signup", "revenue?site=shop", "sql?site=shop", "metrics?site=shop", "setup?site=shop", "quarantine?site=shop", "lake", "account", "sign-in", "no-such-page",
 ];
 
