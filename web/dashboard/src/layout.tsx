@@ -52,7 +52,7 @@ export const NAVIGATION: { title: string; pages: PageEntry[] }[] = [
   },
 ];
 /** What somebody with a share link may open. */
-const SHARED = new Set(["", "live", "sessions", "people", "funnels", "journeys", "retention", "goals", "revenue"]);
+const SHARED = new Set(["", "live", "funnels", "journeys", "retention", "goals", "revenue"]);
 const navigation = () => (me.value?.kind === "share" ? NAVIGATION.map((group) => ({ ...group, pages: group.pages.filter(({ path }) => SHARED.has(path)) })).filter(({ pages }) => pages.length) : NAVIGATION);
 
 export const entryOf = (path: string) => NAVIGATION.flatMap(({ pages }) => pages).find((page) => page.path === path.split("/")[0]);

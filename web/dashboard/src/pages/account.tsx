@@ -26,6 +26,7 @@ export default function Account() {
           )}
         </section>
       )}
+      {who?.kind === "operator" && <FirstOwner />}
       {who === null && <div class="card padded"><Empty title={t("This server has no accounts")}>{t("Sites and keys are issued on its command line: dewpond site add, dewpond key add.")}</Empty></div>}
       {(who?.organisations ?? []).map((organisation) => <Organisation key={organisation.id} organisation={organisation} />)}
       {(who?.kind === "person" || who?.kind === "operator") && (
@@ -36,6 +37,32 @@ export default function Account() {
       )}
       {who && who.kind !== "share" && who.kind !== "key" && <Shares />}
     </>
+  );
+}
+
+/** Makes the first account, while there is none; whoever is the operator may. */
+function FirstOwner() {
+  const answer = useAnswer<{ first_owner_needed: boolean }>("options", (signal) => ask("/v1/auth/options", { signal }), false);
+  const [email, setEmail] = useState("");
+  const [password, setPassword] = useState("");
+  const [organisation, setOrganisation] = useState("");
+  if (!answer.data?.first_owner_needed) return null;
+  const register = async () => {
+    await ask("/v1/auth/register", { body: { email, password, organisation } });
+    // From here on the cookies of the new account say who it is.
+    setKey("");
+    await loadSites();
+  };
+  return (
+    <section class="card padded" aria-label={t("Make the first account")}>
+      <div class="card-head"><h2>{t("Make the first account")}</h2></div>
+      <p class="muted">{t("It owns a new organisation and invites the others. Sites that there are already are given to it by: dewpond site set SITE --organisation NAME")}</p>
+      <LineForm label={t("Begin")} onSubmit={register}>
+        <input class="input" type="email" autocomplete="username" required aria-label={t("E-mail")} placeholder={t("E-mail")} value={email} onInput={(event) => setEmail(event.currentTarget.value)} />
+        <input class="input" type="password" autocomplete="new-password" required aria-label={t("Password")} placeholder={t("Password")} value={password} onInput={(event) => setPassword(event.currentTarget.value)} />
+        <input class="input" required aria-label={t("Organisation")} placeholder={t("Organisation")} value={organisation} onInput={(event) => setOrganisation(event.currentTarget.value)} />
+      </LineForm>
+    </section>
   );
 }
 

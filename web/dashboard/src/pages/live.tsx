@@ -4,7 +4,7 @@ import { useAnswer } from "../answer";
 import { cell, exactTime, metricTitle, number, show, time } from "../format";
 import { Answered, Empty } from "../parts/states";
 import { Bars } from "../overview/panel";
-import { statsParams, tick, view, zone, oneSite } from "../store";
+import { me, oneSite, statsParams, tick, view, zone } from "../store";
 import { t } from "../words";
 import { useEffect } from "preact/hooks";
 
@@ -60,7 +60,7 @@ export default function Live() {
         <LivePanel title="Countries" dimension="country" metrics={["visitors", "sessions"]} />
         <LivePanel title="Events" dimension="name" metrics={["events", "visitors"]} filters={["name:is_not:page_ping"]} />
       </div>
-      <Feed />
+      {me.value?.kind !== "share" && <Feed />}
     </>
   );
 }
