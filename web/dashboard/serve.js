@@ -44,7 +44,7 @@ createServer(async (incoming, outgoing) => {
     if (!content) return void outgoing.writeHead(404).end("no such file");
     return void outgoing.writeHead(200, { "Content-Type": types[file.split(".").at(-1) ?? ""], "Content-Security-Policy": policy }).end(content);
   }
-  const passed = ask({ host: from.hostname, port: from.port, path: incoming.url, method: incoming.method, headers: { ...incoming.headers, host: from.host } }, (answer) => {
+  const passed = ask({ host: from.hostname, port: from.port, path: incoming.url, method: incoming.method, headers: { ...incoming.headers, host: incoming.headers.host } }, (answer) => {
     outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.pipe(outgoing);
   });
