@@ -54,7 +54,7 @@ test("a server with a token shows nothing without a key, and a wrong one is refu
 test("whoever has a read key sees its sites and learns of no other", async () => {
   const { stdout } = await dewpond.dewpond("key", "add", "--site", "blog", "--json");
   const page = await open("", JSON.parse(stdout).read_key);
-  await page.getByRole("button", { name: "blog" }).waitFor();
+  await page.getByRole("button", { name: "blog", exact: true }).waitFor();
   assert.equal((await page.content()).includes("shop"), false);
   for (const path of ["lake", "?site=shop"]) {
     await page.goto(`${dewpond.url}/dashboard/${path}`);
