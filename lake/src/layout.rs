@@ -21,6 +21,9 @@ pub const QUARANTINE: &str = "quarantine";
 /// The directory of the states of recurring queries.
 pub(crate) const STATES_DIR: &str = "states";
 
+/// The directory of cursors of those who follow the events.
+pub(crate) const CURSORS_DIR: &str = "cursors";
+
 /// The directory of the registry's documents.
 pub(crate) const REGISTRY_DIR: &str = "registry";
 

@@ -22,6 +22,7 @@
 //! - `snapshot`: which files are live.
 //! - `raw`: the raw tier, from a batch of events to rows read again.
 //! - `states`: what recurring queries keep of each file of events.
+//! - `follow`: what each version of the events brought, and how far who follows them has come.
 //! - `registry`: the documents that roles share, and the salts of the day.
 //! - `sign_ins`: who is signed in, in objects that expire.
 //! - `audit`: what people did.
@@ -37,6 +38,7 @@ mod copies;
 mod erasure;
 mod error;
 mod event;
+mod follow;
 mod lake;
 mod layout;
 mod parquet;
@@ -59,6 +61,7 @@ pub use self::erasure::PersonsEvents;
 pub use self::erasure::list::{ERASURE_COLUMNS, Erasures, Person, PersonId};
 pub use self::error::{LakeError, Result, whole_text};
 pub use self::event::{Event, EventId, EventKey, Salt, daily_visitor_id, visitor_id};
+pub use self::follow::{Cursor, Held, Position, Scan};
 pub use self::lake::Lake;
 pub use self::layout::{Hour, LaneId, QUARANTINE, RawFile, in_order_of_arrival};
 pub use self::parquet::reader::{decoded_row_bytes, read_batches};
@@ -67,6 +70,7 @@ pub use self::raw::batch::RawBatch;
 pub use self::raw::damaged::DamagedFile;
 pub use self::raw::lane::{AppendError, Lane, LaneSettings};
 pub use self::registry::accounts::{Accounts, Invitation, Member, Organisation, Passkey, Role, User};
+pub use self::registry::destinations::{DestinationSpec, Target};
 pub use self::registry::names::domain_form;
 pub use self::registry::read_keys::{IssuedReadKey, ReadKey, ReadKeys, is_read_key};
 pub use self::registry::salts::salt_dates;

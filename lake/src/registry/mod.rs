@@ -1,7 +1,9 @@
 //! What roles share beside events: documents such as the sites, the read keys and the people, and the salts of the day.
 
 pub(crate) mod accounts;
+pub(crate) mod destinations;
 pub(crate) mod documents;
+mod imports;
 mod keys;
 pub(crate) mod names;
 pub(crate) mod read_keys;
