@@ -9,6 +9,7 @@
 mod door;
 mod erasures;
 mod events;
+mod history;
 mod log;
 mod raw_file;
 mod raw_names;
@@ -33,6 +34,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "door", seeds: door::seeds, read: door::read },
     Target { name: "events", seeds: events::seeds, read: events::read },
+    Target { name: "history", seeds: history::seeds, read: history::read },
     Target { name: "raw_names", seeds: raw_names::seeds, read: raw_names::read },
     Target { name: "raw_file", seeds: raw_file::seeds, read: raw_file::read },
     Target { name: "read_keys", seeds: read_keys::seeds, read: read_keys::read },

@@ -15,6 +15,7 @@ mod draft;
 mod error;
 mod event_time;
 mod geography;
+pub mod history;
 mod ids;
 mod json;
 mod money;

@@ -46,11 +46,12 @@ impl Protocol for Amplitude {
         let sent_us = sent_us.map_err(IngestError::invalid)?;
         let mut parsed = Parsed::default();
         for (index, item) in items.into_iter().enumerate() {
-            let read = read_item(item.get(), sent_us).and_then(|(draft, unread)| {
-                let event = draft.complete(context, self.name(), || context.missing_id(item.get(), index))?;
-                parsed.warnings.extend(unread.map(|reason| Warning { index, reason }));
-                Ok(event)
-            });
+            let read =
+                object::read(item.get()).and_then(|item| read_item(item, sent_us)).and_then(|(draft, unread)| {
+                    let event = draft.complete(context, self.name(), || context.missing_id(item.get(), index))?;
+                    parsed.warnings.extend(unread.map(|reason| Warning { index, reason }));
+                    Ok(event)
+                });
             parsed.push(index, item.get(), read);
         }
         Ok(parsed)
@@ -116,8 +117,7 @@ pub(super) fn is_spoken_in(body: &[u8]) -> bool {
 }
 
 /// The draft of an event, and what of it could not be read.
-fn read_item(json: &str, sent_us: Option<i64>) -> Result<(Draft, Option<String>), String> {
-    let mut item = object::read(json)?;
+pub(crate) fn read_item(mut item: Object, sent_us: Option<i64>) -> Result<(Draft, Option<String>), String> {
     let mut draft = Draft { sent_us, ..Draft::default() };
     let name = object::take_text(&mut item, "event_type", NAME_CHARS_MAX)?;
     let name = name.ok_or("`event_type` is missing: what happened")?;

@@ -17,7 +17,7 @@ pub(super) const EVENT_ID_CHARS_MAX: usize = 100;
 pub(super) const NAME_CHARS_MAX: usize = 200;
 /// For addresses and titles.
 pub(super) const LONG_CHARS_MAX: usize = 4_096;
-pub(super) const TEXT_CHARS_MAX: usize = 512;
+pub(crate) const TEXT_CHARS_MAX: usize = 512;
 pub(super) const PROPERTIES_BYTES_MAX: usize = 32 * 1024;
 
 /// Fields of one object. What is not stored as a column must fit into `properties`, so an honest event has far

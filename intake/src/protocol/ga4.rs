@@ -52,7 +52,11 @@ impl Protocol for Ga4 {
             object::take_time_us(&mut client, "timestamp_micros", Unit::Microseconds).map_err(IngestError::invalid)?;
         let mut parsed = Parsed::default();
         for (index, item) in events.into_iter().enumerate() {
-            let read = read_event(item.get(), client.clone(), time_us).and_then(|(mut draft, unread)| {
+            let read = object::read(item.get()).and_then(|item| read_event(item, client.clone(), time_us));
+            let read = read.and_then(|(mut draft, unread)| {
+                if draft.event.anonymous_id.is_none() && draft.event.user_id.is_none() {
+                    return Err("`client_id` is missing: which browser or device it was".into());
+                }
                 let who = draft.event.anonymous_id.clone().or(draft.event.user_id.clone()).unwrap_or_default();
                 draft.id = Some(match draft.created_us {
                     Some(created_us) => EventId::derived(&[
@@ -93,8 +97,13 @@ pub fn validate(message: &Message, context: &Context) -> Value {
 }
 
 /// The draft of an event, and what of it could not be read.
-fn read_event(json: &str, mut client: Object, time_us: Option<i64>) -> Result<(Draft, Option<String>), String> {
-    let mut item = object::read(json)?;
+///
+/// - `client`: the fields that all events of a request share.
+pub(crate) fn read_event(
+    mut item: Object,
+    mut client: Object,
+    time_us: Option<i64>,
+) -> Result<(Draft, Option<String>), String> {
     let mut draft = Draft::default();
     let event = &mut draft.event;
     event.name = object::take_text(&mut item, "name", NAME_CHARS_MAX)?.ok_or("`name` is missing: what happened")?;
@@ -104,9 +113,6 @@ fn read_event(json: &str, mut client: Object, time_us: Option<i64>) -> Result<(D
         event.anonymous_id = object::take_text(&mut client, "app_instance_id", TEXT_CHARS_MAX)?;
     }
     event.user_id = object::take_text(&mut client, "user_id", TEXT_CHARS_MAX)?;
-    if event.anonymous_id.is_none() && event.user_id.is_none() {
-        return Err("`client_id` is missing: which browser or device it was".into());
-    }
     draft.user_agent = object::take_text(&mut client, "user_agent", LONG_CHARS_MAX)?;
     draft.ip = object::take_address(&mut client, "ip_override");
 

@@ -204,7 +204,8 @@ fn identify(draft: &mut Draft, distinct_id: Option<String>, user_id: Option<Stri
     };
 }
 
-fn read_event(mut item: Object) -> Result<Draft, String> {
+/// The draft of an event.
+pub(crate) fn read_event(mut item: Object) -> Result<Draft, String> {
     let mut draft = Draft::default();
     let name = object::take_text(&mut item, "event", NAME_CHARS_MAX)?.ok_or("`event` is missing: what happened")?;
     let mut properties = object::take_object(&mut item, "properties").unwrap_or_default();

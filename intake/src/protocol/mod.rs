@@ -4,14 +4,14 @@
 //! protocol, is done once, when a draft is completed.
 
 pub mod amplitude;
-mod field;
+pub(crate) mod field;
 pub mod ga4;
 pub mod imported;
 mod items;
 pub mod jitsu;
 pub mod mixpanel;
 pub mod native;
-mod object;
+pub(crate) mod object;
 pub mod otlp;
 pub mod pixel;
 pub mod plausible;

@@ -23,7 +23,7 @@ pub(super) const BASE64: GeneralPurpose =
     GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// A JSON object.
-pub(super) type Object = Map<String, Value>;
+pub(crate) type Object = Map<String, Value>;
 
 /// The largest item as it is sent.
 const ITEM_BYTES_MAX: usize = 512 * 1024;
@@ -107,7 +107,7 @@ pub(super) fn base64_of(text: &str) -> String {
 }
 
 /// One item as an object.
-pub(super) fn read(json: &str) -> Result<Object, String> {
+pub(crate) fn read(json: &str) -> Result<Object, String> {
     if json.len() > ITEM_BYTES_MAX {
         return Err(format!("the event is larger than {ITEM_BYTES_MAX} bytes"));
     }

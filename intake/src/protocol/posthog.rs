@@ -70,7 +70,7 @@ impl Protocol for PostHog {
         for (index, item) in items.into_iter().enumerate() {
             let read = match key_of(item) {
                 named if named.is_some() && named != key => Err("it names a different key than the first event".into()),
-                _ => read_item(item, sent_us),
+                _ => object::read(item.get()).and_then(|item| read_item(item, sent_us)),
             };
             let read =
                 read.and_then(|draft| draft.complete(context, self.name(), || context.missing_id(item.get(), index)));
@@ -134,8 +134,8 @@ fn key_of(item: &RawValue) -> Option<String> {
     of(item).or_else(|| of(object::inner(item, "properties")?))
 }
 
-fn read_item(item: &RawValue, sent_us: Option<i64>) -> Result<Draft, String> {
-    let mut item = object::read(item.get())?;
+/// The draft of an event.
+pub(crate) fn read_item(mut item: Object, sent_us: Option<i64>) -> Result<Draft, String> {
     let mut properties = object::take_object(&mut item, "properties").unwrap_or_default();
     let mut draft = Draft { sent_us, ..Draft::default() };
     let event = &mut draft.event;

@@ -187,7 +187,7 @@ fn object_of(json: &str) -> Result<Object, String> {
 }
 
 /// The draft of a call, and what of it could not be read.
-fn read_item(
+pub(crate) fn read_item(
     mut item: Object,
     kind: Option<&str>,
     sent_us: Option<i64>,

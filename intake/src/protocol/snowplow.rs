@@ -107,7 +107,8 @@ fn no_app() -> IngestError {
     IngestError::invalid("`aid` is missing: the site, by one of its domains")
 }
 
-fn read(mut fields: Object) -> Result<Draft, String> {
+/// The draft of an event, from the parameters of the tracker's protocol.
+pub(crate) fn read(mut fields: Object) -> Result<Draft, String> {
     let mut draft = Draft::default();
     let mut properties = Object::new();
     let kind = object::take_text(&mut fields, "e", TEXT_CHARS_MAX)?.ok_or("`e` is missing: the kind of event")?;

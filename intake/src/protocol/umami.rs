@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::object::Object;
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items, object};
 use crate::context::Context;
 use crate::draft::Draft;
@@ -109,7 +110,7 @@ fn website_of(item: &RawValue) -> Option<String> {
 fn parse_items(items: &[&RawValue], context: &Context, website: String) -> Parsed {
     let mut parsed = Parsed::default();
     for (index, item) in items.iter().enumerate() {
-        let read = read(item.get(), &website).and_then(|mut draft| {
+        let read = object::read(item.get()).and_then(|item| read(item, &website)).and_then(|mut draft| {
             draft.id = Some(context.arrival_id(NAME, item.get().as_bytes(), index));
             draft.complete(context, NAME, || context.missing_id(item.get(), index))
         });
@@ -118,8 +119,8 @@ fn parse_items(items: &[&RawValue], context: &Context, website: String) -> Parse
     parsed
 }
 
-fn read(json: &str, website: &str) -> Result<Draft, String> {
-    let mut item = object::read(json)?;
+/// The draft of an event of a website.
+pub(crate) fn read(mut item: Object, website: &str) -> Result<Draft, String> {
     let kind = object::take_text(&mut item, "type", TEXT_CHARS_MAX)?;
     let mut payload = object::take_object(&mut item, "payload").ok_or("`payload` is missing")?;
     if object::take_text(&mut payload, "website", LONG_CHARS_MAX)?.is_some_and(|named| named != website) {
