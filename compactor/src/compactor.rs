@@ -12,6 +12,7 @@ use lake::{LakeError, Person, REPORTS, TABLES, TableFile, TableSpec, VacuumSetti
 use parking_lot::Mutex;
 use schedule::Schedule;
 
+use crate::archive::Archive;
 use crate::merge::{Merged, merge};
 use crate::plan::{MergePolicy, plan_merges};
 use crate::publish::{PublishCommit, Published, publish_next};
@@ -27,6 +28,7 @@ pub struct Compactor {
     engine: Engine,
     settings: CompactorSettings,
     clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    archive: Option<Archive>,
     unexpired_files: Arc<UnexpiredFiles>,
     thinned_dates: Arc<ThinnedDates>,
 }
@@ -39,7 +41,12 @@ impl Compactor {
         settings: CompactorSettings,
         clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     ) -> Self {
-        Self { engine, settings, clock, unexpired_files: Arc::default(), thinned_dates: Arc::default() }
+        Self { engine, settings, clock, archive: None, unexpired_files: Arc::default(), thinned_dates: Arc::default() }
+    }
+
+    /// The same, which puts expired events into an archive before it removes them.
+    pub fn with_archive(self, archive: Option<Archive>) -> Self {
+        Self { archive, ..self }
     }
 
     /// Schedules the three jobs.
@@ -189,7 +196,9 @@ impl Compactor {
         let removed = Mutex::default();
         let erased = complete_erasures(lake, commit_bytes, &removed, now).await;
         let expired = match self.plan_expiry(now).await {
-            Ok(Some(expiry)) => remove(lake, &Removal::Expired(expiry), commit_bytes, &removed).await,
+            Ok(Some(expiry)) => {
+                remove(lake, &Removal::Expired(expiry, self.archive.clone()), commit_bytes, &removed).await
+            }
             Ok(None) => Ok(()),
             Err(error) => Err(error.into()),
         };

@@ -7,6 +7,7 @@
 //! Any number of compactors may run on one lake. Each one plans from a snapshot, writes new files, and commits. If another
 //! commit has made its plan void, it throws the new files away and plans again.
 
+mod archive;
 mod compactor;
 mod merge;
 mod plan;
@@ -18,6 +19,7 @@ mod sort;
 mod thinning;
 mod work;
 
+pub use archive::Archive;
 pub use compactor::Compactor;
 pub use merge::Merged;
 pub use plan::{Merge, MergePolicy, PublishPlan, plan_merges, plan_publish};

@@ -18,6 +18,7 @@ use lake::{
 };
 use parking_lot::Mutex;
 
+use crate::archive::Archive;
 use crate::retention::Expiry;
 use crate::thinning::Thinning;
 use crate::work::{WorkError, with_new_plans};
@@ -25,8 +26,8 @@ use crate::work::{WorkError, with_new_plans};
 /// Which rows to remove.
 #[derive(Clone, Debug)]
 pub(crate) enum Removal {
-    /// Rows older than their site's retention.
-    Expired(Expiry),
+    /// Rows older than their site's retention, and where they go before.
+    Expired(Expiry, Option<Archive>),
     /// Rows of erased people.
     Erased(Arc<Erasures>),
     /// Runs that leave the history of reports.
@@ -64,14 +65,14 @@ impl Removal {
     /// The table.
     fn spec(&self) -> &'static TableSpec {
         match self {
-            Self::Expired(_) | Self::Erased(_) => &EVENTS,
+            Self::Expired(..) | Self::Erased(_) => &EVENTS,
             Self::Thinned(_) => &REPORTS,
         }
     }
 
     fn columns(&self) -> &'static [&'static str] {
         match self {
-            Self::Expired(_) => &["site_id"],
+            Self::Expired(..) => &["site_id"],
             Self::Erased(_) => &ERASURE_COLUMNS,
             Self::Thinned(_) => &["generated_at"],
         }
@@ -80,7 +81,7 @@ impl Removal {
     /// Whether a file may have such rows, judging by the log.
     fn may_match(&self, file: &TableFile) -> bool {
         match self {
-            Self::Expired(expiry) => expiry.may_match(file),
+            Self::Expired(expiry, _) => expiry.may_match(file),
             Self::Erased(erasures) => erasures.may_be_left_in(file),
             Self::Thinned(thinning) => thinning.may_match(file),
         }
@@ -89,7 +90,7 @@ impl Removal {
     /// Whether every row of a file is such a row, judging by the log.
     fn matches_whole(&self, file: &TableFile) -> bool {
         match self {
-            Self::Expired(expiry) => expiry.matches_whole(file),
+            Self::Expired(expiry, _) => expiry.matches_whole(file),
             Self::Erased(_) => false,
             Self::Thinned(thinning) => thinning.matches_whole(file),
         }
@@ -98,7 +99,7 @@ impl Removal {
     /// Which rows of a batch to remove, from a file that [may have some](Self::may_match).
     fn matching_rows(&self, file: &TableFile, batch: &RecordBatch) -> BooleanArray {
         match self {
-            Self::Expired(expiry) => expiry.matching_rows(file, batch),
+            Self::Expired(expiry, _) => expiry.matching_rows(file, batch),
             Self::Erased(erasures) => erasures.covered_rows(batch),
             Self::Thinned(thinning) => thinning.matching_rows(batch),
         }
@@ -117,7 +118,7 @@ pub(crate) async fn remove(
     commit_bytes: u64,
     removed: &Mutex<Removed>,
 ) -> Result<(), WorkError> {
-    if let Removal::Expired(expiry) = removal {
+    if let Removal::Expired(expiry, _) = removal {
         expiry.forget_all_but(&lake.table(&EVENTS).load().await?.files);
     }
     let done_with = Mutex::default();
@@ -247,12 +248,14 @@ fn remainders(replacements: &[Replacement]) -> Vec<TableFile> {
 /// Rewrites a file without the rows to remove; `None` if it has none.
 async fn remove_from_file(lake: &Lake, removal: &Removal, file: &TableFile) -> Result<Option<Replacement>, WorkError> {
     if removal.matches_whole(file) {
+        archive(lake, removal, file).await?;
         return Ok(Some(Replacement { file: file.clone(), rows_removed: file.rows, remainder: None }));
     }
     let rows = count_rows(lake, removal, file).await?;
     if rows == 0 {
         return Ok(None);
     }
+    archive(lake, removal, file).await?;
     let remainder = write_remainder(lake, removal, file).await?;
     let found = rows + remainder.as_ref().map_or(0, |remainder| remainder.rows);
     // A file that another engine added may come without a count.
@@ -263,16 +266,24 @@ async fn remove_from_file(lake: &Lake, removal: &Removal, file: &TableFile) -> R
     Ok(Some(Replacement { file: file.clone(), rows_removed: rows, remainder }))
 }
 
+/// Keeps what is about to be removed, if it is to be kept.
+async fn archive(lake: &Lake, removal: &Removal, file: &TableFile) -> Result<(), WorkError> {
+    match removal {
+        Removal::Expired(expiry, Some(archive)) => archive.keep(lake, expiry, file).await,
+        _ => Ok(()),
+    }
+}
+
 async fn count_rows(lake: &Lake, removal: &Removal, file: &TableFile) -> Result<u64, WorkError> {
     let mut batches = read_batches(lake.store(), &file.path, file.size_bytes, removal.columns()).await?;
     let (mut count, mut next) = (0, None);
     while let Some(batch) = batches.try_next().await? {
         count += removal.matching_rows(file, &batch).true_count() as u64;
-        if let Removal::Expired(expiry) = removal {
+        if let Removal::Expired(expiry, _) = removal {
             next = next.into_iter().chain(expiry.next_expiry(file, &batch)).min();
         }
     }
-    if let (0, Removal::Expired(expiry)) = (count, removal) {
+    if let (0, Removal::Expired(expiry, _)) = (count, removal) {
         expiry.remember(file, next);
     }
     Ok(count)

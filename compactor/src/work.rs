@@ -24,6 +24,13 @@ pub(crate) enum WorkError {
     #[error(transparent)]
     Engine(#[from] EngineError),
 
+    /// Expired events could not be put into the archive, so they were not removed.
+    #[error("could not archive expired events, so they stay: {reason}")]
+    Archive {
+        /// What the store says.
+        reason: String,
+    },
+
     /// An event's time has no calendar date.
     #[error("an event lies outside the calendar")]
     OutsideTheCalendar,

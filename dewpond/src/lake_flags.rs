@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
+use compactor::Archive;
 use lake::Lake;
 
 /// The lake to work on.
@@ -38,6 +39,22 @@ impl LakeFlags {
         let lake = self.open()?;
         lake.probe().await.with_context(|| format!("could not use the lake at {}", lake.url()))?;
         Ok(lake)
+    }
+}
+
+/// Where expired events go.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct ArchiveFlags {
+    /// Put expired events here before they are removed: a path, or s3://…, gs://… or az://…
+    ///
+    /// `dewpond import` brings them back. Erasing a person does not reach the archive.
+    #[arg(long, env = "DEWPOND_ARCHIVE", value_name = "URL")]
+    archive: Option<String>,
+}
+
+impl ArchiveFlags {
+    pub(crate) fn open(&self) -> anyhow::Result<Option<Archive>> {
+        self.archive.as_deref().map(|location| Archive::open(location, std::env::vars())).transpose()
     }
 }
 

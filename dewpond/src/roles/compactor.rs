@@ -6,7 +6,7 @@ use engine::{Engine, EngineSettings};
 use schedule::Schedule;
 
 use crate::admin::{self, AdminFlags};
-use crate::lake_flags::{LakeFlags, clock};
+use crate::lake_flags::{ArchiveFlags, LakeFlags, clock};
 use crate::shutdown;
 
 #[derive(clap::Args, Debug)]
@@ -25,6 +25,9 @@ pub(crate) struct Flags {
     compactor: CompactorSettings,
 
     #[command(flatten)]
+    archive: ArchiveFlags,
+
+    #[command(flatten)]
     engine: EngineSettings,
 
     #[command(flatten)]
@@ -34,7 +37,7 @@ pub(crate) struct Flags {
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let lake = flags.lake.open_for_writing().await?;
     let engine = Engine::new(lake.clone(), &flags.engine)?;
-    let compactor = Compactor::new(engine, flags.compactor, clock());
+    let compactor = Compactor::new(engine, flags.compactor, clock()).with_archive(flags.archive.open()?);
     if flags.once {
         let published = compactor.publish().await?;
         let merged = compactor.merge().await?;

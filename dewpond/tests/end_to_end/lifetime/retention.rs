@@ -31,6 +31,31 @@ async fn events_older_than_their_site_keeps_leave_and_others_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_expires_is_archived_first_and_can_be_brought_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lake, archive, file) = (dir.path().join("lake"), dir.path().join("archive"), dir.path().join("events.ndjson"));
+    let (lake, archive) = (lake.to_str().unwrap(), archive.to_str().unwrap());
+    let event = |days: i64| {
+        let at = Utc::now() - TimeDelta::days(days);
+        json!({"event_id": format!("{days}"), "name": "a", "user_id": "ada", "timestamp": at}).to_string()
+    };
+    std::fs::write(&file, [1, 401, 500].map(event).join("\n")).unwrap();
+    let count = async || {
+        run_well(&["query", "--lake", lake, "--format", "csv", "-e", "SELECT count(*) AS n FROM events"], &[]).await
+    };
+    run_well(&["import", "--lake", lake, "--site", "shop", file.to_str().unwrap()], &[]).await;
+    run_well(&["compactor", "--lake", lake, "--once"], &[]).await;
+    run_well(&["site", "set", "shop", "--lake", lake, "--retention", "400d"], &[]).await;
+    let compact = ["compactor", "--lake", lake, "--once", "--archive", archive];
+    run_well(&compact, &[]).await;
+    assert_eq!(count().await, "n\n1\n");
+    run_well(&["site", "set", "shop", "--lake", lake, "--retention", "forever"], &[]).await;
+    let said = run_well(&["import", "--lake", lake, "--site", "shop", archive], &[]).await;
+    assert!(said.contains("imported 2 events"), "{said}");
+    assert_eq!(count().await, "n\n3\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_ahead_removes_no_event_before_its_time() {
     let world = World::start(0).await;
     let mut lane = Lane::start(world.lake.clone(), world.lake.new_lane_id(Utc::now()), Default::default());
