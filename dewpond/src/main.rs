@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use lake::whole_text;
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::{explain, health, import, key, mcp, queries, query, report, site, sql, user};
+use crate::commands::{explain, export, health, import, key, mcp, queries, query, report, site, sql, user};
 use crate::roles::up;
 
 #[global_allocator]
@@ -44,6 +44,8 @@ enum Role {
     Compactor(roles::compactor::Flags),
     /// Run the metrics on a schedule and serve the latest report.
     Analytics(Box<roles::analytics::Flags>),
+    /// Forward events to other systems; add destinations, and see how far they are.
+    Forward(Box<roles::forward::Flags>),
     /// Run a SQL query over the lake, as it is now or as it was.
     Query(query::Flags),
     /// Ask one SQL query after the other, in a terminal or from a pipe.
@@ -54,8 +56,10 @@ enum Role {
     Queries(queries::Flags),
     /// Print the latest report, or make that of a past day.
     Report(report::Flags),
-    /// Import events from files.
+    /// Import events from files of this and other products, and from logs of servers.
     Import(import::Flags),
+    /// Export raw events to files, of sites or of one person.
+    Export(export::Flags),
     /// Add and list sites, change their settings, issue and revoke their write keys.
     Site(site::Flags),
     /// Issue, list and revoke the keys that read over the network.
@@ -77,8 +81,9 @@ enum Role {
 impl Role {
     /// Whether it prints an answer and ends, unlike a service.
     fn ends_by_itself(&self) -> bool {
-        use Role::{Explain, Health, Import, Key, Lake, Queries, Query, Report, Site, Sql, User};
+        use Role::{Explain, Export, Health, Import, Key, Lake, Queries, Query, Report, Site, Sql, User};
         matches!(self, Self::Analytics(flags) if flags.ends_by_itself())
+            || matches!(self, Self::Forward(flags) if flags.ends_by_itself())
             || matches!(
                 self,
                 Query(_)
@@ -87,6 +92,7 @@ impl Role {
                     | Explain(_)
                     | Report(_)
                     | Import(_)
+                    | Export(_)
                     | Site(_)
                     | Key(_)
                     | User(_)
@@ -121,12 +127,14 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Collector(flags) => roles::collector::run(flags).await,
         Role::Compactor(flags) => roles::compactor::run(flags).await,
         Role::Analytics(flags) => roles::analytics::run(*flags).await,
+        Role::Forward(flags) => roles::forward::run(*flags).await,
         Role::Query(flags) => query::run(flags).await,
         Role::Sql(flags) => sql::run(flags).await,
         Role::Explain(flags) => explain::run(flags).await,
         Role::Queries(flags) => queries::run(flags).await,
         Role::Report(flags) => report::run(flags).await,
         Role::Import(flags) => import::run(flags).await,
+        Role::Export(flags) => export::run(flags).await,
         Role::Site(flags) => site::run(flags).await,
         Role::Key(flags) => key::run(flags).await,
         Role::User(flags) => user::run(flags).await,

@@ -1,6 +1,7 @@
 //! The commands, which do one thing and end.
 
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod key;

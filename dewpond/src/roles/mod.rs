@@ -3,5 +3,6 @@
 pub(crate) mod analytics;
 pub(crate) mod collector;
 pub(crate) mod compactor;
+pub(crate) mod forward;
 mod sql;
 pub(crate) mod up;

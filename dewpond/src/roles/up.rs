@@ -11,13 +11,14 @@ use chrono::Utc;
 use collector::Collector;
 use compactor::{Compactor, CompactorCrons, CompactorSettings};
 use engine::{Engine, EngineSettings, QueryLimits};
+use forward::{ForwardSettings, Forwarder};
 use lake::Lake;
 use pgwire::PgSettings;
 use schedule::Schedule;
 
 use crate::admin::{self, AdminFlags};
 use crate::commands::report;
-use crate::lake_flags::{LakeFlags, clock};
+use crate::lake_flags::{ArchiveFlags, LakeFlags, clock};
 use crate::roles::sql;
 use crate::{demo, shutdown};
 
@@ -64,6 +65,12 @@ pub(crate) struct Flags {
     compactor: CompactorSettings,
 
     #[command(flatten)]
+    archive: ArchiveFlags,
+
+    #[command(flatten)]
+    forward: ForwardSettings,
+
+    #[command(flatten)]
     analytics: AnalyticsSettings,
 
     #[command(flatten)]
@@ -100,7 +107,8 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let collecting = collector::Settings { demo_site, ..flags.collector };
     let sql = sql::start(&flags.pg, &engine, flags.limits, flags.token.as_deref(), shutdown.clone()).await?;
     let collector = Collector::start(lake.clone(), &collecting, clock()).await?;
-    let compactor = Compactor::new(compacting, flags.compactor, clock());
+    let forwarder = Forwarder::new(compacting.clone(), flags.forward, std::env::vars().collect(), clock());
+    let compactor = Compactor::new(compacting, flags.compactor, clock()).with_archive(flags.archive.open()?);
     let analytics = Analytics::new(engine.clone(), flags.analytics, clock());
     let mut schedule = Schedule::start().await?;
     compactor.schedule(&mut schedule, &flags.crons).await?;
@@ -114,6 +122,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         );
     }
 
+    let forwarding = tokio::spawn(forwarder.run(shutdown.clone()));
     let collecting = tokio::spawn(collector.serve(events, shutdown.clone().cancelled_owned()));
     let routes = api::router(Api::new(analytics.clone(), engine, flags.limits, flags.sql, clock()), flags.token);
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
@@ -132,6 +141,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     }
     shutdown.cancelled().await;
     collecting.await?;
+    forwarding.await?;
     sql::finish(sql).await?;
     schedule.stop().await;
     serving.await??;

@@ -24,6 +24,12 @@ pub(super) fn json(names: &Names, record: &StringRecord) -> String {
     Json::Object(fields).to_string()
 }
 
+/// What stands between the values of a table: tabs if its first line has any, else commas.
+pub(super) fn separator(text: &str) -> char {
+    let first = text.lines().next().unwrap_or_default();
+    if first.contains('\t') && !first.contains(',') { '\t' } else { ',' }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,29 +1,58 @@
-//! `dewpond import`: imports events from files.
+//! `dewpond import`: imports events from files of this and other products, and from logs of servers.
 //!
-//! Repeating an import adds nothing. An event without an id gets one from its content and its position among equal events, so
-//! its id is the same each time.
+//! | File | Question |
+//! |---|---|
+//! | `places` | where the files lie |
+//! | `unpacked` | what is in a file that is compressed, or in a zip |
+//! | `sniff` | what the files are, before anything is written |
+//! | `rows`, `json_items`, `csv_rows`, `parquet_rows` | which rows a file has |
+//! | `reading` | what a row is |
+//! | `nth` | which of several equal records without an id one is |
+//! | `writer` | how events become durable, and which files are done |
+//! | `summary` | what to say |
+//!
+//! Repeating an import adds nothing. A record without an id gets one from its content and its position among equal records
+//! of its file, so its id is the same each time.
 
 mod csv_rows;
+mod json_items;
 mod names;
+mod nth;
 mod parquet_rows;
+mod places;
 mod progress;
-mod sources;
+mod reading;
+mod rows;
+mod sniff;
+mod summary;
+mod unpacked;
+mod writer;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail};
 use chrono::Utc;
-use intake::protocol::imported::{self, Imported};
-use intake::{Client, Context, Ids, Window};
-use lake::{EventId, Lake, Lane, LaneSettings, RawBatch};
+use futures::StreamExt;
+use intake::history::{Format, Row, Told, nth_id, told};
+use intake::{Client, Context, Geography, Ids, Window};
+use lake::{Lake, SiteSettings};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
+use self::nth::Nth;
+use self::places::Place;
 use self::progress::Progress;
-use self::sources::{Entry, Place, Source};
+use self::reading::{Outcome, Reading};
+use self::sniff::{Found, Sample};
+use self::summary::Summary;
+use self::writer::Writer;
 use crate::lake_flags::LakeFlags;
 
-/// Events are written once they take this much memory. The raw file is several times smaller.
-const BATCH_BYTES: usize = 64 << 20;
+/// Values that belong to records of other files are held in memory, up to this size.
+const JOINED_BYTES_MAX: usize = 256 << 20;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -34,136 +63,412 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "ID")]
     site: String,
 
-    /// Files with events in the fields of the native protocol: .ndjson (or .jsonl), .csv with a header, or .parquet.
+    /// Whose export the files are, or what log: ga4, snowplow, segment, rudderstack, posthog, umami, goatcounter, amplitude,
+    /// mixpanel, combined, vhost, common, cloudfront, alb, s3, nginx-json, caddy, traefik, iis, haproxy; or auto, to find
+    /// out. Without it they have the fields of the native protocol.
+    #[arg(long, value_name = "NAME", conflicts_with = "map")]
+    format: Option<String>,
+
+    /// A mapping file that says what becomes of the records.
+    #[arg(long, value_name = "FILE")]
+    map: Option<PathBuf>,
+
+    /// The zone of times without one, such as Europe/Berlin.
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    zone: String,
+
+    /// A value for the mapping, such as host=shop.example for logs that do not name it.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    variables: Vec<String>,
+
+    /// Import only records with this value in a field of theirs, such as app_id=shop.
+    #[arg(long, value_name = "FIELD=VALUE")]
+    only: Vec<String>,
+
+    /// A MaxMind file that tells countries, regions and cities of addresses. Addresses are not stored.
+    #[arg(long, env = "DEWPOND_GEOIP", value_name = "FILE")]
+    geoip: Option<PathBuf>,
+
+    /// Write nothing: count, and show the first rows and refusals.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Leave out files that earlier imports into the site have read to their end.
+    #[arg(long)]
+    resume: bool,
+
+    /// Files, directories, s3://…, gs://… or az://… (with a slash at the end: all objects below it), or - for standard
+    /// input. JSON, CSV, Parquet, Avro or lines of logs; gzip, zstd and zip are unpacked.
     #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    files: Vec<String>,
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    // All files are opened before the first event is written, so that a mistyped name changes nothing.
-    let sources = flags.files.iter().map(|path| Source::open(path)).collect::<anyhow::Result<Vec<_>>>()?;
-    let lake = flags.lake.open_for_writing().await?;
-    if lake.ensure_site(&flags.site, Utc::now()).await? {
-        eprintln!("added the site {}; `dewpond site key add {}` issues a write key for it", flags.site, flags.site);
+    let wanted = flags.wanted().await?;
+    let is_open = flags.format.as_deref() == Some("auto");
+    let told = told(&flags.zone, &flags.variables).map_err(anyhow::Error::msg)?;
+    let only = flags.only.iter().map(|text| text.split_once('=').map(|(a, b)| (a.to_owned(), b.to_owned())));
+    let only = only.collect::<Option<Vec<_>>>().context("--only must be FIELD=VALUE")?;
+    let geography = flags.geoip.as_deref().map(Geography::open).transpose()?.map(Arc::new);
+    let mut places = Vec::new();
+    for file in &flags.files {
+        places.extend(Place::all(file).await?);
     }
-    let total_bytes = sources.iter().map(|source| source.size_bytes).sum();
-    let mut progress = Progress::start(total_bytes)?;
-    let mut import = Import::start(lake, &flags.site);
-    for source in sources {
-        import.file(source, &mut progress).await?;
+    sniff::refuse_intraday_beside_its_day(places.iter().map(|place| &*place.name))?;
+
+    let lake = match flags.dry_run {
+        true => flags.lake.open()?,
+        false => flags.lake.open_for_writing().await?,
+    };
+    let mut done_before = 0;
+    if flags.resume {
+        let done = lake.imported_files(&flags.site).await?;
+        let count = places.len();
+        places.retain(|place| writer::mark(place).is_none_or(|mark| !done.contains(&mark)));
+        done_before = count - places.len();
     }
-    let done = import.finish().await?;
-    progress.finish();
-    println!(
-        "imported {} events from {} file(s) into site {}; {} rejected",
-        done.accepted,
-        flags.files.len(),
-        flags.site,
-        done.rejected
-    );
-    if done.of_other_sites > 0 {
-        println!(
-            "left out {} events with the site_id of another site: import them into that site, or remove the column to import \
-             them into this one",
-            done.of_other_sites
-        );
+
+    // All files are looked at before the first event is written, so that a mistyped name or format changes nothing.
+    let files = look_at(places, wanted, is_open).await?;
+    if is_open {
+        for format in files.formats() {
+            eprintln!("reading as {format}");
+        }
     }
-    println!(
-        "Events already in the lake, or repeated in the files, are stored once. New events are visible to `dewpond query` now."
-    );
-    if done.accepted == 0 && done.rejected + done.of_other_sites > 0 {
+    let site_settings = match flags.dry_run {
+        true => settings_of(&lake, &flags.site).await.unwrap_or_default(),
+        false => {
+            if lake.ensure_site(&flags.site, Utc::now()).await? {
+                eprintln!("added the site {0}; `dewpond site key add {0}` issues a write key for it", flags.site);
+            }
+            settings_of(&lake, &flags.site).await?
+        }
+    };
+    let context = Context {
+        site_id: flags.site.as_str().into(),
+        received_at_us: Utc::now().timestamp_micros(),
+        window: Window::History,
+        client: Client { geography, ..Client::default() },
+        ids: Ids::new(lake.new_rng()),
+    };
+    // Nobody knows it once the import is over: then nobody can find out from whom an id was made.
+    let salt = site_settings.cookieless.then(|| {
+        let random = [context.ids.random(), context.ids.random()].map(uuid::Uuid::into_bytes).concat();
+        *blake3::hash(&random).as_bytes()
+    });
+    let import = Import {
+        told,
+        context,
+        salt,
+        only,
+        progress: Progress::start(files.total_bytes())?,
+        summary: Summary::new(flags.dry_run),
+        writer: (!flags.dry_run).then(|| Writer::start(lake.clone(), &flags.site)),
+    };
+    let summary = import.run(files).await?;
+    summary.print(&flags.site, done_before);
+    if summary.accepted == 0 && summary.refused + summary.of_other_sites > 0 {
         bail!("no event could be imported");
     }
     Ok(())
 }
 
-#[derive(Debug, Default)]
-struct Done {
-    accepted: u64,
-    rejected: u64,
-    /// Exported events that name another site.
-    of_other_sites: u64,
+impl Flags {
+    /// The format that the files should be of, if one is named.
+    async fn wanted(&self) -> anyhow::Result<Option<Arc<Format>>> {
+        if let Some(path) = &self.map {
+            let name = path.display().to_string();
+            let toml = tokio::fs::read_to_string(path).await.with_context(|| format!("could not read {name}"))?;
+            let format = Format::parse(&name, &toml).map_err(anyhow::Error::msg);
+            return Ok(Some(Arc::new(format.with_context(|| format!("{name} is no mapping file"))?)));
+        }
+        match self.format.as_deref() {
+            None | Some("auto" | "native") => Ok(None),
+            Some(name) => match Format::shipped().iter().find(|format| format.name == name) {
+                Some(format) => Ok(Some(Arc::new(format.clone()))),
+                None => bail!("there is no format {name:?}; the formats are: auto, {}", sniff::names_of_formats()),
+            },
+        }
+    }
+}
+
+async fn settings_of(lake: &Lake, site: &str) -> anyhow::Result<SiteSettings> {
+    let sites = lake.sites().await?;
+    let site = sites.sites().iter().find(|found| &*found.site_id == site);
+    Ok(site.map(|site| site.settings.clone()).unwrap_or_default())
+}
+
+/// The files of an import, and what they are.
+struct Files {
+    /// Those with records, in order.
+    records: Vec<(Place, FormatOf)>,
+    /// Those with values of records, which are read first.
+    joined: Vec<Place>,
+}
+
+/// What a file is read as: a place may be a zip with files of several formats.
+type FormatOf = Arc<HashMap<String, Option<Arc<Format>>>>;
+
+impl Files {
+    fn total_bytes(&self) -> u64 {
+        self.records.iter().map(|(place, _)| place.size_bytes).sum()
+    }
+
+    fn formats(&self) -> Vec<String> {
+        let named = self.records.iter().flat_map(|(_, formats)| formats.values());
+        let mut titles: Vec<String> = named
+            .map(|format| match format {
+                Some(format) => format!("{} (--format {})", format.title, format.name),
+                None => "events in the fields of the native protocol".to_owned(),
+            })
+            .collect();
+        titles.sort();
+        titles.dedup();
+        titles
+    }
+}
+
+/// Finds out what all files are.
+async fn look_at(places: Vec<Place>, wanted: Option<Arc<Format>>, is_open: bool) -> anyhow::Result<Files> {
+    let runtime = tokio::runtime::Handle::current();
+    spawn_blocking(move || {
+        let mut files = Files { records: vec![], joined: vec![] };
+        for place in places {
+            let (mut formats, mut is_joined) = (HashMap::new(), false);
+            unpacked::each(&place, &runtime, &Arc::new(AtomicU64::new(0)), |file| {
+                let name = file.name.clone();
+                match Sample::take(file, wanted.as_deref())?.judge(wanted.as_ref(), is_open)? {
+                    Found::Records(format) => drop(formats.insert(name, format)),
+                    Found::Joined => is_joined = true,
+                    Found::Empty => {}
+                }
+                Ok(())
+            })?;
+            if is_joined {
+                files.joined.push(place.clone());
+            }
+            files.records.push((place, Arc::new(formats)));
+        }
+        Ok(files)
+    })
+    .await?
+}
+
+/// What is read of files, in their order.
+enum Step {
+    /// Rows of the file that this is the name of.
+    Rows(Arc<str>, Arc<Reading>, rows::Rows),
+    /// The file within a place has ended; records of the next are counted anew.
+    EndOfFile,
+    /// The place has ended.
+    EndOfPlace(Box<Place>),
 }
 
 struct Import {
-    lake: Lake,
-    lane: Option<Lane>,
+    told: Told,
     context: Context,
-    batch: RawBatch,
-    /// For events without an id: how many with the same content have come so far.
-    seen: HashMap<[u8; 32], u64>,
-    done: Done,
+    salt: Option<lake::Salt>,
+    only: Vec<(String, String)>,
+    progress: Progress,
+    summary: Summary,
+    writer: Option<Writer>,
 }
 
 impl Import {
-    fn start(lake: Lake, site: &str) -> Self {
-        let context = Context {
-            site_id: site.into(),
-            received_at_us: Utc::now().timestamp_micros(),
-            window: Window::History,
-            client: Client::default(),
-            ids: Ids::new(lake.new_rng()),
+    async fn run(mut self, files: Files) -> anyhow::Result<Summary> {
+        let read_bytes = Arc::new(AtomicU64::new(0));
+        let joined = Arc::new(self.join(&files, &read_bytes).await?);
+        let (sender, receiver) = mpsc::channel(4);
+        let base = Base {
+            told: self.told.clone(),
+            context: self.context.clone(),
+            salt: self.salt,
+            only: self.only.clone(),
+            joined,
         };
-        let lane = Some(Lane::start(lake.clone(), lake.new_lane_id(Utc::now()), LaneSettings::default()));
-        Self { lake, lane, context, batch: RawBatch::default(), seen: HashMap::new(), done: Done::default() }
-    }
-
-    async fn file(&mut self, mut source: Source, progress: &mut Progress) -> anyhow::Result<()> {
-        while let Some((place, entry)) = source.next()? {
-            match entry {
-                Entry::Event(json) => self.event(&json, place, progress),
-                Entry::Unreadable(reason) => self.reject(&reason, place, progress),
-            }
-            progress.read(source.read_bytes);
-            if self.batch.estimated_bytes() >= BATCH_BYTES {
-                self.write().await?;
-                progress.wrote(self.done.accepted);
+        let runtime = tokio::runtime::Handle::current();
+        let counted = read_bytes.clone();
+        let reader = spawn_blocking(move || read_all(files, &base, &runtime, &counted, &sender));
+        let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let steps = futures::stream::unfold(receiver, async |mut receiver: mpsc::Receiver<Step>| {
+            receiver.recv().await.map(|step| (step, receiver))
+        });
+        let mut read = Box::pin(steps.map(take_step).buffered(2 * threads));
+        let mut nth = Nth::default();
+        while let Some(taken) = read.next().await {
+            match taken? {
+                Taken::Rows { file, are_lines, outcomes } => {
+                    for (number, outcome) in outcomes {
+                        self.outcome(&mut nth, &file, are_lines, number, outcome);
+                    }
+                    if let Some(writer) = &mut self.writer
+                        && writer.is_full()
+                    {
+                        writer.write().await?;
+                        self.progress.wrote(self.summary.accepted);
+                    }
+                    self.progress.read(read_bytes.load(Ordering::Relaxed));
+                }
+                Taken::EndOfFile => nth = Nth::default(),
+                Taken::EndOfPlace(place) => {
+                    self.summary.files += 1;
+                    if let Some(writer) = &mut self.writer {
+                        writer.end_file(&place);
+                    }
+                }
             }
         }
-        progress.end_file(source.size_bytes);
-        Ok(())
+        let ended = reader.await?;
+        // What was read before a file that is cut off stays: it need not be read again.
+        if let Some(writer) = self.writer.take() {
+            writer.finish().await?;
+        }
+        self.progress.finish();
+        if let Err(error) = ended {
+            self.summary.print_refusals();
+            let accepted = self.summary.accepted;
+            let kept = if accepted > 0 && !self.summary.is_dry {
+                format!(
+                    "{accepted} events before it are imported. Repair or leave out the file and run the import again: \
+                         nothing is stored twice"
+                )
+            } else {
+                "nothing was imported".to_owned()
+            };
+            return Err(error.context(kept));
+        }
+        Ok(self.summary)
     }
 
-    fn event(&mut self, json: &str, place: Place<'_>, progress: &mut Progress) {
-        let seen = &mut self.seen;
-        // Equal events without an id are different events, told apart by their position among each other.
-        let derived = || {
-            let content = blake3::hash(json.as_bytes());
-            let nth = seen.entry(*content.as_bytes()).or_default();
-            *nth += 1;
-            EventId::derived(&[b"import", content.as_bytes(), &nth.to_le_bytes()])
+    fn outcome(
+        &mut self,
+        nth: &mut Nth,
+        file: &str,
+        are_lines: bool,
+        number: u64,
+        outcome: Result<Row<'static>, reading::Refused>,
+    ) {
+        match outcome {
+            Ok(Row::Event(mut event, content)) => {
+                if let Some(content) = content {
+                    event.event_id = nth_id(&content, nth.of(&content));
+                }
+                self.summary.accepted(&event);
+                if let Some(writer) = &mut self.writer {
+                    writer.push(&event);
+                }
+            }
+            Ok(Row::LeftOut(what)) => self.summary.left_out(&what),
+            Ok(Row::OfOtherSite) => self.summary.of_other_sites += 1,
+            Err(refused) => {
+                let place = if are_lines { format!("{file}:{number}") } else { format!("{file}, row {number}") };
+                self.progress.refused(&place, &refused.reason);
+                self.summary.refused(&refused.reason);
+                if let Some(writer) = &mut self.writer {
+                    writer.refuse(&self.context, &place, refused);
+                }
+            }
+        }
+    }
+
+    /// Reads the files whose values belong to the records of others.
+    async fn join(
+        &self,
+        files: &Files,
+        read_bytes: &Arc<AtomicU64>,
+    ) -> anyhow::Result<HashMap<String, reading::Object>> {
+        let places = files.joined.clone();
+        let formats = files.records.iter().flat_map(|(_, formats)| formats.values().flatten());
+        let Some(format) = formats.into_iter().find(|format| format.join.is_some()).cloned() else {
+            if let Some(place) = places.first() {
+                bail!("{} has values of events; import it together with the events themselves", place.name);
+            }
+            return Ok(HashMap::new());
         };
-        match imported::parse(json, &self.context, derived) {
-            Ok(Imported::OfOtherSite) => self.done.of_other_sites += 1,
-            Ok(Imported::Event(event)) => {
-                self.done.accepted += 1;
-                self.batch.push(&event);
+        let (runtime, read_bytes) = (tokio::runtime::Handle::current(), read_bytes.clone());
+        spawn_blocking(move || {
+            let (mut joined, mut bytes) = (HashMap::new(), 0);
+            for place in places {
+                unpacked::each(&place, &runtime, &read_bytes, |file| {
+                    let mut add = |rows| {
+                        if let Some(join) = &format.join {
+                            bytes += reading::join(join, &mut joined, rows);
+                        }
+                        if bytes > JOINED_BYTES_MAX {
+                            bail!(
+                                "{} has more values than fit into memory; export a shorter time, and import one after the other",
+                                place.name
+                            );
+                        }
+                        Ok(true)
+                    };
+                    rows::read(file, Some(&format), &read_bytes, &mut add)
+                })?;
             }
-            Err(reason) => self.reject(&reason, place, progress),
+            Ok(joined)
+        })
+        .await?
+    }
+}
+
+/// What all files of an import have in common.
+struct Base {
+    told: Told,
+    context: Context,
+    salt: Option<lake::Salt>,
+    only: Vec<(String, String)>,
+    joined: Arc<HashMap<String, reading::Object>>,
+}
+
+/// Reads all files and sends their rows, until nobody takes them any more.
+fn read_all(
+    files: Files,
+    base: &Base,
+    runtime: &tokio::runtime::Handle,
+    read_bytes: &Arc<AtomicU64>,
+    sender: &mpsc::Sender<Step>,
+) -> anyhow::Result<()> {
+    let mut readings: HashMap<Option<String>, Arc<Reading>> = HashMap::new();
+    for (place, formats) in files.records {
+        unpacked::each(&place, runtime, read_bytes, |file| {
+            let name: Arc<str> = file.name.as_str().into();
+            let Some(format) = formats.get(&*name).cloned() else { return Ok(()) };
+            let reading = readings.entry(format.as_ref().map(|format| format.name.clone())).or_insert_with(|| {
+                Arc::new(Reading {
+                    format: format.clone(),
+                    told: base.told.clone(),
+                    context: base.context.clone(),
+                    salt: base.salt,
+                    only: base.only.clone(),
+                    joined: base.joined.clone(),
+                })
+            });
+            rows::read(file, format.as_deref(), read_bytes, &mut |rows| {
+                Ok(sender.blocking_send(Step::Rows(name.clone(), reading.clone(), rows)).is_ok())
+            })?;
+            let _ = sender.blocking_send(Step::EndOfFile);
+            Ok(())
+        })?;
+        let _ = sender.blocking_send(Step::EndOfPlace(Box::new(place)));
+    }
+    Ok(())
+}
+
+/// A step that has been taken.
+enum Taken {
+    Rows { file: Arc<str>, are_lines: bool, outcomes: Vec<Outcome> },
+    EndOfFile,
+    EndOfPlace(Box<Place>),
+}
+
+async fn take_step(step: Step) -> anyhow::Result<Taken> {
+    Ok(match step {
+        Step::Rows(file, reading, rows) => {
+            let are_lines = rows.are_lines;
+            let outcomes = spawn_blocking(move || reading.read(rows)).await??;
+            Taken::Rows { file, are_lines, outcomes }
         }
-    }
-
-    fn reject(&mut self, reason: &str, place: Place<'_>, progress: &mut Progress) {
-        self.done.rejected += 1;
-        progress.rejected(place, reason);
-    }
-
-    async fn write(&mut self) -> anyhow::Result<()> {
-        let batch = std::mem::take(&mut self.batch);
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let file = tokio::task::spawn_blocking(move || batch.encode()).await?;
-        let lane = self.lane.take().context("an earlier write failed")?;
-        let (lane, _) =
-            lane.append(file, Utc::now()).await.context("could not write the events; run the import again")?;
-        self.lane = Some(lane);
-        Ok(())
-    }
-
-    async fn finish(mut self) -> anyhow::Result<Done> {
-        self.write().await?;
-        tracing::debug!(lake = %self.lake.url(), "imported");
-        Ok(self.done)
-    }
+        Step::EndOfFile => Taken::EndOfFile,
+        Step::EndOfPlace(place) => Taken::EndOfPlace(place),
+    })
 }

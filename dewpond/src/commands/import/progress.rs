@@ -10,8 +10,6 @@ const REJECTIONS_SHOWN_MAX: u64 = 10;
 /// The progress bar of an import.
 pub(super) struct Progress {
     bar: ProgressBar,
-    /// The size of all files before the current one.
-    files_before_bytes: u64,
     rejections_shown: u64,
 }
 
@@ -20,18 +18,12 @@ impl Progress {
     pub(super) fn start(total_bytes: u64) -> anyhow::Result<Self> {
         let style = "{bar:40} {bytes}/{total_bytes}  {msg}  {elapsed} ({eta} left)";
         let bar = ProgressBar::new(total_bytes).with_style(ProgressStyle::with_template(style)?);
-        Ok(Self { bar, files_before_bytes: 0, rejections_shown: 0 })
+        Ok(Self { bar, rejections_shown: 0 })
     }
 
-    /// - `bytes`: how much of the current file has been read.
+    /// - `bytes`: how much of all files has been read.
     pub(super) fn read(&self, bytes: u64) {
-        self.bar.set_position(self.files_before_bytes + bytes);
-    }
-
-    /// - `bytes`: the size of the file that was read to its end.
-    pub(super) fn end_file(&mut self, bytes: u64) {
-        self.files_before_bytes += bytes;
-        self.bar.set_position(self.files_before_bytes);
+        self.bar.set_position(bytes);
     }
 
     /// - `events`: the number of accepted events so far.
@@ -40,7 +32,7 @@ impl Progress {
     }
 
     /// Shows why an event was rejected, unless enough are shown already.
-    pub(super) fn rejected(&mut self, place: impl Display, reason: &str) {
+    pub(super) fn refused(&mut self, place: impl Display, reason: &str) {
         if self.rejections_shown < REJECTIONS_SHOWN_MAX {
             self.rejections_shown += 1;
             self.bar.suspend(|| eprintln!("rejected {place}: {reason}"));

@@ -83,6 +83,40 @@ async fn check_readers(python: &str, table: &Path, versions: &[Version]) {
     }
 }
 
+/// What `docs/OPERATIONS.md` says of following the table, through deltalake.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_the_table_gets_each_event_once_through_merges_and_removals() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    let location = lake.to_str().unwrap();
+    let mut expected = Vec::new();
+    for round in 0..4_u128 {
+        let file = dir.path().join("events.ndjson");
+        let ids: Vec<Uuid> = (0..3).map(|n| Uuid::from_u128(round * 10 + n + 1)).collect();
+        let line = |id: &Uuid| {
+            format!(
+                "{{\"event_id\":\"{id}\",\"name\":\"a\",\"user_id\":\"u{round}\",\"timestamp\":\"2026-03-01T12:00:00Z\"}}\n"
+            )
+        };
+        std::fs::write(&file, ids.iter().map(line).collect::<String>()).unwrap();
+        run_well(&["import", "--lake", location, "--site", "shop", file.to_str().unwrap()], &[]).await;
+        // Publishes, and merges what was published before.
+        run_well(&["compactor", "--lake", location, "--once"], &[]).await;
+        expected.push(ids.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>());
+    }
+    run_well(&["lake", "erase", "--lake", location, "--site", "shop", "--user-id", "u1"], &[]).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/follow.py");
+    let output = Command::new(python).arg(script).arg(lake.join("events")).arg("0").output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found: Vec<Json> =
+        lines.lines().map(|line| serde_json::from_str::<Json>(line).unwrap()["ids"].clone()).collect();
+    assert_eq!(found, expected.into_iter().map(Json::from).collect::<Vec<_>>());
+    let history = run_well(&["lake", "history", "--lake", location], &[]).await;
+    assert!(history.contains("OPTIMIZE") && history.contains("DELETE"), "a test of both: {history}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn deltalake_polars_and_duckdb_read_what_was_imported_and_compacted() {
     let Some(python) = python() else { return };

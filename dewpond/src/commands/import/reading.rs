@@ -1,0 +1,178 @@
+//! What rows of files are: events, something that is left out, or refused. A function of its arguments.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use csv::StringRecord;
+use intake::Context;
+use intake::history::{Format, Header, Join, Row, Told, read_native};
+use lake::Salt;
+use serde_json::{Map, Value as Json};
+
+use super::names::{self, Names};
+use super::rows::{Data, Rows};
+use super::{csv_rows, parquet_rows};
+
+/// A JSON object.
+pub(super) type Object = Map<String, Json>;
+
+/// How rows are read.
+pub(super) struct Reading {
+    /// None for the fields of the native protocol.
+    pub(super) format: Option<Arc<Format>>,
+    pub(super) told: Told,
+    pub(super) context: Context,
+    pub(super) salt: Option<Salt>,
+    /// Only records with these values are read.
+    pub(super) only: Vec<(String, String)>,
+    /// Values that belong to records, by the records' ids.
+    pub(super) joined: Arc<HashMap<String, Object>>,
+}
+
+/// What a row is, with its number; or why it is refused, with what may be kept of it.
+pub(super) type Outcome = (u64, Result<Row<'static>, Refused>);
+
+/// A row that is refused.
+pub(super) struct Refused {
+    pub(super) reason: String,
+    /// What may be kept of it.
+    pub(super) kept: String,
+}
+
+/// What records are that `--only` leaves out.
+const OTHERS: &str = "records that --only leaves out";
+
+impl Reading {
+    /// Reads rows, in their order.
+    pub(super) fn read(&self, rows: Rows) -> anyhow::Result<Vec<Outcome>> {
+        Ok(match (rows.data, self.format.as_deref()) {
+            (Data::Json(items), None) => items.into_iter().map(|(number, json)| (number, self.native(&json))).collect(),
+            (Data::Json(items), Some(format)) => {
+                items.into_iter().map(|(number, json)| (number, self.json(format, &json))).collect()
+            }
+            (Data::Records(names, records), format) => {
+                let read = |record: Result<StringRecord, String>| {
+                    let record = record.map_err(unkept)?;
+                    match format {
+                        None => self.native(&csv_rows::json(&names, &record)),
+                        Some(format) => self.object(format, object_of(&names, &record)),
+                    }
+                };
+                records.into_iter().map(|(number, record)| (number, read(record))).collect()
+            }
+            (Data::Lines(header, lines), Some(format)) => self.lines(format, header, lines),
+            (Data::Lines(..), None) => vec![],
+            (Data::Batch(first, batch), format) => {
+                let read = |json: Result<String, String>| {
+                    let json = json.map_err(unkept)?;
+                    match format {
+                        None => self.native(&json),
+                        Some(format) => self.json(format, &json),
+                    }
+                };
+                let rows = parquet_rows::json(&batch)?.into_iter();
+                rows.zip(first..).map(|(json, number)| (number, read(json))).collect()
+            }
+        })
+    }
+
+    fn native(&self, json: &str) -> Result<Row<'static>, Refused> {
+        read_native(json, &self.context)
+            .map_err(|reason| Refused { reason, kept: intake::history::kept_of_refused(json) })
+    }
+
+    fn json(&self, format: &Format, json: &str) -> Result<Row<'static>, Refused> {
+        match intake::history::object(json) {
+            Ok(object) => self.object(format, object),
+            Err(reason) => Err(Refused { reason, kept: intake::history::kept_of_refused(json) }),
+        }
+    }
+
+    fn object(&self, format: &Format, mut object: Object) -> Result<Row<'static>, Refused> {
+        let is_meant = |(name, value): &(String, String)| match object.get(name) {
+            Some(Json::String(found)) => found == value,
+            Some(Json::Null) | None => value.is_empty(),
+            Some(other) => other.to_string() == *value,
+        };
+        if !self.only.iter().all(is_meant) {
+            return Ok(Row::LeftOut(OTHERS.into()));
+        }
+        if let Some(join) = &format.join
+            && let Some(values) = object.get(&join.of).and_then(Json::as_str).and_then(|id| self.joined.get(id))
+        {
+            object.insert(join.into.clone(), Json::Object(values.clone()));
+        }
+        format
+            .read(object.clone(), &self.told, &self.context, self.salt.as_ref())
+            .map(Row::into_owned)
+            .map_err(|reason| Refused { reason, kept: intake::history::kept_of_record(object) })
+    }
+
+    fn lines(&self, format: &Format, mut header: Header, lines: Vec<(u64, String)>) -> Vec<Outcome> {
+        let mut read = Vec::with_capacity(lines.len());
+        for (number, line) in lines {
+            if header.take(&line) {
+                continue;
+            }
+            // Nothing is kept of a line: it has an address in it, and nobody knows where.
+            let outcome = match format.record(&line, &header) {
+                Some(record) => self.object(format, record).map_err(|refused| unkept(refused.reason)),
+                None => Err(unkept(format!("it is no line of {}", format.title))),
+            };
+            read.push((number, outcome));
+        }
+        read
+    }
+}
+
+fn unkept(reason: String) -> Refused {
+    Refused { reason, kept: String::new() }
+}
+
+/// A record of a table of text. Empty cells are absent.
+pub(super) fn object_of(names: &Names, record: &StringRecord) -> Object {
+    let cells = names.iter().zip(record).filter(|(name, cell)| !cell.is_empty() && !names::is_row_number(name));
+    cells.map(|(name, cell)| (name.to_owned(), Json::String(cell.to_owned()))).collect()
+}
+
+/// Adds the values of a file that belong to the records of others. Returns their size.
+pub(super) fn join(join: &Join, joined: &mut HashMap<String, Object>, rows: Rows) -> usize {
+    let objects: Vec<Object> = match rows.data {
+        Data::Records(names, records) => {
+            records.iter().filter_map(|(_, record)| Some(object_of(&names, record.as_ref().ok()?))).collect()
+        }
+        Data::Json(items) => items.iter().filter_map(|(_, json)| intake::history::object(json).ok()).collect(),
+        Data::Batch(_, batch) => {
+            let rows = parquet_rows::json(&batch).unwrap_or_default();
+            rows.iter().filter_map(|json| intake::history::object(json.as_ref().ok()?).ok()).collect()
+        }
+        Data::Lines(..) => vec![],
+    };
+    let mut bytes = 0;
+    for mut object in objects {
+        let key = join.key.iter().find_map(|name| object.get(name)?.as_str().map(str::to_owned));
+        let Some((key, name)) = key.zip(object.get(&join.name).and_then(Json::as_str).map(str::to_owned)) else {
+            continue;
+        };
+        let value = join.value.iter().find_map(|column| {
+            let value = object.remove(column).filter(|value| !value.is_null() && *value != "" && *value != "\\N")?;
+            match &value {
+                Json::String(text) if join.number.as_ref() == Some(column) => Some(number(text).unwrap_or(value)),
+                _ => Some(value),
+            }
+        });
+        let Some(value) = value else { continue };
+        bytes += key.len() + name.len() + value.as_str().map_or(16, str::len) + 100;
+        joined.entry(key).or_default().insert(name, value);
+    }
+    bytes
+}
+
+/// A number as databases write it, with zeros behind the point.
+fn number(text: &str) -> Option<Json> {
+    let number: f64 = text.parse().ok()?;
+    if number.fract() == 0.0 && number.abs() < 9e15 {
+        return Some((number as i64).into());
+    }
+    Some(number.into())
+}

@@ -1,0 +1,297 @@
+//! The role `forward` as a process, and the commands for destinations.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use engine::{Engine, EngineSettings, text_table};
+use forward::{ForwardSettings, Forwarder, Selection};
+use lake::{DestinationSpec, Lake, Position, Scan, Target};
+
+use crate::admin::{self, AdminFlags};
+use crate::lake_flags::{LakeFlags, clock};
+use crate::shutdown;
+
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    role: RoleFlags,
+}
+
+#[derive(Args, Debug)]
+struct RoleFlags {
+    #[command(flatten)]
+    lake: LakeFlags,
+
+    #[command(flatten)]
+    forward: ForwardSettings,
+
+    #[command(flatten)]
+    engine: EngineSettings,
+
+    #[command(flatten)]
+    admin: AdminFlags,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Add a destination for the events of a site.
+    Add(Box<AddFlags>),
+    /// Show how far each destination is, and what fails.
+    Status(StatusFlags),
+    /// Send events again, from a time on, and then go on with new ones.
+    From(FromFlags),
+    /// Send nothing for now. Nothing is lost.
+    Pause(NameFlags),
+    /// Go on where a destination was paused.
+    Resume(NameFlags),
+    /// Remove a destination, and forget how far it was.
+    Remove(NameFlags),
+}
+
+#[derive(Args, Debug)]
+struct AddFlags {
+    #[command(flatten)]
+    lake: LakeFlags,
+
+    /// A name for it: letters, digits, - and _.
+    name: String,
+
+    /// The site whose events are sent.
+    #[arg(long, value_name = "ID")]
+    site: String,
+
+    /// Post batches of Segment's calls to this address.
+    #[arg(long, value_name = "URL", group = "target")]
+    webhook: Option<String>,
+
+    /// Send to Google Analytics 4: the measurement id.
+    #[arg(long, value_name = "G-…", group = "target")]
+    ga4: Option<String>,
+
+    /// Write Parquet files by day: a path, or s3://…, gs://… or az://…
+    #[arg(long, value_name = "URL", group = "target")]
+    files: Option<String>,
+
+    /// The variable of the environment that has the secret: of a webhook's signature, or Google's API secret. The lake
+    /// never has the secret itself.
+    #[arg(long, value_name = "NAME")]
+    secret_variable: Option<String>,
+
+    /// The variable of the environment that has a token for the webhook.
+    #[arg(long, value_name = "NAME", requires = "webhook")]
+    token_variable: Option<String>,
+
+    /// Another address than Google's, for a proxy of one's own.
+    #[arg(long, value_name = "URL", requires = "ga4")]
+    ga4_url: Option<String>,
+
+    /// Only events for which this is true, in SQL: name = 'purchase' AND NOT is_bot
+    #[arg(long, value_name = "SQL")]
+    filter: Option<String>,
+
+    /// Only events with this property, and true in it.
+    #[arg(long, value_name = "PROPERTY")]
+    consent: Option<String>,
+
+    /// A field to add to what is sent, and the column or property that it is: properties.plan=properties.plan_name
+    #[arg(long = "field", value_name = "PLACE=SOURCE")]
+    fields: Vec<String>,
+
+    /// At the most so many events a second.
+    #[arg(long, value_name = "N")]
+    events_per_second: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+struct NameFlags {
+    #[command(flatten)]
+    lake: LakeFlags,
+
+    /// The destination.
+    name: String,
+}
+
+#[derive(Args, Debug)]
+struct StatusFlags {
+    #[command(flatten)]
+    lake: LakeFlags,
+
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+struct FromFlags {
+    #[command(flatten)]
+    lake: LakeFlags,
+
+    /// The destination.
+    name: String,
+
+    /// Events that happened then or later: 2026-03-01, or 2026-03-01T12:00:00Z.
+    time: String,
+}
+
+pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    match flags.command {
+        None => serve(flags.role).await,
+        Some(Command::Add(flags)) => add(*flags).await,
+        Some(Command::Status(flags)) => status(flags).await,
+        Some(Command::From(flags)) => from(flags).await,
+        Some(Command::Pause(flags)) => {
+            flags.lake.open_existing().await?.pause_destination(&flags.name, true).await?;
+            println!("paused {}", flags.name);
+            Ok(())
+        }
+        Some(Command::Resume(flags)) => {
+            flags.lake.open_existing().await?.pause_destination(&flags.name, false).await?;
+            println!("{} goes on", flags.name);
+            Ok(())
+        }
+        Some(Command::Remove(flags)) => {
+            flags.lake.open_existing().await?.remove_destination(&flags.name).await?;
+            println!("removed {}", flags.name);
+            Ok(())
+        }
+    }
+}
+
+impl Flags {
+    pub(crate) fn ends_by_itself(&self) -> bool {
+        self.command.is_some()
+    }
+}
+
+async fn serve(flags: RoleFlags) -> anyhow::Result<()> {
+    let lake = flags.lake.open_for_writing().await?;
+    let shutdown = shutdown::on_signal()?;
+    admin::start(&flags.admin, &lake, shutdown.clone()).await?;
+    let engine = Engine::new(lake.clone(), &flags.engine)?;
+    tracing::info!(lake = %lake.url(), "forward is up");
+    Forwarder::new(engine, flags.forward, std::env::vars().collect(), clock()).run(shutdown).await;
+    Ok(())
+}
+
+async fn add(flags: AddFlags) -> anyhow::Result<()> {
+    let lake = flags.lake.open_existing().await?;
+    let (secret_variable, token_variable) = (flags.secret_variable, flags.token_variable);
+    let target = match (flags.webhook, flags.ga4, flags.files) {
+        (Some(url), ..) => Target::Webhook { url, secret_variable, token_variable },
+        (_, Some(measurement_id), _) => Target::Ga4 {
+            measurement_id,
+            secret_variable: secret_variable.context("--ga4 needs --secret-variable: where the API secret is")?,
+            url: flags.ga4_url,
+        },
+        (.., Some(url)) => Target::Files { url },
+        (None, None, None) => bail!("say where to: --webhook, --ga4 or --files"),
+    };
+    let split = |text: &String| text.split_once('=').map(|(place, source)| (place.to_owned(), source.to_owned()));
+    let fields: Option<BTreeMap<String, String>> = flags.fields.iter().map(split).collect();
+    let spec = DestinationSpec {
+        name: flags.name,
+        site_id: flags.site.into(),
+        created_at: Utc::now(),
+        target,
+        filter: flags.filter,
+        consent: flags.consent,
+        fields: fields.context("--field must be PLACE=SOURCE")?,
+        events_per_second_max: flags.events_per_second,
+        paused: false,
+    };
+    let engine = Engine::new(lake.clone(), &EngineSettings::default())?;
+    Selection::new(&engine, &spec).await.context("the filter is wrong")?;
+    // From here on, and not from when a forwarder first sees it.
+    let newest = lake.newest_events().await?;
+    lake.add_destination(&spec).await?;
+    let version = newest.map_or(0, |newest| newest + 1);
+    lake.set_cursor(&spec.name, Some(Position { version, ..Position::default() })).await?;
+    println!(
+        "added {}: events of {} that are published from now on. `dewpond forward from {} TIME` sends earlier ones, too",
+        spec.name, spec.site_id, spec.name
+    );
+    Ok(())
+}
+
+async fn from(flags: FromFlags) -> anyhow::Result<()> {
+    let lake = flags.lake.open_existing().await?;
+    if !lake.destinations().await?.iter().any(|spec| spec.name == flags.name) {
+        bail!("there is no destination {}; `dewpond forward status` shows them", flags.name);
+    }
+    let at = instant::parse(&flags.time).map_err(|unreadable| anyhow::anyhow!("{:?} {unreadable}", flags.time))?;
+    let Some(version) = lake.newest_events().await? else { bail!("nothing has been published yet") };
+    let scan = Some(Scan::OccurredSince(at.timestamp_micros()));
+    lake.set_cursor(&flags.name, Some(Position { version, scan, file: 0, row: 0 })).await?;
+    println!("{} gets the events since {at}, and then new ones", flags.name);
+    Ok(())
+}
+
+async fn status(flags: StatusFlags) -> anyhow::Result<()> {
+    let lake = flags.lake.open_existing().await?;
+    let mut rows = Vec::new();
+    for spec in lake.destinations().await? {
+        rows.push(status_of(&lake, &spec).await?);
+    }
+    if flags.json {
+        let rows: Vec<serde_json::Value> = rows.iter().map(Status::json).collect();
+        println!("{}", serde_json::Value::Array(rows));
+        return Ok(());
+    }
+    let header = ["destination", "site", "delivered", "refused", "versions behind", "last delivered", "state"];
+    let rows: Vec<Vec<String>> = rows.iter().map(Status::row).collect();
+    print!("{}", text_table::render(&header, &rows));
+    Ok(())
+}
+
+struct Status {
+    name: String,
+    site_id: String,
+    delivered: u64,
+    refused: u64,
+    behind: u64,
+    delivered_at: Option<DateTime<Utc>>,
+    state: String,
+}
+
+async fn status_of(lake: &Lake, spec: &DestinationSpec) -> anyhow::Result<Status> {
+    let cursor = lake.cursor(&spec.name).await?;
+    let newest = lake.newest_events().await?.map_or(0, |newest| newest + 1);
+    let behind = cursor.position.map_or(0, |position| newest.saturating_sub(position.version));
+    let state = match (&cursor.failing, spec.paused, cursor.position.and_then(|position| position.scan)) {
+        (_, true, _) => "paused".to_owned(),
+        (Some((since, reason)), ..) => format!("failing since {}: {reason}", since.format("%Y-%m-%d %H:%M:%S")),
+        (None, _, Some(_)) => "sending earlier events".to_owned(),
+        (None, ..) if behind == 0 => "up to date".to_owned(),
+        (None, ..) => "behind".to_owned(),
+    };
+    Ok(Status {
+        name: spec.name.clone(),
+        site_id: spec.site_id.to_string(),
+        delivered: cursor.delivered,
+        refused: cursor.refused,
+        behind,
+        delivered_at: cursor.delivered_at,
+        state,
+    })
+}
+
+impl Status {
+    fn row(&self) -> Vec<String> {
+        let at = self.delivered_at.map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M:%S").to_string());
+        let counts = [self.delivered, self.refused, self.behind].map(|count| count.to_string());
+        [&[self.name.clone(), self.site_id.clone()][..], &counts, &[at, self.state.clone()]].concat()
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "destination": self.name, "site": self.site_id, "delivered": self.delivered, "refused": self.refused,
+            "versions_behind": self.behind, "delivered_at": self.delivered_at, "state": self.state,
+        })
+    }
+}

@@ -1,0 +1,8 @@
+//! Forwarding: what reaches a destination when the forwarder, the destination or the lake under it does not stand still.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod delivery;
+mod ga4;
+mod harness;
+mod kill;
