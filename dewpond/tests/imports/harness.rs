@@ -55,6 +55,23 @@ impl World {
         errors
     }
 
+    /// Exports, which must succeed. Returns what it says.
+    #[track_caller]
+    pub fn export(&self, args: &[&str]) -> String {
+        let output = self.run("export", args);
+        let (said, errors) = texts(&output);
+        assert!(output.status.success(), "{args:?} failed:\n{said}{errors}");
+        said
+    }
+
+    /// Exports, which must fail. Returns the error.
+    #[track_caller]
+    pub fn refuse_export(&self, args: &[&str]) -> String {
+        let output = self.run("export", args);
+        assert!(!output.status.success(), "{args:?} succeeded");
+        texts(&output).1
+    }
+
     /// The answer of a query as CSV.
     #[track_caller]
     pub fn ask(&self, sql: &str) -> String {
