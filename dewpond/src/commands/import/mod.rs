@@ -116,10 +116,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     }
     sniff::refuse_intraday_beside_its_day(places.iter().map(|place| &*place.name))?;
 
-    let lake = match flags.dry_run {
-        true => flags.lake.open()?,
-        false => flags.lake.open_for_writing().await?,
-    };
+    let mut lake = flags.lake.open()?;
     let mut done_before = 0;
     if flags.resume {
         let done = lake.imported_files(&flags.site).await?;
@@ -130,6 +127,9 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
 
     // All files are looked at before the first event is written, so that a mistyped name or format changes nothing.
     let files = look_at(places, wanted, is_open).await?;
+    if !flags.dry_run {
+        lake = flags.lake.open_for_writing().await?;
+    }
     if is_open {
         for format in files.formats() {
             eprintln!("reading as {format}");
@@ -430,6 +430,9 @@ fn read_all(
 ) -> anyhow::Result<()> {
     let mut readings: HashMap<Option<String>, Arc<Reading>> = HashMap::new();
     for (place, formats) in files.records {
+        if sender.is_closed() {
+            return Ok(());
+        }
         unpacked::each(&place, runtime, read_bytes, |file| {
             let name: Arc<str> = file.name.as_str().into();
             let Some(format) = formats.get(&*name).cloned() else { return Ok(()) };

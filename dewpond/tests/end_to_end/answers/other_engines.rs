@@ -105,7 +105,7 @@ async fn who_follows_the_table_gets_each_event_once_through_merges_and_removals(
         run_well(&["compactor", "--lake", location, "--once"], &[]).await;
         expected.push(ids.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>());
     }
-    run_well(&["lake", "erase", "--lake", location, "--site", "shop", "--user-id", "u1"], &[]).await;
+    run_well(&["lake", "erase", "--lake", location, "--site", "shop", "--user", "u1"], &[]).await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/follow.py");
     let output = Command::new(python).arg(script).arg(lake.join("events")).arg("0").output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
