@@ -67,10 +67,10 @@ impl Forwarder {
                 () = stop.cancelled() => {}
             }
         }
-        for (_, Running { stop, .. }) in &running {
+        for Running { stop, .. } in running.values() {
             stop.cancel();
         }
-        for (_, Running { task, .. }) in running {
+        for Running { task, .. } in running.into_values() {
             let _ = task.await;
         }
     }
