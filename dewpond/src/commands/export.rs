@@ -197,6 +197,6 @@ impl Flags {
 async fn dates(session: &SqlSession, params: &[(String, Param)]) -> anyhow::Result<Vec<NaiveDate>> {
     let counted = session.query(DATES, params).await?;
     let rows = engine::to_json_rows(&counted)?;
-    let date = |row: &Vec<serde_json::Value>| Some(row.first()?.as_str()?.get(..10)?.parse().ok()?);
+    let date = |row: &Vec<serde_json::Value>| row.first()?.as_str()?.get(..10)?.parse().ok();
     Ok(rows.iter().filter_map(date).collect())
 }

@@ -130,7 +130,6 @@ async fn files_by_day_have_each_event_once() {
     world.publish("shop", &events);
     let _forward = world.forward();
     let started = std::time::Instant::now();
-    let sql = format!("SELECT 1 FROM events"); // The lake itself stays as it was.
     loop {
         let status = world.run(&["forward", "status", "--json"]);
         if status.contains("\"delivered\":100") {
@@ -139,7 +138,6 @@ async fn files_by_day_have_each_event_once() {
         assert!(started.elapsed() < Duration::from_secs(60), "{status}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(world.ask(&sql).lines().count(), 101);
     let days: Vec<String> = {
         let mut days: Vec<String> =
             std::fs::read_dir(&dir).unwrap().map(|day| day.unwrap().file_name().into_string().unwrap()).collect();

@@ -92,7 +92,10 @@ impl Reading {
         let is_meant = |(name, value): &(String, String)| match object.get(name) {
             Some(Json::String(found)) => found == value,
             Some(Json::Null) | None => value.is_empty(),
-            Some(other) => other.to_string() == *value,
+            Some(other) => {
+                let text = other.to_string();
+                text == *value
+            }
         };
         if !self.only.iter().all(is_meant) {
             return Ok(Row::LeftOut(OTHERS.into()));
