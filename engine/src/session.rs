@@ -19,7 +19,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableScan, col, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use lake::{EVENTS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
+use lake::{EVENTS, Fingerprint, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
 use parking_lot::Mutex;
 
 use crate::as_of::AsOf;
@@ -30,7 +30,7 @@ use crate::folds::rows::memory::{PieceKey, PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
 use crate::params::Param;
 use crate::scope::Scope;
-use crate::sessions::{SessionSource, SessionTable, SessionTableProvider};
+use crate::sessions::{KnownIdentities, SessionSource, SessionTable, SessionTableProvider};
 use crate::shares::{Share, Shares};
 use crate::sql;
 use crate::tables::audit::AuditTable;
@@ -91,6 +91,8 @@ pub struct Engine {
     /// Recurring queries whose folds are the same at any time: of each fold, whether its other conditions move.
     steady: Arc<Mutex<HashMap<PieceKey, Vec<bool>>>>,
     last_passes: Arc<tokio::sync::Mutex<LastPasses>>,
+    /// Who is who in the events that the newest view shows.
+    identities: Arc<Mutex<Option<(Fingerprint, KnownIdentities)>>>,
     states: StateSettings,
     shares: Arc<Shares>,
 }
@@ -138,9 +140,18 @@ impl Engine {
         // alone: it leaves out what the others, such as max(revenue) beside min(date), have not found yet.
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / PIECES_SHARE));
-        let (steady, last_passes) = (Arc::default(), Arc::default());
-        let shares = Arc::new(Shares::new(KEY_QUERIES_MAX));
-        Ok(Self { lake, runtime, config, store, pieces, steady, last_passes, states: settings.states, shares })
+        Ok(Self {
+            lake,
+            runtime,
+            config,
+            store,
+            pieces,
+            steady: Arc::default(),
+            last_passes: Arc::default(),
+            identities: Arc::default(),
+            states: settings.states,
+            shares: Arc::new(Shares::new(KEY_QUERIES_MAX)),
+        })
     }
 
     /// The same engine, with so many queries of one read key at a time. Its clones share what keys may take.
@@ -206,7 +217,8 @@ impl Engine {
             );
         }
         let pending = PendingEvents::new(&snapshot.pending, Arc::new(duplicates));
-        Ok(View::new(self, snapshot, pending))
+        let identities = self.identities_of(snapshot.fingerprint());
+        Ok(View::new(self, snapshot, pending, identities))
     }
 
     /// The published table as version `version` left it, without pending events, which belong to no version. The reports
@@ -217,7 +229,16 @@ impl Engine {
         let events = self.lake.table(&EVENTS).load_readable_at(version).await?;
         let snapshot = Snapshot { events, pending: vec![], consumed: vec![], watermarks: BTreeMap::new() };
         let pending = PendingEvents::new(&[], Arc::default());
-        Ok(View::new(self, snapshot, pending))
+        Ok(View::new(self, snapshot, pending, KnownIdentities::default()))
+    }
+
+    /// Who is who in the events of a newest view, as far as an earlier view that shows the same found it out.
+    fn identities_of(&self, events: Fingerprint) -> KnownIdentities {
+        let mut newest = self.identities.lock();
+        match &*newest {
+            Some((of, known)) if *of == events => known.clone(),
+            _ => newest.insert((events, KnownIdentities::default())).1.clone(),
+        }
     }
 
     /// The published table as it was at `as_of`; see [`view_at`](Self::view_at).
@@ -306,9 +327,9 @@ pub struct View {
 }
 
 impl View {
-    fn new(engine: &Engine, snapshot: Snapshot, pending: PendingEvents) -> Self {
-        let (lake, store) = (engine.lake.clone(), engine.store.clone());
-        let sessions = Arc::new(SessionSource::new(lake.clone(), store, snapshot.events.clone(), pending.clone()));
+    fn new(engine: &Engine, snapshot: Snapshot, pending: PendingEvents, identities: KnownIdentities) -> Self {
+        let (lake, store, events) = (engine.lake.clone(), engine.store.clone(), snapshot.events.clone());
+        let sessions = Arc::new(SessionSource::new(lake.clone(), store, events, pending.clone(), identities));
         let (reports, pieces) = (Reports::new(lake), ViewPieces::default());
         Self { engine: engine.clone(), snapshot, pending, reports, pieces, sessions }
     }

@@ -38,8 +38,12 @@ pub(crate) struct Identified {
     pub(crate) stitching: Arc<Stitching>,
 }
 
-/// Identities of one site, or of the whole lake for none: found at most once for a view.
+/// Identities of one site, or of the whole lake for none: found at most once.
 type Known = Arc<OnceCell<Arc<Identified>>>;
+
+/// Who is who, as far as anybody asked. Views that show the same events have it in common.
+#[derive(Clone, Default)]
+pub(crate) struct KnownIdentities(Arc<Mutex<HashMap<Option<Arc<str>>, Known>>>);
 
 /// The events of one view, and what was found out about them so far.
 pub(crate) struct SessionSource {
@@ -48,7 +52,7 @@ pub(crate) struct SessionSource {
     published: Arc<TableSnapshot>,
     pending: PendingEvents,
     rules: OnceCell<Arc<Rules>>,
-    identified: Mutex<HashMap<Option<Arc<str>>, Known>>,
+    identified: KnownIdentities,
 }
 
 impl fmt::Debug for SessionSource {
@@ -73,8 +77,9 @@ impl SessionSource {
         store: ObjectStoreUrl,
         published: Arc<TableSnapshot>,
         pending: PendingEvents,
+        identified: KnownIdentities,
     ) -> Self {
-        Self { lake, store, published, pending, rules: OnceCell::new(), identified: Mutex::default() }
+        Self { lake, store, published, pending, rules: OnceCell::new(), identified }
     }
 
     /// The published files.
@@ -127,8 +132,10 @@ impl SessionSource {
         };
         // With the columns of the order, so that pending rows need no other kind of plan.
         let presence = [&PRESENCE_COLUMNS[..], &["site_id", "occurred_at"]].concat();
+        // Most parts of most files have no users at all.
+        let of_users = [filters, &[Expr::Column("user_id".into()).is_not_null()]].concat();
         Ok(IdentityInputs {
-            identities: self.inputs(state, &numbers(&IDENTITY_COLUMNS), filters).await?,
+            identities: self.inputs(state, &numbers(&IDENTITY_COLUMNS), &of_users).await?,
             presence: self.inputs(state, &numbers(&presence), filters).await?,
         })
     }
@@ -140,7 +147,7 @@ impl SessionSource {
 
     /// Who is who in the whole lake, if that is known.
     pub(crate) fn known_identities(&self) -> Option<Arc<Identified>> {
-        self.identified.lock().get(&None).and_then(|lake| lake.get().cloned())
+        self.identified.0.lock().get(&None).and_then(|lake| lake.get().cloned())
     }
 
     /// Takes over who is who in the whole lake from rows that somebody made of all events.
@@ -154,7 +161,7 @@ impl SessionSource {
         let stitching = Arc::new(Stitching::new(&found, &present));
         let identified = Arc::new(Identified { identities: found, stitching });
         // Whoever found it out meanwhile found the same.
-        let _ = self.identified.lock().entry(None).or_default().set(identified);
+        let _ = self.identified.0.lock().entry(None).or_default().set(identified);
     }
 
     /// Who is who on one site, or in the whole lake for none.
@@ -165,7 +172,7 @@ impl SessionSource {
         context: &Arc<TaskContext>,
     ) -> Result<Arc<Identified>> {
         let cell = {
-            let mut known = self.identified.lock();
+            let mut known = self.identified.0.lock();
             // What holds for the lake holds for a site: visitor ids of different sites differ.
             match known.get(&None).filter(|lake| lake.initialized()) {
                 Some(lake) => lake.clone(),
@@ -182,10 +189,17 @@ async fn find_identities(inputs: &IdentityInputs, context: &Arc<TaskContext>) ->
     if identities.by_visitor.is_empty() {
         return Ok(Arc::new(Identified { identities, stitching: Arc::default() }));
     }
+    let presence = match identities.by_visitor.len() {
+        0..=VISITORS_LOOKED_UP_MAX => {
+            let visitors: HashSet<i64> = identities.by_visitor.keys().copied().collect();
+            &narrowed(&inputs.presence, &visitors, context.session_config().options())?
+        }
+        _ => &inputs.presence,
+    };
     let identities = Arc::new(identities);
     let known = identities.clone();
     let add = move |found: &mut Presence, batch: &_| found.add(batch, &known);
-    let presence = fold(&inputs.presence, context, add, Presence::merge).await?;
+    let presence = fold(presence, context, add, Presence::merge).await?;
     let stitching = Arc::new(Stitching::new(&identities, &presence));
     let identities = Arc::try_unwrap(identities).unwrap_or_else(|shared| (*shared).clone());
     Ok(Arc::new(Identified { identities, stitching }))

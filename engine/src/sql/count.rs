@@ -1,8 +1,9 @@
-//! `count(DISTINCT x)` that lets go of the memory of what it has handed on.
+//! `count(DISTINCT x)` in groups, in less time and memory than DataFusion 55.2 takes.
 //!
-//! An aggregation that meets its limit hands on or spills what it has, and begins anew. DataFusion 55.2's count of distinct
-//! numbers keeps its emptied set at full size then and counts it as used: the next reservation fails, and so does the query,
-//! however much it might spill.
+//! Whole numbers, visitor ids above all, are counted in [sorted runs](crate::sql::distinct). Values of other types are
+//! counted as DataFusion does, with one difference: an aggregation that meets its limit hands on or spills what it has, and
+//! begins anew. DataFusion keeps its emptied set at full size then and counts it as used: the next reservation fails, and so
+//! does the query, however much it might spill.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,17 +19,19 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::PhysicalExpr;
 
+use super::distinct::{AllDistinctNumbers, DistinctNumbers};
+
 /// `count`: of distinct values in groups as above, and otherwise as DataFusion has it.
 pub(super) fn count() -> AggregateUDF {
-    AggregateUDF::from(ReleasingCount { inner: Count::new() })
+    AggregateUDF::from(CountInGroups { inner: Count::new() })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct ReleasingCount {
+struct CountInGroups {
     inner: Count,
 }
 
-impl AggregateUDFImpl for ReleasingCount {
+impl AggregateUDFImpl for CountInGroups {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -50,6 +53,9 @@ impl AggregateUDFImpl for ReleasingCount {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        if args.is_distinct && is_whole(&args) {
+            return Ok(Box::new(AllDistinctNumbers::default()));
+        }
         self.inner.accumulator(args)
     }
 
@@ -64,6 +70,9 @@ impl AggregateUDFImpl for ReleasingCount {
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
         if !args.is_distinct {
             return self.inner.create_groups_accumulator(args);
+        }
+        if is_whole(&args) {
+            return Ok(Box::new(DistinctNumbers::default()));
         }
         let begin = Begin::of(&args);
         Ok(Box::new(Releasing { inner: begin.begin()?, begin }))
@@ -84,6 +93,11 @@ impl AggregateUDFImpl for ReleasingCount {
     fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {
         self.inner.set_monotonicity(data_type)
     }
+}
+
+/// Whether one whole number of each row is counted.
+fn is_whole(args: &AccumulatorArgs<'_>) -> bool {
+    matches!(args.expr_fields, [field] if field.data_type() == &DataType::Int64)
 }
 
 /// What a count is made of, to make it anew.
@@ -186,7 +200,7 @@ impl GroupsAccumulator for Releasing {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{AsArray, Int64Array};
+    use datafusion::arrow::array::{AsArray, UInt64Array};
     use datafusion::arrow::datatypes::{Field, Int64Type};
     use datafusion::physical_expr::expressions::col;
 
@@ -209,7 +223,7 @@ mod tests {
     }
 
     fn distinct_counts() -> Box<dyn GroupsAccumulator> {
-        let schema = Schema::new(vec![Field::new("x", DataType::Int64, true)]);
+        let schema = Schema::new(vec![Field::new("x", DataType::UInt64, true)]);
         let args = AccumulatorArgs {
             return_field: Arc::new(Field::new("n", DataType::Int64, false)),
             schema: &schema,
@@ -225,8 +239,8 @@ mod tests {
     }
 
     /// Counts the numbers below `values` in one group.
-    fn update(counts: &mut dyn GroupsAccumulator, values: i64) {
-        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..values));
+    fn update(counts: &mut dyn GroupsAccumulator, values: u64) {
+        let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(0..values));
         counts.update_batch(&[numbers], &vec![0; values as usize], None, 1).unwrap();
     }
 }

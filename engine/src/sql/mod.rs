@@ -5,6 +5,7 @@ mod casts;
 mod correlation;
 mod count;
 mod dialect;
+mod distinct;
 mod functions;
 mod meaning;
 mod pattern;

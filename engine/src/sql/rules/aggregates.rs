@@ -1,8 +1,9 @@
-//! Rules of the optimizer that rewrite an aggregate, kept from those that they would break. (DataFusion 55.2.)
+//! Rules of the optimizer that rewrite an aggregate, kept from those that they would break or slow down. (DataFusion 55.2.)
 //!
 //! - A sum of decimals beside `count(DISTINCT x)` keeps its type. The two become groups of groups, and sums are added up
 //!   there: a sum of sums of decimals has more digits than the sum that the rest of the plan expects, and comparing it
 //!   fails.
+//! - Different whole numbers are counted [in one step](crate::sql::distinct), which takes a fifth of the time of groups of groups.
 //! - A key and a cast of it are two keys. A cast has the name of what it casts, and a rule that puts the columns of an
 //!   aggregate into a projection refuses two of one name.
 
@@ -23,11 +24,14 @@ const GROUPS_OF_GROUPS: &str = "single_distinct_aggregation_to_group_by";
 /// What leaves out the keys that follow from others.
 const FEWER_KEYS: &str = "eliminate_group_by_constant";
 
-/// DataFusion's rules, with those kept from what they would break.
+/// DataFusion's rules, with those kept from what they would break or slow down.
 pub(super) fn rules() -> Vec<Rule> {
     let kept = |rule: Rule| match rule.name() {
-        GROUPS_OF_GROUPS => Arc::new(Unless { breaks: |of| sums_decimals(of) || names_repeat(of), rule }) as Rule,
-        FEWER_KEYS => Arc::new(Unless { breaks: names_repeat, rule }),
+        GROUPS_OF_GROUPS => {
+            let holds = |of: &Aggregate| sums_decimals(of) || names_repeat(of) || counts_whole_numbers(of);
+            Arc::new(Unless { holds, rule }) as Rule
+        }
+        FEWER_KEYS => Arc::new(Unless { holds: names_repeat, rule }),
         _ => rule,
     };
     Optimizer::new().rules.into_iter().map(kept).collect()
@@ -35,7 +39,7 @@ pub(super) fn rules() -> Vec<Rule> {
 
 #[derive(Debug)]
 struct Unless {
-    breaks: fn(&Aggregate) -> bool,
+    holds: fn(&Aggregate) -> bool,
     rule: Rule,
 }
 
@@ -50,7 +54,7 @@ impl OptimizerRule for Unless {
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         match &plan {
-            LogicalPlan::Aggregate(aggregate) if (self.breaks)(aggregate) => Ok(Transformed::no(plan)),
+            LogicalPlan::Aggregate(aggregate) if (self.holds)(aggregate) => Ok(Transformed::no(plan)),
             _ => self.rule.rewrite(plan, config),
         }
     }
@@ -65,6 +69,15 @@ fn sums_decimals(aggregate: &Aggregate) -> bool {
         )
     };
     aggregate.aggr_expr.iter().any(is_decimal)
+}
+
+fn counts_whole_numbers(aggregate: &Aggregate) -> bool {
+    aggregate.aggr_expr.iter().any(|expr| {
+        let Expr::AggregateFunction(call) = expr else { return false };
+        let [value] = call.params.args.as_slice() else { return false };
+        let is_whole = || matches!(value.get_type(aggregate.input.schema()), Ok(DataType::Int64));
+        call.params.distinct && call.func.name() == "count" && is_whole()
+    })
 }
 
 fn names_repeat(aggregate: &Aggregate) -> bool {
