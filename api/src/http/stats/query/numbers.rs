@@ -41,7 +41,7 @@ impl Numbers {
         parts.dedup();
         let (of_sessions, of_events): (Vec<Part>, Vec<Part>) = parts.iter().partition(|part| part.is_of_sessions());
         let asks_for_goal = of_events.iter().any(|part| part.is_of_goal());
-        let needs_events = asks_for_goal || of_events.iter().any(|part| part.is_money());
+        let needs_events = asks_for_goal || asks_for_money(&of_events);
         let of_goal = self.counted.goal.iter().filter(|_| asks_for_goal).flat_map(Filter::conditions);
         let named: Vec<Dimension> =
             self.dimensions.iter().cloned().chain(of_goal.map(|condition| condition.dimension.clone())).collect();
@@ -128,59 +128,81 @@ impl Numbers {
         self.dimensions.iter().any(Dimension::is_of_pages)
     }
 
-    /// Counts events: first of every visitor id, then of everybody, because somebody anonymous is the user who signed in
-    /// later.
+    /// Counts events, each when it happened. Somebody anonymous is the user who signed in later.
     fn of_events(&self, parts: &[Part], values: &mut Values) -> String {
-        let people = parts.iter().any(|part| part.is_of_people());
-        let mut keys = self.key_expressions("e.occurred_at", true, values);
-        if people {
-            keys.push("e.visitor_id AS visitor_id".to_owned());
-            keys.push("e.user_id IS NULL AS is_anonymous".to_owned());
-        }
-        let mut sums = vec!["count(*) FILTER (WHERE e.name = 'page_view') AS page_views".to_owned()];
-        for part in parts {
-            match part {
-                Part::Events => sums.push("count(*) FILTER (WHERE e.name <> 'page_ping') AS events".to_owned()),
-                Part::Conversions => {
-                    sums.push(format!("count(*) FILTER (WHERE {}) AS conversions", self.reaches_goal(values)))
-                }
-                Part::ConvertedVisitors => sums.push(format!("bool_or({}) AS converted", self.reaches_goal(values))),
-                Part::Revenue | Part::Transactions => {
-                    sums.push(format!("{} AS {}", self.money(*part, values), part.name()));
-                }
-                _ => {}
-            }
-        }
-        let seen = format!(
-            "SELECT {} {}{}",
-            keys.iter().chain(&sums).cloned().collect::<Vec<_>>().join(", "),
-            self.counted.sql(Rows::Events, values),
-            group_by(&keys)
+        let people = if parts.iter().any(|part| part.is_of_people()) {
+            "e.visitor_id, e.user_id IS NULL AS is_anonymous,"
+        } else {
+            ""
+        };
+        let inner = format!(
+            "SELECT {} {}{people} e.name {}",
+            self.keys_of("e.occurred_at", values),
+            self.counted_columns(parts, values),
+            self.counted.sql(Rows::Events, values)
         );
-        let visitor = "coalesce(i.user_visitor_id, seen.visitor_id)";
-        let mut joins = String::new();
-        if people {
-            joins += " LEFT JOIN identities AS i ON i.anonymous_visitor_id = seen.visitor_id AND seen.is_anonymous";
+        // In this order: the hash table is made of identities, and events stay in the order of visitors.
+        let (visitor, rows) = match people {
+            "" => ("e.visitor_id", format!("({inner}) AS e")),
+            _ => (
+                "coalesce(i.user_visitor_id, e.visitor_id)",
+                format!(
+                    "identities AS i RIGHT JOIN ({inner}) AS e ON i.anonymous_visitor_id = e.visitor_id AND e.is_anonymous"
+                ),
+            ),
+        };
+        self.counts_of_events(parts, &rows, visitor, values)
+    }
+
+    /// Counts events that match, of sessions that match, when the session began.
+    fn of_events_of_sessions(&self, parts: &[Part], values: &mut Values) -> String {
+        let inner = format!(
+            "SELECT {} {}s.visitor_id, e.name {}",
+            self.keys_of("s.started_at", values),
+            self.counted_columns(parts, values),
+            self.counted.sql(Rows::EventsOfSessions, values)
+        );
+        self.counts_of_events(parts, &format!("({inner}) AS e"), "e.visitor_id", values)
+    }
+
+    /// What rows with events are told apart by, as columns.
+    fn keys_of(&self, time: &str, values: &mut Values) -> String {
+        self.key_expressions(time, true, values).iter().map(|key| format!("{key}, ")).collect()
+    }
+
+    /// The columns that money and goals are counted of, if they are.
+    fn counted_columns(&self, parts: &[Part], values: &mut Values) -> String {
+        let money = if asks_for_money(parts) { "e.revenue, e.currency, " } else { "" };
+        match parts.iter().any(|part| part.is_of_goal()) {
+            true => format!("{money}{} AS is_goal, ", self.reaches_goal(values)),
+            false => money.to_owned(),
         }
-        if parts.contains(&Part::NewVisitors) {
-            joins += &format!(" LEFT JOIN visitors AS v ON v.visitor_id = {visitor}");
-        }
-        let on_page = if self.asks_for_pages() { "seen.page_views > 0" } else { "TRUE" };
+    }
+
+    /// - `rows`: events `e` with what tells them apart.
+    /// - `visitor`: whose an event is.
+    fn counts_of_events(&self, parts: &[Part], rows: &str, visitor: &str, values: &mut Values) -> String {
+        let on_page = if self.asks_for_pages() { "e.name = 'page_view'" } else { "TRUE" };
         let outer = self.selected(parts, |part| match part {
             Part::Visitors => Some(format!("count(DISTINCT {visitor}) FILTER (WHERE {on_page})")),
-            Part::ConvertedVisitors => Some(format!("count(DISTINCT {visitor}) FILTER (WHERE seen.converted)")),
-            Part::Conversions => Some("sum(seen.conversions)".to_owned()),
+            Part::ConvertedVisitors => Some(format!("count(DISTINCT {visitor}) FILTER (WHERE e.is_goal)")),
+            Part::Conversions => Some("count(*) FILTER (WHERE e.is_goal)".to_owned()),
             Part::NewVisitors => {
-                let is_new = self.is_new("seen.t", values);
+                let is_new = self.is_new("e.t", values);
                 Some(format!("count(DISTINCT {visitor}) FILTER (WHERE {on_page} AND {is_new})"))
             }
-            Part::PageViews => Some("sum(seen.page_views)".to_owned()),
-            Part::Events | Part::Revenue | Part::Transactions => Some(format!("sum(seen.{})", part.name())),
+            Part::PageViews => Some("count(*) FILTER (WHERE e.name = 'page_view')".to_owned()),
+            Part::Events => Some("count(*) FILTER (WHERE e.name <> 'page_ping')".to_owned()),
+            Part::Revenue | Part::Transactions => Some(self.money(part, values)),
             _ => None,
         });
-        let keys: Vec<String> = self.keys().iter().map(|key| format!("seen.{key}")).collect();
+        let join = match parts.contains(&Part::NewVisitors) {
+            true => format!(" LEFT JOIN visitors AS v ON v.visitor_id = {visitor}"),
+            false => String::new(),
+        };
+        let keys: Vec<String> = self.keys().iter().map(|key| format!("e.{key}")).collect();
         format!(
-            "SELECT {} FROM ({seen}) AS seen{joins}{}",
+            "SELECT {} FROM {rows}{join}{}",
             keys.iter().cloned().chain([outer]).collect::<Vec<_>>().join(", "),
             group_by(&keys)
         )
@@ -212,43 +234,6 @@ impl Numbers {
             "SELECT {} FROM ({inner}) AS s{join}{}",
             names.iter().map(|name| format!("s.{name}")).chain([outer]).collect::<Vec<_>>().join(", "),
             group_by(&names.iter().map(|name| format!("s.{name}")).collect::<Vec<_>>())
-        )
-    }
-
-    /// Counts events that match, of sessions that match, when the session began.
-    fn of_events_of_sessions(&self, parts: &[Part], values: &mut Values) -> String {
-        let keys = self.key_expressions("s.started_at", true, values);
-        let money = if parts.iter().any(|part| part.is_money()) { "e.revenue, e.currency," } else { "" };
-        let goal = match parts.iter().any(|part| part.is_of_goal()) {
-            true => format!("{} AS is_goal,", self.reaches_goal(values)),
-            false => String::new(),
-        };
-        let inner = format!(
-            "SELECT {} {money} {goal} s.visitor_id, e.name {}",
-            keys.iter().map(|key| format!("{key},")).collect::<Vec<_>>().join(" "),
-            self.counted.sql(Rows::EventsOfSessions, values)
-        );
-        let on_page = if self.asks_for_pages() { "e.name = 'page_view'" } else { "TRUE" };
-        let outer = self.selected(parts, |part| match part {
-            Part::Visitors => Some(format!("count(DISTINCT e.visitor_id) FILTER (WHERE {on_page})")),
-            Part::ConvertedVisitors => Some("count(DISTINCT e.visitor_id) FILTER (WHERE e.is_goal)".to_owned()),
-            Part::Conversions => Some("count(*) FILTER (WHERE e.is_goal)".to_owned()),
-            Part::NewVisitors => {
-                let is_new = self.is_new("e.t", values);
-                Some(format!("count(DISTINCT e.visitor_id) FILTER (WHERE {on_page} AND {is_new})"))
-            }
-            Part::PageViews => Some("count(*) FILTER (WHERE e.name = 'page_view')".to_owned()),
-            Part::Events => Some("count(*) FILTER (WHERE e.name <> 'page_ping')".to_owned()),
-            Part::Revenue | Part::Transactions => Some(self.money(part, values)),
-            _ => None,
-        });
-        let new = parts.contains(&Part::NewVisitors);
-        let join = if new { " LEFT JOIN visitors AS v ON v.visitor_id = e.visitor_id" } else { "" };
-        let keys: Vec<String> = self.keys().iter().map(|key| format!("e.{key}")).collect();
-        format!(
-            "SELECT {} FROM ({inner}) AS e{join}{}",
-            keys.iter().cloned().chain([outer]).collect::<Vec<_>>().join(", "),
-            group_by(&keys)
         )
     }
 
@@ -329,6 +314,10 @@ fn of_sessions(part: Part) -> Option<String> {
         }
     };
     Some(sql.to_owned())
+}
+
+fn asks_for_money(parts: &[Part]) -> bool {
+    parts.iter().any(|part| part.is_money())
 }
 
 /// By the first columns of a query, as many as there are keys.
