@@ -1,1 +1,0 @@
-var r={};export{r as words};
