@@ -7,7 +7,7 @@ use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, TimeDelta, Utc};
-use lake::{DestinationSpec, Erasures, Held, Lake, LaneSettings, Position, RefusedEvent, encode_refused};
+use lake::{DestinationSpec, Erasures, HeldCursor, Lake, LaneSettings, Position, RefusedEvent, encode_refused};
 use serde_json::Value as Json;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -91,7 +91,7 @@ impl Follower {
         ended
     }
 
-    async fn follow_from(&self, held: &mut Held) -> anyhow::Result<Ended> {
+    async fn follow_from(&self, held: &mut HeldCursor) -> anyhow::Result<Ended> {
         let mut position = match held.cursor.position {
             Some(position) => position,
             // A new destination gets what is new from now on.
@@ -140,7 +140,7 @@ impl Follower {
     }
 
     /// Delivers rows, batch by batch, and moves the cursor behind each.
-    async fn deliver(&self, held: &mut Held, feed: &mut Feed, rows: &Rows) -> anyhow::Result<Option<Ended>> {
+    async fn deliver(&self, held: &mut HeldCursor, feed: &mut Feed, rows: &Rows) -> anyhow::Result<Option<Ended>> {
         let end = Position { row: rows.at.row + rows.batch.num_rows() as u64, ..rows.at };
         let erasures = feed.erasures().await?;
         let chosen = self.selection.chosen(&rows.batch, &erasures)?;
@@ -222,7 +222,7 @@ impl Follower {
     /// Sends messages until they are delivered, or refused for good.
     async fn send_all(
         &self,
-        held: &mut Held,
+        held: &mut HeldCursor,
         feed: &mut Feed,
         erasures: &Arc<Erasures>,
         rows: &RecordBatch,

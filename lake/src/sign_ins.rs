@@ -57,7 +57,7 @@ pub struct SignIn {
 
 /// What is held of a family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct SignInFamily {
     /// The newest pair of tokens; 0 if there is none.
     pub newest: u32,
     /// Whether it ended.
@@ -93,9 +93,9 @@ impl Lake {
     }
 
     /// What is held of a family.
-    pub async fn held(&self, subject: &str, family: &str) -> Result<Held> {
+    pub async fn held(&self, subject: &str, family: &str) -> Result<SignInFamily> {
         let objects = self.list(&format!("{SIGN_INS_DIR}/{subject}/{family}")).await?;
-        let mut held = Held::default();
+        let mut held = SignInFamily::default();
         for name in objects.iter().filter_map(|object| object.location.filename()) {
             held.ended |= name == ENDED;
             held.newest = held.newest.max(generation_of(name).unwrap_or(0));
@@ -203,7 +203,7 @@ mod tests {
         let other = SignIn { access_hash: "other".into(), ..sign_in("f", 2) };
         assert!(!lake.keep_sign_in(&other).await.unwrap());
         assert_eq!(lake.sign_in("ada", "f", 2).await.unwrap(), Some(sign_in("f", 2)));
-        assert_eq!(lake.held("ada", "f").await.unwrap(), Held { newest: 2, ended: false });
+        assert_eq!(lake.held("ada", "f").await.unwrap(), SignInFamily { newest: 2, ended: false });
     }
 
     #[tokio::test]
@@ -216,7 +216,7 @@ mod tests {
         lake.end_sign_in("ada", "f").await.unwrap();
         assert_eq!(lake.sign_ins_of("ada").await.unwrap(), [sign_in("g", 1)]);
         assert!(lake.keep_sign_in(&sign_in("f", 3)).await.unwrap());
-        assert_eq!(lake.held("ada", "f").await.unwrap(), Held { newest: 3, ended: true });
+        assert_eq!(lake.held("ada", "f").await.unwrap(), SignInFamily { newest: 3, ended: true });
     }
 
     #[tokio::test]

@@ -76,7 +76,7 @@ pub struct Cursor {
 
 /// A cursor that its holder may move.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldCursor {
     name: String,
     holder: Uuid,
     version: u64,
@@ -94,24 +94,24 @@ impl Lake {
     /// Takes a cursor, unless somebody else holds it.
     ///
     /// - `held_for`: for how long a holder that says nothing is waited for.
-    pub async fn hold_cursor(&self, name: &str, now: DateTime<Utc>, held_for: TimeDelta) -> Result<Option<Held>> {
+    pub async fn hold_cursor(&self, name: &str, now: DateTime<Utc>, held_for: TimeDelta) -> Result<Option<HeldCursor>> {
         let (version, cursor) = self.newest_cursor(name).await?;
         if cursor.held_until.is_some_and(|until| until > now) {
             return Ok(None);
         }
-        let mut held = Held { name: name.to_owned(), holder: self.new_uuid(), version, held_for, cursor };
+        let mut held = HeldCursor { name: name.to_owned(), holder: self.new_uuid(), version, held_for, cursor };
         Ok(self.move_cursor(&mut held, now).await?.then_some(held))
     }
 
     /// Writes where a cursor stands now. Returns whether it is still held: if not, somebody else follows.
-    pub async fn move_cursor(&self, held: &mut Held, now: DateTime<Utc>) -> Result<bool> {
+    pub async fn move_cursor(&self, held: &mut HeldCursor, now: DateTime<Utc>) -> Result<bool> {
         held.cursor.holder = Some(held.holder);
         held.cursor.held_until = Some(now + held.held_for);
         self.write_cursor(held).await
     }
 
     /// Writes where a cursor stands, and lets others take it.
-    pub async fn release_cursor(&self, mut held: Held) -> Result<()> {
+    pub async fn release_cursor(&self, mut held: HeldCursor) -> Result<()> {
         (held.cursor.holder, held.cursor.held_until) = (None, None);
         self.write_cursor(&mut held).await.map(drop)
     }
@@ -123,8 +123,13 @@ impl Lake {
             cursor.position = position;
             cursor.failing = None;
             (cursor.holder, cursor.held_until) = (None, None);
-            let mut held =
-                Held { name: name.to_owned(), holder: self.new_uuid(), version, held_for: TimeDelta::zero(), cursor };
+            let mut held = HeldCursor {
+                name: name.to_owned(),
+                holder: self.new_uuid(),
+                version,
+                held_for: TimeDelta::zero(),
+                cursor,
+            };
             if self.write_cursor(&mut held).await? {
                 return Ok(());
             }
@@ -158,7 +163,7 @@ impl Lake {
         Err(LakeError::unavailable(format!("read {CURSORS_DIR}/{name}"), "it moved at every try"))
     }
 
-    async fn write_cursor(&self, held: &mut Held) -> Result<bool> {
+    async fn write_cursor(&self, held: &mut HeldCursor) -> Result<bool> {
         let path = self.cursor_path(&held.name, held.version + 1);
         // Which of two equal cursors is whose tells the writer.
         let bytes = serde_json::to_vec(&held.cursor).expect("a cursor is plain data");

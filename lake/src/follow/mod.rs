@@ -7,7 +7,7 @@
 
 mod cursors;
 
-pub use self::cursors::{Cursor, Held, Position, Scan};
+pub use self::cursors::{Cursor, HeldCursor, Position, Scan};
 
 use crate::error::Result;
 use crate::lake::Lake;
