@@ -12,7 +12,7 @@ use lake::{Accounts, Invitation, Organisation, ReadKey, Role, SiteDirectory, Sit
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::shown;
+use super::{shown, sites};
 use crate::http::access::Caller;
 use crate::http::body::Sent;
 use crate::http::client::Sender;
@@ -224,27 +224,17 @@ async fn add_site(
     let (_, role, actor) = find(&caller, &accounts, &id, Role::Editor)?;
     let mut settings = SiteSettings { domains: sent.domains, origins: sent.origins, ..SiteSettings::default() };
     if let Some(zone) = sent.time_zone {
-        super::sites::check_zone(&zone)?;
+        sites::check_zone(&zone)?;
         settings.time_zone = zone;
     }
     let lake = api.people.lake();
-    let issued = lake.add_site_of(&sent.id, Some(&id), settings, now).await.map_err(not_whose)?;
+    let issued = lake.add_site_of(&sent.id, Some(&id), settings, now).await.map_err(sites::not_whose)?;
     api.people.note(&actor, "site.add", Some(&id), &issued.site_id, &client, now).await;
     let directory = lake.sites().await?;
     let site = directory.sites().iter().find(|site| site.site_id == issued.site_id);
     let mut shown = site.map_or_else(|| json!({}), |site| shown::site(site, role, Some(&actor)));
     shown["write_key"] = issued.write_key.into();
     Ok((StatusCode::CREATED, Json(shown)).into_response())
-}
-
-/// A name or a domain that is taken is refused without saying by whom.
-pub(super) fn not_whose(error: lake::LakeError) -> ApiError {
-    match error {
-        lake::LakeError::Invalid { reason } if reason.contains("already") => {
-            ApiError::People(accounts::AccountsError::Conflict { reason: "the name or a domain is taken".to_owned() })
-        }
-        error => error.into(),
-    }
 }
 
 /// The read keys of an organisation: those that read nothing but its sites.

@@ -13,7 +13,7 @@ use lake::{Role, Site};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::{organisations, shown};
+use super::shown;
 use crate::http::access::Caller;
 use crate::http::body::Sent;
 use crate::http::client::Sender;
@@ -110,10 +110,20 @@ async fn change(
         settings.session_cap_s = sent.session_cap_s.unwrap_or(settings.session_cap_s);
         settings.time_zone = sent.time_zone.clone().unwrap_or_else(|| settings.time_zone.clone());
     });
-    let settings = changed.await.map_err(organisations::not_whose)?;
+    let settings = changed.await.map_err(not_whose)?;
     api.people.note(&actor, "site.change", site.organisation.as_deref(), &id, &client, (api.clock)()).await;
     let site = Site { settings, ..(*site).clone() };
     Ok(Json(shown::site(&site, role, Some(&actor))))
+}
+
+/// A name or a domain that is taken is refused without saying by whom.
+pub(super) fn not_whose(error: lake::LakeError) -> ApiError {
+    match error {
+        lake::LakeError::Invalid { reason } if reason.contains("already") => {
+            ApiError::People(accounts::AccountsError::Conflict { reason: "the name or a domain is taken".to_owned() })
+        }
+        error => error.into(),
+    }
 }
 
 /// Fails for a zone that reports could not count by.
