@@ -244,9 +244,10 @@ mod tests {
             let mut merged = DistinctNumbers::default();
             for part in [one, other] {
                 let (numbers, groups, filter) = columns(part);
-                whole.update_batch(&[numbers.clone()], &groups, Some(&filter), 5).unwrap();
+                let numbers = [numbers];
+                whole.update_batch(&numbers, &groups, Some(&filter), 5).unwrap();
                 let mut of_part = DistinctNumbers::default();
-                of_part.update_batch(&[numbers.clone()], &groups, Some(&filter), 5).unwrap();
+                of_part.update_batch(&numbers, &groups, Some(&filter), 5).unwrap();
                 let begin = of_part.state(EmitTo::First(first)).unwrap();
                 let rest = of_part.state(EmitTo::All).unwrap();
                 merged.merge_batch(&begin, &(0..first).collect::<Vec<_>>(), 5).unwrap();
@@ -260,10 +261,10 @@ mod tests {
             let mut in_one = AllDistinctNumbers::default();
             let mut of_parts = AllDistinctNumbers::default();
             for part in [one, other] {
-                let numbers: ArrayRef = columns(part).0;
+                let numbers = [columns(part).0];
                 let mut of_part = AllDistinctNumbers::default();
-                in_one.update_batch(&[numbers.clone()]).unwrap();
-                of_part.update_batch(&[numbers]).unwrap();
+                in_one.update_batch(&numbers).unwrap();
+                of_part.update_batch(&numbers).unwrap();
                 let states: Vec<ArrayRef> = of_part.state().unwrap().iter().map(|state| state.to_array().unwrap()).collect();
                 of_parts.merge_batch(&states).unwrap();
             }
