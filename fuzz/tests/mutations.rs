@@ -157,6 +157,11 @@ fn every_body_is_events_and_rejections_or_refused() {
 }
 
 #[test]
+fn every_record_of_an_export_is_an_event_or_refused() {
+    check("history", 1_500);
+}
+
+#[test]
 fn every_name_is_a_raw_files_or_nobodys() {
     check("raw_names", 200);
 }
@@ -188,6 +193,6 @@ fn every_document_of_read_keys_is_read_or_corrupt() {
 
 #[test]
 fn no_target_is_left_out() {
-    let tested = ["door", "events", "raw_names", "raw_file", "read_keys", "sites", "erasures", "log"];
+    let tested = ["door", "events", "history", "raw_names", "raw_file", "read_keys", "sites", "erasures", "log"];
     assert_eq!(TARGETS.iter().map(|target| target.name).collect::<Vec<_>>(), tested);
 }
