@@ -11,9 +11,9 @@ use engine::EngineError;
 use lake::{EVENTS, LakeError, REPORTS, VersionEntry};
 use serde_json::{Value, json};
 
+use super::caller::reader::Reader;
 use super::error::ApiError;
 use super::query_string::QueryString;
-use super::reader::Reader;
 use super::state::Api;
 
 /// The newest versions of a table that an answer shows.

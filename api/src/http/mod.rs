@@ -1,25 +1,19 @@
 //! The routes of the reading server, one router for each resource.
 
-mod access;
 mod accounts;
 mod body;
-mod client;
-mod cookies;
-mod cross_site;
+pub(crate) mod caller;
 mod dashboard;
 pub(crate) mod error;
 mod etag;
 mod lake_health;
-mod links;
 mod own_sql;
 mod params;
 mod query_string;
-pub(crate) mod reader;
 pub(crate) mod reports;
 pub(crate) mod sql;
 pub(crate) mod state;
 mod stats;
-mod this_machine;
 mod visits;
 
 use std::sync::Arc;
@@ -31,7 +25,7 @@ use axum::{Json, Router, middleware};
 use serde_json::json;
 
 use crate::mcp;
-use access::Access;
+use caller::access::{self, Access};
 use error::ApiError;
 use query_string::QueryString;
 pub use sql::shared::SqlSettings;

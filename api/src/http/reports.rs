@@ -13,12 +13,12 @@ use chrono::Days;
 use engine::{EngineError, Param, SqlSession};
 use serde_json::{Value, json};
 
+use super::caller::reader::Reader;
 use super::error::{ApiError, of_history};
 use super::etag::matches_etag;
 use super::own_sql;
 use super::params::time;
 use super::query_string::QueryString;
-use super::reader::Reader;
 use super::state::Api;
 
 /// Rows of history in one answer.

@@ -10,11 +10,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use engine::{EngineError, Param, Scope};
 use serde_json::{Value, json};
 
+use super::caller::reader::Reader;
 use super::error::ApiError;
 use super::own_sql;
 use super::params::time;
 use super::query_string::QueryString;
-use super::reader::Reader;
 use super::state::Api;
 
 /// Lines of one answer: pages times timeframes.

@@ -17,7 +17,7 @@ use rmcp::transport::streamable_http_server::session::never::NeverSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
 
-use crate::http::reader::{By, Reader};
+use crate::http::caller::reader::{By, Reader};
 use crate::http::sql::SQL_BYTES_MAX;
 use crate::http::state::Api;
 

@@ -7,8 +7,8 @@ use engine::{QueryResult, column_names, to_json_rows};
 use serde_json::{Map, Value, json};
 
 use super::definitions::about;
+use crate::http::caller::reader::Reader;
 use crate::http::error::ApiError;
-use crate::http::reader::Reader;
 use crate::http::reports;
 use crate::http::sql::asked::{Asked, params};
 use crate::http::sql::question::Question;
@@ -192,7 +192,7 @@ async fn run_sql(api: &Api, reader: &Reader, asked: Asked) -> Result<Value, ApiE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::reader::By;
+    use crate::http::caller::reader::By;
 
     #[test]
     fn the_definition_of_a_metric_is_the_comment_at_its_top() {

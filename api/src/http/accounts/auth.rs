@@ -12,14 +12,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::shown::{self, TokensIn};
-use crate::http::access::{Access, Caller};
 use crate::http::body::Sent;
-use crate::http::client::Sender;
-use crate::http::cookies;
-use crate::http::cross_site;
+use crate::http::caller::access::{Access, Caller};
+use crate::http::caller::client::Sender;
+use crate::http::caller::cookies;
+use crate::http::caller::cross_site;
+use crate::http::caller::this_machine;
 use crate::http::error::ApiError;
 use crate::http::state::Api;
-use crate::http::this_machine;
 
 pub(super) fn router(access: Arc<Access>) -> Router<Arc<Api>> {
     let register = move |state, method, headers, sender, sent| register(access, state, method, headers, sender, sent);

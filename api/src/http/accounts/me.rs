@@ -12,10 +12,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{auth, shown};
-use crate::http::access::Caller;
 use crate::http::body::Sent;
-use crate::http::client::Sender;
-use crate::http::cookies;
+use crate::http::caller::access::Caller;
+use crate::http::caller::client::Sender;
+use crate::http::caller::cookies;
 use crate::http::error::ApiError;
 use crate::http::state::Api;
 

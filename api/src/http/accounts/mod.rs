@@ -18,8 +18,8 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 
-use super::access::Access;
 use super::body::BODY_BYTES_MAX;
+use super::caller::access::Access;
 use super::state::Api;
 
 /// The routes of those who are known.

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{shown, sites};
-use crate::http::access::Caller;
 use crate::http::body::Sent;
-use crate::http::client::Sender;
+use crate::http::caller::access::Caller;
+use crate::http::caller::client::Sender;
 use crate::http::error::ApiError;
 use crate::http::state::Api;
 

@@ -14,11 +14,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{shown, sites};
-use crate::http::access::Caller;
 use crate::http::body::Sent;
-use crate::http::client::Sender;
+use crate::http::caller::access::Caller;
+use crate::http::caller::client::Sender;
+use crate::http::caller::links;
 use crate::http::error::ApiError;
-use crate::http::links;
 use crate::http::state::Api;
 use crate::http::stats::{check_filters, check_goal, check_steps};
 

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::saved;
 use crate::http::body::Sent;
-use crate::http::client::Sender;
+use crate::http::caller::client::Sender;
+use crate::http::caller::links;
 use crate::http::error::ApiError;
-use crate::http::links;
 use crate::http::state::Api;
 
 pub(super) fn router() -> Router<Arc<Api>> {

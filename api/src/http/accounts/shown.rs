@@ -11,9 +11,9 @@ use lake::{Accounts, Organisation, Role, Site, SiteDirectory, User};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::http::access::Caller;
-use crate::http::cookies;
-use crate::http::links;
+use crate::http::caller::access::Caller;
+use crate::http::caller::cookies;
+use crate::http::caller::links;
 
 /// How somebody wants his tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

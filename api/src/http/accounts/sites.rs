@@ -14,9 +14,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::shown;
-use crate::http::access::Caller;
 use crate::http::body::Sent;
-use crate::http::client::Sender;
+use crate::http::caller::access::Caller;
+use crate::http::caller::client::Sender;
 use crate::http::error::ApiError;
 use crate::http::state::Api;
 

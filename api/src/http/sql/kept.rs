@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 
 use super::asked::Asked;
 use super::format::Format;
-use crate::http::reader::Part;
+use crate::http::caller::reader::Part;
 
 /// What an answer depends on, in one number: the query, its parameters, whose events it is asked of, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -22,10 +22,10 @@ use self::answering::{Answering, Beginning, count};
 use self::format::Format;
 use self::kept::AnswerKey;
 use self::question::Question;
+use super::caller::reader::Reader;
 use super::error::ApiError;
 use super::etag::matches_etag;
 use super::query_string::QueryString;
-use super::reader::Reader;
 use super::state::Api;
 
 /// A query is a page of text.

@@ -9,8 +9,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::asked::Asked;
+use crate::http::caller::reader::{Part, Reader};
 use crate::http::error::ApiError;
-use crate::http::reader::{Part, Reader};
 use crate::http::state::Api;
 
 /// A query that can be put to the engine.

@@ -34,10 +34,10 @@ use self::said::names;
 use self::said::parameters::Parameters;
 use self::said::range;
 use self::said::request::Setting;
+use super::caller::reader::{Part, Reader};
 use super::error::ApiError;
 use super::etag::matches_etag;
 use super::query_string::QueryString;
-use super::reader::{Part, Reader};
 use super::sql::kept::AnswerKey;
 use super::state::Api;
 

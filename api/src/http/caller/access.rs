@@ -21,13 +21,13 @@ use lake::{Accounts, ReadKey, Role, SavedItem, Site, SiteDirectory, User};
 use serde_json::Value;
 
 use super::cross_site;
-use super::error::ApiError;
 use super::reader::{By, Reader};
 use super::this_machine::names_this_machine;
 use super::{cookies, links};
+use crate::http::error::ApiError;
 
 /// Who may do what.
-pub(super) struct Access {
+pub(in crate::http) struct Access {
     token: Option<blake3::Hash>,
     keys: ReadAccess,
     engine: Engine,
@@ -37,7 +37,7 @@ pub(super) struct Access {
 
 /// Who sends a request.
 #[derive(Clone, Debug)]
-pub(super) enum Caller {
+pub(in crate::http) enum Caller {
     /// Whoever runs the installation.
     Operator,
     /// Somebody who is signed in.
@@ -54,7 +54,7 @@ pub(super) enum Caller {
 
 impl Access {
     /// - `token`: what opens the whole lake; without one it is open to this machine.
-    pub(super) fn new(
+    pub(in crate::http) fn new(
         token: Option<&str>,
         engine: Engine,
         people: Arc<Service>,
@@ -65,7 +65,7 @@ impl Access {
     }
 
     /// Who sends a request. Fails with [`ApiError::WithoutKey`] if he shows nothing that holds.
-    pub(super) async fn caller(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    pub(in crate::http) async fn caller(&self, method: &Method, headers: &HeaderMap) -> Result<Caller, ApiError> {
         if let Some(sent) = headers.get(header::AUTHORIZATION) {
             let sent = sent.as_bytes().strip_prefix(b"Bearer ").unwrap_or_default();
             return self.bearer(sent).await;
@@ -146,7 +146,7 @@ impl Access {
 
 impl Caller {
     /// Who does something, if he may do anything but read.
-    pub(super) fn actor(&self) -> Option<Actor> {
+    pub(in crate::http) fn actor(&self) -> Option<Actor> {
         match self {
             Self::Operator => Some(Actor::Operator),
             Self::Person { user, .. } => Some(Actor::Person { user_id: user.id.clone(), email: user.email.clone() }),
@@ -155,14 +155,14 @@ impl Caller {
     }
 
     /// The same, or why not.
-    pub(super) fn must_act(&self) -> Result<Actor, ApiError> {
+    pub(in crate::http) fn must_act(&self) -> Result<Actor, ApiError> {
         self.actor().ok_or_else(|| {
             ApiError::MayNot("a key and a link read: sign in, or send the server's token, to do that".to_owned())
         })
     }
 
     /// What he is for a site: what he may do there follows from it. `None` if he may not know of it.
-    pub(super) fn role_on(&self, site: &Site, accounts: &Accounts) -> Option<Role> {
+    pub(in crate::http) fn role_on(&self, site: &Site, accounts: &Accounts) -> Option<Role> {
         match self {
             Self::Key(key) => key.sites.contains(&site.site_id).then_some(Role::Viewer),
             Self::Link(share) => (*share.site_id == *site.site_id).then_some(Role::Viewer),
@@ -172,7 +172,7 @@ impl Caller {
     }
 
     /// The sites that he may know of, and what he is for each.
-    pub(super) fn sites<'a>(
+    pub(in crate::http) fn sites<'a>(
         &'a self,
         directory: &'a SiteDirectory,
         accounts: &'a Accounts,
@@ -182,7 +182,7 @@ impl Caller {
 }
 
 /// Puts the [`Caller`] and the [`Reader`] into the request's extensions, or refuses the request.
-pub(super) async fn identify(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
+pub(in crate::http) async fn identify(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
     let (method, headers) = (request.method(), request.headers());
     let identified = async {
         let caller = access.caller(method, headers).await?;
@@ -202,7 +202,7 @@ pub(super) async fn identify(State(access): State<Arc<Access>>, mut request: Req
 
 /// The same for routes that are open to this machine without a token, whatever a browser says of it: reports, which nobody
 /// changes.
-pub(super) async fn identify_for_reports(
+pub(in crate::http) async fn identify_for_reports(
     State(access): State<Arc<Access>>,
     mut request: Request,
     next: Next,

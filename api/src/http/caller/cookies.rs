@@ -15,12 +15,12 @@ const ACCESS: &str = "dewpond_access";
 const REFRESH: &str = "dewpond_refresh";
 
 /// The token that a request carries in a cookie.
-pub(super) fn access(headers: &HeaderMap) -> Option<&str> {
+pub(in crate::http) fn access(headers: &HeaderMap) -> Option<&str> {
     value(headers, ACCESS)
 }
 
 /// The token that renews, in a cookie.
-pub(super) fn refresh(headers: &HeaderMap) -> Option<&str> {
+pub(in crate::http) fn refresh(headers: &HeaderMap) -> Option<&str> {
     value(headers, REFRESH)
 }
 
@@ -40,7 +40,7 @@ fn prefix(headers: &HeaderMap) -> &'static str {
 /// The headers that keep tokens in the browser of a request.
 ///
 /// - `headers`: of the request.
-pub(super) fn keep(headers: &HeaderMap, tokens: &Tokens, now: DateTime<Utc>) -> Vec<HeaderValue> {
+pub(in crate::http) fn keep(headers: &HeaderMap, tokens: &Tokens, now: DateTime<Utc>) -> Vec<HeaderValue> {
     let seconds = |until: DateTime<Utc>| (until - now).num_seconds().max(0);
     let access = cookie(headers, ACCESS, &tokens.access, "Lax", seconds(tokens.access_until));
     let refresh = tokens.refresh.as_deref();
@@ -49,7 +49,7 @@ pub(super) fn keep(headers: &HeaderMap, tokens: &Tokens, now: DateTime<Utc>) -> 
 }
 
 /// The headers that take them away.
-pub(super) fn drop_all(headers: &HeaderMap) -> Vec<HeaderValue> {
+pub(in crate::http) fn drop_all(headers: &HeaderMap) -> Vec<HeaderValue> {
     vec![cookie(headers, ACCESS, "", "Lax", 0), cookie(headers, REFRESH, "", "Strict", 0)]
 }
 

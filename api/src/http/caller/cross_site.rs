@@ -8,13 +8,13 @@
 use axum::http::{HeaderMap, Method, header};
 
 /// Whether a request that changes something and brings only what a browser adds by itself may be another origin's page's.
-pub(super) fn may_be_forged(method: &Method, headers: &HeaderMap) -> bool {
+pub(in crate::http) fn may_be_forged(method: &Method, headers: &HeaderMap) -> bool {
     // A browser says at least one of the two. What is no browser brings a token.
     !only_reads(method) && is_of_this_origin(headers) != Some(true)
 }
 
 /// The same of one for which a program need bring nothing: whether a browser says that it is another origin's page's.
-pub(super) fn is_forged(method: &Method, headers: &HeaderMap) -> bool {
+pub(in crate::http) fn is_forged(method: &Method, headers: &HeaderMap) -> bool {
     !only_reads(method) && is_of_this_origin(headers) == Some(false)
 }
 

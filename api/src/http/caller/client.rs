@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
 /// Who sends a request, beside what he brings.
-pub(super) struct Sender(pub(super) accounts::Client);
+pub(in crate::http) struct Sender(pub(in crate::http) accounts::Client);
 
 impl<S: Sync> FromRequestParts<S> for Sender {
     type Rejection = Infallible;

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, header, uri::Authority};
 
 /// The name of the host that a request was sent to.
-pub(super) fn host(headers: &HeaderMap) -> Option<String> {
+pub(in crate::http) fn host(headers: &HeaderMap) -> Option<String> {
     let authority = headers.get(header::HOST)?.to_str().ok()?.parse::<Authority>().ok()?;
     Some(authority.host().to_lowercase())
 }
 
 /// Whether a request was sent to this machine by its own name or address. Somebody's page may have led a browser here by
 /// another name, which it resolved to this machine.
-pub(super) fn names_this_machine(headers: &HeaderMap) -> bool {
+pub(in crate::http) fn names_this_machine(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     host.is_some_and(|host| {
         let host = host.host();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::{EngineError, Scope, Share, SqlSession, View};
 use serde_json::Value;
 
-use super::error::ApiError;
+use crate::http::error::ApiError;
 
 /// Who asks.
 #[derive(Clone, Debug)]
