@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use engine::{AnswerFormat, AnswerWriter, SqlSession, to_json_rows};
+use engine::{AnswerFormat, AnswerWriter, EngineError, SqlSession, to_json_rows};
 use serde_json::Value as Json;
 
 use crate::harness::session_of;
@@ -53,6 +53,11 @@ async fn generated_queries_are_answered_as_by_duckdb() {
             };
             let ours = match session.query(sql, &[]).await {
                 Ok(answer) => to_json_rows(&answer).unwrap(),
+                // Joins of joins may have more rows than fit, and say so. There must be few of them, too.
+                Err(EngineError::Limit { .. }) => {
+                    unanswered += 1;
+                    continue;
+                }
                 Err(error) => {
                     wrong.push(format!("{sql}\n  is refused: {:.600}", error.to_string()));
                     continue;
@@ -73,10 +78,10 @@ async fn generated_queries_are_answered_as_by_duckdb() {
         std::fs::remove_file(file).unwrap();
         asked += QUERIES_A_LAKE;
     }
-    println!("{asked} queries from the seed {seed} on: {} wrong, {unanswered} not answered by DuckDB", wrong.len());
+    println!("{asked} queries from the seed {seed} on: {} wrong, {unanswered} not answered by both", wrong.len());
     let shown = wrong.iter().take(10).map(String::as_str).collect::<Vec<_>>().join("\n");
     assert!(wrong.is_empty(), "{} of {asked} queries from the seed {seed} on:\n{shown}", wrong.len());
-    assert!(unanswered * 100 <= asked * 3, "DuckDB did not answer {unanswered} of {asked} queries");
+    assert!(unanswered * 100 <= asked * 3, "{unanswered} of {asked} queries were not answered by both");
 }
 
 /// The session's events as a Parquet file.
