@@ -18,6 +18,16 @@ pub(crate) struct LakeFlags {
     location: String,
 }
 
+/// The lake, and how a command prints what it did there.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Output {
+    #[command(flatten)]
+    pub(crate) lake: LakeFlags,
+    /// Print JSON, for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 impl LakeFlags {
     /// Opens the lake for a command that writes and may begin the lake.
     pub(crate) fn open(&self) -> anyhow::Result<Lake> {

@@ -5,6 +5,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
@@ -14,6 +15,11 @@ pub(super) const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// A body that was read. One that is empty is `{}`.
 pub(super) struct Sent<T>(pub(super) T);
+
+/// What is sent to an endpoint that needs nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
     type Rejection = ApiError;

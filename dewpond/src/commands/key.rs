@@ -6,7 +6,7 @@ use engine::text_table;
 use lake::{IssuedReadKey, Lake, ReadKey};
 use serde_json::{Value, json};
 
-use crate::lake_flags::LakeFlags;
+use crate::lake_flags::Output;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -39,15 +39,6 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-}
-
-#[derive(clap::Args, Debug)]
-struct Output {
-    #[command(flatten)]
-    lake: LakeFlags,
-    /// Print JSON, for scripts.
-    #[arg(long)]
-    json: bool,
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ use engine::text_table;
 use lake::{IssuedKey, Lake, Site, SiteSettings};
 use serde_json::json;
 
-use crate::lake_flags::LakeFlags;
+use crate::lake_flags::Output;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -201,15 +201,6 @@ impl SettingsFlags {
     }
 }
 
-#[derive(clap::Args, Debug)]
-struct Output {
-    #[command(flatten)]
-    lake: LakeFlags,
-    /// Print JSON, for scripts.
-    #[arg(long)]
-    json: bool,
-}
-
 /// How many days to keep events; `None` for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Retention(Option<u32>);
@@ -267,8 +258,10 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
 /// The site with this id.
 pub(crate) async fn find(lake: &Lake, site_id: &str) -> anyhow::Result<Arc<Site>> {
     let directory = lake.sites().await?;
-    let site = directory.sites().iter().find(|site| &*site.site_id == site_id);
-    site.cloned().with_context(|| format!("there is no site {site_id}; `dewpond site list` shows all sites"))
+    directory
+        .site(site_id)
+        .cloned()
+        .with_context(|| format!("there is no site {site_id}; `dewpond site list` shows all sites"))
 }
 
 /// The id of an organisation, of its id or its name; `none` is none.

@@ -8,7 +8,7 @@ use engine::text_table;
 use lake::{Accounts, Lake, Role, User};
 use serde_json::{Value, json};
 
-use crate::lake_flags::LakeFlags;
+use crate::lake_flags::Output;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -54,15 +54,6 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-}
-
-#[derive(clap::Args, Debug)]
-struct Output {
-    #[command(flatten)]
-    lake: LakeFlags,
-    /// Print JSON, for scripts.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

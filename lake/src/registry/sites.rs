@@ -172,9 +172,14 @@ impl SiteDirectory {
         &self.sites
     }
 
+    /// The site of an id, if there is one.
+    pub fn site(&self, site_id: &str) -> Option<&Arc<Site>> {
+        self.sites.iter().find(|site| &*site.site_id == site_id)
+    }
+
     /// Whether there is a site of this id.
     pub fn has_site(&self, site_id: &str) -> bool {
-        self.sites.iter().any(|site| &*site.site_id == site_id)
+        self.site(site_id).is_some()
     }
 }
 
@@ -434,7 +439,7 @@ mod tests {
 
     fn site_of<'a>(directory: &'a SiteDirectory, write_key: &str) -> Option<&'a str> {
         let site_id = directory.site_of_key(write_key)?.site_id.clone();
-        directory.sites().iter().find(|site| site.site_id == site_id).map(|site| &*site.site_id)
+        directory.site(&site_id).map(|site| &*site.site_id)
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::shown::{self, TokensIn};
-use crate::http::body::Sent;
+use crate::http::body::{Nothing, Sent};
 use crate::http::caller::access::{Access, Caller};
 use crate::http::caller::client::Sender;
 use crate::http::caller::cookies;
@@ -103,8 +103,7 @@ async fn login(
         Ok(signed) => signed,
         Err(user) => {
             let asked = api.people.ask_for_second(&user, &rp_id(&headers)?, (api.clock)()).await?;
-            let asked = json!({ "second_factor": { "id": asked.id, "publicKey": asked.public_key } });
-            return Ok(Json(asked).into_response());
+            return Ok(Json(json!({ "second_factor": shown::question(&asked) })).into_response());
         }
     };
     end_former(&api, &headers, &client).await?;
@@ -116,10 +115,6 @@ pub(super) fn rp_id(headers: &HeaderMap) -> Result<String, ApiError> {
     this_machine::host(headers).ok_or_else(|| ApiError::invalid("the request names no host"))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 /// What a browser asks a device that holds a passkey, of whoever it may be.
 async fn ask_for_passkey(
     State(api): State<Arc<Api>>,
@@ -127,7 +122,7 @@ async fn ask_for_passkey(
     Sent(Nothing {}): Sent<Nothing>,
 ) -> Result<Json<Value>, ApiError> {
     let asked = api.people.ask_for_passkey(&rp_id(&headers)?, (api.clock)()).await?;
-    Ok(Json(json!({ "id": asked.id, "publicKey": asked.public_key })))
+    Ok(Json(shown::question(&asked)))
 }
 
 #[derive(Deserialize)]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{auth, shown};
-use crate::http::body::Sent;
+use crate::http::body::{Nothing, Sent};
 use crate::http::caller::access::Caller;
 use crate::http::caller::client::Sender;
 use crate::http::caller::cookies;
@@ -116,10 +116,6 @@ async fn passkeys(Extension(caller): Extension<Caller>) -> Json<Value> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 async fn ask_for_new_passkey(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
@@ -128,7 +124,7 @@ async fn ask_for_new_passkey(
 ) -> Result<Json<Value>, ApiError> {
     let rp_id = auth::rp_id(&headers)?;
     let asked = api.people.ask_for_new_passkey(&caller.must_act()?, &rp_id, (api.clock)()).await?;
-    Ok(Json(json!({ "id": asked.id, "publicKey": asked.public_key })))
+    Ok(Json(shown::question(&asked)))
 }
 
 #[derive(Deserialize)]

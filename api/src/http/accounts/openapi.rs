@@ -34,7 +34,7 @@ const fn open(
     status: &'static str,
     answer: Option<&'static str>,
 ) -> Operation {
-    Operation { method, path, what, body, status, answer, open: true }
+    Operation { open: true, ..known(method, path, what, body, status, answer) }
 }
 
 const OPERATIONS: [Operation; 44] = [

@@ -231,18 +231,20 @@ async fn add_site(
     let issued = lake.add_site_of(&sent.id, Some(&id), settings, now).await.map_err(sites::not_whose)?;
     api.people.note(&actor, "site.add", Some(&id), &issued.site_id, &client, now).await;
     let directory = lake.sites().await?;
-    let site = directory.sites().iter().find(|site| site.site_id == issued.site_id);
-    let mut shown = site.map_or_else(|| json!({}), |site| shown::site(site, role, Some(&actor)));
+    let mut shown =
+        directory.site(&issued.site_id).map_or_else(|| json!({}), |site| shown::site(site, role, Some(&actor)));
     shown["write_key"] = issued.write_key.into();
     Ok((StatusCode::CREATED, Json(shown)).into_response())
 }
 
+/// Whether there is such a site in an organisation.
+fn is_site_of(site: &str, organisation: &str, directory: &SiteDirectory) -> bool {
+    directory.site(site).is_some_and(|site| site.organisation.as_deref() == Some(organisation))
+}
+
 /// The read keys of an organisation: those that read nothing but its sites.
 fn is_of(key: &ReadKey, organisation: &str, directory: &SiteDirectory) -> bool {
-    key.sites.iter().all(|site| {
-        let site = directory.sites().iter().find(|known| known.site_id == *site);
-        site.is_some_and(|site| site.organisation.as_deref() == Some(organisation))
-    })
+    key.sites.iter().all(|site| is_site_of(site, organisation, directory))
 }
 
 fn shown_key(key: &ReadKey) -> Value {
@@ -278,11 +280,7 @@ async fn add_key(
     let (accounts, lake) = (api.people.accounts_now().await?, api.people.lake());
     let (_, _, actor) = find(&caller, &accounts, &id, Role::Editor)?;
     let directory = lake.sites().await?;
-    let own = |name: &String| {
-        let site = directory.sites().iter().find(|site| *site.site_id == **name);
-        site.is_some_and(|site| site.organisation.as_deref() == Some(&*id))
-    };
-    if let Some(missing) = sent.sites.iter().find(|name| !own(name)) {
+    if let Some(missing) = sent.sites.iter().find(|name| !is_site_of(name, &id, &directory)) {
         return Err(ApiError::NotFound(format!("there is no site {missing} in this organisation")));
     }
     let now = (api.clock)();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use accounts::{Actor, Signed};
+use accounts::{Actor, Asked, Signed};
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -118,6 +118,11 @@ pub(super) fn with_cookies(mut response: Response, cookies: Vec<axum::http::Head
     response
 }
 
+/// What a browser is to ask of a device.
+pub(super) fn question(asked: &Asked) -> Value {
+    json!({ "id": asked.id, "publicKey": asked.public_key })
+}
+
 /// A page of things.
 pub(super) fn list(results: impl IntoIterator<Item = Value>) -> Json<Value> {
     Json(json!({ "results": results.into_iter().collect::<Vec<_>>() }))
@@ -130,6 +135,6 @@ pub(super) fn find_site<'a>(
     accounts: &Accounts,
     directory: &'a SiteDirectory,
 ) -> Option<(&'a Arc<Site>, Role)> {
-    let site = directory.sites().iter().find(|site| *site.site_id == *id)?;
+    let site = directory.site(id)?;
     Some((site, caller.role_on(site, accounts)?))
 }

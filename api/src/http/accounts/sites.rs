@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use accounts::{Actor, may};
+use accounts::may;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::shown;
-use crate::http::body::Sent;
+use crate::http::body::{Nothing, Sent};
 use crate::http::caller::access::Caller;
 use crate::http::caller::client::Sender;
 use crate::http::error::ApiError;
@@ -42,11 +42,6 @@ pub(super) async fn find(api: &Api, caller: &Caller, id: &str, needed: Role) -> 
         Some((site, role)) => Ok((site.clone(), role)),
         None => Err(ApiError::NotFound(format!("there is no site {id}"))),
     }
-}
-
-/// Who changes a site.
-fn changing(caller: &Caller) -> Result<Actor, ApiError> {
-    caller.must_act()
 }
 
 async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Result<Json<Value>, ApiError> {
@@ -95,7 +90,7 @@ async fn change(
     Sent(sent): Sent<Change>,
 ) -> Result<Json<Value>, ApiError> {
     let (site, role) = find(&api, &caller, &id, Role::Editor).await?;
-    let actor = changing(&caller)?;
+    let actor = caller.must_act()?;
     if let Some(zone) = &sent.time_zone {
         check_zone(zone)?;
     }
@@ -149,10 +144,6 @@ async fn keys(
     Ok(shown::list(shown.collect::<Vec<_>>()))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 async fn add_key(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
@@ -161,7 +152,7 @@ async fn add_key(
     Sent(Nothing {}): Sent<Nothing>,
 ) -> Result<Response, ApiError> {
     let (site, _) = find(&api, &caller, &id, Role::Editor).await?;
-    let (actor, now) = (changing(&caller)?, (api.clock)());
+    let (actor, now) = (caller.must_act()?, (api.clock)());
     let issued = api.people.lake().add_key(&id, now).await?;
     let prefix: String = issued.write_key.chars().take(12).collect();
     api.people.note(&actor, "write_key.add", site.organisation.as_deref(), &prefix, &client, now).await;
@@ -176,7 +167,7 @@ async fn revoke_key(
     Sender(client): Sender,
 ) -> Result<StatusCode, ApiError> {
     let (site, _) = find(&api, &caller, &id, Role::Editor).await?;
-    let (actor, now) = (changing(&caller)?, (api.clock)());
+    let (actor, now) = (caller.must_act()?, (api.clock)());
     let is_one = site.keys.iter().any(|key| key.prefix == prefix && key.revoked_at.is_none());
     if !is_one {
         return Err(ApiError::NotFound(format!("site {id} has no such valid key")));

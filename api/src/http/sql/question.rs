@@ -90,7 +90,6 @@ impl Api {
     async fn time_zone_of(&self, site: &str) -> Result<String, ApiError> {
         let sites = self.views.engine().lake().sites().await;
         let sites = sites.map_err(EngineError::from).map_err(ApiError::unread("the sites"))?;
-        let site = sites.sites().iter().find(|known| &*known.site_id == site);
-        Ok(site.map_or_else(|| "UTC".to_owned(), |site| site.settings.time_zone.clone()))
+        Ok(sites.site(site).map_or_else(|| "UTC".to_owned(), |site| site.settings.time_zone.clone()))
     }
 }

@@ -194,8 +194,7 @@ impl Flags {
 
 async fn settings_of(lake: &Lake, site: &str) -> anyhow::Result<SiteSettings> {
     let sites = lake.sites().await?;
-    let site = sites.sites().iter().find(|found| &*found.site_id == site);
-    Ok(site.map(|site| site.settings.clone()).unwrap_or_default())
+    Ok(sites.site(site).map(|site| site.settings.clone()).unwrap_or_default())
 }
 
 /// The files of an import, and what they are.
