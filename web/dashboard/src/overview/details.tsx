@@ -7,6 +7,7 @@ import { dimensionTitle, type Tab } from "../dimensions";
 import { metricTitle, METRICS, number, show } from "../format";
 import { Icon } from "../parts/icon";
 import { Dialog } from "../parts/overlay";
+import { Pager } from "../parts/pager";
 import { Answered } from "../parts/states";
 import { view } from "../store";
 import { t } from "../words";
@@ -97,13 +98,7 @@ export function Details({ tab, onClose }: { tab: Tab; onClose: () => void }) {
           )}
         </Answered>
       </div>
-      {pages > 1 && (
-        <nav class="pager" aria-label={t("Pages of the table")}>
-          <button type="button" class="button" disabled={page === 0} onClick={() => setPage(page - 1)}>{t("Back")}</button>
-          <span class="muted">{t("Page {page} of {pages}", { page: page + 1, pages })}</span>
-          <button type="button" class="button" disabled={page + 1 >= pages} onClick={() => setPage(page + 1)}>{t("Next")}</button>
-        </nav>
-      )}
+      <Pager page={page} pages={pages} onTurn={setPage} />
     </Dialog>
   );
 }

@@ -3,6 +3,7 @@ import { ask, type Answered as AnsweredOf } from "../api";
 import { useAnswer } from "../answer";
 import { cell, dateTime, duration, exactTime, fullDateTime, money, valueName } from "../format";
 import { Icon } from "../parts/icon";
+import { Pager } from "../parts/pager";
 import { Answered } from "../parts/states";
 import { addressOf, extra, setExtra, statsParams, zone } from "../store";
 import { t } from "../words";
@@ -74,13 +75,7 @@ function SessionList() {
           </div>
         )}
       </Answered>
-      {pages > 1 && (
-        <nav class="pager" aria-label={t("Pages of the table")}>
-          <button type="button" class="button" disabled={page === 0} onClick={() => setPage(page - 1)}>{t("Back")}</button>
-          <span class="muted">{t("Page {page} of {pages}", { page: page + 1, pages })}</span>
-          <button type="button" class="button" disabled={page + 1 >= pages} onClick={() => setPage(page + 1)}>{t("Next")}</button>
-        </nav>
-      )}
+      <Pager page={page} pages={pages} onTurn={setPage} />
     </section>
   );
 }
