@@ -6,17 +6,16 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use arrow::compute::filter_record_batch;
 use futures::TryStreamExt;
-use lake::{Lake, TableFile, event_schema, read_batches};
+use lake::{Lake, TableFile, event_schema, open_store, read_batches};
+use object_store::ObjectStore;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use object_store::{ObjectStore, parse_url_opts};
 use parquet::arrow::async_writer::AsyncArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use url::Url;
 
 use crate::retention::Expiry;
 use crate::work::WorkError;
@@ -35,16 +34,9 @@ impl Archive {
     ///
     /// Fails if there can be none.
     pub fn open(location: &str, environment: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
-        let url = match location.contains("://") {
-            true => Url::parse(location)?,
-            false => Url::from_directory_path(std::path::absolute(location)?)
-                .map_err(|()| anyhow!("{location:?} is not a path of this machine"))?,
-        };
-        let is_of_store = |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
-        let options = environment.into_iter().filter(|(name, _)| is_of_store(name));
-        let (store, root) =
-            parse_url_opts(&url, options).with_context(|| format!("cannot use {location:?} as an archive"))?;
-        Ok(Self { store: Arc::from(store), root })
+        let opened = open_store(location, environment);
+        let (store, root) = opened.with_context(|| format!("cannot use {location:?} as an archive"))?;
+        Ok(Self { store, root })
     }
 
     /// Writes the expired rows of a file. They are durable when this returns.

@@ -12,12 +12,11 @@ use arrow::datatypes::TimestampMicrosecondType;
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, parse_url_opts};
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde_json::Value as Json;
-use url::Url;
 
 use crate::batch::Batch;
 use crate::destination::{Destination, Limits, SendError};
@@ -36,16 +35,9 @@ impl Files {
     ///
     /// - `environment`: settings of the store, as the lake's own are.
     pub(crate) fn new(url: &str, environment: &HashMap<String, String>) -> anyhow::Result<Self> {
-        let url = match url.contains("://") {
-            true => Url::parse(url).with_context(|| format!("{url} is no URL"))?,
-            false => {
-                Url::from_directory_path(std::path::absolute(url)?).map_err(|()| anyhow::anyhow!("{url} is no path"))?
-            }
-        };
-        let is_of_store = |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
-        let options = environment.iter().filter(|(name, _)| is_of_store(name));
-        let (store, root) = parse_url_opts(&url, options).with_context(|| format!("cannot write to {url}"))?;
-        Ok(Self { store: Arc::from(store), root })
+        let opened = lake::open_store(url, environment.clone());
+        let (store, root) = opened.with_context(|| format!("cannot write to {url}"))?;
+        Ok(Self { store, root })
     }
 }
 

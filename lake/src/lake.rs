@@ -24,6 +24,7 @@ use crate::erasure::list::Erasures;
 use crate::error::{LakeError, Result};
 use crate::layout::{LaneId, RAW_DIR, REGISTRY_DIR};
 use crate::schema::tables::{EVENTS, TableSpec};
+use crate::store::beside;
 use crate::store::remote::Remote;
 use crate::store::runtime::{LakeRuntime, Panicked};
 use crate::store::synced_local::SyncedLocal;
@@ -101,10 +102,7 @@ impl Lake {
                 return Err(invalid(location, "use a path, or file://, s3://, gs:// or az://"));
             }
             _ => {
-                let options: Vec<(String, String)> = environment
-                    .into_iter()
-                    .filter(|(key, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| key.starts_with(prefix)))
-                    .collect();
+                let options: Vec<(String, String)> = beside::variables(environment).collect();
                 remote = Remote::read(&scheme, &url, &options).map_err(|problem| invalid(location, problem))?;
                 let (store, _) = parse_url_opts(&url, options).map_err(|error| invalid(location, error))?;
                 match remote {

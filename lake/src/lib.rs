@@ -82,6 +82,7 @@ pub use self::schema::tables::{EVENTS, REPORTS, TABLES, TableSpec};
 pub use self::sign_ins::{SignIn, SignInFamily};
 pub use self::snapshot::{Fingerprint, Snapshot};
 pub use self::states::{StateDefinition, StatesSize};
+pub use self::store::beside::open_store;
 pub use self::store::runtime::{LakeRuntime, Panicked, Threads, on_own_task};
 #[cfg(feature = "sabotage")]
 pub use self::store::sabotage::Sabotage;

@@ -1,5 +1,6 @@
 //! What the lake stands on: a store that keeps what it confirms, and the threads its code runs on.
 
+pub(crate) mod beside;
 pub(crate) mod kernel_engine;
 pub(crate) mod remote;
 pub(crate) mod runtime;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, parse_url_opts};
+use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -122,11 +122,8 @@ fn of_disk(path: &FsPath) -> anyhow::Result<Vec<Place>> {
 
 async fn of_store(argument: &str) -> anyhow::Result<Vec<Place>> {
     let url = Url::parse(argument).with_context(|| format!("{argument} is no URL"))?;
-    let is_of_store = |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
-    let options = std::env::vars().filter(|(name, _)| is_of_store(name));
-    let (store, path) = parse_url_opts(&url, options)
+    let (store, path) = lake::open_store(argument, std::env::vars())
         .with_context(|| format!("cannot read {argument}; use a path, or s3://, gs:// or az://"))?;
-    let store: Arc<dyn ObjectStore> = Arc::from(store);
     let bucket = &url[..url::Position::BeforePath];
     let place = |object: object_store::ObjectMeta| Place {
         name: format!("{bucket}/{}", object.location),
