@@ -24,14 +24,14 @@ use parking_lot::Mutex;
 
 use crate::as_of::AsOf;
 use crate::error::{EngineError, Result};
-use crate::floors;
 use crate::folds::rows::last_passes::LastPasses;
 use crate::folds::rows::memory::{PieceKey, PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
+use crate::limits::floors;
+use crate::limits::shares::{Share, Shares};
 use crate::params::Param;
 use crate::scope::Scope;
 use crate::sessions::{KnownIdentities, SessionSource, SessionTable, SessionTableProvider};
-use crate::shares::{Share, Shares};
 use crate::sql;
 use crate::tables::audit::AuditTable;
 use crate::tables::confined::ConfinedTable;

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::line::{Header, Lines};
 use super::value::{self, Field, Told, Value, Written};
-use crate::protocol::object::Object;
+use crate::protocol::body::object::Object;
 
 /// How files of one kind are read, and what becomes of their records. `docs/IMPORT.md` explains the file.
 #[derive(Clone, Debug)]

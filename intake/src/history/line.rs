@@ -3,7 +3,7 @@
 use regex::Regex;
 use serde_json::Value as Json;
 
-use crate::protocol::object::Object;
+use crate::protocol::body::object::Object;
 
 /// How lines become records.
 #[derive(Clone, Debug)]

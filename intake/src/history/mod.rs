@@ -25,9 +25,9 @@ use self::value::{Record, Value, text_of};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::Rejection;
-use crate::protocol::field::TEXT_CHARS_MAX;
+use crate::protocol::body::field::TEXT_CHARS_MAX;
+use crate::protocol::body::object::{self, Object};
 use crate::protocol::imported::{self, Imported};
-use crate::protocol::object::{self, Object};
 use crate::protocol::{amplitude, ga4, mixpanel, posthog, segment, snowplow, umami};
 
 /// What makes a record without an id itself. Equal ones are told apart by their number.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::country;
-use crate::protocol::object::Object;
+use crate::protocol::body::object::Object;
 
 /// A value as a mapping file writes it: the name of a field, several of which the first that has a value counts, or a
 /// table that says what to make of it.

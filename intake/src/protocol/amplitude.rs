@@ -11,8 +11,8 @@ use lake::EventId;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
 
-use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::{self, Object};
+use super::body::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::body::object::{self, Object};
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, Warning};
 use crate::context::Context;
 use crate::draft::Draft;
@@ -206,7 +206,7 @@ fn amount_e4(object: &Object, price: &str, quantity: &str) -> Option<i128> {
 mod tests {
     use super::*;
     use crate::error::Rejection;
-    use crate::protocol::object::tests::{NOON_US, digest, event, message, parse};
+    use crate::protocol::body::object::tests::{NOON_US, digest, event, message, parse};
 
     const PATH: &str = "/2/httpapi";
 

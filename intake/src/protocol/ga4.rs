@@ -10,8 +10,8 @@ use instant::Unit;
 use lake::EventId;
 use serde_json::{Value, json};
 
-use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::{self, Object};
+use super::body::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::body::object::{self, Object};
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, Warning};
 use crate::context::Context;
 use crate::draft::Draft;
@@ -148,7 +148,7 @@ pub(crate) fn read_event(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::object::tests::{NOON_US, context, digest, event, message, parse, refuse};
+    use crate::protocol::body::object::tests::{NOON_US, context, digest, event, message, parse, refuse};
 
     const PATH: &str = "/mp/collect?measurement_id=G-1&api_secret=k";
 

@@ -17,7 +17,7 @@ use lake::{Column, Event, EventId, PROTOCOLS, Source, event_column, event_column
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::field::{self, Kind};
+use super::body::field::{self, Kind};
 use super::native;
 use crate::context::Context;
 use crate::event_time::{self, Window};

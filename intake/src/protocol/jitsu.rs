@@ -6,7 +6,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, object, segment};
+use super::body::object;
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, segment};
 use crate::context::Context;
 use crate::error::IngestError;
 
@@ -44,7 +45,7 @@ mod tests {
     use lake::EventId;
 
     use super::*;
-    use crate::protocol::object::tests::{digest, event, message};
+    use crate::protocol::body::object::tests::{digest, event, message};
 
     #[test]
     fn calls_are_segments() {

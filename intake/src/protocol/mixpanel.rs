@@ -14,9 +14,10 @@ use lake::EventId;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::{self, BASE64, Object};
-use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items};
+use super::body::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::body::items;
+use super::body::object::{self, BASE64, Object};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
@@ -331,7 +332,7 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
-    use crate::protocol::object::tests::{NOON_US, context, digest, event, message, parse, refuse};
+    use crate::protocol::body::object::tests::{NOON_US, context, digest, event, message, parse, refuse};
 
     #[test]
     fn events_have_the_visitor_that_their_ids_mean() {

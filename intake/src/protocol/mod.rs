@@ -4,14 +4,12 @@
 //! protocol, is done once, when a draft is completed.
 
 pub mod amplitude;
-pub(crate) mod field;
+pub(crate) mod body;
 pub mod ga4;
 pub mod imported;
-mod items;
 pub mod jitsu;
 pub mod mixpanel;
 pub mod native;
-pub(crate) mod object;
 pub mod otlp;
 pub mod pixel;
 pub mod plausible;

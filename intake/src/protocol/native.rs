@@ -18,10 +18,11 @@ use lake::{Event, EventId};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::field::{
+use super::body::field::{
     self, EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, Object, PROPERTIES_BYTES_MAX, TEXT_CHARS_MAX,
 };
-use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items, object};
+use super::body::{items, object};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;

@@ -5,7 +5,7 @@
 use lake::Event;
 use serde_json::Value;
 
-use super::object::Object;
+use super::body::object::Object;
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, native};
 use crate::context::Context;
 use crate::error::IngestError;
@@ -51,7 +51,7 @@ impl Protocol for Pixel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::object::tests::{digest, event, message};
+    use crate::protocol::body::object::tests::{digest, event, message};
 
     #[test]
     fn the_fields_are_in_the_address() {

@@ -7,8 +7,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::{self, Object};
+use super::body::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::body::object::{self, Object};
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
@@ -98,7 +98,7 @@ fn take(body: &mut Object, names: [&str; 2], chars_max: usize) -> Result<Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::object::tests::{NOON_US, context, digest, event, message, parse};
+    use crate::protocol::body::object::tests::{NOON_US, context, digest, event, message, parse};
 
     const PATH: &str = "/api/event";
 

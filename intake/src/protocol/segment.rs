@@ -13,8 +13,8 @@ use instant::Unit;
 use lake::EventId;
 use serde_json::{Value, json};
 
-use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::{self, BASE64, Object};
+use super::body::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::body::object::{self, BASE64, Object};
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, Warning};
 use crate::context::Context;
 use crate::draft::Draft;
@@ -314,7 +314,7 @@ fn read_context(draft: &mut Draft, mut context: Object) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::object::tests::{NOON_US, digest, event, message, parse, refuse};
+    use crate::protocol::body::object::tests::{NOON_US, digest, event, message, parse, refuse};
 
     #[test]
     fn each_kind_of_call_has_its_name_and_its_fields() {

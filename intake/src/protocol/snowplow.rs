@@ -12,8 +12,8 @@ use instant::Unit;
 use lake::{Event, EventId};
 use serde_json::Value;
 
-use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::{self, BASE64, Object};
+use super::body::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::body::object::{self, BASE64, Object};
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
@@ -263,7 +263,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::protocol::object::tests::{NOON_US, digest, event, message, parse};
+    use crate::protocol::body::object::tests::{NOON_US, digest, event, message, parse};
 
     const PATH: &str = "/com.snowplowanalytics.snowplow/tp2";
 

@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::Object;
-use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, items, object};
+use super::body::field::{LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::body::object::Object;
+use super::body::{items, object};
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::IngestError;
@@ -192,7 +193,7 @@ fn decoded(title: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::object::tests::{NOON_US, digest, event, message, parse};
+    use crate::protocol::body::object::tests::{NOON_US, digest, event, message, parse};
 
     const PAGE: &str = r#"{"type":"event","payload":{"website":"shop","hostname":"shop.example","url":"/cart?a=1","title":"Cart","screen":"1x2","language":"de"}}"#;
 

@@ -9,8 +9,9 @@ use lake::EventId;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::field::{LONG_CHARS_MAX, TEXT_CHARS_MAX};
-use super::{Answer, Message, Parsed, Protocol, Receipt, Sender, object};
+use super::body::field::{LONG_CHARS_MAX, TEXT_CHARS_MAX};
+use super::body::object;
+use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::{IngestError, Rejection};
@@ -94,7 +95,7 @@ impl Protocol for Visits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::object::tests::{NOON_US, digest, event, parse};
+    use crate::protocol::body::object::tests::{NOON_US, digest, event, parse};
 
     const PATH: &str = "/visits";
 

@@ -14,24 +14,24 @@ import { parseView } from "./view";
 import { language, loadWords, t } from "./words";
 
 const PAGES: Record<string, ReturnType<typeof lazy>> = {
-  live: lazy(() => import("./pages/live")),
-  sessions: lazy(() => import("./pages/sessions")),
-  people: lazy(() => import("./pages/people")),
-  funnels: lazy(() => import("./pages/funnels")),
-  journeys: lazy(() => import("./pages/journeys")),
-  retention: lazy(() => import("./pages/retention")),
-  goals: lazy(() => import("./pages/goals")),
-  properties: lazy(() => import("./pages/properties")),
-  revenue: lazy(() => import("./pages/revenue")),
-  sql: lazy(() => import("./pages/sql")),
-  metrics: lazy(() => import("./pages/metrics")),
-  setup: lazy(() => import("./pages/setup")),
-  quarantine: lazy(() => import("./pages/quarantine")),
-  lake: lazy(() => import("./pages/lake")),
-  account: lazy(() => import("./pages/account")),
+  live: lazy(() => import("./pages/reports/live")),
+  sessions: lazy(() => import("./pages/reports/sessions")),
+  people: lazy(() => import("./pages/reports/people")),
+  funnels: lazy(() => import("./pages/reports/funnels")),
+  journeys: lazy(() => import("./pages/reports/journeys")),
+  retention: lazy(() => import("./pages/reports/retention")),
+  goals: lazy(() => import("./pages/reports/goals")),
+  properties: lazy(() => import("./pages/reports/properties")),
+  revenue: lazy(() => import("./pages/reports/revenue")),
+  sql: lazy(() => import("./pages/sql/sql")),
+  metrics: lazy(() => import("./pages/sql/metrics")),
+  setup: lazy(() => import("./pages/lake/setup")),
+  quarantine: lazy(() => import("./pages/lake/quarantine")),
+  lake: lazy(() => import("./pages/lake/lake")),
+  account: lazy(() => import("./pages/account/account")),
 };
-const OpenedLink = lazy(() => import("./pages/opened_link"));
-const SignIn = lazy(() => import("./pages/sign_in"));
+const OpenedLink = lazy(() => import("./pages/account/opened_link"));
+const SignIn = lazy(() => import("./pages/account/sign_in"));
 
 /** The secret of a share link or an invitation: taken out of the address at once, so that nobody sends it on by mistake. */
 function takeSecret(): string {

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::{items, object};
+use super::super::body::{items, object};
 use super::{LogRecord, NESTED_MAX, Object, Origin, RECORD_BYTES_MAX, SHARED_BYTES_MAX, Take, scope_of};
 use crate::error::IngestError;
 use crate::json;

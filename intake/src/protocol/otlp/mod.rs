@@ -13,8 +13,8 @@ use http::StatusCode;
 use lake::EventId;
 use serde_json::{Value, json};
 
-use super::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
-use super::object::{self, Object};
+use super::body::field::{EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use super::body::object::{self, Object};
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
 use crate::context::Context;
 use crate::draft::Draft;
@@ -268,7 +268,7 @@ mod tests {
 
     use super::*;
     use crate::client::Client;
-    use crate::protocol::object::tests::{NOON_US, context, digest, message};
+    use crate::protocol::body::object::tests::{NOON_US, context, digest, message};
 
     /// One record in each encoding: `{"timeUnixNano": noon, "severityText": "INFO", "body": "hi", "eventName": "signup",
     /// "attributes": {"user.id": "u", "n": 3}}` of the service `shop`.

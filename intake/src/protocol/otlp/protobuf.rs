@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 
-use super::super::items;
+use super::super::body::items;
 use super::{LogRecord, NESTED_MAX, Object, Origin, RECORD_BYTES_MAX, SHARED_BYTES_MAX, Take, scope_of};
 use crate::error::IngestError;
 

@@ -6,7 +6,7 @@ import { day } from "../format";
 import { Answered } from "../parts/states";
 import { loadSites } from "../store";
 import { t } from "../words";
-import { Code } from "../pages/setup";
+import { Code } from "../pages/lake/setup";
 import { Careful, LineForm } from "./attempt";
 
 interface Member { id: string; email: string; name: string | null; role: string; joined_at: string }

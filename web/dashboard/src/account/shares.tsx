@@ -6,7 +6,7 @@ import { oneSite, view } from "../store";
 import { takesValues } from "../view";
 import { filterWords } from "../parts/filters";
 import { t } from "../words";
-import { Code } from "../pages/setup";
+import { Code } from "../pages/lake/setup";
 import { Careful, LineForm } from "./attempt";
 
 export function Shares() {

@@ -1,1 +1,0 @@
-import{a,b,c}from"/dashboard/chunk-ZQU3KISB.js";import"/dashboard/chunk-ULGROFGG.js";import"/dashboard/chunk-RX63NXBB.js";import"/dashboard/chunk-DSOS6WHY.js";import"/dashboard/chunk-IILNA7U3.js";import"/dashboard/chunk-ZN6BX7BG.js";import"/dashboard/chunk-Q73FABEL.js";import"/dashboard/chunk-SEM7XJV6.js";export{c as AnswerChart,b as AnswerTable,a as default};
