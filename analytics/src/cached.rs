@@ -52,7 +52,7 @@ struct CachedMetric<'a> {
 }
 
 /// What tells whether a cached report can be served.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Head {
     /// When its run began.
     pub(crate) generated_at: DateTime<Utc>,

@@ -18,7 +18,7 @@ use schedule::{Cron, Schedule};
 use crate::alerts;
 use crate::alerts::poster::Poster;
 use crate::alerts::webhook::{Webhook, WebhookSecret, WebhookUrl};
-use crate::cache::{Cache, Login, MemcachedAddress};
+use crate::cache::{Cache, CachedJson, Login, MemcachedAddress};
 use crate::header::Incremental;
 use crate::history::{self, HistoryError, IfTaken, Recorded, Slot};
 use crate::last_answers::{details_of, last_answer};
@@ -167,7 +167,7 @@ impl Analytics {
     /// no report yet.
     ///
     /// Runs no SQL. Fails if the cache does not have it and history cannot be read.
-    pub async fn latest(&self, site: Option<&str>) -> Result<Option<(Vec<u8>, Served)>, HistoryError> {
+    pub async fn latest(&self, site: Option<&str>) -> Result<Option<(Arc<CachedJson>, Served)>, HistoryError> {
         self.latest.get(site).await
     }
 

@@ -10,8 +10,8 @@ use lake::Lake;
 use parking_lot::RwLock;
 use tokio::time::timeout;
 
-use crate::cache::{Cache, Lookup};
-use crate::cached::{Head, metric_key, metric_to_json, report_key, report_to_json, to_json};
+use crate::cache::{Cache, CachedJson, Lookup};
+use crate::cached::{metric_key, metric_to_json, report_key, report_to_json, to_json};
 use crate::history::{HistoryError, latest_report};
 use crate::report::Report;
 
@@ -40,7 +40,7 @@ pub(crate) struct LatestReports {
 #[derive(Clone)]
 struct MadeHere {
     generated_at: DateTime<Utc>,
-    body: Arc<Vec<u8>>,
+    body: Arc<CachedJson>,
 }
 
 impl LatestReports {
@@ -59,7 +59,8 @@ impl LatestReports {
     /// memory or in history.
     pub(crate) async fn set(&self, reports: &[Report]) {
         for report in reports {
-            let made_here = MadeHere { generated_at: report.generated_at, body: Arc::new(to_json(report)) };
+            let made_here =
+                MadeHere { generated_at: report.generated_at, body: Arc::new(CachedJson::new(to_json(report))) };
             self.made_here.write().insert(report_key(report.site.as_deref()), made_here);
         }
         // A server that answers slowly must not keep the next run from its time.
@@ -105,16 +106,16 @@ impl LatestReports {
 
     /// The latest report of a site, or of the whole lake for `None`. From the cache; else from this process's memory; else
     /// from history. Runs no SQL.
-    pub(crate) async fn get(&self, site: Option<&str>) -> Result<Option<(Vec<u8>, Served)>, HistoryError> {
+    pub(crate) async fn get(&self, site: Option<&str>) -> Result<Option<(Arc<CachedJson>, Served)>, HistoryError> {
         let key = report_key(site);
         let (served, cached) = match self.cache.get(&key).await {
-            Lookup::Value(body) => match serde_json::from_slice::<Head>(&body) {
-                Ok(head) if !head.truncated && !self.has_newer(&key, head.generated_at) => {
+            Lookup::Value(body) => match body.head() {
+                Some(head) if !head.truncated && !self.has_newer(&key, head.generated_at) => {
                     return Ok(Some((body, Served::Hit)));
                 }
-                Ok(head) => (Served::Miss, Some(head)),
-                Err(error) => {
-                    tracing::warn!(key, %error, "the cache holds no report under this key; reading history instead");
+                Some(head) => (Served::Miss, Some(head.generated_at)),
+                None => {
+                    tracing::warn!(key, "the cache holds no report under this key; reading history instead");
                     (Served::Miss, None)
                 }
             },
@@ -122,20 +123,20 @@ impl LatestReports {
             Lookup::Unreachable => (Served::Stale, None),
         };
         // Another process may have made a newer one.
-        let is_newest = |made: &MadeHere| cached.as_ref().is_none_or(|head| made.generated_at >= head.generated_at);
+        let is_newest = |made: &MadeHere| cached.is_none_or(|generated_at| made.generated_at >= generated_at);
         let made_here = self.made_here.read().get(&key).cloned().filter(is_newest);
         if let Some(made) = made_here {
             if served == Served::Miss && cached.is_none() {
-                self.put_back(&key, &made.body).await;
+                self.put_back(&key, made.body.bytes()).await;
             }
-            return Ok(Some((made.body.to_vec(), served)));
+            return Ok(Some((made.body, served)));
         }
         let Some(report) = latest_report(&self.lake, site).await? else { return Ok(None) };
-        let body = to_json(&report);
+        let body = CachedJson::new(to_json(&report));
         if served == Served::Miss && cached.is_none() {
-            self.put_back(&key, &body).await;
+            self.put_back(&key, body.bytes()).await;
         }
-        Ok(Some((body, served)))
+        Ok(Some((Arc::new(body), served)))
     }
 
     /// Whether this process has made a newer report, which the cache did not take.

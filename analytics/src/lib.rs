@@ -18,7 +18,7 @@ mod report;
 
 pub use alerts::Alert;
 pub use alerts::webhook::{WebhookSecret, WebhookUrl};
-pub use cache::{Cache, InvalidAddress, InvalidLogin, Login, Lookup, Memcached, MemcachedAddress};
+pub use cache::{Cache, CachedJson, InvalidAddress, InvalidLogin, Login, Lookup, Memcached, MemcachedAddress};
 pub use header::{Header, HeaderError, Incremental, MetricScope, typing_distance};
 pub use history::{HistoryError, latest_report};
 pub use job::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX, Past};

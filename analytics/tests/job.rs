@@ -98,7 +98,7 @@ async fn a_header_says_in_which_reports_a_metric_is_and_what_its_parameters_are(
         Some("wrong.sql: line 2: there is no setting \"schedul\"; did you mean \"schedule\"?")
     );
     let (of_site, _) = analytics.latest(Some("shop")).await.unwrap().unwrap();
-    let of_site: Report = serde_json::from_slice(&of_site).unwrap();
+    let of_site: Report = serde_json::from_slice(of_site.bytes()).unwrap();
     assert_eq!(of_site.metrics.keys().collect::<Vec<_>>(), ["a", "of_site", "wrong"]);
     // History has it all, for whoever starts next.
     assert_eq!(latest_report(&lake, None).await.unwrap(), Some(report));
@@ -255,7 +255,7 @@ async fn a_file_that_cannot_be_read_costs_only_its_metric() {
         assert_eq!(report.metrics[name].error.as_deref(), Some(error));
     }
     let (of_site, _) = analytics.latest(Some("shop")).await.unwrap().unwrap();
-    let of_site: analytics::Report = serde_json::from_slice(&of_site).unwrap();
+    let of_site: analytics::Report = serde_json::from_slice(of_site.bytes()).unwrap();
     assert_eq!(of_site.metrics["good"].value, Some(json!(1)));
     assert!(of_site.metrics["cafes"].error.is_some());
 

@@ -4,6 +4,7 @@
 //! once it has the answer to the last one, so the load and the response times grow with the number of connections.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -58,6 +59,22 @@ impl Answers {
         self.times_us.get(at.min(last)).map_or(0.0, |us| f64::from(*us) / 1e3)
     }
 
+    /// Of several connections.
+    pub(crate) fn of_all(each: impl IntoIterator<Item = Self>) -> Self {
+        let mut answers = each.into_iter().fold(Self::default(), Self::merge);
+        answers.times_us.sort_unstable();
+        answers
+    }
+
+    /// Counts an acknowledgement.
+    pub(crate) fn add(&mut self, started: Instant, ended: Instant, measured: &Range<Instant>) {
+        self.acknowledged += 1;
+        if measured.contains(&ended) {
+            self.requests += 1;
+            self.times_us.push((ended - started).as_micros().try_into().unwrap_or(u32::MAX));
+        }
+    }
+
     fn merge(mut self, other: Self) -> Self {
         self.requests += other.requests;
         self.acknowledged += other.acknowledged;
@@ -90,27 +107,18 @@ async fn send_all(load: &Load) -> anyhow::Result<Answers> {
     let until = from + load.seconds;
     let senders = streams.into_iter().zip(0..).map(|(stream, connection)| {
         let request = Request::new(connection, load.batch, &load.write_key, Utc::now());
-        tokio::spawn(send_on(stream, request, from, until))
+        tokio::spawn(send_on(stream, request, from..until))
     });
-    let mut answers = Answers::default();
-    for sent in try_join_all(senders).await? {
-        answers = answers.merge(sent?);
-    }
-    answers.times_us.sort_unstable();
-    Ok(answers)
+    let sent: anyhow::Result<Vec<Answers>> = try_join_all(senders).await?.into_iter().collect();
+    Ok(Answers::of_all(sent?))
 }
 
-async fn send_on(
-    mut stream: TcpStream,
-    mut request: Request,
-    from: Instant,
-    until: Instant,
-) -> anyhow::Result<Answers> {
+async fn send_on(mut stream: TcpStream, mut request: Request, measured: Range<Instant>) -> anyhow::Result<Answers> {
     let mut answers = Answers::default();
     let mut buffer = vec![0; ANSWER_BYTES_MAX];
     loop {
         let started = Instant::now();
-        if started >= until {
+        if started >= measured.end {
             return Ok(answers);
         }
         stream.write_all(request.renewed()).await.context("the server hung up")?;
@@ -118,22 +126,17 @@ async fn send_on(
             answers.refused += 1;
             continue;
         }
-        let ended = Instant::now();
-        answers.acknowledged += 1;
-        if ended >= from && ended < until {
-            answers.requests += 1;
-            answers.times_us.push((ended - started).as_micros().try_into().unwrap_or(u32::MAX));
-        }
+        answers.add(started, Instant::now(), &measured);
     }
 }
 
 /// Reads one answer and returns its status.
-async fn read_status(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<u16> {
+pub(crate) async fn read_status(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<u16> {
     let mut filled = 0;
     loop {
         let read = stream.read(&mut buffer[filled..]).await.context("the server hung up")?;
         if read == 0 {
-            bail!("the server closed a connection, or its answer is longer than {ANSWER_BYTES_MAX} bytes");
+            bail!("the server closed a connection, or its answer is longer than {} bytes", buffer.len());
         }
         filled += read;
         if let Some((status, length)) = parse_head(&buffer[..filled])
@@ -149,7 +152,10 @@ fn parse_head(answer: &[u8]) -> Option<(u16, usize)> {
     let head_bytes = answer.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&answer[..head_bytes]).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let body_bytes: usize = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse().ok()?;
+    let body_bytes: usize = match status {
+        304 => 0,
+        _ => head.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse().ok()?,
+    };
     Some((status, head_bytes + body_bytes))
 }
 
@@ -162,6 +168,8 @@ mod tests {
         let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 3\r\n\r\nabc";
         assert_eq!(parse_head(answer), Some((202, answer.len())));
         assert_eq!(parse_head(&answer[..30]), None);
+        let unchanged = b"HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n\r\n";
+        assert_eq!(parse_head(unchanged), Some((304, unchanged.len())));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod machine;
 mod own_process;
 mod publish;
 mod questions;
+mod reports;
 mod request;
 mod serve;
 mod server;
@@ -56,6 +57,8 @@ enum What {
     Publish(publish::Flags),
     /// A question about a lake that other engines are asked, too, answered from nothing but the events.
     Questions(questions::Flags),
+    /// The latest report through a real Memcached, against a handler that answers with a constant.
+    Reports(reports::Flags),
     /// What depends on how much a lake holds: bytes per event, write amplification, snapshots of many files.
     Size(size::Flags),
     /// All of these.
@@ -73,6 +76,9 @@ enum What {
     /// A server of SQL, in a process of its own.
     #[command(hide = true)]
     ServeSql(answers::ServerFlags),
+    /// A server of the latest report, in a process of its own.
+    #[command(hide = true)]
+    ServeReports(reports::ServerFlags),
     /// The job, in a process of its own.
     #[command(hide = true)]
     RunJob(job::ChildFlags),
@@ -100,6 +106,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         What::ServeCollector(flags) => return serve::collector(flags).await,
         What::ServeDrop => return serve::drop().await,
         What::ServeSql(flags) => return answers::serve(flags).await,
+        What::ServeReports(flags) => return reports::serve(flags).await,
         What::RunJob(flags) => return job::run_child(flags).await,
         What::PlanQuery(flags) => return size::run_child(flags).await,
         What::Questions(flags) => return questions::run(flags).await,
@@ -114,6 +121,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         What::Ingest(flags) => ingest::run(&flags, dir.path()).await,
         What::Job(flags) => job::run(&flags, dir.path()).await,
         What::Publish(flags) => publish::run(&flags, dir.path()).await,
+        What::Reports(flags) => reports::run(&flags, dir.path()).await,
         What::Size(flags) => size::run(&flags, dir.path()).await,
         What::All { short } => {
             for batch in ingest::BATCHES {
@@ -128,6 +136,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         What::ServeCollector(_)
         | What::ServeDrop
         | What::ServeSql(_)
+        | What::ServeReports(_)
         | What::RunJob(_)
         | What::PlanQuery(_)
         | What::Questions(_) => {

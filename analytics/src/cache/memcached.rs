@@ -1,16 +1,22 @@
 //! A connection to a Memcached server, opened anew as needed.
+//!
+//! Whoever gets a value while the connection is busy waits together with all others who do, and one request asks for what all
+//! of them want: so many readers cost about as much as one, and nobody gets a value from before he asked.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use memcache_async::ascii::Protocol;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use tokio::time::timeout;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use super::address::MemcachedAddress;
+use super::value::CachedJson;
 
 /// The limit of an item unless the server says otherwise: Memcached's default.
 const ITEM_BYTES_DEFAULT: usize = 1 << 20;
@@ -18,13 +24,27 @@ const ITEM_BYTES_DEFAULT: usize = 1 << 20;
 /// An item holds its header and key beside its value.
 const ITEM_OVERHEAD_BYTES: usize = 1_024;
 
+/// Keys in one request. Old servers take a line of 2 048 bytes, and a key has 250.
+const KEYS_AT_ONCE_MAX: usize = 8;
+
 /// A Memcached server.
 pub struct Memcached {
     address: MemcachedAddress,
     login: Option<Login>,
     timeout: Duration,
     connection: Mutex<Option<Connection>>,
+    /// Who waits for a request that has not begun.
+    waiting: parking_lot::Mutex<Vec<Waiting>>,
 }
+
+/// Somebody who wants the value of a key.
+struct Waiting {
+    key: String,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The value, or none, or why the server did not answer; for everybody who wants the same key.
+type Answer = Result<Option<Arc<CachedJson>>, (ErrorKind, String)>;
 
 /// The name and password of a server with `--auth-file`.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,7 +80,7 @@ impl std::fmt::Debug for Login {
 /// What is asked of the server.
 #[derive(Clone, Copy)]
 pub(super) enum Operation<'a> {
-    Get(&'a str),
+    Get(&'a [String]),
     Add(&'a str, &'a [u8]),
     Set(&'a str, &'a [u8]),
     Delete(&'a str),
@@ -79,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 impl Memcached {
     pub(super) fn new(address: MemcachedAddress, login: Option<Login>, timeout: Duration) -> Self {
-        Self { address, login, timeout, connection: Mutex::default() }
+        Self { address, login, timeout, connection: Mutex::default(), waiting: parking_lot::Mutex::default() }
     }
 
     /// Where it listens.
@@ -96,12 +116,59 @@ impl Memcached {
         Ok(self.connection.lock().await.as_ref().map_or(ITEM_BYTES_DEFAULT, |connection| connection.value_bytes_max))
     }
 
+    /// The value of a key as it was after this call, if the server has one.
+    pub(super) async fn get(&self, key: &str) -> io::Result<Option<Arc<CachedJson>>> {
+        loop {
+            let (answer, mut answered) = oneshot::channel();
+            self.waiting.lock().push(Waiting { key: key.to_owned(), answer });
+            let answer = loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut answered => break answer,
+                    mut slot = self.connection.lock() => self.answer_waiting(&mut slot).await,
+                }
+            };
+            // If there is none, whoever asked for all of us has gone away meanwhile.
+            if let Ok(answer) = answer {
+                return answer.map_err(|(kind, message)| io::Error::new(kind, message));
+            }
+        }
+    }
+
+    /// Answers those who wait by now, the first ones if they want too many keys for one request.
+    async fn answer_waiting(&self, slot: &mut Option<Connection>) {
+        // Whoever is about to ask can do so.
+        tokio::task::yield_now().await;
+        let waiting = take_some(&mut self.waiting.lock());
+        let keys: HashSet<&String> = waiting.iter().map(|waiting| &waiting.key).collect();
+        let keys: Vec<String> = keys.into_iter().cloned().collect();
+        let answer = match self.run_on(slot, Operation::Get(&keys)).await {
+            Ok(values) => {
+                let values = values.into_iter().map(|(key, value)| (key, Arc::new(CachedJson::new(value))));
+                Ok(values.collect::<HashMap<_, _>>())
+            }
+            Err(error) => Err((error.kind(), error.to_string())),
+        };
+        for Waiting { key, answer: to } in waiting {
+            // Whoever does not listen any more has gone away.
+            let _ = to.send(answer.as_ref().map(|values| values.get(&key).cloned()).map_err(Clone::clone));
+        }
+    }
+
+    /// Runs an operation as soon as the connection is free.
+    ///
+    /// Returns the values of a get, and nothing of the others.
+    pub(super) async fn run(&self, operation: Operation<'_>) -> io::Result<HashMap<String, Vec<u8>>> {
+        self.run_on(&mut *self.connection.lock().await, operation).await
+    }
+
     /// Runs an operation on the open connection, or on a new one if there is none or the server closed it.
     /// After any other failure the connection is in an unknown state and is dropped.
-    ///
-    /// Returns the value of a get, and nothing of the others.
-    pub(super) async fn run(&self, operation: Operation<'_>) -> io::Result<Vec<u8>> {
-        let mut slot = self.connection.lock().await;
+    async fn run_on(
+        &self,
+        slot: &mut Option<Connection>,
+        operation: Operation<'_>,
+    ) -> io::Result<HashMap<String, Vec<u8>>> {
         if let Some(mut connection) = slot.take() {
             match timeout(self.timeout, operation.perform(&mut connection.protocol)).await {
                 Ok(Ok(done)) => {
@@ -164,16 +231,17 @@ impl Memcached {
 }
 
 impl Operation<'_> {
-    async fn perform(self, connection: &mut Protocol<Compat<Box<dyn Duplex>>>) -> io::Result<Vec<u8>> {
+    async fn perform(self, connection: &mut Protocol<Compat<Box<dyn Duplex>>>) -> io::Result<HashMap<String, Vec<u8>>> {
+        let nothing = HashMap::new();
         match self {
-            Self::Get(key) => connection.get(key).await,
-            Self::Add(key, value) => connection.add(key, value, 0).await.map(|()| vec![]),
-            Self::Delete(key) => connection.delete(key).await.map(|()| vec![]),
+            Self::Get(keys) => connection.get_multi(keys).await,
+            Self::Add(key, value) => connection.add(key, value, 0).await.map(|()| nothing),
+            Self::Delete(key) => connection.delete(key).await.map(|()| nothing),
             Self::Set(key, value) => {
                 // The client sends it without asking for a reply: read it back to know.
                 connection.set(key, value, 0).await?;
                 match connection.get(key).await {
-                    Ok(kept) if kept == value => Ok(vec![]),
+                    Ok(kept) if kept == value => Ok(nothing),
                     // Somebody else has set it since, or the server kept what it had: the connection is sound either way.
                     Ok(_) => Err(io::Error::new(ErrorKind::AlreadyExists, "another value is kept under the key")),
                     Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -182,9 +250,20 @@ impl Operation<'_> {
                     Err(error) => Err(error),
                 }
             }
-            Self::Connect => Ok(vec![]),
+            Self::Connect => Ok(nothing),
         }
     }
+}
+
+/// The first who wait, with so many keys as one request asks for, and all others who want the same ones.
+fn take_some(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
+    let mut keys = HashSet::new();
+    for next in waiting.iter() {
+        if keys.len() < KEYS_AT_ONCE_MAX {
+            keys.insert(next.key.clone());
+        }
+    }
+    waiting.extract_if(.., |one| keys.contains(&one.key)).collect()
 }
 
 /// Whether an error is the server's answer, after which the connection can be used on.
@@ -269,5 +348,95 @@ mod tests {
         let mut stream = BufReader::new(Box::new(ours) as Box<dyn Duplex>);
         let found = item_bytes_max(&mut stream).await.map_err(|error| error.kind());
         assert_eq!(found, limit, "{answer:?}");
+    }
+
+    /// A server that knows the keys `a` to `z`, and what it was asked for.
+    async fn server() -> (Memcached, Arc<parking_lot::Mutex<Vec<String>>>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let asked = Arc::new(parking_lot::Mutex::new(vec![]));
+        let heard = asked.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (heard, mut stream) = (heard.clone(), BufReader::new(stream));
+                tokio::spawn(async move {
+                    let mut line = String::new();
+                    while stream.read_line(&mut line).await.unwrap() > 0 {
+                        let command = std::mem::take(&mut line);
+                        let answer = match command.trim().strip_prefix("get ") {
+                            None => "END\r\n".to_owned(),
+                            Some(keys) => {
+                                heard.lock().push(keys.to_owned());
+                                // So slow that others come meanwhile.
+                                tokio::time::sleep(Duration::from_millis(20)).await;
+                                let known = keys.split(' ').filter(|key| key.len() == 1);
+                                let values = known.map(|key| format!("VALUE {key} 0 2\r\n{key}!\r\n"));
+                                values.chain(["END\r\n".to_owned()]).collect()
+                            }
+                        };
+                        stream.get_mut().write_all(answer.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        (Memcached::new(address, None, Duration::from_secs(10)), asked)
+    }
+
+    fn bytes(answer: &io::Result<Option<Arc<CachedJson>>>) -> Option<&[u8]> {
+        answer.as_ref().unwrap().as_ref().map(|value| &value.bytes()[..])
+    }
+
+    #[tokio::test]
+    async fn one_request_asks_for_what_all_want_who_came_before_it() {
+        let (memcached, asked) = server().await;
+        let keys = ["a", "b", "none"].repeat(40);
+        let answers = futures::future::join_all(keys.iter().map(|key| memcached.get(key))).await;
+        for (key, answer) in keys.iter().zip(&answers) {
+            assert_eq!(bytes(answer), (*key != "none").then(|| format!("{key}!")).as_deref().map(str::as_bytes));
+        }
+        assert_eq!(asked.lock().len(), 1, "{asked:?}");
+        // Those who want the same get the same bytes, which are looked at once.
+        let (one, other) = (answers[0].as_ref().unwrap().as_ref(), answers[3].as_ref().unwrap().as_ref());
+        assert!(Arc::ptr_eq(one.unwrap(), other.unwrap()));
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_while_a_request_is_under_way_is_answered_by_the_next() {
+        let (memcached, asked) = server().await;
+        let first = memcached.get("a");
+        tokio::pin!(first);
+        while asked.lock().is_empty() {
+            assert!(futures::poll!(&mut first).is_pending());
+            tokio::task::yield_now().await;
+        }
+        let (first, second) = tokio::join!(first, memcached.get("a"));
+        assert_eq!((bytes(&first), bytes(&second)), (Some(&b"a!"[..]), Some(&b"a!"[..])));
+        assert_eq!(*asked.lock(), ["a", "a"]);
+    }
+
+    #[tokio::test]
+    async fn more_keys_than_a_request_takes_are_asked_for_in_turn() {
+        let (memcached, asked) = server().await;
+        let keys: Vec<String> = ('a'..='z').map(String::from).collect();
+        let answers = futures::future::join_all(keys.iter().map(|key| memcached.get(key))).await;
+        for (key, answer) in keys.iter().zip(&answers) {
+            assert_eq!(bytes(answer), Some(format!("{key}!").as_bytes()));
+        }
+        let longest = asked.lock().iter().map(|keys| keys.split(' ').count()).max();
+        assert_eq!((longest, asked.lock().len()), (Some(KEYS_AT_ONCE_MAX), 4));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_left_without_an_answer_by_one_who_goes_away() {
+        let (memcached, asked) = server().await;
+        let mut going = Box::pin(memcached.get("a"));
+        let mut staying = Box::pin(memcached.get("b"));
+        while asked.lock().is_empty() {
+            assert!(futures::poll!(&mut going).is_pending() && futures::poll!(&mut staying).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(going);
+        assert_eq!(bytes(&staying.await), Some(&b"b!"[..]));
     }
 }

@@ -3,9 +3,11 @@
 
 mod address;
 mod memcached;
+mod value;
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -13,6 +15,7 @@ use parking_lot::RwLock;
 pub use address::{InvalidAddress, MemcachedAddress};
 use memcached::Operation;
 pub use memcached::{InvalidLogin, Login, Memcached};
+pub use value::CachedJson;
 
 /// Memcached's limit of a key.
 const KEY_BYTES_MAX: usize = 250;
@@ -22,14 +25,14 @@ pub enum Cache {
     /// A Memcached server, reconnected to as needed.
     Memcached(Memcached),
     /// This process's memory, with the same interface: for one process, and for trying things out.
-    InProcess(RwLock<HashMap<String, Vec<u8>>>),
+    InProcess(RwLock<HashMap<String, Arc<CachedJson>>>),
 }
 
 /// What the cache says of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Lookup {
     /// The value.
-    Value(Vec<u8>),
+    Value(Arc<CachedJson>),
     /// The cache answers and does not have it.
     Absent,
     /// The cache does not answer.
@@ -52,11 +55,14 @@ impl Cache {
 
     /// The value of a key.
     pub async fn get(&self, key: &str) -> Lookup {
+        // Nothing can be kept under it, and one such key would spoil a request for others.
+        if key.len() > KEY_BYTES_MAX || key.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Lookup::Absent;
+        }
         match self {
             Self::InProcess(values) => values.read().get(key).cloned().map_or(Lookup::Absent, Lookup::Value),
-            Self::Memcached(server) => match server.run(Operation::Get(key)).await {
-                Ok(value) => Lookup::Value(value),
-                Err(error) if error.kind() == ErrorKind::NotFound => Lookup::Absent,
+            Self::Memcached(server) => match server.get(key).await {
+                Ok(value) => value.map_or(Lookup::Absent, Lookup::Value),
                 Err(error) => {
                     tracing::warn!(memcached = %server.address(), %error, "the cache does not answer");
                     Lookup::Unreachable
@@ -78,7 +84,7 @@ impl Cache {
     pub async fn add(&self, key: &str, value: &[u8]) -> io::Result<()> {
         match self {
             Self::InProcess(values) => {
-                values.write().entry(key.to_owned()).or_insert_with(|| value.to_vec());
+                values.write().entry(key.to_owned()).or_insert_with(|| Arc::new(CachedJson::new(value.to_vec())));
                 Ok(())
             }
             Self::Memcached(server) => match server.run(Operation::Add(key, value)).await {
@@ -94,7 +100,7 @@ impl Cache {
     pub async fn set(&self, key: &str, value: &[u8]) -> io::Result<()> {
         match self {
             Self::InProcess(values) => {
-                values.write().insert(key.to_owned(), value.to_vec());
+                values.write().insert(key.to_owned(), Arc::new(CachedJson::new(value.to_vec())));
                 Ok(())
             }
             Self::Memcached(server) => {
@@ -130,7 +136,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_not_there_is_unreachable_and_not_an_absence() {
         let cache = Cache::memcached("127.0.0.1:1".parse().unwrap(), None, Duration::from_millis(200));
-        assert_eq!(cache.get("k").await, Lookup::Unreachable);
+        assert!(matches!(cache.get("k").await, Lookup::Unreachable));
         assert!(cache.value_bytes_max().await.is_err());
         assert!(cache.set("k", b"v").await.is_err());
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use analytics::Served;
+use analytics::{CachedJson, Served};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -43,14 +43,14 @@ async fn latest(
     let found = api.analytics.latest(site.as_deref()).await;
     let found = found.map_err(of_history).map_err(ApiError::unread("the latest report"))?;
     let Some((body, served)) = found else { return Err(no_report(&api, site.as_deref()).await) };
-    let body = if is_confined { hushed(&body) } else { body };
+    let body = if is_confined { Arc::new(CachedJson::new(hushed(body.bytes()))) } else { body };
     let served = x_cache(served);
     metrics::counter!("dewpond_analytics_reports_served_total", "cache" => served).increment(1);
-    let etag = format!("\"{}\"", &blake3::hash(&body).to_hex()[..32]);
+    let etag = format!("\"{}\"", body.digest());
     let mut response = if matches_etag(&headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        ([(header::CONTENT_TYPE, "application/json")], body.bytes().clone()).into_response()
     };
     let headers = response.headers_mut();
     headers.insert("x-cache", HeaderValue::from_static(served));
@@ -114,7 +114,7 @@ pub(crate) async fn latest_report(api: &Api, site: Option<&str>) -> Result<(Valu
     let found = api.analytics.latest(site).await;
     let found = found.map_err(of_history).map_err(ApiError::unread("the latest report"))?;
     let Some((body, _)) = found else { return Err(no_report(api, site).await) };
-    Ok((serde_json::from_slice(&body).unwrap_or_default(), api.analytics.trouble()))
+    Ok((serde_json::from_slice(body.bytes()).unwrap_or_default(), api.analytics.trouble()))
 }
 
 async fn metric_history(
