@@ -1,4 +1,4 @@
-//! The compactor's three jobs (publish, merge, vacuum) and how each handles failure.
+//! The compactor's jobs (publish, merge, vacuum, sessions) and how each handles failure.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use engine::Engine;
 use futures::FutureExt;
-use lake::{LakeError, Person, REPORTS, TABLES, TableFile, TableSpec, VacuumSettings, Vacuumed};
+use lake::{EVENTS, LakeError, Person, REPORTS, TABLES, TableFile, TableSpec, VacuumSettings, Vacuumed};
 use parking_lot::Mutex;
 use schedule::Schedule;
 
@@ -18,6 +18,7 @@ use crate::plan::{MergePolicy, plan_merges};
 use crate::publish::{PublishCommit, Published, publish_next};
 use crate::removal::{ErasureDone, Removal, Removed, complete_erasures, erase, remove};
 use crate::retention::{Expiry, UnexpiredFiles};
+use crate::sessions::{SessionsKept, keep_sessions, keep_sessions_of_today};
 use crate::settings::{CompactorCrons, CompactorSettings};
 use crate::thinning::ThinnedDates;
 use crate::work::{WorkError, with_new_plans};
@@ -49,7 +50,7 @@ impl Compactor {
         Self { archive, ..self }
     }
 
-    /// Schedules the three jobs.
+    /// Schedules the jobs.
     pub async fn schedule(&self, schedule: &mut Schedule, crons: &CompactorCrons) -> anyhow::Result<()> {
         let this = self.clone();
         schedule
@@ -70,6 +71,16 @@ impl Compactor {
             .every("vacuum", &crons.vacuum_cron, move || {
                 let this = this.clone();
                 async move { this.remove_and_vacuum().await.map(drop) }
+            })
+            .await?;
+        if crons.no_sessions_table {
+            return Ok(());
+        }
+        let this = self.clone();
+        schedule
+            .every("sessions", &crons.sessions_cron, move || {
+                let this = this.clone();
+                async move { this.keep_sessions_of_today().await.map(drop) }
             })
             .await
     }
@@ -110,7 +121,7 @@ impl Compactor {
         Ok(total)
     }
 
-    /// Merges small files in all tables until nothing is worth merging.
+    /// Merges small files of events and reports until nothing is worth merging.
     ///
     /// Files that cannot be merged, for example because one is damaged, are skipped and the others are merged. Returns the
     /// first error after all the work.
@@ -118,7 +129,7 @@ impl Compactor {
         let started = Instant::now();
         let policy = MergePolicy { target_bytes: self.settings.merge_target_bytes, ..MergePolicy::default() };
         let (mut total, mut failed) = (Merged::default(), None);
-        for spec in *TABLES {
+        for spec in [&*EVENTS, &*REPORTS] {
             let mut left_alone: HashSet<String> = HashSet::new();
             loop {
                 let snapshot = match self.engine.lake().table(spec).load().await {
@@ -184,7 +195,7 @@ impl Compactor {
 
     /// Erases a person: their events leave the table and do not come back. Later vacuums delete the bytes from the store.
     pub async fn erase(&self, person: &Person) -> anyhow::Result<ErasureDone> {
-        let done = erase(self.engine.lake(), person, self.settings.merge_target_bytes, (self.clock)()).await?;
+        let done = erase(&self.engine, person, self.settings.merge_target_bytes, (self.clock)()).await?;
         tracing::info!(rows = done.published.rows, pending = done.pending_rows, "erased a person");
         Ok(done)
     }
@@ -194,7 +205,7 @@ impl Compactor {
     pub async fn remove(&self) -> anyhow::Result<Removed> {
         let (lake, now, commit_bytes) = (self.engine.lake(), (self.clock)(), self.settings.merge_target_bytes);
         let removed = Mutex::default();
-        let erased = complete_erasures(lake, commit_bytes, &removed, now).await;
+        let erased = complete_erasures(&self.engine, commit_bytes, &removed, now).await;
         let expired = match self.plan_expiry(now).await {
             Ok(Some(expiry)) => {
                 remove(lake, &Removal::Expired(expiry, self.archive.clone()), commit_bytes, &removed).await
@@ -219,6 +230,27 @@ impl Compactor {
         // A clock that runs ahead would remove events too early, and they cannot be brought back.
         let today = now.min(lake.store_now().await?).date_naive();
         Ok(self.unexpired_files.plan(lake.sites().await?.sites(), today))
+    }
+
+    /// Brings the table `sessions` up to date if another day has been over since it was. Returns `None` if it is.
+    pub async fn keep_sessions_of_today(&self) -> anyhow::Result<Option<SessionsKept>> {
+        let started = Instant::now();
+        let kept = keep_sessions_of_today(&self.engine, (self.clock)()).await?;
+        if let Some(kept) = kept {
+            tracing::info!(
+                days = kept.days,
+                written = kept.days_written,
+                rows = kept.rows_written,
+                seconds = started.elapsed().as_secs_f64(),
+                "kept the sessions of days that are over"
+            );
+        }
+        Ok(kept)
+    }
+
+    /// Brings the table `sessions` up to date: that of all days that are over, as events say now.
+    pub async fn keep_sessions(&self) -> anyhow::Result<SessionsKept> {
+        Ok(keep_sessions(&self.engine, (self.clock)()).await?)
     }
 
     /// Removes the runs from the history of reports that are not [kept](crate::ReportsKept) any longer.

@@ -1,5 +1,6 @@
 //! The compactor publishes raw files into the table `events`, merges small files into large sorted ones, removes
-//! expired and erased rows, thins the history of reports, and deletes files that no version needs.
+//! expired and erased rows, thins the history of reports, keeps the sessions of days that are over for other engines, and
+//! deletes files that no version needs.
 //!
 //! Publishing and merging improve speed and change no answer: every query returns the same with the compactor switched
 //! off or killed at any step.
@@ -14,6 +15,7 @@ mod plan;
 mod publish;
 mod removal;
 mod retention;
+mod sessions;
 mod settings;
 mod sort;
 mod thinning;
@@ -25,4 +27,5 @@ pub use merge::Merged;
 pub use plan::{Merge, MergePolicy, PublishPlan, plan_merges, plan_publish};
 pub use publish::Published;
 pub use removal::{ErasureDone, Removed};
+pub use sessions::{SessionsKept, first_open_day};
 pub use settings::{CompactorCrons, CompactorSettings, ReportsKept};

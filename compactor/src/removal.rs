@@ -11,6 +11,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{filter_record_batch, not};
 use chrono::{DateTime, Utc};
+use engine::Engine;
 use futures::TryStreamExt;
 use lake::{
     Change, ERASURE_COLUMNS, EVENTS, Erasures, EventKey, Lake, LakeError, Person, REPORTS, TableFile, TableSpec,
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 
 use crate::archive::Archive;
 use crate::retention::Expiry;
+use crate::sessions;
 use crate::thinning::Thinning;
 use crate::work::{WorkError, with_new_plans};
 
@@ -318,17 +320,18 @@ async fn write_remainder(lake: &Lake, removal: &Removal, file: &TableFile) -> Re
 ///
 /// - `commit_bytes`: as for [`remove`].
 pub(crate) async fn erase(
-    lake: &Lake,
+    engine: &Engine,
     person: &Person,
     commit_bytes: u64,
     now: DateTime<Utc>,
 ) -> Result<ErasureDone, WorkError> {
+    let lake = engine.lake();
     let mut quarantined = lake.erase_quarantined(person).await;
     let theirs = with_new_plans(|| async { Ok(lake.find_events_of(person, now).await?) }).await?;
     // From here on no earlier event of the person comes in, and whatever fails below is known to be unfinished.
     lake.record_erasure(person, theirs.pending.iter().chain(&theirs.recent), now).await?;
     let removed = Mutex::default();
-    complete_erasures(lake, commit_bytes, &removed, now).await?;
+    complete_erasures(engine, commit_bytes, &removed, now).await?;
     let published = *removed.lock();
     // Once more, for events that a collector had refused but not yet written at the first pass.
     if let Ok(rows) = &mut quarantined {
@@ -342,11 +345,12 @@ pub(crate) async fn erase(
 ///
 /// - `commit_bytes`, `removed`: as for [`remove`].
 pub(crate) async fn complete_erasures(
-    lake: &Lake,
+    engine: &Engine,
     commit_bytes: u64,
     removed: &Mutex<Removed>,
     now: DateTime<Utc>,
 ) -> Result<(), WorkError> {
+    let lake = engine.lake();
     lake.announce_erasures().await?;
     let erasures = with_new_plans(|| list_recent(lake, now)).await?;
     if !erasures.are_unfinished() {
@@ -355,6 +359,7 @@ pub(crate) async fn complete_erasures(
     remove(lake, &Removal::Erased(erasures.clone()), commit_bytes, removed).await?;
     // What recurring queries kept of the files that were replaced has the person's ids in it.
     lake.delete_states_of_replaced_files().await?;
+    sessions::leave_out_erased(engine, now).await?;
     Ok(lake.finish_erasures(&erasures, now).await?)
 }
 

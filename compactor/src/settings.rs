@@ -19,6 +19,14 @@ pub struct CompactorCrons {
     /// When to remove expired events and delete files that are no longer needed.
     #[arg(long, env = "DEWPOND_VACUUM_CRON", default_value = "0 7 * * * *", value_name = "CRON")]
     pub vacuum_cron: Cron,
+
+    /// When to look whether another day is over: then its sessions join the table `sessions`, which other engines read.
+    #[arg(long, env = "DEWPOND_SESSIONS_CRON", default_value = "0 41 * * * *", value_name = "CRON")]
+    pub sessions_cron: Cron,
+
+    /// Keep no table `sessions` in the lake. SQL has it all the same.
+    #[arg(long, env = "DEWPOND_NO_SESSIONS_TABLE", action = clap::ArgAction::SetTrue)]
+    pub no_sessions_table: bool,
 }
 
 /// Sizes of commits and files, and how long files are kept that are no longer needed.

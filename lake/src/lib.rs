@@ -78,7 +78,7 @@ pub use self::registry::saved::{SavedItem, SavedKind};
 pub use self::registry::scram::ScramVerifier;
 pub use self::registry::sites::{IssuedKey, Site, SiteDirectory, SiteSettings, WriteKey, is_write_key};
 pub use self::schema::events::{Column, PROTOCOLS, Source, event_column, event_columns, event_schema};
-pub use self::schema::tables::{EVENTS, REPORTS, TABLES, TableSpec};
+pub use self::schema::tables::{EVENTS, REPORTS, SESSIONS, TABLES, TableSpec};
 pub use self::sign_ins::{SignIn, SignInFamily};
 pub use self::snapshot::{Fingerprint, Snapshot};
 pub use self::states::{StateDefinition, StatesSize};

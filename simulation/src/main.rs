@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
     });
     let total = runs.total;
     println!(
-        "{} reads and {} recurring queries and {} checks, {} events acknowledged, {} publishes, {} merges, {} files deleted, {} runs kept, {} people erased, \
+        "{} reads and {} recurring queries and {} checks, {} events acknowledged, {} publishes, {} merges, {} passes over sessions, {} files deleted, {} runs kept, {} people erased, \
          {} rows removed, {} processes killed, {} store operations in {:.0} s",
         total.reads,
         total.recurring_reads,
@@ -48,6 +48,7 @@ fn main() -> anyhow::Result<()> {
         total.acknowledged,
         total.publishes,
         total.merges,
+        total.passes,
         total.deleted,
         total.runs,
         total.erasures,

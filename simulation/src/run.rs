@@ -38,6 +38,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
         None => rng.random_bool(0.4),
         Some(sabotage) => sabotage == Sabotage::LateCommitsTrusted,
     };
+    let with_kept_sessions = sabotage.is_none() && rng.random_bool(0.3);
     // Just before midnight, so that the events of one batch fall on two dates.
     let began_at = "2026-03-01T23:59:50Z".parse().expect("it is a time");
     let world = World::new(rng.random(), began_at, fault_rate);
@@ -66,6 +67,9 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>, keep_log: bool) -> Resu
     if with_reports {
         others.extend((0..3).map(|_| tokio::spawn(actors::recorder(setup.clone(), crashes))));
         others.push(tokio::spawn(actors::log_vacuum(setup.clone(), crashes)));
+    }
+    if with_kept_sessions {
+        others.extend((0..2).map(|_| tokio::spawn(actors::keeper(setup.clone(), crashes))));
     }
     others.push(tokio::spawn(actors::auditor(setup.clone())));
     others.push(tokio::spawn(actors::checker(setup.clone())));

@@ -62,6 +62,7 @@ impl Summary {
         self.checks += one.checks;
         self.publishes += one.publishes;
         self.merges += one.merges;
+        self.passes += one.passes;
         self.deleted += one.deleted;
         self.runs += one.runs;
         self.erasures += one.erasures;

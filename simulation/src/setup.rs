@@ -64,6 +64,8 @@ pub struct Summary {
     pub publishes: u64,
     /// Merges.
     pub merges: u64,
+    /// Passes that wrote sessions of a day.
+    pub passes: u64,
     /// Files that vacuums deleted.
     pub deleted: u64,
     /// Runs of the report that history kept.

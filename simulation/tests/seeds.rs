@@ -25,6 +25,7 @@ fn no_promise_is_broken() {
             && total.checks > seeds
             && total.publishes > seeds
             && total.merges > seeds / 8
+            && total.passes > seeds / 8
             && total.kills > seeds / 4
     );
     assert!(total.runs > seeds);

@@ -42,6 +42,9 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         let published = compactor.publish().await?;
         let merged = compactor.merge().await?;
         let (removed, vacuumed) = compactor.remove_and_vacuum().await?;
+        if !flags.crons.no_sessions_table {
+            compactor.keep_sessions_of_today().await?;
+        }
         println!(
             "published {} events from {} raw files ({} duplicates); merged {} files into {}; removed {} expired or \
              erased events; deleted {} files",

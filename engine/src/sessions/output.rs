@@ -441,3 +441,28 @@ impl Chunk {
         Ok(interleave(&arrays, &places)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lake::SESSIONS;
+
+    use super::*;
+
+    #[test]
+    fn the_table_in_the_lake_has_the_columns_of_the_table_of_sql() {
+        let ours = Kind::Sessions.schema();
+        let in_lake = SESSIONS.schema();
+        let plain = |data_type: &DataType| match data_type {
+            DataType::Utf8View => DataType::Utf8,
+            other => other.clone(),
+        };
+        let mut expected: Vec<(&str, DataType)> =
+            ours.fields().iter().map(|field| (field.name().as_str(), plain(field.data_type()))).collect();
+        // The lake has the date last, because it is the partition.
+        let date = expected.remove(expected.iter().position(|(name, _)| *name == "date").unwrap());
+        expected.push(date);
+        let found: Vec<(&str, DataType)> =
+            in_lake.fields().iter().map(|field| (field.name().as_str(), field.data_type().clone())).collect();
+        assert_eq!(found, expected);
+    }
+}

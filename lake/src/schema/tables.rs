@@ -70,5 +70,53 @@ pub static REPORTS: LazyLock<TableSpec> = LazyLock::new(|| {
     }
 });
 
+/// Sessions of days of long ago, for other engines: the rows of the table of that name in SQL, which has all days and is made
+/// of the events themselves.
+pub static SESSIONS: LazyLock<TableSpec> = LazyLock::new(|| {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let number = |name: &str| Field::new(name, DataType::Int64, false);
+    let flag = |name: &str| Field::new(name, DataType::Boolean, false);
+    let time = |name: &str| Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false);
+    TableSpec {
+        name: "sessions",
+        file_schema: Arc::new(Schema::new(vec![
+            Field::new("site_id", DataType::Utf8, false),
+            number("visitor_id"),
+            text("session_id"),
+            text("user_id"),
+            time("started_at"),
+            time("ended_at"),
+            number("duration_s"),
+            number("events"),
+            number("page_views"),
+            number("engaged_s"),
+            flag("is_bounce"),
+            text("entry_hostname"),
+            text("entry_page"),
+            text("exit_hostname"),
+            text("exit_page"),
+            text("referrer_host"),
+            text("channel"),
+            text("utm_source"),
+            text("utm_medium"),
+            text("utm_campaign"),
+            text("browser"),
+            text("os"),
+            text("device"),
+            text("country"),
+            text("language"),
+            Field::new("revenue", DataType::Decimal128(38, 4), true),
+            text("currency"),
+            flag("is_client_session"),
+            flag("is_cut"),
+        ])),
+        sort: &["site_id", "visitor_id", "started_at"],
+        bounded: &["site_id", "visitor_id", "started_at"],
+        bloom: None,
+        // It has a commit a day.
+        log_is_cleaned: false,
+    }
+});
+
 /// All tables of a lake.
-pub static TABLES: LazyLock<[&'static TableSpec; 2]> = LazyLock::new(|| [&EVENTS, &REPORTS]);
+pub static TABLES: LazyLock<[&'static TableSpec; 3]> = LazyLock::new(|| [&EVENTS, &REPORTS, &SESSIONS]);

@@ -78,6 +78,26 @@ pub(crate) async fn compactor(setup: Arc<Setup>, crashes: Option<u64>) {
     }
 }
 
+/// Keeps the sessions of days that are over, again and again. Dies at a random operation and is restarted.
+pub(crate) async fn keeper(setup: Arc<Setup>, crashes: Option<u64>) {
+    let mut rng = setup.rng();
+    loop {
+        let (process, lake) = setup.start_process(dies_after(&mut rng, crashes));
+        let compactor = compactor_of(&setup, &process, lake);
+        let work = async {
+            loop {
+                sleep(pause(&mut rng)).await;
+                let done = compactor.keep_sessions().await;
+                setup.world.note(|| format!("keep sessions: {done:?}"));
+                setup.summary.lock().passes += u64::from(done.is_ok_and(|done| done.days_written > 0));
+            }
+        };
+        process.while_alive(work).await;
+        setup.summary.lock().kills += 1;
+        sleep(pause(&mut rng)).await;
+    }
+}
+
 /// Vacuums with a short grace or none.
 pub(crate) async fn vacuum(setup: Arc<Setup>, crashes: Option<u64>) {
     let mut rng = setup.rng();

@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 
 pub(crate) use clients::client;
 pub(crate) use collectors::Collectors;
-pub(crate) use compactors::{compactor, eager_vacuum, janitor, log_cleanup, vacuum};
+pub(crate) use compactors::{compactor, eager_vacuum, janitor, keeper, log_cleanup, vacuum};
 pub(crate) use operators::{add_site, eraser, set_retention};
 pub(crate) use readers::{analyst, auditor, checker, reader};
 pub(crate) use recorders::{log_vacuum, recorder};

@@ -143,6 +143,22 @@ async fn deltalake_polars_and_duckdb_read_what_was_imported_and_compacted() {
     let version = newest(&engine).await;
     assert_eq!(version.rows.len(), 600);
     check_readers(&python, &dir.path().join("lake/events"), &[version]).await;
+
+    let session = engine.view().await.unwrap().session(&Scope::Lake).unwrap();
+    let by_day =
+        "SELECT CAST(date AS TEXT), count(*), sum(events), sum(page_views) FROM sessions GROUP BY 1 ORDER BY 1";
+    let days = to_json_rows(&session.query(by_day, &[]).await.unwrap()).unwrap();
+    assert_eq!(days.len(), 3, "a test of several days");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions.py");
+    let output = Command::new(&python).arg(script).arg(dir.path().join("lake/sessions")).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let read: Vec<Json> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let engines: Vec<&Json> = read.iter().map(|read| &read["engine"]).collect();
+    assert_eq!(engines, ["deltalake", "polars", "duckdb"]);
+    for read in &read {
+        assert_eq!(read["days"], Json::from(days.clone()), "the sessions that {} reads", read["engine"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
-//! Events after they are published: damage, erasure, retention, other releases.
+//! Events after they are published: damage, erasure, retention, sessions that are kept, other releases.
 
 mod damage;
 mod erasure;
+mod kept_sessions;
 mod other_releases;
 mod reports;
 mod retention;
