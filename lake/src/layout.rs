@@ -30,6 +30,9 @@ pub(crate) const REGISTRY_DIR: &str = "registry";
 /// The directory of salts: below the registry, where collectors may read and create.
 pub(crate) const SALTS_DIR: &str = "registry/salts";
 
+/// The directory of mails that were sent: below the registry, beside its documents, because they expire.
+pub(crate) const MAILS_DIR: &str = "registry/mails";
+
 /// The directory of sign-ins: beside the registry, whose versions are kept for ever, because they expire.
 pub(crate) const SIGN_INS_DIR: &str = "sign_ins";
 

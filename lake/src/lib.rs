@@ -25,6 +25,7 @@
 //! - `follow`: what each version of the events brought, and how far who follows them has come.
 //! - `registry`: the documents that roles share, and the salts of the day.
 //! - `sign_ins`: who is signed in, in objects that expire.
+//! - `mails`: which mails were sent, in objects that expire.
 //! - `audit`: what people did.
 //! - `quarantine`: events that were refused.
 //! - `erasure`: erasing a person's events.
@@ -41,6 +42,7 @@ mod event;
 mod follow;
 mod lake;
 mod layout;
+mod mails;
 mod parquet;
 mod quarantine;
 mod raw;
@@ -64,6 +66,7 @@ pub use self::event::{Event, EventId, EventKey, Salt, daily_visitor_id, visitor_
 pub use self::follow::{Cursor, HeldCursor, Position, Scan};
 pub use self::lake::Lake;
 pub use self::layout::{Hour, LaneId, QUARANTINE, RawFile, in_order_of_arrival};
+pub use self::mails::{Mail, MailState};
 pub use self::parquet::reader::{decoded_row_bytes, read_batches};
 pub use self::quarantine::{QuarantineFile, RefusedEvent, encode_refused, quarantine_schema};
 pub use self::raw::batch::RawBatch;
@@ -71,6 +74,7 @@ pub use self::raw::damaged::DamagedFile;
 pub use self::raw::lane::{AppendError, Lane, LaneSettings};
 pub use self::registry::accounts::{Accounts, Invitation, Member, Organisation, Passkey, Role, User};
 pub use self::registry::destinations::{DestinationSpec, Target};
+pub use self::registry::imports::ImportRun;
 pub use self::registry::names::domain_form;
 pub use self::registry::read_keys::{IssuedReadKey, ReadKey, ReadKeys, is_read_key};
 pub use self::registry::salts::salt_dates;

@@ -148,7 +148,7 @@ impl Lake {
     }
 
     /// Creates an object. Returns whether it is there with these bytes, which it is also if the answer to the put was lost.
-    async fn create(&self, path: &Path, bytes: Vec<u8>) -> Result<bool> {
+    pub(crate) async fn create(&self, path: &Path, bytes: Vec<u8>) -> Result<bool> {
         let put = self.store().put_opts(path, bytes.clone().into(), PutOptions::from(PutMode::Create)).await;
         let Err(error) = put else { return Ok(true) };
         match self.read_if_there(path).await? {

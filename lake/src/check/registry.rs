@@ -8,7 +8,7 @@ use super::{Checked, Finding, relative};
 use crate::erasure::list::{ERASURES_DOCUMENT, ErasuresDocument};
 use crate::error::Result;
 use crate::lake::Lake;
-use crate::layout::{REGISTRY_DIR, SALTS_DIR};
+use crate::layout::{MAILS_DIR, REGISTRY_DIR, SALTS_DIR};
 use crate::registry::accounts::{ACCOUNTS, Accounts};
 use crate::registry::documents::{Writer, version_of};
 use crate::registry::read_keys::{READ_KEYS, ReadKeysDocument};
@@ -22,10 +22,10 @@ impl Lake {
     pub(super) async fn check_registry(&self, erasures: u64, checked: &mut Checked) -> Result<()> {
         let root = self.path(REGISTRY_DIR);
         let mut documents: BTreeMap<String, BTreeMap<u64, Path>> = BTreeMap::new();
-        let salts = self.path(SALTS_DIR);
+        let expiring = [self.path(SALTS_DIR), self.path(MAILS_DIR)];
         for object in self.list(REGISTRY_DIR).await? {
-            // Salts have no versions and are deleted daily.
-            if object.location.prefix_matches(&salts) {
+            // Salts and mails have no versions and are deleted.
+            if expiring.iter().any(|dir| object.location.prefix_matches(dir)) {
                 continue;
             }
             let name = relative(&root, &object.location);

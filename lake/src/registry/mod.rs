@@ -3,7 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod destinations;
 pub(crate) mod documents;
-mod imports;
+pub(crate) mod imports;
 mod keys;
 pub(crate) mod names;
 pub(crate) mod read_keys;

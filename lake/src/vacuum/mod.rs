@@ -10,6 +10,7 @@
 //! | states of recurring queries | no version has their file, or nobody used their query for 30 days; [`states`](crate::states) |
 //! | files of refused events | `quarantine_retention` (30 days) old |
 //! | salts | their date is over |
+//! | which mails were sent | 400 days old; [`mails`](crate::mails) |
 //! | on a local disk, what a killed process was writing | an hour old; [`staging`], because listings do not show them |
 //!
 //! Vacuum acts only on a freshly loaded log. It lists a table before it loads the log, so a file that is written and
@@ -133,6 +134,7 @@ impl Lake {
         let mut parts = vec![
             self.delete_old_salts(now).await.map(|_| Vacuumed::default()),
             self.delete_old_sign_ins(now).await.map(|_| Vacuumed::default()),
+            self.delete_old_mails(now).await.map(|_| Vacuumed::default()),
             self.tidy_audit_log(now).await.map(|_| Vacuumed::default()),
             self.vacuum_quarantine(now, settings).await,
             self.vacuum_raw(now, settings).await,

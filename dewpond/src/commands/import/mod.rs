@@ -164,6 +164,11 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         progress: Progress::start(files.total_bytes())?,
         summary: Summary::new(flags.dry_run),
         writer: (!flags.dry_run).then(|| Writer::start(lake.clone(), &flags.site)),
+        noted: (!flags.dry_run).then(|| Noted {
+            lake: lake.clone(),
+            site: flags.site.clone(),
+            formats: files.formats(),
+        }),
     };
     let summary = import.run(files).await?;
     summary.print(&flags.site, done_before);
@@ -271,6 +276,24 @@ struct Import {
     progress: Progress,
     summary: Summary,
     writer: Option<Writer>,
+    noted: Option<Noted>,
+}
+
+/// Where an import is remembered.
+struct Noted {
+    lake: Lake,
+    site: String,
+    formats: Vec<String>,
+}
+
+impl Noted {
+    /// The import stays done if that fails.
+    async fn note(&self, summary: &Summary, failed: Option<String>) {
+        let run = summary.run(Utc::now(), &self.formats, failed);
+        if let Err(error) = self.lake.note_import(&self.site, &run).await {
+            tracing::warn!("could not note the import in the registry: {}", lake::whole_text(&error));
+        }
+    }
 }
 
 impl Import {
@@ -323,6 +346,9 @@ impl Import {
             writer.finish().await?;
         }
         self.progress.finish();
+        if let Some(noted) = &self.noted {
+            noted.note(&self.summary, ended.as_ref().err().map(|error| format!("{error:#}"))).await;
+        }
         if let Err(error) = ended {
             self.summary.print_refusals();
             let accepted = self.summary.accepted;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lake::{Event, Source, event_columns};
+use chrono::{DateTime, Utc};
+use lake::{Event, ImportRun, Source, event_columns};
 use serde_json::{Map, Value as Json};
 
 /// How many different names, and reasons, are counted apart. Others are counted together.
@@ -53,6 +54,29 @@ impl Summary {
     pub(super) fn refused(&mut self, reason: &str) {
         self.refused += 1;
         add(&mut self.reasons, reason);
+    }
+
+    /// What the lake remembers of it.
+    ///
+    /// - `failed`: why it ended too soon, if it did.
+    pub(super) fn run(&self, at: DateTime<Utc>, formats: &[String], failed: Option<String>) -> ImportRun {
+        let mut reasons: Vec<(String, u64)> = self.reasons.iter().map(|(reason, n)| (reason.clone(), *n)).collect();
+        reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        reasons.truncate(SHOWN_MAX);
+        let time = |at_us: i64| DateTime::from_timestamp_micros(at_us);
+        ImportRun {
+            at,
+            formats: formats.to_vec(),
+            files: self.files as u64,
+            accepted: self.accepted,
+            refused: self.refused,
+            left_out: self.left_out.values().sum(),
+            of_other_sites: self.of_other_sites,
+            first_at: self.from_until_us.and_then(|(from_us, _)| time(from_us)),
+            last_at: self.from_until_us.and_then(|(_, until_us)| time(until_us)),
+            reasons,
+            failed,
+        }
     }
 
     /// - `done_before`: files that earlier imports have read.

@@ -109,7 +109,7 @@ async fn each_role_does_its_work_with_its_policy_and_no_other_work() {
 }
 
 /// What each user may do with objects of the lake: the first letters of get, put and delete.
-const OBJECTS: [(&str, [&str; 5]); 16] = [
+const OBJECTS: [(&str, [&str; 5]); 17] = [
     // collector, compactor, analytics, reader, operator
     ("raw/date=2026-01-01/hour=00/lane-000000000001.parquet", ["p", "gd", "g", "g", "gpd"]),
     ("raw/probe-1", ["p", "gpd", "gp", "g", "gpd"]),
@@ -122,6 +122,7 @@ const OBJECTS: [(&str, [&str; 5]); 16] = [
     ("registry/erasures/000000000001.json", ["", "gp", "g", "g", "gpd"]),
     ("registry/accounts/000000000001.json", ["", "g", "g", "g", "gpd"]),
     ("registry/saved/site=shop/goals/000000000001.json", ["", "g", "g", "g", "gpd"]),
+    ("registry/mails/a/2026-W10/001-taken", ["", "gd", "g", "g", "gpd"]),
     ("sign_ins/a/b/000000001.json", ["", "gd", "", "g", "gpd"]),
     ("audit/date=2026-01-01/a.json", ["", "gpd", "", "g", "gpd"]),
     ("registry/salts/2026-01-01", ["gp", "gd", "g", "g", "gpd"]),
@@ -147,9 +148,10 @@ fn a_policy_allows_what_its_user_does_and_nothing_beside_it() {
     // An analytics server on which people sign in may do what one may without, and this.
     let signing_in = Policies::of(Path::new("/"), &["analytics", "accounts"].map(|user| (user, policy(user))));
     for (object, _) in OBJECTS {
-        let is_of_people = ["registry/accounts", "registry/saved", "registry/sites", "sign_ins", "audit"]
-            .iter()
-            .any(|dir| object.starts_with(dir));
+        let is_of_people =
+            ["registry/accounts", "registry/saved", "registry/mails", "registry/sites", "sign_ins", "audit"]
+                .iter()
+                .any(|dir| object.starts_with(dir));
         for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
             let may = |user| signing_in.allow(user, action, &format!("bucket/lake/{object}"), None);
             let expected = may("analytics") || (is_of_people && action != "s3:DeleteObject");
