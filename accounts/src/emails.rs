@@ -3,10 +3,10 @@
 const EMAIL_BYTES_MAX: usize = 254;
 const NAME_CHARACTERS_MAX: usize = 100;
 
-/// The form of an address, or why it is none.
+/// The form in which an address is compared, or why it is none, in words for whoever wrote it.
 ///
 /// People write their address in capitals on one day and not on the next, and no provider in use tells these apart.
-pub(crate) fn email(text: &str) -> Result<String, String> {
+pub fn email(text: &str) -> Result<String, String> {
     let form = text.trim().to_lowercase();
     let is_odd = |char: char| char.is_whitespace() || char.is_control() || "<>(),;:\\\"[]".contains(char);
     let (local, domain) = form.split_once('@').unwrap_or_default();

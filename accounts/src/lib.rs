@@ -8,6 +8,7 @@ mod actor;
 mod attempts;
 mod emails;
 mod error;
+mod identities;
 mod organisations;
 mod passkeys;
 mod passwords;
@@ -19,7 +20,9 @@ mod tokens;
 mod webauthn;
 
 pub use self::actor::{Actor, may};
+pub use self::emails::email as email_form;
 pub use self::error::AccountsError;
+pub use self::identities::{Admission, Identity};
 pub use self::organisations::{Invited, Issued, Offer};
 pub use self::passkeys::Asked;
 pub use self::people::NewPerson;

@@ -148,12 +148,18 @@ impl Service {
         Ok(user)
     }
 
-    async fn note_registered(&self, user: &User, organisation: Option<&str>, client: &Client, now: DateTime<Utc>) {
+    pub(crate) async fn note_registered(
+        &self,
+        user: &User,
+        organisation: Option<&str>,
+        client: &Client,
+        now: DateTime<Utc>,
+    ) {
         let deed = Deed { action: "register", organisation, target: Some(&user.id), is_done: true };
         self.audit_of(Some(&user.id), Some(&user.email), deed, client, now).await;
     }
 
-    async fn new_user(&self, new: NewPerson, now: DateTime<Utc>) -> Result<User, AccountsError> {
+    pub(crate) async fn new_user(&self, new: NewPerson, now: DateTime<Utc>) -> Result<User, AccountsError> {
         let email = emails::email(&new.email).map_err(invalid)?;
         let before_at = email.split('@').next().unwrap_or_default();
         let name = new.name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| before_at.to_owned());
@@ -228,7 +234,7 @@ impl Service {
     }
 }
 
-fn check_room(accounts: &Accounts) -> Result<(), AccountsError> {
+pub(crate) fn check_room(accounts: &Accounts) -> Result<(), AccountsError> {
     match accounts.users.len() {
         PEOPLE_MAX.. => Err(conflict(format!("a lake has at most {PEOPLE_MAX} people"))),
         _ => Ok(()),

@@ -193,4 +193,16 @@ impl Service {
         let deed = Deed { action, organisation, target: Some(target), is_done: true };
         self.audit(actor, deed, client, now).await;
     }
+
+    /// Notes that somebody wants no more mails, who has shown by their link alone that he gets them.
+    pub async fn note_unsubscribed(
+        &self,
+        organisation: Option<&str>,
+        report: &str,
+        client: &Client,
+        now: DateTime<Utc>,
+    ) {
+        let deed = Deed { action: "email-reports.unsubscribe", organisation, target: Some(report), is_done: true };
+        self.audit_of(None, None, deed, client, now).await;
+    }
 }
