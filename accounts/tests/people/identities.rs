@@ -45,9 +45,9 @@ async fn somebody_new_joins_the_organisation_and_is_known_by_the_providers_name_
     assert_eq!(outcome(&come("1", "grace@elsewhere.example", 4).await), "may not");
     // Nobody new where nobody new is wanted, and none into what is not there.
     for (organisation, expected) in [(None, "may not"), (Some("Nowhere"), "conflict")] {
-        let came =
-            service.sign_in_by_provider(&identity("9", "new@example.com"), &admission(organisation), &client(), at(5));
-        assert_eq!(outcome(&came.await), expected);
+        let (new, admitted) = (identity("9", "new@example.com"), admission(organisation));
+        let came = service.sign_in_by_provider(&new, &admitted, &client(), at(5)).await;
+        assert_eq!(outcome(&came), expected);
     }
     assert_eq!(service.accounts_now().await.unwrap().users.len(), 2);
 }

@@ -1,12 +1,17 @@
 //! The dashboard: one page and the files that it loads, which are part of the binary. They are the same for everybody;
 //! what the page shows it asks of `/v1/…`, with the rights of whoever looks.
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use include_dir::{Dir, include_dir};
+
+use super::caller::links;
+use super::state::Api;
 
 /// What `npm run build` makes of `web/dashboard`. Each file is there as it is, and as `.br` and `.gz` if that is smaller.
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/../web/dist/dashboard");
@@ -15,23 +20,37 @@ static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/../web/dist/dashboard");
 const PAGE: &str = "index.html";
 
 /// Scripts, styles and answers come from this server, and from nowhere else. Nothing is run or styled by text in the page,
-/// so that a name or a property of an event, which anybody may have sent, is never more than text. The page may not be
-/// shown within another one.
+/// so that a name or a property of an event, which anybody may have sent, is never more than text. Which pages may show it in
+/// a frame follows.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+     font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors ";
 
 /// The files' names have a hash of their content.
 const CACHED_FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 /// The routes of the dashboard, which need no key.
-pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+pub(super) fn router() -> Router<Arc<Api>> {
+    let page_of = |State(api): State<Arc<Api>>, RawQuery(query): RawQuery, headers: HeaderMap| async move {
+        page(&headers, &framed_by(&api, query.as_deref()).await)
+    };
     Router::new()
         .route("/dashboard", get(|| async { Redirect::permanent("/dashboard/") }))
-        .route("/dashboard/", get(|headers: HeaderMap| async move { page(&headers) }))
+        .route("/dashboard/", get(page_of))
         .route(
             "/dashboard/{*path}",
             get(|Path(path): Path<String>, headers: HeaderMap| async move { file(&path, &headers) }),
         )
+}
+
+/// Whose pages may show the overview in a frame: those that a share allows, whose id is in the address. Its secret is behind
+/// the `#`, which is not sent. What is shown there is what the link shows, whoever is signed in.
+async fn framed_by(api: &Api, query: Option<&str>) -> Vec<String> {
+    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let Some(id) = pairs.into_iter().find(|(name, _)| name == "embed").map(|(_, id)| id) else { return vec![] };
+    // A store that is away lets nobody.
+    let shares = api.people.lake().shares().await.unwrap_or_default();
+    let share = shares.iter().find(|share| share.id == *id).filter(|share| links::is_open(share, (api.clock)()));
+    share.map(links::origins).unwrap_or_default()
 }
 
 /// Whether a request is a person's, who opens an address in a browser.
@@ -47,21 +66,33 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
         None if path.rsplit('/').next().is_some_and(|name| name.contains('.')) => {
             (StatusCode::NOT_FOUND, "no such file").into_response()
         }
-        _ => page(headers),
+        _ => page(headers, &[]),
     }
 }
 
-fn page(headers: &HeaderMap) -> Response {
+/// The name of a file, by how it begins and ends: between the two is a hash of its content.
+pub(super) fn file_named(begin: &str, end: &str) -> Option<&'static str> {
+    let names = FILES.files().filter_map(|file| file.path().to_str());
+    names.into_iter().find(|name| name.starts_with(begin) && name.ends_with(end))
+}
+
+/// - `framed_by`: origins whose pages may show it in a frame.
+fn page(headers: &HeaderMap, framed_by: &[String]) -> Response {
     // Asked for anew each time, for it names the files of one release.
     let mut response = with_encoding(PAGE, "no-cache", headers);
+    let ancestors = if framed_by.is_empty() { "'none'".to_owned() } else { framed_by.join(" ") };
+    let policy = HeaderValue::from_str(&format!("{CONTENT_SECURITY_POLICY}{ancestors}"));
+    let policy = policy.expect("origins are written in ASCII");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    if framed_by.is_empty() {
+        response.headers_mut().insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::REFERRER_POLICY, "same-origin"),
-        (header::X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=()"),
     ] {
-        response.headers_mut().insert(name, header::HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }

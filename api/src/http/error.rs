@@ -135,6 +135,11 @@ impl From<LakeError> for ApiError {
 }
 
 impl ApiError {
+    /// The status of its answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        status(self)
+    }
+
     /// What the sender hears. The server's own troubles are for its log.
     pub(crate) fn words(&self) -> Value {
         match self {

@@ -6,14 +6,16 @@ pub(crate) mod caller;
 mod dashboard;
 pub(crate) mod error;
 mod etag;
+pub(crate) mod figures;
 mod lake_health;
 mod own_sql;
 mod params;
+mod plain;
 mod query_string;
 pub(crate) mod reports;
 pub(crate) mod sql;
 pub(crate) mod state;
-mod stats;
+pub(crate) mod stats;
 mod visits;
 
 use std::sync::Arc;
@@ -49,7 +51,10 @@ pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
         .merge(lake_health::router())
         .route_service("/mcp", mcp::http_service(api.clone()))
         .layer(middleware::from_fn_with_state(access.clone(), access::identify));
-    let open = stats::open_router().merge(accounts::open_router(access)).merge(dashboard::router());
+    let open = stats::open_router()
+        .merge(accounts::open_router(access.clone()))
+        .merge(plain::router(access))
+        .merge(dashboard::router());
     reports.merge(known).merge(open.route("/", get(index))).with_state(api)
 }
 

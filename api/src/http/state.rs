@@ -9,6 +9,8 @@ use engine::{Engine, EngineError, QueryLimits, SharedViews};
 
 use super::error::ApiError;
 use super::sql::shared::{Sql, SqlSettings};
+use crate::mail::sent::SentMails;
+use crate::outward::Outward;
 
 /// The reports and the lake that requests ask about.
 pub struct Api {
@@ -17,6 +19,8 @@ pub struct Api {
     pub(crate) limits: QueryLimits,
     pub(crate) sql: Sql,
     pub(crate) people: Arc<Service>,
+    pub(crate) outward: Outward,
+    pub(crate) sent_mails: SentMails,
     pub(crate) clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
 
@@ -33,8 +37,21 @@ impl Api {
         sql: SqlSettings,
         clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
     ) -> Arc<Self> {
+        Self::reaching(analytics, engine, limits, sql, Outward::default(), clock)
+    }
+
+    /// The same, with what reaches beyond this server.
+    pub fn reaching(
+        analytics: Arc<Analytics>,
+        engine: Engine,
+        limits: QueryLimits,
+        sql: SqlSettings,
+        outward: Outward,
+        clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    ) -> Arc<Self> {
         let people = Arc::new(Service::new(engine.lake().clone()));
-        Arc::new(Self { analytics, views: SharedViews::new(engine), limits, sql: Sql::new(sql), people, clock })
+        let (views, sql, sent_mails) = (SharedViews::new(engine), Sql::new(sql), SentMails::default());
+        Arc::new(Self { analytics, views, limits, sql, people, outward, sent_mails, clock })
     }
 
     /// Fails if there is no such site; `None` is the whole lake.

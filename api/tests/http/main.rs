@@ -66,7 +66,15 @@ fn server_within(lake: &Lake, queries: &Path, limits: QueryLimits, sql: SqlSetti
 
 /// A server whose clock stands still.
 fn server_at(lake: &Lake, queries: &Path, limits: QueryLimits, sql: SqlSettings, now: DateTime<Utc>) -> Server {
-    let settings = AnalyticsSettings {
+    let settings = analytics_settings(queries);
+    let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
+    let engine = engine.with_key_queries_max(sql.key_queries_max);
+    let analytics = Analytics::new(engine.clone(), settings, Arc::new(move || now));
+    Server { api: Api::new(analytics.clone(), engine, limits, sql, Arc::new(move || now)), analytics }
+}
+
+fn analytics_settings(queries: &Path) -> AnalyticsSettings {
+    AnalyticsSettings {
         queries: queries.to_owned(),
         cron: "0 * * * * *".parse().unwrap(),
         memcached: None,
@@ -76,11 +84,7 @@ fn server_at(lake: &Lake, queries: &Path, limits: QueryLimits, sql: SqlSettings,
         metric_rows_max: 100_000,
         alert_webhook: None,
         alert_secret: None,
-    };
-    let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
-    let engine = engine.with_key_queries_max(sql.key_queries_max);
-    let analytics = Analytics::new(engine.clone(), settings, Arc::new(move || now));
-    Server { api: Api::new(analytics.clone(), engine, limits, sql, Arc::new(move || now)), analytics }
+    }
 }
 
 async fn get(server: &Server, uri: &str, header: Option<(&str, &str)>, token: Option<&str>) -> Response<Body> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use analytics::{Analytics, AnalyticsSettings};
 use anyhow::bail;
-use api::{Api, SqlSettings};
+use api::{Api, OutwardSettings, SqlSettings};
 use clap::ArgAction;
 use engine::{Engine, EngineSettings, QueryLimits};
 use pgwire::PgSettings;
@@ -58,6 +58,9 @@ pub(crate) struct Flags {
     sql: SqlSettings,
 
     #[command(flatten)]
+    outward: OutwardSettings,
+
+    #[command(flatten)]
     admin: AdminFlags,
 }
 
@@ -86,6 +89,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     }
     // A missing directory is a mistake on the command line: report it now, not at the first run.
     analytics::read_queries(&flags.analytics.queries)?;
+    let outward = flags.outward.open(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
     let lake = flags.lake.open_for_writing().await?;
     let engine = Engine::new(lake.clone(), &flags.engine)?.with_key_queries_max(flags.sql.key_queries_max);
     let analytics = Analytics::new(engine.clone(), flags.analytics, clock());
@@ -107,7 +111,9 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let mut schedule = Schedule::start().await?;
     analytics.schedule(&mut schedule).await?;
     tracing::info!(listen = %listener.local_addr()?, lake = %lake.url(), "analytics is up");
-    let routes = api::router(Api::new(analytics.clone(), engine, flags.limits, flags.sql, clock()), flags.token);
+    let api = Api::reaching(analytics.clone(), engine, flags.limits, flags.sql, outward, clock());
+    api.schedule_mails(&mut schedule, &flags.outward.email_cron).await?;
+    let routes = api::router(api, flags.token);
     axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use analytics::{Analytics, AnalyticsSettings};
 use anyhow::Context;
-use api::{Api, SqlSettings};
+use api::{Api, OutwardSettings, SqlSettings};
 use chrono::Utc;
 use collector::Collector;
 use compactor::{Compactor, CompactorCrons, CompactorSettings};
@@ -81,11 +81,15 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     sql: SqlSettings,
+
+    #[command(flatten)]
+    outward: OutwardSettings,
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     admin::require_token(flags.analytics_listen, flags.token.as_deref(), "--analytics-listen", "--token")?;
     analytics::read_queries(&flags.analytics.queries)?;
+    let outward = flags.outward.open(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
     let lake = flags.lake.open_for_writing().await?;
     let shutdown = shutdown::on_signal()?;
     // All ports are bound before anything starts, so that a port in use stops the whole command.
@@ -124,7 +128,9 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
 
     let forwarding = tokio::spawn(forwarder.run(shutdown.clone()));
     let collecting = tokio::spawn(collector.serve(events, shutdown.clone().cancelled_owned()));
-    let routes = api::router(Api::new(analytics.clone(), engine, flags.limits, flags.sql, clock()), flags.token);
+    let api = Api::reaching(analytics.clone(), engine, flags.limits, flags.sql, outward, clock());
+    api.schedule_mails(&mut schedule, &flags.outward.email_cron).await?;
+    let routes = api::router(api, flags.token);
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(reports, routes).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let serving = tokio::spawn(async move { serving.await });

@@ -24,6 +24,8 @@ pub enum SavedKind {
     Annotations,
     /// Links by which others read.
     Shares,
+    /// Numbers that are sent by e-mail, to whom and how often.
+    EmailReports,
 }
 
 /// Something that people keep of a site.
@@ -54,7 +56,8 @@ pub(crate) struct SavedDocument {
 
 impl SavedKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Goals, Self::Segments, Self::Funnels, Self::Annotations, Self::Shares];
+    pub const ALL: [Self; 6] =
+        [Self::Goals, Self::Segments, Self::Funnels, Self::Annotations, Self::Shares, Self::EmailReports];
 
     /// Its name in paths and addresses.
     pub fn name(self) -> &'static str {
@@ -64,6 +67,7 @@ impl SavedKind {
             Self::Funnels => "funnels",
             Self::Annotations => "annotations",
             Self::Shares => "shares",
+            Self::EmailReports => "email-reports",
         }
     }
 }
@@ -79,6 +83,11 @@ impl Lake {
     /// The shares of all sites.
     pub async fn shares(&self) -> Result<Vec<SavedItem>> {
         Ok(self.read_document::<SavedDocument>(&name("", SavedKind::Shares)).await?.1.items)
+    }
+
+    /// The e-mail reports of all sites.
+    pub async fn email_reports(&self) -> Result<Vec<SavedItem>> {
+        Ok(self.read_document::<SavedDocument>(&name("", SavedKind::EmailReports)).await?.1.items)
     }
 
     /// Changes what is kept of a site. `change` is asked again if somebody else was faster, with what he left.
@@ -103,8 +112,8 @@ impl Lake {
 
 fn name(site_id: &str, kind: SavedKind) -> String {
     match kind {
-        // Whoever has a link does not say of which site it is.
-        SavedKind::Shares => format!("{SAVED}/shares"),
+        // Whoever has a link does not say of which site it is, and whoever sends asks for all.
+        SavedKind::Shares | SavedKind::EmailReports => format!("{SAVED}/{}", kind.name()),
         // A site may be called `..`, or by a word that is a directory here.
         kind => format!("{SAVED}/site={site_id}/{}", kind.name()),
     }

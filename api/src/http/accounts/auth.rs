@@ -37,7 +37,12 @@ pub(super) fn router(access: Arc<Access>) -> Router<Arc<Api>> {
 /// What a page for signing in offers.
 async fn options(State(api): State<Arc<Api>>) -> Result<Json<Value>, ApiError> {
     let accounts = api.people.accounts().await?;
-    Ok(Json(json!({ "first_owner_needed": accounts.users.is_empty(), "passkeys": true, "providers": [] })))
+    let offered = api.outward.providers.iter();
+    let offered = offered.map(|one| json!({ "id": one.id, "name": one.name, "issuer": one.issuer }));
+    Ok(Json(json!({
+        "first_owner_needed": accounts.users.is_empty(), "passkeys": true, "providers": offered.collect::<Vec<_>>(),
+        "sends_email": api.outward.smtp.is_some(),
+    })))
 }
 
 #[derive(Deserialize)]
@@ -225,7 +230,7 @@ fn refuse_forged(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Ends the sign-in that a browser had before it gets another.
-async fn end_former(api: &Api, headers: &HeaderMap, client: &accounts::Client) -> Result<(), ApiError> {
+pub(super) async fn end_former(api: &Api, headers: &HeaderMap, client: &accounts::Client) -> Result<(), ApiError> {
     let former: Vec<String> =
         [cookies::access(headers), cookies::refresh(headers)].into_iter().flatten().map(str::to_owned).collect();
     for token in former {

@@ -2,9 +2,12 @@
 //! sites.
 
 mod auth;
+mod email_reports;
 mod me;
+mod oidc;
 pub(super) mod openapi;
 mod organisations;
+mod pipes;
 mod saved;
 mod shares;
 mod shown;
@@ -28,13 +31,17 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .merge(organisations::router())
         .merge(sites::router())
         .merge(saved::router())
+        .merge(email_reports::router())
+        .merge(oidc::router())
+        .merge(pipes::router())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::map_response(keep_nowhere))
 }
 
 /// The routes by which one becomes known.
 pub(super) fn open_router(access: Arc<Access>) -> Router<Arc<Api>> {
-    auth::router(access)
+    auth::router(access.clone())
+        .merge(oidc::open_router(access))
         .merge(shares::router())
         .route("/v1/openapi.json", get(|| async { Json(openapi::document()) }))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

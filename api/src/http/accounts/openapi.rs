@@ -37,7 +37,7 @@ const fn open(
     Operation { open: true, ..known(method, path, what, body, status, answer) }
 }
 
-const OPERATIONS: [Operation; 44] = [
+const OPERATIONS: [Operation; 51] = [
     open("get", "/v1/auth/options", "What a page for signing in offers", None, "200", Some("Options")),
     open(
         "post",
@@ -100,18 +100,54 @@ const OPERATIONS: [Operation; 44] = [
     known("get", "/v1/sites/{site}/keys", "Its write keys", None, "200", Some("WriteKeys")),
     known("post", "/v1/sites/{site}/keys", "Issue a write key", Some("Nothing"), "201", Some("WriteKey")),
     known("delete", "/v1/sites/{site}/keys/{prefix}", "Revoke a write key", None, "204", None),
+    known(
+        "get",
+        "/v1/sites/{site}/email-reports/{id}/mails",
+        "How the mails of a report went",
+        None,
+        "200",
+        Some("Mails"),
+    ),
+    known(
+        "post",
+        "/v1/sites/{site}/email-reports/{id}/test",
+        "Send a report by e-mail to try how it looks",
+        Some("Nothing"),
+        "204",
+        None,
+    ),
+    known(
+        "post",
+        "/v1/me/identities/{id}",
+        "Connect one's account of a company: where to go for that",
+        Some("Nothing"),
+        "200",
+        Some("Elsewhere"),
+    ),
+    known("delete", "/v1/me/identities/{id}", "Sign in with a company no more", None, "204", None),
+    known("get", "/v1/sites/{site}/destinations", "Where its events go to", None, "200", Some("Destinations")),
+    known(
+        "patch",
+        "/v1/sites/{site}/destinations/{name}",
+        "Pause a destination, or let it go on",
+        Some("Pause"),
+        "200",
+        Some("Destinations"),
+    ),
+    known("get", "/v1/sites/{site}/imports", "What was imported", None, "200", Some("Imports")),
     known("get", "/v1/sites/{site}/{kind}", "What is kept of a site", None, "200", Some("Items")),
     known("post", "/v1/sites/{site}/{kind}", "Keep something", Some("Item"), "201", Some("KeptItem")),
     known("get", "/v1/sites/{site}/{kind}/{item}", "Something that is kept", None, "200", Some("KeptItem")),
 ];
 
 /// What is kept of sites, and the schema of each.
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
     ("goals", "Goal"),
     ("segments", "Segment"),
     ("funnels", "Funnel"),
     ("annotations", "Annotation"),
     ("shares", "Share"),
+    ("email-reports", "EmailReport"),
 ];
 
 const REFUSALS: [(&str, &str); 9] = [
@@ -235,7 +271,7 @@ fn schemas() -> Value {
     let user = object(
         json!({
             "id": text, "email": text, "name": text, "created_at": time, "has_password": yes_or_no,
-            "passkey_required": yes_or_no,
+            "passkey_required": yes_or_no, "identities": texts,
         }),
         &[],
     );
@@ -258,7 +294,10 @@ fn schemas() -> Value {
         },
         "Nothing": object(json!({}), &[]),
         "Options": object(
-            json!({ "first_owner_needed": yes_or_no, "passkeys": yes_or_no, "providers": { "type": "array", "items": {} } }),
+            json!({
+                "first_owner_needed": yes_or_no, "passkeys": yes_or_no, "sends_email": yes_or_no,
+                "providers": { "type": "array", "items": object(json!({ "id": text, "name": text, "issuer": text }), &[]) },
+            }),
             &[],
         ),
         "Register": object(
@@ -353,6 +392,10 @@ fn schemas() -> Value {
         "ReadKeys": list("ReadKey"),
         "WriteKeys": list("WriteKey"),
     });
+    let pipes = pipes();
+    for (name, schema) in pipes.as_object().into_iter().flatten() {
+        schemas[name] = schema.clone();
+    }
     let mut change_site = settings.clone();
     change_site["required"] = json!([]);
     change_site["properties"]["session_gap_s"] = json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX });
@@ -369,7 +412,19 @@ fn schemas() -> Value {
         ("Segment", json!({ "name": text, "filters": filters }), vec![]),
         ("Funnel", json!({ "name": text, "steps": filters, "window": maybe }), vec!["window"]),
         ("Annotation", json!({ "at": time, "until": maybe_time, "text": text }), vec!["until"]),
-        ("Share", json!({ "name": text, "filters": filters, "expires_at": maybe_time }), vec!["filters", "expires_at"]),
+        (
+            "Share",
+            json!({ "name": text, "filters": filters, "expires_at": maybe_time, "origins": texts }),
+            vec!["filters", "expires_at", "origins"],
+        ),
+        (
+            "EmailReport",
+            json!({
+                "recipient": text, "interval": { "type": "string", "enum": ["week", "month"] },
+                "language": { "type": ["string", "null"], "enum": ["en", "de", null] }, "filters": filters,
+            }),
+            vec!["language", "filters"],
+        ),
     ];
     for (name, fields, optional) in kinds {
         let with = |more: Value| {
@@ -397,4 +452,51 @@ fn schemas() -> Value {
         schemas[format!("{name}s")] = list(&format!("Kept{name}"));
     }
     schemas
+}
+
+/// What comes in and goes out beside requests: imports, destinations, mails, accounts elsewhere.
+fn pipes() -> Value {
+    let text = json!({ "type": "string" });
+    let maybe = json!({ "type": ["string", "null"] });
+    let yes_or_no = json!({ "type": "boolean" });
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let time = json!({ "type": "string", "format": "date-time" });
+    let maybe_time = json!({ "type": ["string", "null"], "format": "date-time" });
+    let texts = json!({ "type": "array", "items": { "type": "string" } });
+    json!({
+        "Elsewhere": object(json!({ "url": text }), &[]),
+        "Mail": object(
+            json!({
+                "period": text, "at": time, "attempt": count, "reason": text,
+                "state": { "type": "string", "enum": ["taken", "sent", "failed", "refused", "unknown"] },
+            }),
+            &[],
+        ),
+        "Mails": list("Mail"),
+        "Pause": object(json!({ "paused": yes_or_no }), &[]),
+        "Destination": object(
+            json!({
+                "name": text, "kind": text, "target": maybe, "created_at": time, "filter": maybe, "consent": maybe,
+                "fields": { "type": "object" }, "events_per_second_max": { "type": ["integer", "null"] },
+                "state": {
+                    "type": "string",
+                    "enum": ["paused", "failing", "reading_past", "not_begun", "up_to_date", "sending"],
+                },
+                "delivered": count, "refused": count, "delivered_at": maybe_time,
+                "failing": { "anyOf": [object(json!({ "since": time, "reason": text }), &[]), { "type": "null" }] },
+                "versions_behind": { "type": ["integer", "null"] }, "reads_since": maybe_time,
+            }),
+            &[],
+        ),
+        "Destinations": list("Destination"),
+        "Import": object(
+            json!({
+                "at": time, "formats": texts, "files": count, "accepted": count, "refused": count, "left_out": count,
+                "of_other_sites": count, "first_at": maybe_time, "last_at": maybe_time, "failed": maybe,
+                "reasons": { "type": "array", "items": object(json!({ "reason": text, "events": count }), &[]) },
+            }),
+            &[],
+        ),
+        "Imports": list("Import"),
+    })
 }

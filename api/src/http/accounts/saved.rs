@@ -21,6 +21,9 @@ use crate::http::caller::links;
 use crate::http::error::ApiError;
 use crate::http::state::Api;
 use crate::http::stats::{check_filters, check_goal, check_steps};
+use crate::mail::calendar::Rhythm;
+use crate::mail::subscription;
+use crate::words::Language;
 
 /// Items of one kind that a site has at most.
 const ITEMS_MAX: usize = 200;
@@ -47,7 +50,8 @@ pub(super) fn router() -> Router<Arc<Api>> {
 /// Who may see a kind. A share tells what others are shown.
 fn needed_to_see(kind: SavedKind) -> Role {
     match kind {
-        SavedKind::Shares => Role::Editor,
+        // Addresses of people are for those who put them down.
+        SavedKind::Shares | SavedKind::EmailReports => Role::Editor,
         _ => Role::Viewer,
     }
 }
@@ -56,8 +60,11 @@ fn shown(item: &SavedItem) -> Value {
     let mut fields = item.says.clone();
     let is_share = fields.remove("token_hash").is_some();
     let has_password = fields.remove("password_hash").is_some();
+    fields.remove(subscription::SECRET);
     if is_share {
         fields.insert("has_password".into(), has_password.into());
+        // Those of earlier releases have none.
+        fields.entry("origins").or_insert_with(|| json!([]));
     }
     let SavedItem { id, version, created_at, changed_at, created_by, .. } = item;
     let about = json!({
@@ -122,6 +129,10 @@ async fn add(
         says.fields.insert("password_hash".into(), api.people.hash_password(&password).await?.into());
     }
     let token = (kind == SavedKind::Shares).then(|| lake.new_secret("dps_"));
+    if kind == SavedKind::EmailReports {
+        // Its mails have the link each time, so this is no hash. It ends these mails and opens nothing.
+        says.fields.insert(subscription::SECRET.into(), lake.new_secret("dpu_").into());
+    }
     if let Some(token) = &token {
         says.fields.insert("token_hash".into(), accounts::share_hash(token).into());
     }
@@ -176,9 +187,8 @@ async fn change(
             return Err(ApiError::Faster { current: shown(&items[at]) });
         }
         let mut fields = says.fields.clone();
-        let kept =
-            ["token_hash", "password_hash"].into_iter().filter(|name| *name != "password_hash" || password.is_none());
-        for name in kept {
+        let kept = ["token_hash", "password_hash", subscription::SECRET];
+        for name in kept.into_iter().filter(|name| *name != "password_hash" || password.is_none()) {
             if let Some(value) = items[at].says.get(name) {
                 fields.insert(name.into(), value.clone());
             }
@@ -217,12 +227,19 @@ async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A goal is named in requests, so its name is one goal's.
+/// A goal is named in requests, so its name is one goal's. Nobody gets the same mail twice.
 fn check_name(kind: SavedKind, items: &[SavedItem], item: &SavedItem) -> Result<(), ApiError> {
     let is_taken = |other: &SavedItem| other.id != item.id && other.says.get("name") == item.says.get("name");
+    let is_same_mail = |other: &SavedItem| {
+        let fields = ["recipient", "interval", "filters"];
+        other.id != item.id && fields.iter().all(|field| other.says.get(*field) == item.says.get(*field))
+    };
     match kind {
         SavedKind::Goals if items.iter().any(is_taken) => {
             Err(accounts::AccountsError::Conflict { reason: "there is a goal of this name already".to_owned() }.into())
+        }
+        SavedKind::EmailReports if items.iter().any(is_same_mail) => {
+            Err(accounts::AccountsError::Conflict { reason: "this address gets that report already".to_owned() }.into())
         }
         _ => Ok(()),
     }
@@ -275,9 +292,22 @@ struct Share {
     #[serde(default)]
     filters: Vec<Value>,
     expires_at: Option<DateTime<Utc>>,
+    /// Whose pages may show it in a frame.
+    #[serde(default)]
+    origins: Vec<String>,
     /// `null` takes the password away.
     #[serde(default)]
     password: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmailReport {
+    recipient: String,
+    interval: String,
+    language: Option<String>,
+    #[serde(default)]
+    filters: Vec<Value>,
 }
 
 impl Says {
@@ -314,7 +344,8 @@ impl Says {
                 (json!({ "at": at, "until": until, "text": text.trim() }), None)
             }
             SavedKind::Shares => {
-                let Share { name, filters, expires_at, password } = read(sent)?;
+                let Share { name, filters, expires_at, origins, password } = read(sent)?;
+                let origins = links::origin_forms(&origins).map_err(ApiError::invalid)?;
                 check_filters(&filters).map_err(ApiError::invalid)?;
                 let password = match password {
                     None | Some(Value::Null) if names_password => Some(None),
@@ -322,7 +353,24 @@ impl Says {
                     Some(Value::String(password)) => Some(Some(password)),
                     Some(_) => return Err(ApiError::invalid("a password is a text, or null for none")),
                 };
-                (json!({ "name": named(&name)?, "filters": filters, "expires_at": expires_at }), password)
+                let name = named(&name)?;
+                (json!({ "name": name, "filters": filters, "expires_at": expires_at, "origins": origins }), password)
+            }
+            SavedKind::EmailReports => {
+                let EmailReport { recipient, interval, language, filters } = read(sent)?;
+                check_filters(&filters).map_err(ApiError::invalid)?;
+                let recipient = accounts::email_form(&recipient).map_err(ApiError::invalid)?;
+                if Rhythm::named(&interval).is_none() {
+                    return Err(ApiError::invalid("interval is week or month"));
+                }
+                let language = language.unwrap_or_else(|| Language::default().code().to_owned());
+                if Language::of_code(&language).is_none() {
+                    return Err(ApiError::invalid("language is en or de"));
+                }
+                (
+                    json!({ "recipient": recipient, "interval": interval, "language": language, "filters": filters }),
+                    None,
+                )
             }
         };
         let Value::Object(fields) = fields else { return Err(ApiError::invalid("the body is no object")) };

@@ -74,6 +74,7 @@ pub(super) fn user(user: &User) -> Value {
     json!({
         "id": user.id, "email": user.email, "name": user.name, "created_at": user.created_at,
         "has_password": user.password.is_some(), "passkey_required": user.passkey_required,
+        "identities": user.identities.iter().map(|(issuer, _)| issuer).collect::<Vec<_>>(),
     })
 }
 

@@ -122,7 +122,7 @@ impl Access {
     }
 
     /// What somebody reads.
-    async fn reader(&self, caller: &Caller) -> Result<Reader, ApiError> {
+    pub(in crate::http) async fn reader(&self, caller: &Caller) -> Result<Reader, ApiError> {
         let (sites, share, by): (Vec<Arc<str>>, _, _) = match caller {
             Caller::Operator => return Ok(Reader::Everything),
             Caller::Key(key) => (key.sites.clone(), key.prefix.clone(), By::Key),

@@ -14,6 +14,12 @@ use super::this_machine::names_this_machine;
 const ACCESS: &str = "dewpond_access";
 const REFRESH: &str = "dewpond_refresh";
 
+/// What a browser keeps while it is at a company's to sign in.
+const BEGUN: &str = "dewpond_begun";
+
+/// How long somebody may take there.
+const BEGUN_FOR_S: i64 = 600;
+
 /// The token that a request carries in a cookie.
 pub(in crate::http) fn access(headers: &HeaderMap) -> Option<&str> {
     value(headers, ACCESS)
@@ -46,6 +52,21 @@ pub(in crate::http) fn keep(headers: &HeaderMap, tokens: &Tokens, now: DateTime<
     let refresh = tokens.refresh.as_deref();
     let refresh = refresh.map(|token| cookie(headers, REFRESH, token, "Strict", seconds(tokens.refresh_until)));
     [access].into_iter().chain(refresh).collect()
+}
+
+/// What a browser asked a company, as it was given.
+pub(in crate::http) fn begun(headers: &HeaderMap) -> Option<&str> {
+    value(headers, BEGUN)
+}
+
+/// The header that keeps what a browser asks a company. It comes back from there by a link of another site, so it is `Lax`.
+pub(in crate::http) fn keep_begun(headers: &HeaderMap, asked: &str) -> HeaderValue {
+    cookie(headers, BEGUN, asked, "Lax", BEGUN_FOR_S)
+}
+
+/// The header that takes it away.
+pub(in crate::http) fn drop_begun(headers: &HeaderMap) -> HeaderValue {
+    cookie(headers, BEGUN, "", "Lax", 0)
 }
 
 /// The headers that take them away.

@@ -34,6 +34,7 @@ use self::said::names;
 use self::said::parameters::Parameters;
 use self::said::range;
 use self::said::request::Setting;
+pub(crate) use self::said::zone::Zone;
 use super::caller::reader::{Part, Reader};
 use super::error::ApiError;
 use super::etag::matches_etag;
@@ -98,6 +99,20 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let answer = answer_within_turn(api, reader, endpoint, id, parameters, headers).await;
     answer.inspect_err(|_| count("refused"))
+}
+
+/// The answer to somebody who asks from within this server.
+///
+/// - `endpoint`: its address below `/v1/stats/`.
+/// - `asked`: its parameters.
+pub(crate) async fn ask(api: &Api, reader: &Reader, endpoint: &str, asked: &Value) -> Result<Value, ApiError> {
+    let endpoint = Endpoint::ALL.into_iter().find(|known| known.path() == endpoint);
+    let endpoint = endpoint.ok_or_else(|| ApiError::NotFound("there is no such endpoint".to_owned()))?;
+    let parameters = Parameters::of_body(asked.to_string().as_bytes(), &endpoint.names());
+    let answer = answer(api, reader, endpoint, None, parameters, &HeaderMap::new()).await?;
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+    let body = body.map_err(|error| ApiError::invalid(error.to_string()))?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::invalid(error.to_string()))
 }
 
 async fn answer_within_turn(

@@ -8,7 +8,7 @@ async fn add(server: &Stats, ada: &Person, kind: &str, sent: Json) -> Json {
     added.body
 }
 
-fn examples() -> [(&'static str, Json); 5] {
+fn examples() -> [(&'static str, Json); 6] {
     [
         (
             "goals",
@@ -17,7 +17,11 @@ fn examples() -> [(&'static str, Json); 5] {
         ("segments", json!({ "name": "Germans", "filters": [["is", "country", ["DE"]]] })),
         ("funnels", json!({ "name": "Shop", "steps": ["path:is:/", "name:is:purchase"], "window": "7d" })),
         ("annotations", json!({ "at": "2026-03-01T12:00:00Z", "until": null, "text": "Launch" })),
-        ("shares", json!({ "name": "Board", "filters": [], "expires_at": null })),
+        ("shares", json!({ "name": "Board", "filters": [], "expires_at": null, "origins": [] })),
+        (
+            "email-reports",
+            json!({ "recipient": "ada@example.com", "interval": "month", "language": "de", "filters": [] }),
+        ),
     ]
 }
 

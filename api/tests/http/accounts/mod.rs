@@ -3,6 +3,8 @@
 mod attacks;
 mod documents;
 mod goals;
+mod mails;
+mod plain;
 mod roles;
 
 use axum::body::{Body, to_bytes};

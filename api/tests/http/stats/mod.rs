@@ -89,6 +89,11 @@ pub async fn shop() -> Stats {
 }
 
 impl Stats {
+    /// Another server over a lake.
+    pub fn over(lake: Lake, api: Arc<Api>) -> Self {
+        Self { lake, api, _queries: tempfile::tempdir().unwrap() }
+    }
+
     async fn key_of(&self, sites: &[&str]) -> String {
         let sites: Vec<String> = sites.iter().map(ToString::to_string).collect();
         self.lake.add_read_key(&sites, "", DateTime::UNIX_EPOCH).await.unwrap().read_key

@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeD
 
 /// A time zone.
 #[derive(Clone)]
-pub(in crate::http::stats) struct Zone {
+pub(crate) struct Zone {
     name: String,
     tz: Tz,
 }
@@ -25,37 +25,37 @@ impl std::fmt::Debug for Zone {
 
 impl Zone {
     /// The zone of a name such as `Europe/Berlin`. Fails with words for the sender.
-    pub(in crate::http::stats) fn named(name: &str) -> Result<Self, String> {
+    pub(crate) fn named(name: &str) -> Result<Self, String> {
         match name.parse().ok().filter(|_| engine::params::is_time_zone(name)) {
             Some(tz) => Ok(Self { name: name.to_owned(), tz }),
             None => Err(format!("there is no time zone {name:?}: write a name such as Europe/Berlin, or UTC")),
         }
     }
 
-    pub(in crate::http::stats) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// What clocks show at an instant.
-    pub(in crate::http::stats) fn local(&self, at: DateTime<Utc>) -> NaiveDateTime {
+    pub(crate) fn local(&self, at: DateTime<Utc>) -> NaiveDateTime {
         at.with_timezone(&self.tz).naive_local()
     }
 
     /// The instant at which clocks show this for the first time; if they pass over it, the first quarter of an hour
     /// behind it that they show.
-    pub(in crate::http::stats) fn instant(&self, local: NaiveDateTime) -> DateTime<Utc> {
+    pub(crate) fn instant(&self, local: NaiveDateTime) -> DateTime<Utc> {
         let quarters = (0..100).map(|quarters| local + TimeDelta::minutes(15 * quarters));
         let first = quarters.filter_map(|local| self.tz.from_local_datetime(&local).earliest()).next();
         first.map_or(local.and_utc(), |first| first.to_utc())
     }
 
     /// The instant at which a day begins.
-    pub(in crate::http::stats) fn begin_of(&self, day: NaiveDate) -> DateTime<Utc> {
+    pub(crate) fn begin_of(&self, day: NaiveDate) -> DateTime<Utc> {
         self.instant(day.and_time(NaiveTime::MIN))
     }
 
     /// An instant as clocks show it, with their offset.
-    pub(in crate::http::stats) fn show(&self, at: DateTime<Utc>) -> String {
+    pub(crate) fn show(&self, at: DateTime<Utc>) -> String {
         at.with_timezone(&self.tz).to_rfc3339_opts(SecondsFormat::AutoSi, false)
     }
 }
