@@ -43,7 +43,8 @@ test-web: ## The tests of the tracker and of the SDKs, and those of the dashboar
 # After the builds of the Rust tests, which leave the binary there.
 test-dashboard: ## The tests of the dashboard, in Chromium, on a server with an invented shop.
 	$(CARGO) build --locked -p dewpond
-	cd web && DEWPOND_BIN="$(abspath $(TARGET_DIR))/debug/dewpond" npm run --silent test:dashboard
+	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") && cd web && \
+		DEWPOND_TEST_PYTHON="$$DEWPOND_TEST_PYTHON" DEWPOND_BIN="$(abspath $(TARGET_DIR))/debug/dewpond" npm run --silent test:dashboard
 
 screenshots: ## Pictures of every page of the dashboard in target/screenshots, light and dark, wide and narrow, and the README's.
 	$(CARGO) build --locked -p dewpond

@@ -31,7 +31,7 @@ const shapes = /** @type {import("esbuild").Plugin} */ ({
 async function bundle() {
   const { outputFiles, metafile } = await build({
     absWorkingDir: here,
-    entryPoints: { app: "src/main.tsx" },
+    entryPoints: { app: "src/main.tsx", plain: "styles/plain.css" },
     bundle: true,
     splitting: true,
     format: "esm",

@@ -1,13 +1,13 @@
 // Asks the server. Everything that the dashboard shows comes through here.
 import { signal } from "@preact/signals";
+import { remember, remembered } from "./storage";
 
 /** A read key or the server's token, for servers that ask for one. It lives as long as the tab. */
-export const key = signal(sessionStorage.getItem("dewpond.key") ?? "");
+export const key = signal(remembered("dewpond.key", () => sessionStorage) ?? "");
 
 export function setKey(text: string) {
   key.value = text.trim();
-  if (key.value) sessionStorage.setItem("dewpond.key", key.value);
-  else sessionStorage.removeItem("dewpond.key");
+  remember("dewpond.key", key.value || null, () => sessionStorage);
 }
 
 /** The server does not know who asks: the page shows the sign-in. */

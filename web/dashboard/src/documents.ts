@@ -5,7 +5,7 @@ import { ask, Refusal } from "./api";
 import { type Answer, useAnswer } from "./answer";
 import { me, oneSite, sites } from "./store";
 
-export type Kind = "goals" | "segments" | "funnels" | "annotations" | "shares";
+export type Kind = "goals" | "segments" | "funnels" | "annotations" | "shares" | "email-reports";
 
 export interface Item {
   id: string;

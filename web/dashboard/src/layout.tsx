@@ -9,6 +9,7 @@ import { Icon, Logo, type IconName } from "./parts/icon";
 import { Dialog, Menu, MenuItem } from "./parts/overlay";
 import { LiveNumber } from "./overview/overview";
 import { shiftRange } from "./range";
+import { isEmbedded } from "./embedded";
 import { language, setLanguage, t } from "./words";
 
 export interface PageEntry {
@@ -16,7 +17,7 @@ export interface PageEntry {
   title: string;
   icon: IconName;
   /** Which choices its numbers follow. */
-  follows?: "everything" | "sites" | "nothing";
+  follows?: "everything" | "filters" | "sites" | "nothing";
 }
 
 export const NAVIGATION: { title: string; pages: PageEntry[] }[] = [
@@ -39,12 +40,16 @@ export const NAVIGATION: { title: string; pages: PageEntry[] }[] = [
     pages: [
       { path: "sql", title: "SQL", icon: "sql", follows: "sites" },
       { path: "metrics", title: "Metrics", icon: "metrics", follows: "sites" },
+      { path: "alerts", title: "Alerts", icon: "bell", follows: "sites" },
+      { path: "email-reports", title: "Reports by e-mail", icon: "mail", follows: "filters" },
     ],
   },
   {
     title: "Set up",
     pages: [
       { path: "setup", title: "Install", icon: "setup", follows: "sites" },
+      { path: "imports", title: "Imports", icon: "import", follows: "sites" },
+      { path: "destinations", title: "Destinations", icon: "send", follows: "sites" },
       { path: "quarantine", title: "Refused events", icon: "quarantine", follows: "sites" },
       { path: "lake", title: "Lake", icon: "lake", follows: "nothing" },
       { path: "account", title: "Account", icon: "settings", follows: "nothing" },
@@ -96,6 +101,7 @@ export function Layout({ children }: { children: ComponentChildren }) {
   useEffect(() => {
     document.title = `${page ? t(page.title) : "?"} · Dewpond`;
   }, [page, language.value]);
+  if (isEmbedded) return <Frame>{children}</Frame>;
   return (
     <div class={`shell ${isNavOpen ? "nav-open" : ""}`}>
       <a class="skip" href="#main">{t("Skip to the numbers")}</a>
@@ -139,12 +145,27 @@ export function Layout({ children }: { children: ComponentChildren }) {
             {follows === "everything" && <RangePicker />}
           </div>
         </header>
-        {follows === "everything" && <FilterBar>{me.value && <Segments />}</FilterBar>}
+        {(follows === "everything" || follows === "filters") && <FilterBar>{me.value && <Segments />}</FilterBar>}
         <main id="main" tabIndex={-1}>{children}</main>
       </div>
       {isHelping && <Help onClose={() => setHelping(false)} />}
       {isCustom && <CustomRange onClose={() => setCustom(false)} />}
       {isFiltering && <FilterForm onDone={(filter) => go({ filters: [...view.value.filters, filter] })} onClose={() => setFiltering(false)} />}
+    </div>
+  );
+}
+
+/** What is around the numbers in a frame of another site: no navigation, and who shows them. */
+function Frame({ children }: { children: ComponentChildren }) {
+  return (
+    <div class="page embedded">
+      <header class="top">
+        <h1 class="page-title">{me.value?.share?.name ?? t("Overview")}</h1>
+        <div class="top-tools"><LiveNumber /><RangePicker /></div>
+      </header>
+      <FilterBar />
+      <main id="main" tabIndex={-1}>{children}</main>
+      <p class="muted"><a href={location.origin} target="_blank" rel="noopener">Dewpond</a></p>
     </div>
   );
 }

@@ -5,11 +5,12 @@ import "uplot/dist/uPlot.min.css";
 import "../styles/main.css";
 import { isLockedOut, key, Refusal } from "./api";
 import { useAnswer } from "./answer";
+import { isEmbedded, openShare } from "./embedded";
 import { entryOf, Layout } from "./layout";
 import { Overview } from "./overview/overview";
 import { lazy } from "./parts/lazy";
 import { Skeleton, Trouble } from "./parts/states";
-import { BASE, loadSites, sites, view } from "./store";
+import { BASE, go, loadSites, sites, view } from "./store";
 import { parseView } from "./view";
 import { language, loadWords, t } from "./words";
 
@@ -27,6 +28,10 @@ const PAGES: Record<string, ReturnType<typeof lazy>> = {
   metrics: lazy(() => import("./pages/sql/metrics")),
   setup: lazy(() => import("./pages/lake/setup")),
   quarantine: lazy(() => import("./pages/lake/quarantine")),
+  alerts: lazy(() => import("./pages/sql/alerts")),
+  "email-reports": lazy(() => import("./pages/account/email_reports")),
+  imports: lazy(() => import("./pages/lake/imports")),
+  destinations: lazy(() => import("./pages/lake/destinations")),
   lake: lazy(() => import("./pages/lake/lake")),
   account: lazy(() => import("./pages/account/account")),
 };
@@ -35,6 +40,8 @@ const SignIn = lazy(() => import("./pages/account/sign_in"));
 
 /** The secret of a share link or an invitation: taken out of the address at once, so that nobody sends it on by mistake. */
 function takeSecret(): string {
+  // The frame of another site keeps it, and needs it again when it is loaded again.
+  if (isEmbedded) return "";
   const [, secret = ""] = /^#(dp[si]_\w+)$/.exec(location.hash) ?? [];
   if (secret) history.replaceState(null, "", location.pathname + location.search);
   return secret;
@@ -44,7 +51,8 @@ function App() {
   const [secret, setSecret] = useState(takeSecret);
   // Every text depends on it.
   void language.value;
-  const known = useAnswer<true>(secret ? null : `sites ${key.value}`, async () => {
+  const known = useAnswer<true>(secret ? null : isEmbedded ? "share" : `sites ${key.value}`, async () => {
+    if (isEmbedded && !key.value) go({ page: "", sites: [await openShare()] }, true);
     await loadSites();
     return true;
   });
@@ -62,6 +70,7 @@ function App() {
     return () => document.removeEventListener("click", follow);
   }, []);
   if (secret) return <OpenedLink secret={secret} onDone={() => setSecret("")} />;
+  if (isEmbedded && isLockedOut.value) return <div class="boot"><Trouble error={new Refusal(401, t("This link does not show anything any more."))} /></div>;
   if (isLockedOut.value || view.value.page === "sign-in") return <SignIn />;
   if (!sites.value) return <div class="boot">{known.error ? <Trouble error={known.error} again={known.again} /> : <Skeleton />}</div>;
   const name = view.value.page.split("/")[0];

@@ -1,7 +1,9 @@
 // What every page shares: the view, the sites, the theme, and who asks.
 import { computed, effect, signal } from "@preact/signals";
 import { ask, Refusal, type Params } from "./api";
+import { wantedTheme } from "./embedded";
 import { dayIn } from "./range";
+import { remember, remembered } from "./storage";
 import { DEFAULT_RANGE, formatFilter, formatView, parseView, toggleFilter, type Filter, type View } from "./view";
 
 export const BASE = "/dashboard/";
@@ -43,7 +45,7 @@ export const sites = signal<Site[] | undefined>(undefined);
 
 export interface Me {
   kind: "person" | "operator" | "key" | "share";
-  user: { id: string; email: string; name: string | null; created_at: string; has_password: boolean } | null;
+  user: { id: string; email: string; name: string | null; created_at: string; has_password: boolean; identities?: string[] } | null;
   organisations: { id: string; name: string; role: string }[];
   share: { name: string } | null;
 }
@@ -91,7 +93,7 @@ export function rangeParams(range: string): Params {
 
 /** Asked-for theme; `auto` follows the system. */
 export type Theme = "auto" | "light" | "dark";
-export const theme = signal<Theme>((localStorage.getItem("dewpond.theme") as Theme) || "auto");
+export const theme = signal<Theme>((wantedTheme as Theme) || (remembered("dewpond.theme") as Theme) || "auto");
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const systemIsDark = signal(prefersDark.matches);
 prefersDark.addEventListener("change", (event) => (systemIsDark.value = event.matches));
@@ -100,7 +102,7 @@ effect(() => {
   document.documentElement.dataset.theme = isDark.value ? "dark" : "light";
 });
 export function setTheme(to: Theme) {
-  localStorage.setItem("dewpond.theme", to);
+  remember("dewpond.theme", to);
   theme.value = to;
 }
 

@@ -1,9 +1,10 @@
 // Words in the reader's language. English texts are the keys; the German ones are loaded when they are needed.
 import { signal } from "@preact/signals";
+import { remember, remembered } from "./storage";
 
 export type Language = "en" | "de";
 
-const kept = localStorage.getItem("dewpond.language");
+const kept = remembered("dewpond.language");
 export const language = signal<Language>(kept === "de" || (!kept && navigator.language.startsWith("de")) ? "de" : "en");
 const german = signal<Record<string, string>>({});
 
@@ -14,7 +15,7 @@ export async function loadWords(): Promise<void> {
 }
 
 export async function setLanguage(to: Language): Promise<void> {
-  localStorage.setItem("dewpond.language", to);
+  remember("dewpond.language", to);
   language.value = to;
   await loadWords();
 }

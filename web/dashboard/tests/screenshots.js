@@ -13,7 +13,7 @@ const PAGES = /** @type {const} */ ([
   ["overview", "?site=shop"], ["filtered", "?site=shop&filter=country:is:DE&filter=path:contains:/hats"], ["map", "?site=shop&places=map"], ["details", "?site=shop&details=pages"], ["sites", "?by=site"], ["empty", "?site=shop&range=2020-01-01,2020-01-31"],
   ["live", "live?site=shop"], ["sessions", "sessions?site=shop"], ["people", "people?site=shop"], ["funnel", `funnels?site=shop&steps=${STEPS}`], ["journeys", "journeys?site=shop"], ["retention", "retention?site=shop&range=90d"], ["goals", "goals?site=shop"],
   ["properties", "properties?site=shop&key=plan&event=signup"], ["revenue", "revenue?site=shop"], ["sql", "sql?site=shop"], ["metrics", "metrics?site=shop"], ["metric", "metrics?site=shop&metric=sessions"],
-  ["setup", "setup?site=shop"], ["quarantine", "quarantine?site=shop"], ["lake", "lake"], ["account", "account"],
+  ["alerts", "alerts?site=shop"], ["email-reports", "email-reports?site=shop"], ["imports", "imports?site=shop"], ["destinations", "destinations?site=shop"], ["setup", "setup?site=shop"], ["quarantine", "quarantine?site=shop"], ["lake", "lake"], ["account", "account"],
 ]);
 
 const into = resolve(process.argv[2] ?? fileURLToPath(new URL("../../../target/screenshots", import.meta.url)));

@@ -12,7 +12,7 @@ const STEPS = encodeURIComponent("path:is:/>>path:is:/pricing>>name:is:signup");
 /** Every page, and what can lie over it. */
 const PAGES = [
   "?site=shop&filter=country:is:DE", "?site=shop&places=map", "?site=shop&details=pages", "?by=site", "live?site=shop", "sessions?site=shop", "people?site=shop", `funnels?site=shop&steps=${STEPS}`, "journeys?site=shop", "retention?site=shop",
-  "goals?site=shop", "properties?site=shop&key=plan&event=signup", "revenue?site=shop", "sql?site=shop", "metrics?site=shop", "setup?site=shop", "quarantine?site=shop", "lake", "account", "sign-in", "no-such-page",
+  "goals?site=shop", "properties?site=shop&key=plan&event=signup", "revenue?site=shop", "sql?site=shop", "metrics?site=shop", "setup?site=shop", "quarantine?site=shop", "alerts?site=shop", "email-reports?site=shop", "imports?site=shop", "destinations?site=shop", "lake", "account", "sign-in", "no-such-page",
 ];
 
 /** @type {Awaited<ReturnType<typeof startDewpond>>} */
@@ -72,8 +72,26 @@ test("everything on the overview can be reached and used by the keyboard", async
   await page.finish();
 });
 
-test("without JavaScript the page says what to do", async () => {
-  const page = await browser.page(`${dewpond.url}/dashboard/`, { javaScriptEnabled: false });
-  assert.match((await page.locator("noscript").textContent()) ?? "", /needs JavaScript/);
-  await page.finish();
-});
+for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+  test(`without JavaScript the numbers are a click away, and axe finds nothing serious, ${colorScheme}`, async () => {
+    const page = await browser.page(`${dewpond.url}/dashboard/`, { javaScriptEnabled: false, colorScheme });
+    await page.locator("noscript a").click();
+    await page.getByLabel("Site").selectOption("shop");
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.waitForURL(/site=shop/);
+    const { metrics } = await dewpond.ask("/v1/stats/aggregate?site=shop&date_range=30d&metrics=visitors");
+    assert.equal(await page.locator(".number-value").first().textContent(), Number(metrics.visitors).toLocaleString("en-GB"));
+    const pages = await dewpond.ask("/v1/stats/breakdown?site=shop&date_range=30d&dimensions=path&metrics=visitors&filter=name:is:page_view&limit=10");
+    const shown = await page.locator("section", { has: page.getByRole("heading", { name: "Pages" }) }).locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.children].slice(0, 2).map((cell) => cell.textContent)));
+    assert.deepEqual(shown, pages.results.map((/** @type {any} */ row) => [row.dimensions.path, Number(row.metrics.visitors).toLocaleString("en-GB")]));
+    await page.finish();
+    const checked = await browser.page(`${dewpond.url}/dashboard/numbers?site=shop`, { colorScheme });
+    const found = await checked.evaluate(`${AXE}; axe.run(document, { resultTypes: ["violations"] })`);
+    const serious = /** @type {any} */ (found).violations.filter((/** @type {any} */ violation) => ["serious", "critical"].includes(violation.impact));
+    assert.deepEqual(serious.map((/** @type {any} */ violation) => [violation.id, violation.nodes[0].html]), []);
+    await checked.setViewportSize({ width: 360, height: 740 });
+    const width = await checked.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= 360, `${width}`);
+    await checked.finish();
+  });
+}

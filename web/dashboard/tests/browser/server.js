@@ -2,7 +2,8 @@
 // A Dewpond with the visits of an invented shop, for the tests of the dashboard and its screenshots.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,9 +17,10 @@ const BINARY = process.env.DEWPOND_BIN ?? join(process.env.CARGO_TARGET_DIR ?? j
 /**
  * Starts all roles on a lake of its own, with the sites `shop` (Europe/Berlin) and `blog`.
  *
- * @param {{ token?: string, days?: number, visitsPerDay?: number }} [options]
+ * @param {{ token?: string, days?: number, visitsPerDay?: number, port?: number, flags?: string[] }} [options] `port` of the
+ *   dashboard, where somebody has to know it before.
  */
-export async function startDewpond({ token, days = 45, visitsPerDay = 60 } = {}) {
+export async function startDewpond({ token, days = 45, visitsPerDay = 60, port = 0, flags: more = [] } = {}) {
   await access(BINARY).catch(() => {
     throw new Error(`there is no ${BINARY}: cargo build -p dewpond, or say by DEWPOND_BIN where it is`);
   });
@@ -32,7 +34,7 @@ export async function startDewpond({ token, days = 45, visitsPerDay = 60 } = {})
     await dewpond("import", "--site", site, file);
     await dewpond("site", "set", site, "--time-zone", "Europe/Berlin", "--domain", `${site}.example`);
   }
-  const flags = ["up", "--lake", lake, "--collector-listen", "127.0.0.1:0", "--analytics-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+  const flags = ["up", "--lake", lake, "--collector-listen", "127.0.0.1:0", "--analytics-listen", `127.0.0.1:${port}`, "--admin-listen", "127.0.0.1:0", ...more];
   const server = spawn(BINARY, token ? [...flags, "--token", token] : flags, { cwd: REPOSITORY, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   const { collector, analytics } = await new Promise((done, failed) => {
@@ -78,6 +80,41 @@ export async function startDewpond({ token, days = 45, visitsPerDay = 60 } = {})
         await ended;
       }
       await rm(dir, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** A port that nobody listens on. @returns {Promise<number>} */
+export async function freePort() {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/**
+ * A mail server on this machine, aiosmtpd; undefined where `make test` has not installed it.
+ *
+ * @returns {Promise<{ port: number, mails: () => Promise<string[]>, stop: () => Promise<void> } | undefined>}
+ */
+export async function startMailServer() {
+  const python = process.env.DEWPOND_TEST_PYTHON;
+  if (!python) return undefined;
+  const dir = await mkdtemp(join(tmpdir(), "dewpond-mails-"));
+  const server = spawn(python, [join(REPOSITORY, "api/tests/smtp/server.py"), dir], { stdio: ["ignore", "pipe", "inherit"] });
+  const [said] = await once(server.stdout, "data");
+  return {
+    port: Number(String(said)),
+    async mails() {
+      const names = (await readdir(dir)).filter((name) => name.endsWith(".eml")).sort();
+      return Promise.all(names.map((name) => readFile(join(dir, name), "utf8")));
+    },
+    async stop() {
+      server.kill("SIGKILL");
+      await rm(dir, { recursive: true, force: true });
     },
   };
 }

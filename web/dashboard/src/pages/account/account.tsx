@@ -99,9 +99,37 @@ function Profile({ user }: { user: NonNullable<Me["user"]> }) {
       </LineForm>
       {isChanged && <p class="trend good" role="status">{t("Changed; all other sign-ins have ended.")}</p>}
       <Passkeys />
+      <Companies user={user} />
       <SignIns />
     </section>
   );
+}
+
+interface Company { id: string; name: string; issuer: string }
+
+/** The companies with which somebody signs in, or may. */
+function Companies({ user }: { user: NonNullable<Me["user"]> }) {
+  const answer = useAnswer<{ providers: Company[] }>("options", (signal) => ask("/v1/auth/options", { signal }), false);
+  if (!answer.data?.providers.length) return null;
+  const connect = async (id: string) => {
+    const { url } = await ask<{ url: string }>(`/v1/me/identities/${encodeURIComponent(id)}`, { body: {} });
+    location.assign(url);
+  };
+  return (
+    <>
+      <h3>{t("Sign in with a company")}</h3>
+      <ul>
+        {answer.data.providers.map((one) => (
+          <li key={one.id} class="line-form"><span>{one.name} {user.identities?.includes(one.issuer) && <span class="tag good">{t("connected")}</span>}</span>
+            {user.identities?.includes(one.issuer) ? <Careful label={t("Disconnect")} sure={t("Really disconnect?")} onSure={async () => { await ask(`/v1/me/identities/${encodeURIComponent(one.id)}`, { method: "DELETE" }); await loadSites(); }} /> : <Connect onConnect={() => connect(one.id)} />}</li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function Connect({ onConnect }: { onConnect: () => Promise<void> }) {
+  return <LineForm label={t("Connect")} onSubmit={onConnect}>{null}</LineForm>;
 }
 
 interface SignedIn { id: string; created_at: string; last_used_at: string; user_agent: string; current: boolean }

@@ -36,6 +36,9 @@ export default function SignIn() {
   );
 }
 
+/** Where somebody goes who comes back from a company: what he wanted to see. */
+const nextAddress = () => (view.value.page === "sign-in" ? "/dashboard/" : location.pathname + location.search);
+
 /** Enters once the server knows who asks. */
 async function enter() {
   // This page stays until the server has let somebody in.
@@ -81,7 +84,7 @@ function WithPassword({ options }: { options: Options }) {
       <Refused error={error} />
       <button class="button primary" type="submit" disabled={isBusy}>{t("Sign in")}</button>
       {canPasskey && <button class="button" type="button" disabled={isBusy} onClick={() => void attempt(byPasskey)}>{t("Sign in with a passkey")}</button>}
-      {options.providers.map((provider) => <a key={provider.id} class="button" href={`/v1/auth/oidc/${encodeURIComponent(provider.id)}?next=/dashboard/`}>{t("Sign in with {name}", { name: provider.name })}</a>)}
+      {options.providers.map((provider) => <a key={provider.id} class="button" href={`/v1/auth/oidc/${encodeURIComponent(provider.id)}?next=${encodeURIComponent(nextAddress())}`} onClick={() => setKey("")}>{t("Sign in with {name}", { name: provider.name })}</a>)}
     </form>
   );
 }
