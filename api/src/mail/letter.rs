@@ -127,7 +127,7 @@ impl Report<'_> {
     fn table(&self, table: &Table) -> String {
         let say = |word| self.language.say(word);
         let head = table.columns.map(|column| {
-            format!(r#"<th align="right" style="padding:4px 0 4px 12px;color:{FAINT};font-size:12px;font-weight:400">{}</th>"#, say(column))
+            format!(r#"<th align="right" width="96" style="padding:4px 0 4px 12px;color:{FAINT};font-size:12px;font-weight:400">{}</th>"#, say(column))
         });
         let rows = table.rows.iter().map(|(name, values)| {
             let cells = values.map(|value| {
