@@ -51,7 +51,7 @@ pub(crate) fn in_plain_words(message: &str) -> String {
     if let Some(table) = between(message, "table '", "' not found") {
         let table = table.rsplit('.').next().unwrap_or(table);
         return format!(
-            "there is no table {table}: there is events, sessions, visitor_days, visitors, identities, reports and quarantine"
+            "there is no table {table}: there is events, sessions, visitor_days, visitors, identities, reports, imported_days and quarantine"
         );
     }
     if let Some(column) = between(message, "column \"", "\" must appear in the GROUP BY clause") {
@@ -161,7 +161,7 @@ mod tests {
         check("Invalid function 'frobnicate'.\nDid you mean 'concat'?", "there is no function frobnicate");
         check(
             "table 'datafusion.public.evnts' not found",
-            "there is no table evnts: there is events, sessions, visitor_days, visitors, identities, reports and quarantine",
+            "there is no table evnts: there is events, sessions, visitor_days, visitors, identities, reports, imported_days and quarantine",
         );
         check(
             "Function 'sum' failed. No function matches the given name and argument types 'sum(Boolean)'. You might",

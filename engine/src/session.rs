@@ -19,7 +19,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableScan, col, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use lake::{EVENTS, Fingerprint, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
+use lake::{EVENTS, Fingerprint, IMPORTED_DAYS, Lake, LakeError, QUARANTINE, REPORTS, Snapshot, TableSpec};
 use parking_lot::Mutex;
 
 use crate::as_of::AsOf;
@@ -36,9 +36,9 @@ use crate::sql;
 use crate::tables::audit::AuditTable;
 use crate::tables::confined::ConfinedTable;
 use crate::tables::files::{Files, FilesTable};
+use crate::tables::logged::{Logged, LoggedTable};
 use crate::tables::pending::{PendingEvents, union};
 use crate::tables::quarantine::QuarantineTable;
-use crate::tables::reports::{Reports, ReportsTable};
 
 /// Tries of making a view when files vanish meanwhile, each on a new snapshot.
 const SNAPSHOT_TRIES: usize = 3;
@@ -321,7 +321,8 @@ pub struct View {
     engine: Engine,
     snapshot: Snapshot,
     pending: PendingEvents,
-    reports: Reports,
+    reports: Logged,
+    imported_days: Logged,
     pieces: ViewPieces,
     sessions: Arc<SessionSource>,
 }
@@ -330,8 +331,10 @@ impl View {
     fn new(engine: &Engine, snapshot: Snapshot, pending: PendingEvents, identities: KnownIdentities) -> Self {
         let (lake, store, events) = (engine.lake.clone(), engine.store.clone(), snapshot.events.clone());
         let sessions = Arc::new(SessionSource::new(lake.clone(), store, events, pending.clone(), identities));
-        let (reports, pieces) = (Reports::new(lake), ViewPieces::default());
-        Self { engine: engine.clone(), snapshot, pending, reports, pieces, sessions }
+        let reports = Logged::new(lake.clone(), &REPORTS);
+        let imported_days = Logged::new(lake, &IMPORTED_DAYS);
+        let pieces = ViewPieces::default();
+        Self { engine: engine.clone(), snapshot, pending, reports, imported_days, pieces, sessions }
     }
 
     /// The engine that made the view.
@@ -367,8 +370,13 @@ impl View {
         &self.snapshot
     }
 
-    /// A session with the tables `events`, `sessions`, `visitor_days`, `visitors`, `identities`, `reports` and `quarantine`,
-    /// limited to `scope`. The quarantine does not belong to the moment: each query reads it as it is then. So is the table
+    /// The version of `imported_days` that all sessions see; `None` while nothing was imported.
+    pub async fn imported_days_version(&self) -> Result<Option<u64>> {
+        Ok(self.imported_days.load().await?.version)
+    }
+
+    /// A session with the tables `events`, `sessions`, `visitor_days`, `visitors`, `identities`, `reports`, `imported_days` and
+    /// `quarantine`, limited to `scope`. The quarantine does not belong to the moment: each query reads it as it is then. So is the table
     /// `audit_log`, which a session of the whole lake has.
     pub fn session(&self, scope: &Scope) -> Result<SqlSession> {
         self.session_of(Who::Everybody(scope), None)
@@ -408,11 +416,14 @@ impl View {
         if !self.pending.files.is_empty() {
             events = union(events, self.pending.plan(&context, &engine.store)?)?;
         }
-        let reports = ReportsTable::new(self.reports.clone(), engine.store.clone());
-        let reports = context.read_table(Arc::new(reports))?;
+        let logged = |table: &Logged| {
+            let table = LoggedTable::new(table.clone(), engine.store.clone());
+            Ok::<_, EngineError>(context.read_table(Arc::new(table))?.into_unoptimized_plan())
+        };
+        let (reports, imported_days) = (logged(&self.reports)?, logged(&self.imported_days)?);
         let quarantine = QuarantineTable::new(engine.lake.clone(), engine.store.clone());
         let quarantine = context.read_table(Arc::new(quarantine))?;
-        let mut tables = vec![events, reports.into_unoptimized_plan(), quarantine.into_unoptimized_plan()];
+        let mut tables = vec![events, reports, imported_days, quarantine.into_unoptimized_plan()];
         for table in SessionTable::ALL {
             let provider = SessionTableProvider::new(table, self.sessions.clone());
             tables.push(context.read_table(Arc::new(provider))?.into_unoptimized_plan());
@@ -459,7 +470,8 @@ impl Who<'_> {
 }
 
 /// The tables that a session of a view has.
-const TABLE_NAMES: [&str; 7] = ["events", "reports", QUARANTINE, "sessions", "visitor_days", "visitors", IDENTITIES];
+const TABLE_NAMES: [&str; 8] =
+    ["events", "reports", "imported_days", QUARANTINE, "sessions", "visitor_days", "visitors", IDENTITIES];
 
 /// The table of what people did, for those who may read it. It is of no site.
 const AUDIT_LOG: &str = "audit_log";

@@ -20,6 +20,7 @@
 //! - `erasure/list`: who was erased, which an open lake keeps in memory.
 //! - `lake`: an open lake, and where its objects lie.
 //! - `snapshot`: which files are live.
+//! - `imported_days`: numbers of days that other products counted.
 //! - `raw`: the raw tier, from a batch of events to rows read again.
 //! - `states`: what recurring queries keep of each file of events.
 //! - `follow`: what each version of the events brought, and how far who follows them has come.
@@ -40,6 +41,7 @@ mod erasure;
 mod error;
 mod event;
 mod follow;
+mod imported_days;
 mod lake;
 mod layout;
 mod mails;
@@ -64,6 +66,7 @@ pub use self::erasure::list::{ERASURE_COLUMNS, Erasures, Person, PersonId};
 pub use self::error::{LakeError, Result, whole_text};
 pub use self::event::{Event, EventId, EventKey, Salt, daily_visitor_id, visitor_id};
 pub use self::follow::{Cursor, HeldCursor, Position, Scan};
+pub use self::imported_days::{DayKind, ImportedDay, ImportedDays};
 pub use self::lake::Lake;
 pub use self::layout::{Hour, LaneId, QUARANTINE, RawFile, in_order_of_arrival};
 pub use self::mails::{Mail, MailState};
@@ -82,7 +85,9 @@ pub use self::registry::saved::{SavedItem, SavedKind};
 pub use self::registry::scram::ScramVerifier;
 pub use self::registry::sites::{IssuedKey, Site, SiteDirectory, SiteSettings, WriteKey, is_write_key};
 pub use self::schema::events::{Column, PROTOCOLS, Source, event_column, event_columns, event_schema};
-pub use self::schema::tables::{EVENTS, REPORTS, SESSIONS, TABLES, TableSpec};
+pub use self::schema::tables::{
+    DAY_DIMENSIONS, DAY_NUMBERS, EVENTS, IMPORTED_DAYS, REPORTS, SESSIONS, TABLES, TableSpec,
+};
 pub use self::sign_ins::{SignIn, SignInFamily};
 pub use self::snapshot::{Fingerprint, Snapshot};
 pub use self::states::{StateDefinition, StatesSize};

@@ -78,6 +78,7 @@ pub(super) fn about(table: &str) -> &'static str {
         "visitors" => "one row for each visitor, with the first and the last event",
         "identities" => "which anonymous ids belong to which user",
         "reports" => "what each run of each metric answered",
+        "imported_days" => "numbers of days that other products counted, by kind (days, pages, sources, …); no events",
         "quarantine" => "events that were refused, with the reason, for 30 days",
         _ => "",
     }

@@ -9,7 +9,7 @@ use lake::EVENTS;
 ///
 /// - `tables`: those that the query names.
 pub(super) fn is_repeatable(plan: &LogicalPlan, tables: &[TableReference]) -> Result<bool> {
-    // Sessions follow the settings of sites, too, and reports and refused events are read anew each time.
+    // Sessions follow the settings of sites, too, and reports, imported days and refused events are read anew each time.
     let of_events =
         |table: &TableReference| table.table() == EVENTS.name && table.schema().is_none_or(|s| s == "public");
     let tells_more = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_));

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | [`files`], [`reader`] | a table over a list of files, and how these are read |
 //! | [`pending`] | pending events as rows of `events` |
-//! | [`reports`], [`quarantine`], [`audit`] | the tables of these names, and `audit_log` |
+//! | [`logged`] | `reports` and `imported_days` |
+//! | [`quarantine`], [`audit`] | the table of this name, and `audit_log` |
 //! | [`confined`] | a table for somebody who may know of some sites alone |
 
 pub(crate) mod audit;
 pub(crate) mod confined;
 pub(crate) mod files;
+pub(crate) mod logged;
 pub(crate) mod pending;
 pub(crate) mod quarantine;
 pub(crate) mod reader;
-pub(crate) mod reports;

@@ -10,7 +10,7 @@ async fn a_mistake_is_answered_with_what_to_write() {
         ("SELECT lowr(name) FROM events", &["did you mean lower?"]),
         ("SELECT count(*) FROM events WHERE name = \"purchase\"", &["single quotes: 'purchase'"]),
         ("SELECT visiter_id FROM events", &["did you mean visitor_id?"]),
-        ("SELECT count(*) FROM evnts", &["events, sessions, visitor_days", "reports and quarantine"]),
+        ("SELECT count(*) FROM evnts", &["events, sessions, visitor_days", "reports, imported_days and quarantine"]),
         ("SELECT name, count(*) FROM events", &["name it in GROUP BY, or write min(name)"]),
         ("SELECT name FROM events e JOIN events f ON e.visitor_id = f.visitor_id", &["write one of them before it"]),
         ("SELECT * FROM events PIVOT (count(*) FOR name IN ('a', 'b'))", &["count(*) FILTER (WHERE name = 'a') AS a"]),

@@ -118,5 +118,73 @@ pub static SESSIONS: LazyLock<TableSpec> = LazyLock::new(|| {
     }
 });
 
+/// Numbers of days that other products counted, one row for each value of what they were counted by. They are no events,
+/// and no event is made of them.
+///
+/// A file has a month, whose first day is its `date`: ten years would be thousands of files otherwise.
+pub static IMPORTED_DAYS: LazyLock<TableSpec> = LazyLock::new(|| {
+    let own = [
+        Field::new("site_id", DataType::Utf8, false),
+        Field::new("source", DataType::Utf8, false),
+        Field::new("kind", DataType::Utf8, false),
+        Field::new("day", DataType::Date32, false),
+    ];
+    let dimensions = DAY_DIMENSIONS.map(|name| Field::new(name, DataType::Utf8, true));
+    let numbers = DAY_NUMBERS.map(|name| Field::new(name, DataType::Int64, true));
+    TableSpec {
+        name: "imported_days",
+        file_schema: Arc::new(Schema::new(own.into_iter().chain(dimensions).chain(numbers).collect::<Vec<_>>())),
+        sort: &["site_id", "kind", "day"],
+        bounded: &["site_id", "source", "kind"],
+        bloom: None,
+        log_is_cleaned: false,
+    }
+});
+
+/// What rows of `imported_days` are counted by: named as the columns of `events` and `sessions` that say the same.
+pub const DAY_DIMENSIONS: [&str; 24] = [
+    "hostname",
+    "path",
+    "entry_page",
+    "exit_page",
+    "name",
+    "link_url",
+    "property",
+    "value",
+    "referrer_source",
+    "referrer_host",
+    "referrer",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "country",
+    "region",
+    "device",
+    "browser",
+    "browser_version",
+    "os",
+    "os_version",
+    "language",
+];
+
+/// The numbers of `imported_days`. Which of them a row has depends on its source and kind.
+pub const DAY_NUMBERS: [&str; 13] = [
+    "visitors",
+    "visits",
+    "page_views",
+    "events",
+    "bounces",
+    "visit_duration_s",
+    "exits",
+    "time_on_page_s",
+    "time_on_page_visits",
+    "scroll_depth",
+    "scroll_depth_visits",
+    "city_geoname_id",
+    "screen_width",
+];
+
 /// All tables of a lake.
-pub static TABLES: LazyLock<[&'static TableSpec; 3]> = LazyLock::new(|| [&EVENTS, &REPORTS, &SESSIONS]);
+pub static TABLES: LazyLock<[&'static TableSpec; 4]> = LazyLock::new(|| [&EVENTS, &REPORTS, &SESSIONS, &IMPORTED_DAYS]);

@@ -9,7 +9,9 @@ async fn tables_and_columns_are_listed_as_in_postgresql() {
     assert_eq!(value(&client, "SELECT version()").await.split(' ').next(), Some("PostgreSQL"));
     let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1";
     let names: Vec<_> = rows(&client, tables).await.into_iter().map(|row| row[0].clone().unwrap()).collect();
-    assert_eq!(names, ["events", "identities", "quarantine", "reports", "sessions", "visitor_days", "visitors"]);
+    let expected =
+        ["events", "identities", "imported_days", "quarantine", "reports", "sessions", "visitor_days", "visitors"];
+    assert_eq!(names, expected);
     let column = "SELECT data_type, udt_name, is_nullable FROM information_schema.columns
         WHERE table_name = 'events' AND column_name = 'occurred_at'";
     let told: Vec<_> = rows(&client, column).await.remove(0).into_iter().flatten().collect();

@@ -8,7 +8,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
 use engine::{Engine, How, QueryResult, Scope};
 use futures::TryStreamExt;
-use lake::{CheckSettings, EVENTS, LakeError, REPORTS, Severity, read_batches};
+use lake::{CheckSettings, EVENTS, LakeError, REPORTS, Severity, TABLES, read_batches};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::time::sleep;
@@ -169,7 +169,7 @@ pub(crate) async fn checker(setup: Arc<Setup>) {
 pub(super) async fn check(setup: &Setup) -> Result<Option<Violation>, LakeError> {
     let (_, lake) = setup.start_process(None);
     let settings = CheckSettings { now: setup.world.now(), spill_dir: std::env::temp_dir(), repair: false };
-    let checked = lake.check(&[&EVENTS, &REPORTS], &settings).await?;
+    let checked = lake.check(&*TABLES, &settings).await?;
     let error = checked.findings.into_iter().find(|finding| finding.severity == Severity::Error);
     Ok(error.map(|finding| Violation::Wrong(format!("{}: {}", finding.object, finding.message))))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use engine::text_table;
-use lake::{Lake, REPORTS};
+use lake::{IMPORTED_DAYS, Lake, REPORTS};
 use serde_json::json;
 
 use crate::sizes;
@@ -11,6 +11,7 @@ use crate::sizes;
 pub(super) async fn run(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
     let snapshot = lake.snapshot().await?;
     let reports = lake.table(&REPORTS).load().await?;
+    let imported_days = lake.table(&IMPORTED_DAYS).load().await?;
     let states = lake.states_size().await?;
     let pending_bytes: u64 = snapshot.pending.iter().map(|file| file.size_bytes).sum();
     let consumed_bytes: u64 = snapshot.consumed.iter().map(|file| file.size_bytes).sum();
@@ -32,6 +33,10 @@ pub(super) async fn run(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
                 "reports": {
                     "version": reports.version, "files": reports.files.len(),
                     "rows": reports.rows(), "bytes": reports.size_bytes(),
+                },
+                "imported_days": {
+                    "version": imported_days.version, "files": imported_days.files.len(),
+                    "rows": imported_days.rows(), "bytes": imported_days.size_bytes(),
                 },
                 "states": {"queries": states.definitions, "files": states.states, "bytes": states.bytes},
             })
@@ -67,6 +72,13 @@ pub(super) async fn run(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
                     reports.files.len(),
                     reports.rows().to_string(),
                     reports.size_bytes()
+                ),
+                row(
+                    "imported days",
+                    version(imported_days.version),
+                    imported_days.files.len(),
+                    imported_days.rows().to_string(),
+                    imported_days.size_bytes()
                 ),
                 row("states", String::new(), states.states, String::new(), states.bytes),
             ]
