@@ -95,6 +95,18 @@ impl World {
         said.lines().map(plain).collect()
     }
 
+    /// Checks the lake, which must be as it should be.
+    #[track_caller]
+    pub fn ask_to_be_sound(&self) {
+        let lake = self.dir.path().join("lake");
+        let check = Command::new(env!("CARGO_BIN_EXE_dewpond"))
+            .args(["lake", "check", "--lake", lake.to_str().unwrap()])
+            .output();
+        let output = check.unwrap();
+        let (said, errors) = texts(&output);
+        assert!(output.status.success(), "{said}{errors}");
+    }
+
     /// How many events there are.
     #[track_caller]
     pub fn count(&self) -> usize {

@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod days;
 mod exported;
 mod formats;
 mod harness;

@@ -7,6 +7,7 @@
 //! Only imports use this. Reading files is theirs; everything here is pure.
 
 mod country;
+mod days;
 mod format;
 mod line;
 mod value;
@@ -17,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use lake::{Event, EventId, Salt, Source, event_column};
 use serde_json::{Value as Json, json};
 
+pub use self::days::{DaysSource, GoatCounterDays, PlausibleTable};
 use self::format::Reading;
 pub use self::format::{FileKind, Format, Join, TextTable, guess, record_of_columns, told};
 pub use self::line::Header;

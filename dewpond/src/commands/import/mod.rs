@@ -7,6 +7,7 @@
 //! | `sniff` | what the files are, before anything is written |
 //! | `rows`, `json_items`, `csv_rows`, `parquet_rows` | which rows a file has |
 //! | `reading` | what a row is |
+//! | `days` | numbers of days, which are no events |
 //! | `nth` | which of several equal records without an id one is |
 //! | `writer` | how events become durable, and which files are done |
 //! | `summary` | what to say |
@@ -15,6 +16,7 @@
 //! of its file, so its id is the same each time.
 
 mod csv_rows;
+mod days;
 mod json_items;
 mod names;
 mod nth;
@@ -36,12 +38,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, bail};
 use chrono::Utc;
 use futures::StreamExt;
-use intake::history::{Format, Row, Told, nth_id, told};
+use intake::history::{DaysSource, Format, Row, Told, nth_id, told};
 use intake::{Client, Context, Geography, Ids, Window};
 use lake::{Lake, SiteSettings};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use self::days::DaysImport;
 use self::nth::Nth;
 use self::places::Place;
 use self::progress::Progress;
@@ -63,8 +66,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "ID")]
     site: String,
 
-    /// Whose export the files are, or what log: ga4, snowplow, segment, rudderstack, posthog, umami, goatcounter, amplitude,
-    /// mixpanel, combined, vhost, common, cloudfront, alb, s3, nginx-json, caddy, traefik, iis, haproxy; or auto, to find
+    /// Whose export the files are, or what log: ga4, snowplow, segment, rudderstack, posthog, umami, plausible,
+    /// goatcounter, amplitude, mixpanel, combined, vhost, common, cloudfront, alb, s3, nginx-json, caddy, traefik, iis, haproxy; or auto, to find
     /// out. Without it they have the fields of the native protocol.
     #[arg(long, value_name = "NAME", conflicts_with = "map")]
     format: Option<String>,
@@ -97,14 +100,22 @@ pub(crate) struct Flags {
     #[arg(long)]
     resume: bool,
 
+    /// Import nothing, and remove the numbers of days that were imported from plausible or goatcounter.
+    #[arg(long, value_name = "SOURCE", conflicts_with = "files")]
+    forget_days: Option<String>,
+
     /// Files, directories, s3://…, gs://… or az://… (with a slash at the end: all objects below it), or - for standard
     /// input. JSON, CSV, Parquet, Avro or lines of logs; gzip, zstd and zip are unpacked.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "forget_days", value_name = "FILE")]
     files: Vec<String>,
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
+    if let Some(source) = &flags.forget_days {
+        return forget_days(&flags.lake.open_existing().await?, &flags.site, source).await;
+    }
     let wanted = flags.wanted().await?;
+    let days = flags.format.as_deref().and_then(DaysSource::named);
     let is_open = flags.format.as_deref() == Some("auto");
     let told = told(&flags.zone, &flags.variables).map_err(anyhow::Error::msg)?;
     let only = flags.only.iter().map(|text| text.split_once('=').map(|(a, b)| (a.to_owned(), b.to_owned())));
@@ -126,7 +137,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     }
 
     // All files are looked at before the first event is written, so that a mistyped name or format changes nothing.
-    let files = look_at(places, wanted, is_open).await?;
+    let files = look_at(places, wanted, days, is_open).await?;
     if !flags.dry_run {
         lake = flags.lake.open_for_writing().await?;
     }
@@ -144,6 +155,16 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             settings_of(&lake, &flags.site).await?
         }
     };
+    let read_bytes = Arc::new(AtomicU64::new(0));
+    if !files.days.is_empty() {
+        let lake = (!flags.dry_run).then(|| lake.clone());
+        let import = DaysImport::new(lake, &flags.site, told.clone(), read_bytes.clone());
+        let places = files.days.clone();
+        spawn_blocking(move || import.run(&places)).await??;
+        if files.records.is_empty() {
+            return Ok(());
+        }
+    }
     let context = Context {
         site_id: flags.site.as_str().into(),
         received_at_us: Utc::now().timestamp_micros(),
@@ -170,7 +191,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             formats: files.formats(),
         }),
     };
-    let summary = import.run(files).await?;
+    let summary = import.run(files, read_bytes).await?;
     summary.print(&flags.site, done_before);
     if summary.accepted == 0 && summary.refused + summary.of_other_sites > 0 {
         bail!("no event could be imported");
@@ -189,12 +210,27 @@ impl Flags {
         }
         match self.format.as_deref() {
             None | Some("auto" | "native") => Ok(None),
+            Some(name)
+                if DaysSource::named(name).is_some() && !Format::shipped().iter().any(|format| format.name == name) =>
+            {
+                Ok(None)
+            }
             Some(name) => match Format::shipped().iter().find(|format| format.name == name) {
                 Some(format) => Ok(Some(Arc::new(format.clone()))),
                 None => bail!("there is no format {name:?}; the formats are: auto, {}", sniff::names_of_formats()),
             },
         }
     }
+}
+
+async fn forget_days(lake: &Lake, site: &str, source: &str) -> anyhow::Result<()> {
+    if DaysSource::named(source).is_none() {
+        let known = DaysSource::ALL.map(DaysSource::name).join(", ");
+        bail!("there are no numbers of days from {source:?}; they come from {known}");
+    }
+    let rows = lake.remove_imported_days(site, source).await?;
+    println!("removed {rows} numbers of days by {source} from site {site}");
+    Ok(())
 }
 
 async fn settings_of(lake: &Lake, site: &str) -> anyhow::Result<SiteSettings> {
@@ -208,6 +244,8 @@ struct Files {
     records: Vec<(Place, FormatOf)>,
     /// Those with values of records, which are read first.
     joined: Vec<Place>,
+    /// Those with numbers of days.
+    days: Vec<(Place, DaysSource)>,
 }
 
 /// What a file is read as: a place may be a zip with files of several formats.
@@ -226,6 +264,7 @@ impl Files {
                 None => "events in the fields of the native protocol".to_owned(),
             })
             .collect();
+        titles.extend(self.days.iter().map(|(_, source)| format!("{} (--format {})", source.title(), source.name())));
         titles.sort();
         titles.dedup();
         titles
@@ -233,17 +272,25 @@ impl Files {
 }
 
 /// Finds out what all files are.
-async fn look_at(places: Vec<Place>, wanted: Option<Arc<Format>>, is_open: bool) -> anyhow::Result<Files> {
+///
+/// - `days`: the product whose numbers of days they may have.
+async fn look_at(
+    places: Vec<Place>,
+    wanted: Option<Arc<Format>>,
+    days: Option<DaysSource>,
+    is_open: bool,
+) -> anyhow::Result<Files> {
     let runtime = tokio::runtime::Handle::current();
     spawn_blocking(move || {
-        let mut files = Files { records: vec![], joined: vec![] };
+        let mut files = Files { records: vec![], joined: vec![], days: vec![] };
         for place in places {
-            let (mut formats, mut is_joined) = (HashMap::new(), false);
+            let (mut formats, mut is_joined, mut of_days) = (HashMap::new(), false, None);
             unpacked::each(&place, &runtime, &Arc::new(AtomicU64::new(0)), |file| {
                 let name = file.name.clone();
-                match Sample::take(file, wanted.as_deref())?.judge(wanted.as_ref(), is_open)? {
+                match Sample::take(file, wanted.as_deref())?.judge(wanted.as_ref(), days, is_open)? {
                     Found::Records(format) => drop(formats.insert(name, format)),
                     Found::Joined => is_joined = true,
+                    Found::Days(source) => of_days = Some(source),
                     Found::Empty => {}
                 }
                 Ok(())
@@ -251,7 +298,12 @@ async fn look_at(places: Vec<Place>, wanted: Option<Arc<Format>>, is_open: bool)
             if is_joined {
                 files.joined.push(place.clone());
             }
-            files.records.push((place, Arc::new(formats)));
+            if let Some(source) = of_days {
+                files.days.push((place.clone(), source));
+            }
+            if of_days.is_none() || !formats.is_empty() {
+                files.records.push((place, Arc::new(formats)));
+            }
         }
         Ok(files)
     })
@@ -297,8 +349,7 @@ impl Noted {
 }
 
 impl Import {
-    async fn run(mut self, files: Files) -> anyhow::Result<Summary> {
-        let read_bytes = Arc::new(AtomicU64::new(0));
+    async fn run(mut self, files: Files, read_bytes: Arc<AtomicU64>) -> anyhow::Result<Summary> {
         let joined = Arc::new(self.join(&files, &read_bytes).await?);
         let (sender, receiver) = mpsc::channel(4);
         let base = Base {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context as _, bail};
-use intake::history::{FileKind, Format, guess};
+use intake::history::{DaysSource, FileKind, Format, guess};
 
 use super::reading::{Object, object_of};
 use super::rows::{self, Data, Rows};
@@ -20,6 +20,8 @@ pub(super) enum Found {
     Empty,
     /// Its rows are records of a format; none for those of the native protocol.
     Records(Option<Arc<Format>>),
+    /// Its rows are numbers of days, and no events.
+    Days(DaysSource),
     /// Its rows are values that belong to the records of other files.
     Joined,
 }
@@ -73,11 +75,24 @@ impl Sample {
     /// file has the fields of the native protocol.
     ///
     /// Fails with what it is instead, as far as that can be told.
-    pub(super) fn judge(&self, wanted: Option<&Arc<Format>>, is_open: bool) -> anyhow::Result<Found> {
+    ///
+    /// - `days`: the product whose numbers of days it may have.
+    pub(super) fn judge(
+        &self,
+        wanted: Option<&Arc<Format>>,
+        days: Option<DaysSource>,
+        is_open: bool,
+    ) -> anyhow::Result<Found> {
         let Some(kind) = self.kind else { return Ok(Found::Empty) };
         let guessed = || guess(kind, &self.guessed_by, &self.lines);
         let name = &self.name;
+        if let Some(found) = DaysSource::of_file(name, &self.columns).filter(|found| is_open || days == Some(*found)) {
+            return Ok(Found::Days(found));
+        }
         let Some(format) = wanted else {
+            if let Some(source) = days {
+                bail!("{name} is not {}. Nothing was imported", source.title());
+            }
             if !is_open {
                 return self.judge_native(kind);
             }
@@ -129,6 +144,11 @@ impl Sample {
                 None => String::new(),
             };
             bail!("{name} must end in .ndjson, .csv or .parquet, which tells its format{instead}");
+        }
+        if let Some(source) = DaysSource::of_file(name, &self.columns)
+            && !self.guessed_by.iter().any(|record| record.contains_key("timestamp"))
+        {
+            bail!("{name} looks like {}: import it with --format {}", source.title(), source.name());
         }
         // Rows that all lack a name would all be refused: say so once, and what the file is.
         if !self.is_native()
@@ -182,7 +202,13 @@ fn objects(rows: Rows) -> anyhow::Result<Vec<Object>> {
 
 /// The names of the formats that come with Dewpond.
 pub(super) fn names_of_formats() -> String {
-    Format::shipped().iter().map(|format| &*format.name).collect::<Vec<_>>().join(", ")
+    let mut names: Vec<&str> = Format::shipped().iter().map(|format| &*format.name).collect();
+    for source in DaysSource::ALL {
+        if !names.contains(&source.name()) {
+            names.push(source.name());
+        }
+    }
+    names.join(", ")
 }
 
 fn name_of(kind: FileKind) -> &'static str {
