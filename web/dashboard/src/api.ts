@@ -96,6 +96,15 @@ export interface Answered {
   as_of: string;
   complete_until: string;
 }
+/** Days of another product that were added to the numbers. */
+export interface ImportedDays {
+  sources: string[];
+  from: string;
+  /** The first day that is not among them. */
+  until: string;
+  /** Numbers that they do not have, or that do not add up over days. */
+  without: string[];
+}
 export type Numbers = Record<string, number | string | null>;
 export interface Comparison {
   metrics: Numbers;
@@ -103,6 +112,7 @@ export interface Comparison {
 }
 export interface Aggregate extends Answered {
   metrics: Numbers;
+  imported_days?: ImportedDays;
   comparison?: Comparison;
 }
 export interface Point {

@@ -86,6 +86,13 @@ export function statsParams(parts: { compare?: boolean; interval?: boolean; rang
   return params;
 }
 
+/** The same for the overview, to which days that were imported from another product are added unless somebody leaves them out. */
+export function overviewParams(parts: { compare?: boolean; interval?: boolean } = {}): Params {
+  const params = statsParams(parts);
+  if (extra("imported") !== "no") params.push(["with_imported", "true"]);
+  return params;
+}
+
 export function rangeParams(range: string): Params {
   const [from, until] = range.split("..");
   return until ? [["from", from], ["until", until]] : [["date_range", range || DEFAULT_RANGE]];

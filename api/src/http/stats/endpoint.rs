@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Word(&'static [&'static str]),
     /// A whole number.
     Number(i64, i64),
+    /// Yes or no.
+    Flag,
     /// Nested lists; JSON in an address.
     Lists,
     /// Pairs of a name and a direction.
@@ -79,6 +81,11 @@ const DIMENSIONS: Parameter = one("dimensions", Kind::Texts, "What rows or lines
 const CURRENCY: Parameter = one("currency", Kind::Text, "The currency of revenue.");
 const GOAL: Parameter = one("goal", Kind::Text, "The goal whose conversions are counted, by name or id; of one site.");
 const COMPARE: Parameter = one("compare", Kind::Texts, "previous_period, previous_year, or two days, both included.");
+const WITH_IMPORTED: Parameter = one(
+    "with_imported",
+    Kind::Flag,
+    "Whether days that were imported from another product are added, up to the first day with an event; false if not given.",
+);
 const INTERVAL: Parameter = one(
     "interval",
     Kind::Word(&["minute", "hour", "day", "week", "month"]),
@@ -163,16 +170,56 @@ impl Endpoint {
 
     pub(super) fn parameters(self) -> &'static [Parameter] {
         match self {
-            Self::Aggregate => {
-                &[SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, METRICS, CURRENCY, GOAL, COMPARE]
-            }
+            Self::Aggregate => &[
+                SITE,
+                DATE_RANGE,
+                FROM,
+                UNTIL,
+                TIME_ZONE,
+                FILTER,
+                FILTERS,
+                METRICS,
+                CURRENCY,
+                GOAL,
+                COMPARE,
+                WITH_IMPORTED,
+            ],
             Self::Timeseries => &[
-                SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, METRICS, CURRENCY, GOAL, COMPARE, INTERVAL,
-                DIMENSIONS, LINES,
+                SITE,
+                DATE_RANGE,
+                FROM,
+                UNTIL,
+                TIME_ZONE,
+                FILTER,
+                FILTERS,
+                METRICS,
+                CURRENCY,
+                GOAL,
+                COMPARE,
+                WITH_IMPORTED,
+                INTERVAL,
+                DIMENSIONS,
+                LINES,
             ],
             Self::Breakdown => &[
-                SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, METRICS, CURRENCY, GOAL, COMPARE,
-                DIMENSIONS, SEARCH, ORDER_BY, MINIMUM, LIMIT, OFFSET,
+                SITE,
+                DATE_RANGE,
+                FROM,
+                UNTIL,
+                TIME_ZONE,
+                FILTER,
+                FILTERS,
+                METRICS,
+                CURRENCY,
+                GOAL,
+                COMPARE,
+                WITH_IMPORTED,
+                DIMENSIONS,
+                SEARCH,
+                ORDER_BY,
+                MINIMUM,
+                LIMIT,
+                OFFSET,
             ],
             Self::Funnel => {
                 &[SITE, DATE_RANGE, FROM, UNTIL, TIME_ZONE, FILTER, FILTERS, COMPARE, STEP, FUNNEL_STEPS, WINDOW]

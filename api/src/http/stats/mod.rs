@@ -135,7 +135,7 @@ async fn answer_within_turn(
     }
     let setting = Setting {
         first_event_at: match parameters.say("date_range", range::ALL) {
-            true => first_event_at(api, reader, &part).await?,
+            true => first_event_at(api, reader, &part, parameters.says_yes("with_imported")).await?,
             false => None,
         },
         goals: match endpoint == Endpoint::Goals || parameters.mention("goal") || mentions_goal(reader) {
@@ -154,12 +154,17 @@ async fn answer_within_turn(
     let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
     let view = view.map_err(ApiError::unread("the events"))?;
     let rules = rules(&sites);
+    let imported = match asked.common().with_imported {
+        true => view.imported_days_version().await.map_err(ApiError::unread("the imported days"))?,
+        false => None,
+    };
     let key = AnswerKey::of(&[
         "stats",
         &format!("{asked:?}"),
         &format!("{part:?}"),
         &rules,
         &view.snapshot().fingerprint().to_string(),
+        &format!("{imported:?}"),
     ]);
     let fresh = Fresh {
         as_of: asked.common().zone.show(as_of),
@@ -242,15 +247,31 @@ fn setting_of(sites: &[Arc<Site>], now: DateTime<Utc>) -> Setting {
 }
 
 /// When the first event of a part happened that is counted.
-async fn first_event_at(api: &Api, reader: &Reader, part: &Part) -> Result<Option<DateTime<Utc>>, ApiError> {
+///
+/// - `with_imported`: whether days that were imported count, too.
+async fn first_event_at(
+    api: &Api,
+    reader: &Reader,
+    part: &Part,
+    with_imported: bool,
+) -> Result<Option<DateTime<Utc>>, ApiError> {
     let _turn = api.turn(reader).await?;
     let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
     let view = view.map_err(ApiError::unread("the events"))?;
     let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?;
     let sql = "SELECT min(e.occurred_at) AS first FROM events AS e WHERE NOT e.is_bot";
-    let rows = Asker::new(session, api.limits).rows(&Values::default().into_statement(sql.to_owned())).await?;
-    let first = rows.first().and_then(|row| row[0].as_str());
-    Ok(first.and_then(|first| first.parse().ok()))
+    let asker = Asker::new(session, api.limits);
+    let first = async |sql: &str| {
+        let rows = asker.rows(&Values::default().into_statement(sql.to_owned())).await?;
+        Ok::<_, ApiError>(rows.first().and_then(|row| row[0].as_str().map(str::to_owned)))
+    };
+    let event: Option<DateTime<Utc>> = first(sql).await?.and_then(|first| first.parse().ok());
+    if !with_imported {
+        return Ok(event);
+    }
+    let day = first("SELECT min(d.day) AS first FROM imported_days AS d").await?;
+    let day: Option<chrono::NaiveDate> = day.and_then(|day| day.get(..10)?.parse().ok());
+    Ok(event.into_iter().chain(day.map(|day| day.and_time(chrono::NaiveTime::MIN).and_utc())).min())
 }
 
 fn mentions_goal(reader: &Reader) -> bool {

@@ -106,6 +106,7 @@ fn in_address(endpoint: Endpoint, parameter: &Parameter) -> Value {
     let schema = match parameter.kind {
         Kind::Word(words) => json!({ "type": "string", "enum": words }),
         Kind::Number(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Flag => json!({ "type": "boolean" }),
         _ => json!({ "type": "string" }),
     };
     let schema = if parameter.repeats { json!({ "type": "array", "items": schema }) } else { schema };
@@ -127,6 +128,7 @@ fn in_body(parameter: &Parameter) -> Value {
         Kind::Texts => json!({ "anyOf": [{ "type": "string" }, texts, { "type": "null" }] }),
         Kind::Word(words) => json!({ "type": "string", "enum": words }),
         Kind::Number(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Flag => json!({ "type": "boolean" }),
         Kind::Lists => json!({ "type": "array", "items": { "$ref": "#/components/schemas/Filter" } }),
         Kind::Order => json!({ "type": "array", "items": { "type": "array", "items": { "type": "string" } } }),
         Kind::Numbers => json!({ "type": "object", "additionalProperties": { "type": "number" } }),
@@ -163,6 +165,27 @@ fn schemas() -> Value {
         object(&[&always, fields].concat(), optional)
     };
     let comparison = object(&[("metrics", named("Numbers")), ("change", named("Changes"))], &[]);
+    // Whether days of another product were added; there if that was asked for.
+    let imported = [
+        ("imported", json!({ "type": "boolean" })),
+        ("imported_reason", text()),
+        (
+            "imported_days",
+            object(
+                &[
+                    ("sources", list(text())),
+                    ("from", json!({ "type": "string", "format": "date" })),
+                    ("until", json!({ "type": "string", "format": "date" })),
+                    ("without", list(named("Metric"))),
+                ],
+                &[],
+            ),
+        ),
+    ];
+    let with_imported = |fields: &[(&'static str, Value)], optional: &[&str]| {
+        let names = ["imported", "imported_reason", "imported_days"];
+        answer(&[fields, &imported].concat(), &[optional, &names].concat())
+    };
     let number = || json!({ "type": ["number", "string", "null"] });
     let metrics = || Metric::ALL.iter().map(|metric| metric.name());
     let by_metric = |schema: Value| {
@@ -280,8 +303,8 @@ fn schemas() -> Value {
         "Numbers": by_metric(number()),
         "Changes": by_metric(share()),
         "Point": object(&[&point[..], &[("comparison", maybe_compared)]].concat(), &["comparison"]),
-        "Aggregate": answer(&[("metrics", named("Numbers")), ("comparison", comparison.clone())], &["comparison"]),
-        "Timeseries": answer(
+        "Aggregate": with_imported(&[("metrics", named("Numbers")), ("comparison", comparison.clone())], &["comparison"]),
+        "Timeseries": with_imported(
             &[
                 ("interval", text()),
                 ("results", list(named("Point"))),
@@ -290,7 +313,7 @@ fn schemas() -> Value {
             &["results", "series"],
         ),
         "Values": { "type": "object", "additionalProperties": maybe() },
-        "Breakdown": answer(
+        "Breakdown": with_imported(
             &[
                 (
                     "results",

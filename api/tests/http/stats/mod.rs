@@ -2,6 +2,7 @@
 
 mod answers;
 pub mod document;
+mod imported;
 mod plain;
 mod random;
 mod refusals;

@@ -8,7 +8,7 @@ import { IntervalMenu } from "../parts/controls";
 import { Icon } from "../parts/icon";
 import { Answered, troubleWords } from "../parts/states";
 import { drillDown } from "../range";
-import { addressOf, extra, go, me, setExtra, sites, statsParams, view } from "../store";
+import { addressOf, extra, go, me, overviewParams, setExtra, sites, statsParams, view } from "../store";
 import { t } from "../words";
 import { AnnotationForm, useAnnotations } from "./annotations";
 import { Panel, Trend } from "./panel";
@@ -16,7 +16,7 @@ import { Panel, Trend } from "./panel";
 export const CARDS = ["visitors", "sessions", "page_views", "bounce_rate", "duration_s_mean", "engaged_s_mean"];
 
 export function Overview() {
-  const params = statsParams({ compare: true });
+  const params = overviewParams({ compare: true });
   params.push(["metrics", CARDS.join(",")]);
   const totals = useAnswer<Aggregate>(JSON.stringify(params), (signal) => ask("/v1/stats/aggregate", { params, signal }));
   const metric = CARDS.includes(extra("metric")) ? extra("metric") : CARDS[0];
@@ -42,8 +42,22 @@ function Standing({ answer }: { answer: Answer<Aggregate> }) {
     <p class="standing" role="status">
       {data && <span>{span(data.query.from, data.query.until, data.query.time_zone)}</span>}
       {data && <FinalUntil of={data} />}
+      {data && <Imported of={data} />}
       {data && error && <span class="warn"><Icon name="warning" size={15} /> {t("Not refreshed: {why}", { why: troubleWords(error) })}</span>}
     </p>
+  );
+}
+
+/** Which of the days another product counted, and whether they are among the numbers. */
+function Imported({ of: { imported_days: days } }: { of: Aggregate }) {
+  const isOut = extra("imported") === "no";
+  if (!days && !isOut) return null;
+  const without = days?.without.filter((name) => CARDS.includes(name)).map(metricTitle).join(", ");
+  return (
+    <span data-imported={days ? days.sources.join(",") : ""} title={days && without ? t("{metrics}: not known over several days of an import.", { metrics: without }) : undefined}>
+      {days && t("with days from {source}, until {day}", { source: days.sources.join(", "), day: days.until })}{" "}
+      <button type="button" class="link" onClick={() => setExtra("imported", isOut ? "" : "no")}>{isOut ? t("Add imported days") : t("Leave out imported days")}</button>
+    </span>
   );
 }
 
@@ -83,7 +97,7 @@ function Cards({ answer, metric }: { answer: Answer<Aggregate>; metric: string }
 /** The series of one metric; of several sites, if they are to be told apart, a line for each. */
 function SeriesChart({ metric: asked }: { metric: string }) {
   const bySite = extra("by") === "site" && (view.value.sites.length || (sites.value ?? []).length) !== 1;
-  const params = statsParams({ compare: !bySite, interval: true });
+  const params = overviewParams({ compare: !bySite, interval: true });
   params.push(["metrics", asked]);
   if (bySite) params.push(["dimensions", "site"], ["limit", "6"]);
   const answer = useAnswer<Series | SeriesByDimension>(JSON.stringify(params), (signal) => ask("/v1/stats/timeseries", { params, signal }));

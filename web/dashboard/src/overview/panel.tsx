@@ -8,7 +8,7 @@ import { dimensionTitle, type Panel as PanelOf, type Tab } from "../dimensions";
 import { change, metricTitle, METRICS, number, percent, show, valueName } from "../format";
 import { Icon } from "../parts/icon";
 import { Answered, Empty } from "../parts/states";
-import { extra, filterBy, setExtra, statsParams, view } from "../store";
+import { extra, filterBy, overviewParams, setExtra, view } from "../store";
 import { t } from "../words";
 import { Details } from "./details";
 
@@ -17,7 +17,7 @@ const WorldMap = lazy(() => import("./world_map"));
 
 /** The parameters of a tab's table. */
 export function tabParams(tab: Tab, more: Params = []): Params {
-  const params = statsParams({ compare: true });
+  const params = overviewParams({ compare: true });
   for (const filter of tab.filters ?? []) params.push(["filter", filter]);
   params.push(["dimensions", tab.dimension], ...more);
   return params;

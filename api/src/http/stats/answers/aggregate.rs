@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::error::ApiError;
 use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::imported::{self, Imported};
 use crate::http::stats::query::numbers::Numbers;
 use crate::http::stats::query::rows::Counted;
 use crate::http::stats::query::statement::Values;
@@ -37,27 +38,33 @@ impl Aggregate {
     }
 
     pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
-        let values = single(asker, self.common.counted.clone(), &self.metrics, &self.currency).await?;
+        let addition = imported::find(asker, &self.common, &self.metrics, &[], None).await?;
+        let single = |counted| single(asker, counted, &self.metrics, &self.currency, addition.days());
+        let values = single(self.common.counted.clone()).await?;
         let mut answer = Map::new();
         answer.insert("metrics".into(), comparison::by_name(&self.metrics, &values));
         if let Some(compared) = self.common.compared() {
-            let others = single(asker, compared, &self.metrics, &self.currency).await?;
+            let others = single(compared).await?;
             let comparison = comparison::compare(&self.metrics, &values, &others);
             answer.insert("comparison".into(), comparison.into());
         }
+        addition.say(&mut answer);
         Ok(answer)
     }
 }
 
 /// Single numbers, in the order of their metrics.
+///
+/// - `imported`: what is added.
 pub(in crate::http::stats) async fn single(
     asker: &Asker,
     counted: Counted,
     metrics: &[Metric],
     currency: &Option<String>,
+    imported: Option<Imported>,
 ) -> Result<Vec<Value>, ApiError> {
     let metrics = metrics.to_vec();
-    let numbers = Numbers { counted, metrics, dimensions: vec![], times: None, currency: currency.clone() };
+    let numbers = Numbers { counted, metrics, dimensions: vec![], times: None, currency: currency.clone(), imported };
     let mut values = Values::default();
     let sql = numbers.sql(&mut values);
     let rows = asker.rows(&values.into_statement(sql)).await?;

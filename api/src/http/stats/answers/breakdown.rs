@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::error::ApiError;
 use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::imported;
 use crate::http::stats::query::numbers::Numbers;
 use crate::http::stats::query::statement::{Statement, Values};
 use crate::http::stats::said::comparison;
@@ -88,7 +89,8 @@ impl Breakdown {
 
     pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
         let table = &self.table;
-        let numbers = table.numbers(&self.common);
+        let addition = imported::find(asker, &self.common, &table.metrics, &table.dimensions, None).await?;
+        let numbers = Numbers { imported: addition.days(), ..table.numbers(&self.common) };
         let rows = asker.rows(&table.statement(&numbers)).await?;
         let total = match rows.first() {
             Some(row) => row[table.width()].clone(),
@@ -122,6 +124,7 @@ impl Breakdown {
         let mut answer = Map::new();
         answer.insert("results".into(), results.collect());
         answer.insert("total_rows".into(), total);
+        addition.say(&mut answer);
         Ok(answer)
     }
 }
@@ -144,6 +147,7 @@ impl Table {
             dimensions: self.dimensions.clone(),
             times: None,
             currency: self.currency.clone(),
+            imported: None,
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::http::error::ApiError;
 use crate::http::stats::query::asker::Asker;
 use crate::http::stats::query::rows::{Counted, Rows, VISITOR};
-use crate::http::stats::query::statement::{self, Statement, Values};
+use crate::http::stats::query::statement::{self, Named, Statement, Values};
 use crate::http::stats::said::comparison;
 use crate::http::stats::said::dimension::Dimension;
 use crate::http::stats::said::filter::Filter;
@@ -126,7 +126,8 @@ impl Funnel {
             Rows::Events => Rows::Events,
             Rows::Sessions | Rows::EventsOfSessions => Rows::EventsOfSessions,
         };
-        let steps: Vec<String> = self.steps.iter().map(|step| statement::condition(step, true, &mut values)).collect();
+        let steps: Vec<String> =
+            self.steps.iter().map(|step| statement::condition(step, Named::Events, &mut values)).collect();
         let columns = steps.iter().enumerate().map(|(at, step)| format!("coalesce({step}, FALSE) AS step{at}"));
         let sql = format!(
             "SELECT {VISITOR} AS visitor, e.occurred_at AS occurred_at, {} {} AND e.visitor_id IS NOT NULL AND ({}) \

@@ -25,7 +25,7 @@ impl Goals {
     }
 
     pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
-        let of = |counted: Counted, metrics: &'static [Metric]| single(asker, counted, metrics, &None);
+        let of = |counted: Counted, metrics: &'static [Metric]| single(asker, counted, metrics, &None, None);
         let visitors = of(self.common.counted.clone(), &[Metric::Visitors]).await?.swap_remove(0);
         let mut results = Vec::new();
         for Goal { id, name, kind, value, filter } in &self.goals {

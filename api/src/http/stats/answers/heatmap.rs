@@ -44,6 +44,7 @@ impl Heatmap {
             dimensions: vec![],
             times: Some(Times::HoursOfWeek(self.common.zone.clone())),
             currency: None,
+            imported: None,
         };
         let mut values = Values::default();
         let sql = numbers.sql(&mut values);

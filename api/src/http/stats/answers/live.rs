@@ -41,7 +41,7 @@ impl Live {
     }
 
     pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
-        let values = single(asker, self.common.counted.clone(), &METRICS, &None).await?;
+        let values = single(asker, self.common.counted.clone(), &METRICS, &None, None).await?;
         let mut answer = Map::new();
         answer.insert("metrics".into(), comparison::by_name(&METRICS, &values));
         Ok(answer)
@@ -58,7 +58,7 @@ impl Realtime {
     }
 
     pub(in crate::http::stats) async fn answer(&self, asker: &Asker) -> Result<Map<String, Value>, ApiError> {
-        let values = single(asker, self.series.common.counted.clone(), &METRICS, &None).await?;
+        let values = single(asker, self.series.common.counted.clone(), &METRICS, &None, None).await?;
         let mut answer = self.series.answer(asker).await?;
         answer.insert("metrics".into(), comparison::by_name(&METRICS, &values));
         Ok(answer)

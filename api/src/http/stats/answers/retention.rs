@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::error::ApiError;
 use crate::http::stats::query::asker::Asker;
-use crate::http::stats::query::statement::{self, Statement, Values};
+use crate::http::stats::query::statement::{self, Named, Statement, Values};
 use crate::http::stats::said::dimension::Dimension;
 use crate::http::stats::said::intervals::Interval;
 use crate::http::stats::said::parameters::Parameters;
@@ -79,7 +79,7 @@ impl Retention {
     fn statement(&self) -> Statement {
         let mut values = Values::default();
         let (name, zone) = (self.interval.name(), values.text(self.common.zone.name()));
-        let filter = statement::condition(&self.common.counted.filter, true, &mut values);
+        let filter = statement::condition(&self.common.counted.filter, Named::Events, &mut values);
         let (first, last) = match self.days.as_slice() {
             [first, .., last] => (*first, *last),
             [one] => (*one, *one),

@@ -197,7 +197,7 @@ impl Timeline {
             goal: None,
             session_cap: setting.session_cap,
         };
-        Ok(Self { common: Common { zone, counted, compared: None }, id })
+        Ok(Self { common: Common { zone, counted, compared: None, with_imported: false }, id })
     }
 
     pub(in crate::http::stats) fn echo(&self, echo: &mut Map<String, Value>) {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::breakdown::{Table, by_dimension};
 use crate::http::error::ApiError;
 use crate::http::stats::query::asker::Asker;
+use crate::http::stats::query::imported;
 use crate::http::stats::query::numbers::{Numbers, Times};
 use crate::http::stats::query::statement::Values;
 use crate::http::stats::said::comparison;
@@ -101,14 +102,14 @@ impl Timeseries {
             page: Page { limit: self.limit, offset: 0 },
         }
         .most_first();
-        let numbers = Numbers {
-            times: Some(Times::Intervals(self.interval, self.common.zone.clone())),
-            ..table.numbers(&self.common)
-        };
+        let interval = Some(self.interval);
+        let addition = imported::find(asker, &self.common, &self.metrics, &self.dimensions, interval).await?;
+        let of_table = || Numbers { imported: addition.days(), ..table.numbers(&self.common) };
+        let numbers = Numbers { times: Some(Times::Intervals(self.interval, self.common.zone.clone())), ..of_table() };
         let keys: Vec<Vec<Value>> = match self.dimensions.len() {
             0 => vec![vec![]],
             width => {
-                let rows = asker.rows(&table.statement(&table.numbers(&self.common))).await?;
+                let rows = asker.rows(&table.statement(&of_table())).await?;
                 rows.into_iter().map(|row| row[..width].to_vec()).collect()
             }
         };
@@ -131,6 +132,7 @@ impl Timeseries {
                 .map(|key| json!({ "dimensions": by_dimension(&self.dimensions, key), "results": results(key) }));
             answer.insert("series".into(), series.collect());
         }
+        addition.say(&mut answer);
         Ok(answer)
     }
 

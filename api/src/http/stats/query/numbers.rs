@@ -3,8 +3,9 @@
 //! Metrics of events and metrics of sessions are counted in different rows, each in a query of its own that gives the
 //! [parts](Part) it knows; their rows are put together by interval and dimensions, and metrics made of them.
 
+use super::imported::Imported;
 use super::rows::{Counted, Rows, VISITOR};
-use super::statement::{self, Values};
+use super::statement::{self, Named, Values};
 use crate::http::stats::said::dimension::Dimension;
 use crate::http::stats::said::filter::Filter;
 use crate::http::stats::said::intervals::Interval;
@@ -21,6 +22,8 @@ pub(in crate::http::stats) struct Numbers {
     pub(in crate::http::stats) times: Option<Times>,
     /// The currency of money.
     pub(in crate::http::stats) currency: Option<String>,
+    /// Days of another product that are added.
+    pub(in crate::http::stats) imported: Option<Imported>,
 }
 
 /// What rows are told apart by in time.
@@ -62,8 +65,17 @@ impl Numbers {
             });
         }
         let keys = self.keys();
-        let together: Vec<String> = parts.iter().map(|part| format!("max({0}) AS {0}", part.name())).collect();
-        let metrics = self.metrics.iter().enumerate().map(|(at, metric)| format!("{} AS m{at}", metric.sql()));
+        let mut together: Vec<String> = parts.iter().map(|part| format!("max({0}) AS {0}", part.name())).collect();
+        if let Some(imported) = &self.imported {
+            queries.push(imported.sql(&self.counted, self.interval(), &self.dimensions, &parts, values));
+            let sum = |part: &Part| format!("CAST(sum({0}) AS {1}) AS {0}", part.name(), part.sql_type());
+            together = parts.iter().map(sum).chain(["max(imported) AS imported".to_owned()]).collect();
+        }
+        let sql_of = |metric: Metric| match &self.imported {
+            Some(imported) => imported.metric(metric),
+            None => metric.sql().to_owned(),
+        };
+        let metrics = self.metrics.iter().enumerate().map(|(at, metric)| format!("{} AS m{at}", sql_of(*metric)));
         format!(
             "SELECT {} FROM (SELECT {} FROM ({}) AS counted{}) AS parts",
             keys.iter().cloned().chain(metrics).collect::<Vec<_>>().join(", "),
@@ -71,6 +83,14 @@ impl Numbers {
             queries.join(" UNION ALL "),
             group_by(&keys)
         )
+    }
+
+    /// The intervals that rows are told apart by, if they are.
+    fn interval(&self) -> Option<Interval> {
+        match &self.times {
+            Some(Times::Intervals(interval, _)) => Some(*interval),
+            Some(Times::HoursOfWeek(_)) | None => None,
+        }
     }
 
     /// What rows are told apart by, by name.
@@ -82,7 +102,7 @@ impl Numbers {
     /// The same as expressions over rows of events and sessions.
     ///
     /// - `time`: when a row is counted.
-    fn key_expressions(&self, time: &str, has_events: bool, values: &mut Values) -> Vec<String> {
+    fn key_expressions(&self, time: &str, named: Named, values: &mut Values) -> Vec<String> {
         let mut expressions = Vec::new();
         if let Some(Times::HoursOfWeek(zone)) = &self.times {
             let local = format!("{time} AT TIME ZONE {}", values.text(zone.name()));
@@ -103,7 +123,7 @@ impl Numbers {
             });
         }
         for (at, dimension) in self.dimensions.iter().enumerate() {
-            expressions.push(format!("{} AS d{at}", statement::dimension(dimension, has_events, values)));
+            expressions.push(format!("{} AS d{at}", statement::dimension(dimension, named, values)));
         }
         expressions
     }
@@ -167,7 +187,7 @@ impl Numbers {
 
     /// What rows with events are told apart by, as columns.
     fn keys_of(&self, time: &str, values: &mut Values) -> String {
-        self.key_expressions(time, true, values).iter().map(|key| format!("{key}, ")).collect()
+        self.key_expressions(time, Named::Events, values).iter().map(|key| format!("{key}, ")).collect()
     }
 
     /// The columns that money and goals are counted of, if they are.
@@ -212,7 +232,7 @@ impl Numbers {
     ///
     /// - `knows`: which parts they give here.
     fn of_sessions(&self, parts: &[Part], knows: impl Fn(Part) -> bool, values: &mut Values) -> String {
-        let keys = self.key_expressions("s.started_at", false, values);
+        let keys = self.key_expressions("s.started_at", Named::Sessions, values);
         let new = parts.contains(&Part::NewVisitors) && knows(Part::NewVisitors);
         let outer = self.selected(parts, |part| match part {
             _ if !knows(part) => None,
@@ -239,7 +259,7 @@ impl Numbers {
 
     /// Counts sessions that have an event that matches, each once in each row.
     fn of_sessions_with_events(&self, parts: &[Part], values: &mut Values) -> String {
-        let keys = self.key_expressions("s.started_at", true, values);
+        let keys = self.key_expressions("s.started_at", Named::Events, values);
         let on_page = if self.asks_for_pages() { " AND e.name = 'page_view'" } else { "" };
         // No more columns than are counted: some of them cost a look at all properties.
         let columns = parts.iter().filter_map(|part| match part {
@@ -271,13 +291,14 @@ impl Numbers {
             let expression = sql(*part).unwrap_or_else(|| "NULL".to_owned());
             format!("CAST({expression} AS {}) AS {}", part.sql_type(), part.name())
         };
-        parts.iter().map(column).collect::<Vec<_>>().join(", ")
+        let imported = self.imported.iter().map(|_| "CAST(NULL AS BIGINT) AS imported".to_owned());
+        parts.iter().map(column).chain(imported).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether an event `e` reaches the goal. Anything but true if not.
     fn reaches_goal(&self, values: &mut Values) -> String {
         match &self.counted.goal {
-            Some(goal) => statement::condition(goal, true, values),
+            Some(goal) => statement::condition(goal, Named::Events, values),
             None => "FALSE".to_owned(),
         }
     }

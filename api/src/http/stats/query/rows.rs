@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::statement::{self, Values};
+use super::statement::{self, Named, Values};
 use crate::http::stats::said::dimension::Dimension;
 use crate::http::stats::said::filter::Filter;
 use crate::http::stats::said::range::Range;
@@ -95,7 +95,11 @@ impl Counted {
                 (tables, format!("{} AND {sessions}", events(&latest)))
             }
         };
-        let filter = statement::condition(&self.filter, rows != Rows::Sessions, values);
+        let filter = statement::condition(
+            &self.filter,
+            if rows == Rows::Sessions { Named::Sessions } else { Named::Events },
+            values,
+        );
         format!("FROM {tables} {joined} WHERE {conditions} AND {filter}")
     }
 }

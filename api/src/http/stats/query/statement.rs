@@ -49,13 +49,24 @@ impl Values {
     }
 }
 
-/// A dimension of rows in which `e` is an event, and `s` a session.
-///
-/// - `has_events`: whether there is an event.
-pub(in crate::http::stats) fn dimension(dimension: &Dimension, has_events: bool, values: &mut Values) -> String {
+/// What rows have a name for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http::stats) enum Named {
+    /// `e`, an event; and `s`, the session that it is of, if that is asked for.
+    Events,
+    /// `s`, a session.
+    Sessions,
+    /// `d`, a day that was imported.
+    Days,
+}
+
+/// A dimension of rows.
+pub(in crate::http::stats) fn dimension(dimension: &Dimension, named: Named, values: &mut Values) -> String {
     match dimension {
-        Dimension::Site if has_events => "e.site_id".to_owned(),
-        Dimension::Site => "s.site_id".to_owned(),
+        Dimension::Site if named == Named::Events => "e.site_id".to_owned(),
+        Dimension::Site if named == Named::Sessions => "s.site_id".to_owned(),
+        Dimension::Site => "d.site_id".to_owned(),
+        Dimension::Session(column) | Dimension::Event(column) if named == Named::Days => format!("d.{column}"),
         Dimension::Session(column) => format!("s.{column}"),
         Dimension::Event(column) => format!("e.{column}"),
         Dimension::Property(key) => format!("(e.properties ->> {})", values.text(key)),
@@ -65,19 +76,19 @@ pub(in crate::http::stats) fn dimension(dimension: &Dimension, has_events: bool,
 }
 
 /// Whether a filter holds: true, or anything else if it does not.
-pub(in crate::http::stats) fn condition(filter: &Filter, has_events: bool, values: &mut Values) -> String {
-    holds(filter, false, has_events, values)
+pub(in crate::http::stats) fn condition(filter: &Filter, named: Named, values: &mut Values) -> String {
+    holds(filter, false, named, values)
 }
 
 /// - `fails`: whether the filter must not hold. It is moved down to the conditions, which know what to do without a value.
-fn holds(filter: &Filter, fails: bool, has_events: bool, values: &mut Values) -> String {
+fn holds(filter: &Filter, fails: bool, named: Named, values: &mut Values) -> String {
     let (filters, all) = match filter {
-        Filter::Condition(condition) => return test(condition, condition.fails != fails, has_events, values),
-        Filter::Not(filter) => return holds(filter, !fails, has_events, values),
+        Filter::Condition(condition) => return test(condition, condition.fails != fails, named, values),
+        Filter::Not(filter) => return holds(filter, !fails, named, values),
         Filter::And(filters) => (filters, !fails),
         Filter::Or(filters) => (filters, fails),
     };
-    let filters: Vec<String> = filters.iter().map(|filter| holds(filter, fails, has_events, values)).collect();
+    let filters: Vec<String> = filters.iter().map(|filter| holds(filter, fails, named, values)).collect();
     match (filters.as_slice(), all) {
         ([], true) => "TRUE".to_owned(),
         ([], false) => "FALSE".to_owned(),
@@ -87,8 +98,8 @@ fn holds(filter: &Filter, fails: bool, has_events: bool, values: &mut Values) ->
     }
 }
 
-fn test(condition: &Condition, fails: bool, has_events: bool, values: &mut Values) -> String {
-    let value = dimension(&condition.dimension, has_events, values);
+fn test(condition: &Condition, fails: bool, named: Named, values: &mut Values) -> String {
+    let value = dimension(&condition.dimension, named, values);
     let texts: Vec<&String> = condition.values.iter().flatten().collect();
     let names_none = texts.len() < condition.values.len();
     let call = |function: &str, values: &mut Values| {
@@ -148,7 +159,7 @@ mod tests {
         ] {
             let mut values = Values::default();
             let filter = Filter::read_json(&filter).unwrap();
-            assert_eq!(condition(&filter, true, &mut values), expected);
+            assert_eq!(condition(&filter, Named::Events, &mut values), expected);
         }
     }
 }

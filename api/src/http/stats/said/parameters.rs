@@ -105,6 +105,22 @@ impl Parameters {
         }
     }
 
+    /// Yes or no.
+    pub(in crate::http::stats) fn flag(&mut self, name: &str) -> Result<Option<bool>, String> {
+        match self.one(name) {
+            None => Ok(None),
+            Some(value) => match flag_of(&value) {
+                Some(flag) => Ok(Some(flag)),
+                None => Err(format!("{name} is true or false, and not {value}")),
+            },
+        }
+    }
+
+    /// Whether a parameter says yes.
+    pub(in crate::http::stats) fn says_yes(&self, name: &str) -> bool {
+        self.0.get(name).into_iter().flatten().any(|value| flag_of(value) == Some(true))
+    }
+
     /// A whole number between two bounds.
     pub(in crate::http::stats) fn number(&mut self, name: &str, least: i64, most: i64) -> Result<Option<i64>, String> {
         let number = match self.one(name) {
@@ -117,6 +133,15 @@ impl Parameters {
             Ok(number) => Err(format!("{name} is a number from {least} to {most}, and not {number}")),
             Err(text) => Err(format!("{name} is a whole number from {least} to {most}, and not {text:?}")),
         }
+    }
+}
+
+fn flag_of(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::String(text) if text == "true" || text == "1" => Some(true),
+        Value::String(text) if text == "false" || text == "0" => Some(false),
+        _ => None,
     }
 }
 

@@ -43,6 +43,8 @@ pub(in crate::http::stats) struct Common {
     pub(in crate::http::stats) zone: Zone,
     pub(in crate::http::stats) counted: Counted,
     pub(in crate::http::stats) compared: Option<Range>,
+    /// Whether days of other products are added.
+    pub(in crate::http::stats) with_imported: bool,
 }
 
 /// The rows of a page.
@@ -78,7 +80,8 @@ impl Common {
         let goal = goal.map(|named| goal::named(&setting.goals, &named)).transpose()?.map(|goal| goal.filter.clone());
         let filter = filter(parameters, setting)?;
         let counted = Counted { range, filter, goal, session_cap: setting.session_cap };
-        Ok(Self { zone, counted, compared })
+        let with_imported = parameters.flag("with_imported")?.unwrap_or(false);
+        Ok(Self { zone, counted, compared, with_imported })
     }
 
     /// The same in the range that it is compared with, if it is.

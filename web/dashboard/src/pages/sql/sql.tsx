@@ -28,7 +28,7 @@ const EXAMPLES: [string, string][] = [
   ["A funnel", "SELECT * FROM funnel(ARRAY['page_view', 'signup', 'purchase'], INTERVAL '7 days', $from, $until)"],
   ["Refused events", "SELECT received_at, protocol, reason, event FROM quarantine ORDER BY received_at DESC LIMIT 100"],
 ];
-const TABLES = ["events", "sessions", "visitor_days", "visitors", "identities", "reports", "quarantine"];
+const TABLES = ["events", "sessions", "visitor_days", "visitors", "identities", "reports", "imported_days", "quarantine"];
 /** More rows than this are not drawn; a download has them all. */
 const ROWS_SHOWN = 1_000;
 const KEPT = "dewpond.sql";
