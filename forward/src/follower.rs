@@ -56,6 +56,8 @@ enum Sent {
 
 /// A message to be sent, the row that it is, and where the row behind it is.
 struct Ready {
+    /// Bytes of the message as JSON.
+    bytes: usize,
     row: u32,
     after: Position,
     message: Result<Json, String>,
@@ -155,7 +157,8 @@ impl Follower {
                 message
             });
             let after = Position { row: rows.at.row + u64::from(indices.value(row)) + 1, ..rows.at };
-            ready.push(Ready { row: row as u32, after, message, event });
+            let bytes = message.as_ref().map_or(0, |message| message.to_string().len());
+            ready.push(Ready { bytes, row: row as u32, after, message, event });
         }
         let mut from = 0;
         while from < ready.len() {
@@ -204,7 +207,7 @@ impl Follower {
         let (mut count, mut bytes, mut first) = (0, 0, None);
         for next in ready {
             if let Ok(message) = &next.message {
-                bytes += message.to_string().len() + 1;
+                bytes += next.bytes + 1;
                 let first = *first.get_or_insert(message);
                 let fits = bytes <= limits.bytes_max && self.destination.share_a_batch(first, message);
                 if count > 0 && !fits {

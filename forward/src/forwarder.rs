@@ -11,10 +11,14 @@ use lake::{DestinationSpec, Target};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::data_manager::DataManager;
 use crate::destination::Destination;
 use crate::files::Files;
 use crate::follower::Follower;
 use crate::ga4::Ga4;
+use crate::kafka::Kafka;
+use crate::meta::Meta;
+use crate::postgres::Postgres;
 use crate::selection::Selection;
 use crate::settings::ForwardSettings;
 use crate::webhook::Webhook;
@@ -132,6 +136,19 @@ impl Forwarder {
             }
             Target::Ga4 { measurement_id, secret_variable, url } => {
                 Arc::new(Ga4::new(measurement_id, &secret(secret_variable)?, url.as_deref(), self.clock.clone())?)
+            }
+            Target::DataManager { property_id, measurement_id, key_variable, url } => {
+                let (key, clock) = (secret(key_variable)?, self.clock.clone());
+                Arc::new(DataManager::new(property_id, measurement_id, &key, url.as_deref(), clock)?)
+            }
+            Target::Meta { dataset_id, token_variable, test_code, url } => {
+                let (token, clock) = (secret(token_variable)?, self.clock.clone());
+                Arc::new(Meta::new(dataset_id, token, test_code.clone(), url.as_deref(), clock)?)
+            }
+            Target::Postgres { url_variable, table } => Arc::new(Postgres::new(&secret(url_variable)?, table)?),
+            Target::Kafka { brokers, topic, user, password_variable } => {
+                let password = optional(password_variable)?;
+                Arc::new(Kafka::new(brokers, topic, user.clone().zip(password)))
             }
             Target::Files { url } => Arc::new(Files::new(url, &self.environment)?),
         })

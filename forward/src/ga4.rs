@@ -23,10 +23,10 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 use serde_json::{Map, Value as Json, json};
 
+use crate::answer::{address, client, judge};
 use crate::batch::Batch;
 use crate::destination::{Destination, Limits, SendError};
 use crate::message::Event;
-use crate::webhook::{address, client, judge};
 
 const ADDRESS: &str = "https://www.google-analytics.com/mp/collect";
 
@@ -127,7 +127,7 @@ impl Destination for Ga4 {
 }
 
 /// An event, and the client that it is of.
-fn message_of(event: &Event, now: DateTime<Utc>) -> Result<Json, String> {
+pub(crate) fn message_of(event: &Event, now: DateTime<Utc>) -> Result<Json, String> {
     let text = |name: &str| event.get(name).and_then(Json::as_str);
     let at = text("occurred_at").and_then(|at| at.parse::<DateTime<Utc>>().ok()).ok_or("it has no time")?;
     if now - at > AGE_MAX {

@@ -1,4 +1,5 @@
-//! Forwards events to other systems: to an address of one's own, to Google Analytics, to files of a partner.
+//! Forwards events to other systems: to an address of one's own, to Google Analytics, Meta, PostgreSQL, Kafka, to files of a
+//! partner.
 //!
 //! A [`Forwarder`] follows the log of `events` for each destination in the registry. It sends the rows that are new in a
 //! version, in order, and moves the destination's cursor once the destination has answered: nothing is lost, and after a
@@ -9,14 +10,21 @@
 //!
 //! A [`Destination`] of one's own is a type with two functions; `docs/DESTINATIONS.md` shows one.
 
+mod answer;
 mod batch;
+mod data_manager;
 mod destination;
 mod feed;
 mod files;
 mod follower;
 mod forwarder;
 mod ga4;
+mod google_token;
+mod kafka;
 mod message;
+mod meta;
+mod postgres;
+mod postgres_tls;
 mod selection;
 mod settings;
 mod webhook;

@@ -74,22 +74,63 @@ struct AddFlags {
     #[arg(long, value_name = "G-…", group = "target")]
     ga4: Option<String>,
 
+    /// Send to Google Analytics 4 by the Data Manager API: the id of the property, which is a number.
+    #[arg(long, value_name = "PROPERTY", group = "target", requires_all = ["stream", "secret_variable"])]
+    data_manager: Option<String>,
+
+    /// The measurement id of the property's stream.
+    #[arg(long, value_name = "G-…", requires = "data_manager")]
+    stream: Option<String>,
+
+    /// Send to Meta's Conversions API: the id of the data set, once called a pixel.
+    #[arg(long, value_name = "DATASET", group = "target", requires = "token_variable")]
+    meta: Option<String>,
+
+    /// The code under which Meta shows events as a test, and does not count them.
+    #[arg(long, value_name = "CODE", requires = "meta")]
+    test_code: Option<String>,
+
+    /// Insert into a table of PostgreSQL, which is made if it is not there: NAME or SCHEMA.NAME.
+    #[arg(long, value_name = "TABLE", group = "target", requires = "secret_variable")]
+    postgres: Option<String>,
+
+    /// Append to a topic of Kafka.
+    #[arg(long, value_name = "TOPIC", group = "target", requires = "brokers")]
+    kafka: Option<String>,
+
+    /// Brokers to begin with: host:port,host:port
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', requires = "kafka")]
+    brokers: Vec<String>,
+
+    /// Who signs in to Kafka, by SCRAM-SHA-512, with the password of --secret-variable.
+    #[arg(long, value_name = "USER", requires_all = ["kafka", "secret_variable"])]
+    user: Option<String>,
+
     /// Write Parquet files by day: a path, or s3://…, gs://… or az://…
     #[arg(long, value_name = "URL", group = "target")]
     files: Option<String>,
 
-    /// The variable of the environment that has the secret: of a webhook's signature, or Google's API secret. The lake
-    /// never has the secret itself.
+    /// The variable of the environment that has the secret: of a webhook's signature, Google's API secret, the key of a Google
+    /// service account (the JSON file), PostgreSQL's connection string, Kafka's password. The lake never has the secret
+    /// itself.
     #[arg(long, value_name = "NAME")]
     secret_variable: Option<String>,
 
-    /// The variable of the environment that has a token for the webhook.
-    #[arg(long, value_name = "NAME", requires = "webhook")]
+    /// The variable of the environment that has a token: of a webhook, or Meta's access token.
+    #[arg(long, value_name = "NAME")]
     token_variable: Option<String>,
 
     /// Another address than Google's, for a proxy of one's own.
     #[arg(long, value_name = "URL", requires = "ga4")]
     ga4_url: Option<String>,
+
+    /// The same for the Data Manager API.
+    #[arg(long, value_name = "URL", requires = "data_manager")]
+    data_manager_url: Option<String>,
+
+    /// Another address than Meta's: what stands before the data set.
+    #[arg(long, value_name = "URL", requires = "meta")]
+    meta_url: Option<String>,
 
     /// Only events for which this is true, in SQL: name = 'purchase' AND NOT is_bot
     #[arg(long, value_name = "SQL")]
@@ -181,17 +222,7 @@ async fn serve(flags: RoleFlags) -> anyhow::Result<()> {
 
 async fn add(flags: AddFlags) -> anyhow::Result<()> {
     let lake = flags.lake.open_existing().await?;
-    let (secret_variable, token_variable) = (flags.secret_variable, flags.token_variable);
-    let target = match (flags.webhook, flags.ga4, flags.files) {
-        (Some(url), ..) => Target::Webhook { url, secret_variable, token_variable },
-        (_, Some(measurement_id), _) => Target::Ga4 {
-            measurement_id,
-            secret_variable: secret_variable.context("--ga4 needs --secret-variable: where the API secret is")?,
-            url: flags.ga4_url,
-        },
-        (.., Some(url)) => Target::Files { url },
-        (None, None, None) => bail!("say where to: --webhook, --ga4 or --files"),
-    };
+    let target = flags.target()?;
     let split = |text: &String| text.split_once('=').map(|(place, source)| (place.to_owned(), source.to_owned()));
     let fields: Option<BTreeMap<String, String>> = flags.fields.iter().map(split).collect();
     let spec = DestinationSpec {
@@ -217,6 +248,49 @@ async fn add(flags: AddFlags) -> anyhow::Result<()> {
         spec.name, spec.site_id, spec.name
     );
     Ok(())
+}
+
+impl AddFlags {
+    /// Where to.
+    fn target(&self) -> anyhow::Result<Target> {
+        let secret = |what: &str| self.secret_variable.clone().with_context(|| format!("{what} is missing"));
+        if let Some(url) = self.webhook.clone() {
+            let (secret_variable, token_variable) = (self.secret_variable.clone(), self.token_variable.clone());
+            return Ok(Target::Webhook { url, secret_variable, token_variable });
+        }
+        if let Some(measurement_id) = self.ga4.clone() {
+            let secret_variable = secret("--secret-variable: where the API secret is")?;
+            return Ok(Target::Ga4 { measurement_id, secret_variable, url: self.ga4_url.clone() });
+        }
+        if let (Some(property_id), Some(measurement_id)) = (self.data_manager.clone(), self.stream.clone()) {
+            let key_variable = secret("--secret-variable: where the key of the service account is")?;
+            return Ok(Target::DataManager {
+                property_id,
+                measurement_id,
+                key_variable,
+                url: self.data_manager_url.clone(),
+            });
+        }
+        if let (Some(dataset_id), Some(token_variable)) = (self.meta.clone(), self.token_variable.clone()) {
+            let (test_code, url) = (self.test_code.clone(), self.meta_url.clone());
+            return Ok(Target::Meta { dataset_id, token_variable, test_code, url });
+        }
+        if let Some(table) = self.postgres.clone() {
+            return Ok(Target::Postgres {
+                url_variable: secret("--secret-variable: where the connection string is")?,
+                table,
+            });
+        }
+        if let Some(topic) = self.kafka.clone() {
+            let (brokers, user) = (self.brokers.clone(), self.user.clone());
+            let password_variable = self.secret_variable.clone().filter(|_| user.is_some());
+            return Ok(Target::Kafka { brokers, topic, user, password_variable });
+        }
+        if let Some(url) = self.files.clone() {
+            return Ok(Target::Files { url });
+        }
+        bail!("say where to: --webhook, --ga4, --data-manager, --meta, --postgres, --kafka or --files")
+    }
 }
 
 async fn from(flags: FromFlags) -> anyhow::Result<()> {

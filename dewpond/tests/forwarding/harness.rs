@@ -20,6 +20,8 @@ pub const SECRET: (&str, &str) = ("FORWARD_SECRET", "secret");
 /// A lake with a site.
 pub struct World {
     pub dir: TempDir,
+    /// Variables of the forwarder's environment, beside the secret.
+    pub variables: Vec<(String, String)>,
 }
 
 /// A forwarder. Killed with SIGKILL when it is dropped.
@@ -34,7 +36,7 @@ impl Drop for Forward {
 
 impl World {
     pub fn new() -> Self {
-        let world = Self { dir: tempfile::tempdir().unwrap() };
+        let world = Self { dir: tempfile::tempdir().unwrap(), variables: vec![] };
         world.run(&["site", "add", "shop"]);
         world.run(&["site", "add", "blog"]);
         world
@@ -47,6 +49,7 @@ impl World {
             .env("DEWPOND_LAKE", self.dir.path().join("lake"))
             .env("DEWPOND_LOG", "warn")
             .env(SECRET.0, SECRET.1)
+            .envs(self.variables.iter().cloned())
             .stdin(Stdio::null());
         command
     }
@@ -94,6 +97,21 @@ impl World {
         args.extend(["--admin-listen", "127.0.0.1:0"]);
         let child = self.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         Forward(child)
+    }
+
+    /// Waits until so many events of a destination were delivered, and so many refused.
+    pub async fn wait_for_delivered(&self, name: &str, delivered: u64, refused: u64) {
+        let started = Instant::now();
+        loop {
+            let status = self.run(&["forward", "status", "--json"]);
+            let all: Vec<Json> = serde_json::from_str(&status).unwrap();
+            let own = all.iter().find(|one| one["destination"] == name).unwrap();
+            if own["delivered"] == delivered && own["refused"] == refused {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "{status}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub fn ask(&self, sql: &str) -> String {

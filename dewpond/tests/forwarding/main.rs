@@ -2,7 +2,11 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod ads;
+mod behind;
 mod delivery;
 mod ga4;
 mod harness;
+mod kafka;
 mod kill;
+mod postgres;

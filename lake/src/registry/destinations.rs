@@ -68,6 +68,46 @@ pub enum Target {
         /// Another address than Google's.
         url: Option<String>,
     },
+    /// Google Analytics 4, by the Data Manager API.
+    DataManager {
+        /// The property.
+        property_id: String,
+        /// The property's stream.
+        measurement_id: String,
+        /// The key of the service account, as JSON.
+        key_variable: String,
+        /// Another address than Google's.
+        url: Option<String>,
+    },
+    /// Meta's Conversions API.
+    Meta {
+        /// The data set, once called a pixel.
+        dataset_id: String,
+        /// The access token.
+        token_variable: String,
+        /// The code under which Meta shows events as a test, and does not count them.
+        test_code: Option<String>,
+        /// Another address than Meta's.
+        url: Option<String>,
+    },
+    /// A table of PostgreSQL.
+    Postgres {
+        /// The connection string, which has a password.
+        url_variable: String,
+        /// The table, with its schema if it is in none of the search path.
+        table: String,
+    },
+    /// A topic of Kafka.
+    Kafka {
+        /// Brokers to begin with: `host:port`.
+        brokers: Vec<String>,
+        /// The topic.
+        topic: String,
+        /// Who signs in, if somebody does.
+        user: Option<String>,
+        /// The password.
+        password_variable: Option<String>,
+    },
     /// Parquet files by day in an object store.
     Files {
         /// The directory.
