@@ -68,6 +68,7 @@ web: tools ## Build the tracker, web/dist/tracker.js, and the dashboard, web/dis
 
 campaign: tools simulation ## The long tests: SEEDS of the simulation, kill loops of KILL_ROUNDS rounds, CASES and LAKE_CASES of properties, HISTORIES, SQL_QUERIES beside DuckDB, and make fuzz.
 	DEWPOND_KILL_ROUNDS=$(KILL_ROUNDS) $(CARGO) test --locked -p dewpond --test end_to_end -- --nocapture kill
+	DEWPOND_KILL_ROUNDS=50 $(CARGO) test --locked -p dewpond --test forwarding -- --nocapture killed
 	PROPTEST_CASES=$(CASES) $(CARGO) test --locked --workspace --exclude dewpond --lib --test properties --test mutations
 	PROPTEST_CASES=$(LAKE_CASES) $(CARGO) test --locked -p dewpond --test properties
 	DEWPOND_TEST_PYTHON=$$(scripts/python-with "$(VENV)") DEWPOND_READER_HISTORIES=$(HISTORIES) \

@@ -171,6 +171,7 @@ fn settings() -> CompactorSettings {
         publish_bytes_max: 128 << 20,
         raw_grace: Duration::from_secs(3_600),
         replaced_grace: Duration::from_secs(86_400),
+        followed_grace: Duration::ZERO,
         reports: compactor::ReportsKept::default(),
     }
 }

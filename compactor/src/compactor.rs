@@ -8,7 +8,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use engine::Engine;
 use futures::FutureExt;
-use lake::{EVENTS, LakeError, Person, REPORTS, TABLES, TableFile, TableSpec, VacuumSettings, Vacuumed};
+use lake::{EVENTS, IMPORTED_DAYS, LakeError, Person, REPORTS, TABLES, TableFile, TableSpec, VacuumSettings, Vacuumed};
 use parking_lot::Mutex;
 use schedule::Schedule;
 
@@ -129,7 +129,7 @@ impl Compactor {
         let started = Instant::now();
         let policy = MergePolicy { target_bytes: self.settings.merge_target_bytes, ..MergePolicy::default() };
         let (mut total, mut failed) = (Merged::default(), None);
-        for spec in [&*EVENTS, &*REPORTS] {
+        for spec in [&*EVENTS, &*REPORTS, &*IMPORTED_DAYS] {
             let mut left_alone: HashSet<String> = HashSet::new();
             loop {
                 let snapshot = match self.engine.lake().table(spec).load().await {
@@ -289,6 +289,7 @@ impl Compactor {
         let settings = VacuumSettings {
             raw_grace: self.settings.raw_grace,
             replaced_grace: self.settings.replaced_grace,
+            followed_grace: self.settings.followed_grace,
             ..VacuumSettings::default()
         };
         let done = self.engine.lake().vacuum(&*TABLES, settings).await?;

@@ -48,6 +48,11 @@ pub struct CompactorSettings {
     #[arg(long, env = "DEWPOND_REPLACED_GRACE", default_value = "1d", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub replaced_grace: Duration,
 
+    /// How long to keep a table file after a merge has replaced it if a destination that is behind has not had its rows yet.
+    /// They leave earlier once rows were erased or have expired.
+    #[arg(long, env = "DEWPOND_FOLLOWED_GRACE", default_value = "7d", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub followed_grace: Duration,
+
     /// Which runs of the report history keeps.
     #[command(flatten)]
     pub reports: ReportsKept,

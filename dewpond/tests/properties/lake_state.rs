@@ -39,6 +39,7 @@ impl LakeState {
             publish_bytes_max,
             raw_grace: Duration::ZERO,
             replaced_grace: Duration::ZERO,
+            followed_grace: Duration::ZERO,
             reports: compactor::ReportsKept::default(),
         };
         // All dates are sealed.

@@ -2,8 +2,8 @@
 //!
 //! A merge and a removal write rows anew that were there before, so only the files of a publish are new: those of a
 //! version whose rows are new to the table and that removes no file. The log of `events` keeps every version, so what was
-//! new is known for ever; the files themselves are there until `replaced_grace` after they were replaced. Whoever is
-//! further behind reads what replaced them, by the time of arrival.
+//! new is known for ever; vacuum leaves the files themselves for whoever has a cursor before they were replaced, for some days.
+//! Whoever is further behind reads what replaced them, by the time of arrival.
 
 mod cursors;
 

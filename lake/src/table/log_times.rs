@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use super::Table;
 use crate::error::Result;
 use crate::layout::{RawFile, log_object};
+use crate::table::change::ERASURES;
 
 /// Entries read at the same time.
 const CONCURRENT: usize = 16;
@@ -28,10 +29,23 @@ pub(crate) struct VacuumState {
 #[derive(Default)]
 pub(crate) struct LogTimes {
     read_until: Option<u64>,
-    /// When each path left the table.
-    pub(crate) removed_at: HashMap<String, DateTime<Utc>>,
+    /// When each path left the table, and how.
+    pub(crate) removed: HashMap<String, Removed>,
+    /// The last version that took rows away: events that expired, or of a person who was erased.
+    pub(crate) last_deletion: Option<u64>,
     /// When each lane was consumed, by the last sequence number that was.
     consumed_at: HashMap<String, BTreeMap<u64, DateTime<Utc>>>,
+}
+
+/// How a file left the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removed {
+    /// When.
+    pub(crate) at: DateTime<Utc>,
+    /// In which version.
+    pub(crate) version: u64,
+    /// Whether its rows are in another file.
+    pub(crate) by_merge: bool,
 }
 
 impl LogTimes {
@@ -66,7 +80,7 @@ impl LogTimes {
             self.read_entries(table, first, until, now).await?;
         }
         // What went out of use that long ago is deleted by now, or is old enough without a record.
-        self.removed_at.retain(|_, at| !is_as_old(*at, now, horizon * 2));
+        self.removed.retain(|_, removed| !is_as_old(removed.at, now, horizon * 2));
         self.consumed_at.retain(|_, lane| {
             lane.retain(|_, at| !is_as_old(*at, now, horizon * 2));
             !lane.is_empty()
@@ -91,7 +105,11 @@ impl LogTimes {
         }
         let mut reads = stream::iter(reads).buffered(CONCURRENT);
         while let Some((version, at, found)) = reads.try_next().await? {
-            self.removed_at.extend(found.removed.into_iter().map(|(path, _)| (path, at)));
+            if found.removed.iter().any(|(_, is_fewer)| *is_fewer) || found.lanes.iter().any(|(id, _)| id == ERASURES) {
+                self.last_deletion = Some(version);
+            }
+            let removed = |by_merge| Removed { at, version, by_merge };
+            self.removed.extend(found.removed.into_iter().map(|(path, is_fewer)| (path, removed(!is_fewer))));
             for (lane, seq) in found.lanes {
                 self.consumed_at.entry(lane).or_default().insert(seq, at);
             }

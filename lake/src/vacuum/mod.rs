@@ -3,7 +3,7 @@
 //! | What | Deleted when |
 //! |---|---|
 //! | raw files at or below their lane's watermark | `raw_grace` (1 h) after the log entry that consumed them |
-//! | table files that were replaced | `replaced_grace` (1 day) after the log entry that removed them |
+//! | table files that were replaced | `replaced_grace` (1 day) after the log entry that removed them; files of `events` that a merge replaced, and that a destination's cursor is not past yet, `followed_grace` (7 days), or once rows were removed since |
 //! | Parquet files in no version | `orphan_grace` (7 days) old, and not older than the log itself |
 //! | checkpoints and checksums that no reader starts from | `checkpoint_grace` (1 day) old; [`log`] |
 //! | entries of logs that are cleaned | no reader needs them, and `entry_grace` (7 days) old; [`log`] |
@@ -38,7 +38,7 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::layout::{QUARANTINE, RAW_DIR};
 use crate::schema::tables::{EVENTS, TableSpec};
-use crate::table::log_times::is_as_old;
+use crate::table::log_times::{Removed, is_as_old};
 
 /// Early releases wrote the files of the first publish before the first log entry, by up to this much. A file older than that
 /// belongs to a log that was lost. It may be all that is left of the events, so it is no orphan.
@@ -51,6 +51,9 @@ pub struct VacuumSettings {
     pub raw_grace: Duration,
     /// Table files that a merge has replaced: longer than the longest query.
     pub replaced_grace: Duration,
+    /// Files of events that a merge has replaced before all destinations had their rows: for how long these may be away
+    /// without getting some rows again.
+    pub followed_grace: Duration,
     /// Table files that are in no version: longer than the longest publish or merge. Files from before the log began
     /// are kept: if the log was lost, they are the events.
     pub orphan_grace: Duration,
@@ -69,6 +72,7 @@ impl Default for VacuumSettings {
         Self {
             raw_grace: HOUR,
             replaced_grace: 24 * HOUR,
+            followed_grace: 7 * 24 * HOUR,
             orphan_grace: 7 * 24 * HOUR,
             quarantine_retention: 30 * 24 * HOUR,
             checkpoint_grace: 24 * HOUR,
@@ -80,7 +84,7 @@ impl Default for VacuumSettings {
 impl VacuumSettings {
     /// How far back the log must be read: what went out of use before may be deleted in any case.
     fn horizon(&self) -> Duration {
-        self.orphan_grace.max(self.replaced_grace).max(self.raw_grace)
+        self.orphan_grace.max(self.replaced_grace).max(self.followed_grace).max(self.raw_grace)
     }
 }
 
@@ -211,6 +215,17 @@ impl Lake {
         let mut log_times = table.vacuum_state().log_times.lock().await;
         log_times.read(&table, snapshot.version, now, settings.horizon()).await?;
 
+        let followed_from = match spec.name == EVENTS.name {
+            true => self.followed_from().await?,
+            false => None,
+        };
+        // What was erased, or has expired, is in the files that were merged before it, too.
+        let waits_for_a_follower = |removed: &Removed| {
+            removed.by_merge
+                && followed_from.is_some_and(|version| removed.version > version)
+                && log_times.last_deletion.is_none_or(|deletion| removed.version > deletion)
+                && !is_as_old(removed.at, now, settings.followed_grace)
+        };
         let root = self.path(spec.name);
         let born = table.entry_time(0).await?;
         let dead = objects
@@ -223,8 +238,10 @@ impl Lake {
                 if !is_in_a_partition(&log_path) {
                     return None;
                 }
-                let dead = match log_times.removed_at.get(&log_path) {
-                    Some(&removed_at) => is_as_old(removed_at, now, settings.replaced_grace),
+                let dead = match log_times.removed.get(&log_path) {
+                    Some(removed) => {
+                        is_as_old(removed.at, now, settings.replaced_grace) && !waits_for_a_follower(removed)
+                    }
                     None => {
                         is_as_old(object.last_modified, now, settings.orphan_grace) && !is_older_than_log(object, born)
                     }
@@ -234,6 +251,16 @@ impl Lake {
             .collect();
         let (table_files, bytes) = self.delete(dead).await?;
         Ok(Vacuumed { table_files, bytes, ..Vacuumed::default() })
+    }
+
+    /// The first version whose files some destination still needs; `None` if there are no destinations.
+    async fn followed_from(&self) -> Result<Option<u64>> {
+        let mut first = None;
+        for destination in self.destinations().await? {
+            let position = self.cursor(&destination.name).await?.position;
+            first = first.into_iter().chain(position.map(|position| position.version)).min();
+        }
+        Ok(first)
     }
 
     /// Every object in the partitions of a table. Its log, which has millions of entries after a year, is passed over: its

@@ -28,6 +28,7 @@ fn compactor_with(setup: &Setup, process: &Arc<Process>, lake: Lake, merge_targe
         publish_bytes_max: 60_000,
         raw_grace: Duration::ZERO,
         replaced_grace: Duration::ZERO,
+        followed_grace: Duration::ZERO,
         reports: compactor::ReportsKept::default(),
     };
     Compactor::new(engine_of(lake), settings, setup.clock_of(process))
