@@ -5,6 +5,7 @@
 
 mod agents;
 mod answers;
+mod forward;
 mod ingest;
 mod job;
 mod lake_of;
@@ -49,6 +50,8 @@ enum What {
     Agents(agents::Flags),
     /// Answers by the network, against the same in process: a trivial query's time, and many rows as a stream.
     Answers(answers::Flags),
+    /// Events per second to a webhook, and how soon a minute of them is out.
+    Forward(forward::Flags),
     /// Durable events per second, against a server that parses and drops.
     Ingest(ingest::Flags),
     /// The report over a large lake, against the scan of one column.
@@ -118,6 +121,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.what {
         What::Agents(flags) => agents::run(&flags),
         What::Answers(flags) => answers::run(&flags, dir.path()).await,
+        What::Forward(flags) => forward::run(&flags, dir.path()).await,
         What::Ingest(flags) => ingest::run(&flags, dir.path()).await,
         What::Job(flags) => job::run(&flags, dir.path()).await,
         What::Publish(flags) => publish::run(&flags, dir.path()).await,
@@ -129,6 +133,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             }
             agents::run(&agents::Flags::of(short))?;
             answers::run(&answers::Flags::of(short), dir.path()).await?;
+            forward::run(&forward::Flags::of(short), dir.path()).await?;
             job::run(&job::Flags::of(short), dir.path()).await?;
             publish::run(&publish::Flags::of(short), dir.path()).await?;
             size::run(&size::Flags::of(short), dir.path()).await

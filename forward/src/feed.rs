@@ -82,7 +82,7 @@ impl Feed {
     async fn read(&mut self, mut position: Position) -> anyhow::Result<Next> {
         loop {
             if self.open.as_ref().is_none_or(|open| open.at != position) {
-                self.open = open_at(&self.lake, position).await?;
+                self.open = open_at(&self.lake, &mut position).await?;
             }
             let Some(open) = &mut self.open else { return Ok(Next::Nothing(position)) };
             // Versions without new rows were passed over.
@@ -121,8 +121,9 @@ impl Feed {
     }
 }
 
-/// Opens the file of a position, or that of the next version with new rows. `None` if there is none yet.
-async fn open_at(lake: &Lake, mut position: Position) -> anyhow::Result<Option<Open>> {
+/// Opens the file of a position, or that of the next version with new rows. `None` if there is none yet; then the position
+/// is behind all versions that there are, so that vacuum keeps nothing for it.
+async fn open_at(lake: &Lake, position: &mut Position) -> anyhow::Result<Option<Open>> {
     let Some(newest) = lake.newest_events().await? else { return Ok(None) };
     while position.version <= newest {
         let files = match position.scan {
@@ -131,9 +132,9 @@ async fn open_at(lake: &Lake, mut position: Position) -> anyhow::Result<Option<O
         };
         if let Some(file) = files.get(position.file as usize) {
             let rows = rows_of(lake, file, position.row).await?;
-            return Ok(Some(Open { rows, files, at: position }));
+            return Ok(Some(Open { rows, files, at: *position }));
         }
-        position = Position { version: position.version + 1, ..Position::default() };
+        *position = Position { version: position.version + 1, ..Position::default() };
     }
     Ok(None)
 }

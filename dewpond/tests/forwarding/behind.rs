@@ -46,7 +46,8 @@ async fn files_that_a_destination_still_needs_outlive_their_merge() {
     let mut numbers = receiver.numbers();
     numbers.sort_unstable();
     assert_eq!(numbers, expected, "each once");
-    // Once they were sent, nothing keeps them.
+    // Once they were sent and the cursor is behind them, nothing keeps them.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     drop(forward);
     compact(&world, "7d");
     let live = world.ask("SELECT count(*) AS n FROM events");

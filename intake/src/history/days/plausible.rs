@@ -76,7 +76,7 @@ impl PlausibleTable {
             };
             match meaning {
                 Day => day = Some(text.parse::<NaiveDate>().map_err(|_| format!("`date` is no day: {text:?}"))?),
-                Dimension(name) => dimension(*name, text),
+                Dimension(name) => dimension(name, text),
                 Number(name) => {
                     let number = number(text).ok_or_else(|| format!("`{name}` is no number: {text:?}"))?;
                     numbers.push((*name, number));
