@@ -27,6 +27,7 @@ use self::value::{Record, Value, text_of};
 use crate::context::Context;
 use crate::draft::Draft;
 use crate::error::Rejection;
+pub use crate::protocol::body::field::Given;
 use crate::protocol::body::field::TEXT_CHARS_MAX;
 use crate::protocol::body::object::{self, Object};
 use crate::protocol::imported::{self, Imported};
@@ -117,6 +118,18 @@ pub fn read_native(json: &str, context: &Context) -> Result<Row<'static>, String
     Ok(match imported::parse(json, context, missing_id)? {
         Imported::OfOtherSite => Row::OfOtherSite,
         Imported::Event(event) => Row::Event(event, content),
+    })
+}
+
+/// Reads a row of a table in the fields of the native protocol, which has an `event_id`. It becomes what its JSON would.
+///
+/// Fails with a reason that names the field.
+pub fn read_row(fields: Vec<(Cow<'_, str>, Given<'_>)>, context: &Context) -> Result<Row<'static>, String> {
+    // The id is there.
+    let missing_id = || EventId::derived(&[b"import"]);
+    Ok(match imported::read(fields, context, missing_id)? {
+        Imported::OfOtherSite => Row::OfOtherSite,
+        Imported::Event(event) => Row::Event(event, None),
     })
 }
 

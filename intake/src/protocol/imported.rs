@@ -17,7 +17,7 @@ use lake::{Column, Event, EventId, PROTOCOLS, Source, event_column, event_column
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::body::field::{self, Kind};
+use super::body::field::{self, Given, Kind};
 use super::native;
 use crate::context::Context;
 use crate::event_time::{self, Window};
@@ -58,7 +58,17 @@ pub enum Imported {
 /// Fails with a reason that names the field.
 pub fn parse(json: &str, context: &Context, missing_id: impl FnOnce() -> EventId) -> Result<Imported, String> {
     let mut mended = String::new();
-    let mut fields = native::split(json, &mut mended)?;
+    read(native::split(json, &mut mended)?, context, missing_id)
+}
+
+/// The same of a row whose fields are known.
+pub(crate) fn read(
+    fields: Vec<(Cow<'_, str>, Given<'_>)>,
+    context: &Context,
+    missing_id: impl FnOnce() -> EventId,
+) -> Result<Imported, String> {
+    // Some of it may come to stand in the text of `properties`.
+    let mut fields: Vec<(Cow<'_, str>, Given<'_>)> = fields;
     let value = |name: &str| fields.iter().rev().find(|(found, _)| found == name).map(|(_, value)| *value);
     let has = |name: &str| value(name).is_some_and(|value| Kind::of(value) != Kind::Null);
     let text =
@@ -70,19 +80,22 @@ pub fn parse(json: &str, context: &Context, missing_id: impl FnOnce() -> EventId
     let is_whole = is_exported && event_columns().iter().all(|column| !column.required || has(column.name));
     let keeps_visitor = has("site_id") || !(has("user_id") || has("anonymous_id"));
 
-    let properties = match value("properties").filter(|value| Kind::of(value) == Kind::Text) {
+    let properties = match value("properties").filter(|value| Kind::of(*value) == Kind::Text) {
         Some(_) => text("properties")?.map(Cow::into_owned),
         None => None,
     };
     // Anything else than JSON in this string is refused as the string that it is.
     let unquoted: Option<&RawValue> = properties.as_deref().and_then(|json| serde_json::from_str(json).ok());
-    let columns: Vec<(&Column, &RawValue)> = fields
+    let columns: Vec<(&Column, Given<'_>)> = fields
         .iter()
         .filter(|(name, _)| is_exported || !OF_THE_LAKE.contains(&&**name))
         .filter_map(|(name, value)| Some((event_column(name)?, *value)))
         .collect();
     if let Some(unquoted) = unquoted {
-        fields.iter_mut().filter(|(name, _)| name == "properties").for_each(|(_, value)| *value = unquoted);
+        fields
+            .iter_mut()
+            .filter(|(name, _)| name == "properties")
+            .for_each(|(_, value)| *value = Given::Json(unquoted));
     }
     let (mut derived, mut has_others) = (Vec::new(), false);
     let is_column = &mut |name: &str| {
@@ -118,7 +131,7 @@ pub fn parse(json: &str, context: &Context, missing_id: impl FnOnce() -> EventId
 }
 
 /// Sets a column to what a row has in it. A column that is never null keeps what it has if the row has null.
-fn store(event: &mut Event, column: &Column, value: &RawValue) -> Result<(), String> {
+fn store(event: &mut Event, column: &Column, value: Given<'_>) -> Result<(), String> {
     let name = column.name;
     let text = || Ok::<_, String>(field::id(name, value, usize::MAX)?.map(Cow::into_owned));
     match column.source {
@@ -178,9 +191,11 @@ fn integer(name: &str, text: &str) -> Result<i64, String> {
 }
 
 /// True or false, as JSON, or as CSV files and databases write it.
-fn flag(name: &str, value: &RawValue) -> Result<Option<bool>, String> {
-    if Kind::of(value) == Kind::Flag {
-        return Ok(Some(value.get() == "true"));
+fn flag(name: &str, value: Given<'_>) -> Result<Option<bool>, String> {
+    if let Given::Json(json) = value
+        && Kind::of(value) == Kind::Flag
+    {
+        return Ok(Some(json.get() == "true"));
     }
     let Ok(text) = field::id(name, value, usize::MAX) else { return Err(format!("`{name}` must be true or false")) };
     match text.map(|text| text.to_ascii_lowercase()).as_deref() {

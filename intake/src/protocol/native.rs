@@ -19,7 +19,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::body::field::{
-    self, EVENT_ID_CHARS_MAX, LONG_CHARS_MAX, NAME_CHARS_MAX, Object, PROPERTIES_BYTES_MAX, TEXT_CHARS_MAX,
+    self, EVENT_ID_CHARS_MAX, Given, LONG_CHARS_MAX, NAME_CHARS_MAX, Object, PROPERTIES_BYTES_MAX, TEXT_CHARS_MAX,
 };
 use super::body::{items, object};
 use super::{Answer, Message, Parsed, Protocol, Receipt, Sender};
@@ -93,7 +93,7 @@ pub fn check_session(body: &[u8]) -> Result<(), IngestError> {
     let Object(fields) = object::fields(&body)?;
     let is_id = |(name, value): &(Cow<str>, &RawValue)| {
         matches!(&**name, "user_id" | "anonymous_id")
-            && field::id(name, value, TEXT_CHARS_MAX).is_ok_and(|id| id.is_some())
+            && field::id(name, *value, TEXT_CHARS_MAX).is_ok_and(|id| id.is_some())
     };
     match fields.iter().any(is_id) {
         true => Ok(()),
@@ -124,7 +124,7 @@ fn read_event(
 /// The fields of an event.
 ///
 /// - `mended`: where the event is kept if it had to be mended to be JSON.
-pub(super) fn split<'a>(json: &'a str, mended: &'a mut String) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, String> {
+pub(super) fn split<'a>(json: &'a str, mended: &'a mut String) -> Result<Vec<(Cow<'a, str>, Given<'a>)>, String> {
     if json.len() > EVENT_BYTES_MAX {
         return Err(format!("the event is larger than {EVENT_BYTES_MAX} bytes"));
     }
@@ -138,12 +138,12 @@ pub(super) fn split<'a>(json: &'a str, mended: &'a mut String) -> Result<Vec<(Co
             Object::read(mended).map_err(|error| format!("the event cannot be read: {error}"))?
         }
     };
-    Ok(fields)
+    Ok(fields.into_iter().map(|(name, value)| (name, Given::Json(value))).collect())
 }
 
 /// - `is_taken`: whether the caller reads a field that senders do not set. All others go to `properties`.
 pub(super) fn read_fields(
-    fields: Vec<(Cow<'_, str>, &RawValue)>,
+    fields: Vec<(Cow<'_, str>, Given<'_>)>,
     sent_at_us: Option<i64>,
     context: &Context,
     protocol: &'static str,
@@ -201,11 +201,12 @@ pub(super) fn read_fields(
 /// All fields without a column, as one JSON object with sorted keys. A field in `properties` replaces one of the same
 /// name beside it.
 fn write_properties<'a>(
-    others: Vec<(Cow<'a, str>, &'a RawValue)>,
+    others: Vec<(Cow<'a, str>, Given<'a>)>,
     properties: Option<Object<'a>>,
 ) -> Result<Option<String>, String> {
     let inside = properties.map_or_else(Vec::new, |Object(fields)| fields);
-    let merged: BTreeMap<Cow<str>, &RawValue> = others.into_iter().chain(inside).collect();
+    let inside = inside.into_iter().map(|(name, value)| (name, Given::Json(value)));
+    let merged: BTreeMap<Cow<str>, Given<'_>> = others.into_iter().chain(inside).collect();
     if merged.is_empty() {
         return Ok(None);
     }
@@ -216,7 +217,7 @@ fn write_properties<'a>(
         }
         json.push_str(&field::quote(name));
         json.push(':');
-        json.push_str(&field::compact(name, value)?);
+        json.push_str(&field::compact(name, *value)?);
     }
     json.push('}');
     if json.len() > PROPERTIES_BYTES_MAX {

@@ -6,6 +6,7 @@
 //! | `unpacked` | what is in a file that is compressed, or in a zip |
 //! | `sniff` | what the files are, before anything is written |
 //! | `rows`, `json_items`, `csv_rows`, `parquet_rows` | which rows a file has |
+//! | `cells` | which of them need not become JSON first |
 //! | `reading` | what a row is |
 //! | `days` | numbers of days, which are no events |
 //! | `nth` | which of several equal records without an id one is |
@@ -15,6 +16,7 @@
 //! Repeating an import adds nothing. A record without an id gets one from its content and its position among equal records
 //! of its file, so its id is the same each time.
 
+mod cells;
 mod csv_rows;
 mod days;
 mod json_items;

@@ -162,7 +162,7 @@ fn refuse_inexact(name: &str, column: &ArrayRef, refused: &mut BTreeMap<usize, S
 ///
 /// A fixed length is that of a UUID, an event's id has the bytes of one; other bytes are mostly text whose writer did not
 /// mark it as such.
-fn text_of_bytes(name: &str, column: &ArrayRef) -> Option<ArrayRef> {
+pub(super) fn text_of_bytes(name: &str, column: &ArrayRef) -> Option<ArrayRef> {
     let is_fixed = matches!(column.data_type(), DataType::FixedSizeBinary(_));
     let text = |bytes: &[u8]| {
         let uuid = || Uuid::from_slice(bytes).ok().map(|id| id.hyphenated().to_string());

@@ -1,14 +1,16 @@
 //! What rows of files are: events, something that is left out, or refused. A function of its arguments.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use csv::StringRecord;
 use intake::Context;
-use intake::history::{Format, Header, Join, Row, Told, read_native};
+use intake::history::{Format, Header, Join, Row, Told, read_native, read_row};
 use lake::Salt;
 use serde_json::{Map, Value as Json};
 
+use super::cells::Cells;
 use super::names::{self, Names};
 use super::rows::{Data, Rows};
 use super::{csv_rows, parquet_rows};
@@ -62,14 +64,24 @@ impl Reading {
             }
             (Data::Lines(header, lines), Some(format)) => self.lines(format, header, lines),
             (Data::Lines(..), None) => vec![],
-            (Data::Batch(first, batch), format) => {
-                let read = |json: Result<String, String>| {
-                    let json = json.map_err(unkept)?;
-                    match format {
-                        None => self.native(&json),
-                        Some(format) => self.json(format, &json),
-                    }
+            (Data::Batch(first, batch), None) => {
+                let (cells, json) = (Cells::of(&batch), LazyCell::new(|| parquet_rows::json(&batch)));
+                let json = |row: usize| match &*json {
+                    Ok(rows) => rows[row].clone().map_err(unkept),
+                    Err(error) => Err(unkept(format!("{error:#}"))),
                 };
+                let read = |row: usize| match cells.as_ref().and_then(|cells| cells.row(row)) {
+                    Some(fields) => read_row(fields, &self.context).map_err(|reason| {
+                        let kept = json(row)
+                            .map_or_else(|refused| refused.kept, |json| intake::history::kept_of_refused(&json));
+                        Refused { reason, kept }
+                    }),
+                    None => self.native(&json(row)?),
+                };
+                (0..batch.num_rows()).zip(first..).map(|(row, number)| (number, read(row))).collect()
+            }
+            (Data::Batch(first, batch), Some(format)) => {
+                let read = |json: Result<String, String>| self.json(format, &json.map_err(unkept)?);
                 let rows = parquet_rows::json(&batch)?.into_iter();
                 rows.zip(first..).map(|(json, number)| (number, read(json))).collect()
             }

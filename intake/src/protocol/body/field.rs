@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
+use chrono::{DateTime, SecondsFormat};
 use instant::{Unit, Unreadable};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -65,6 +66,26 @@ fn read_fields<'a, K: Deserialize<'a> + Into<Cow<'a, str>>>(json: &'a str) -> se
     Ok(fields)
 }
 
+/// The value of a field: JSON as it was written, or what a table has instead, so that nothing is written as JSON only to be
+/// read again.
+#[derive(Clone, Copy, Debug)]
+pub enum Given<'a> {
+    /// JSON.
+    Json(&'a RawValue),
+    /// A text.
+    Text(&'a str),
+    /// Microseconds since the Unix epoch.
+    TimeUs(i64),
+    /// A number that is no whole one.
+    Double(f64),
+}
+
+impl<'a> From<&'a RawValue> for Given<'a> {
+    fn from(value: &'a RawValue) -> Self {
+        Self::Json(value)
+    }
+}
+
 /// What a JSON value is, by its first byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::protocol) enum Kind {
@@ -77,8 +98,13 @@ pub(in crate::protocol) enum Kind {
 }
 
 impl Kind {
-    pub(in crate::protocol) fn of(value: &RawValue) -> Self {
-        match value.get().as_bytes()[0] {
+    pub(in crate::protocol) fn of<'a>(value: impl Into<Given<'a>>) -> Self {
+        let json = match value.into() {
+            Given::Json(json) => json.get(),
+            Given::Text(_) | Given::TimeUs(_) => return Self::Text,
+            Given::Double(_) => return Self::Number,
+        };
+        match json.as_bytes()[0] {
             b'n' => Self::Null,
             b't' | b'f' => Self::Flag,
             b'"' => Self::Text,
@@ -106,9 +132,10 @@ impl fmt::Display for Kind {
 /// referrer", and an empty id would merge many visitors into one.
 pub(in crate::protocol) fn text<'a>(
     name: &str,
-    value: &'a RawValue,
+    value: impl Into<Given<'a>>,
     chars_max: usize,
 ) -> Result<Option<Cow<'a, str>>, String> {
+    let value = value.into();
     match Kind::of(value) {
         Kind::Null => Ok(None),
         Kind::Text => {
@@ -126,12 +153,16 @@ pub(in crate::protocol) fn text<'a>(
 /// A string, or a number as its text: databases number their users.
 pub(in crate::protocol) fn id<'a>(
     name: &str,
-    value: &'a RawValue,
+    value: impl Into<Given<'a>>,
     chars_max: usize,
 ) -> Result<Option<Cow<'a, str>>, String> {
+    let value = value.into();
     match Kind::of(value) {
-        Kind::Number if value.get().len() <= chars_max => Ok(Some(id_of_number(value.get()))),
-        Kind::Number => Err(format!("`{name}` is longer than {chars_max} characters")),
+        Kind::Number => match written(value) {
+            number if number.len() > chars_max => Err(format!("`{name}` is longer than {chars_max} characters")),
+            Cow::Borrowed(number) => Ok(Some(id_of_number(number))),
+            Cow::Owned(number) => Ok(Some(id_of_number(&number).into_owned().into())),
+        },
         Kind::Null | Kind::Text => text(name, value, chars_max),
         other => Err(format!("`{name}` must be a string or a number, not {other}")),
     }
@@ -149,7 +180,15 @@ pub(in crate::protocol) fn id_of_number(number: &str) -> Cow<'_, str> {
 }
 
 /// A time, in microseconds since the epoch. An empty string counts as missing.
-pub(in crate::protocol) fn time_us(name: &str, value: &RawValue, window: Window) -> Result<Option<i64>, String> {
+pub(in crate::protocol) fn time_us<'a>(
+    name: &str,
+    value: impl Into<Given<'a>>,
+    window: Window,
+) -> Result<Option<i64>, String> {
+    let value = value.into();
+    if let Given::TimeUs(at_us) = value {
+        return Ok(Some(at_us));
+    }
     let read = |text: &str| match window {
         Window::Live => instant::parse_clock(text, Unit::Milliseconds),
         // No time of sending corrects the clock that a file of history was written by.
@@ -157,7 +196,7 @@ pub(in crate::protocol) fn time_us(name: &str, value: &RawValue, window: Window)
     };
     let time = match Kind::of(value) {
         Kind::Null => return Ok(None),
-        Kind::Number => read(value.get()),
+        Kind::Number => read(&written(value)),
         Kind::Text => {
             let text = unescape(name, value)?;
             if text.is_empty() {
@@ -171,10 +210,11 @@ pub(in crate::protocol) fn time_us(name: &str, value: &RawValue, window: Window)
 }
 
 /// An amount of money, in ten-thousandths.
-pub(in crate::protocol) fn money_e4(name: &str, value: &RawValue) -> Result<Option<i128>, String> {
+pub(in crate::protocol) fn money_e4<'a>(name: &str, value: impl Into<Given<'a>>) -> Result<Option<i128>, String> {
+    let value = value.into();
     let amount = match Kind::of(value) {
         Kind::Null => return Ok(None),
-        Kind::Number => money::parse_e4(value.get()),
+        Kind::Number => money::parse_e4(&written(value)),
         Kind::Text => money::parse_e4(&unescape(name, value)?),
         _ => None,
     };
@@ -183,32 +223,34 @@ pub(in crate::protocol) fn money_e4(name: &str, value: &RawValue) -> Result<Opti
 }
 
 /// An IP address; `None` if it is not one. It serves enrichment, and an event is worth more than its country.
-pub(in crate::protocol) fn address(name: &str, value: &RawValue) -> Result<Option<IpAddr>, String> {
+pub(in crate::protocol) fn address<'a>(name: &str, value: impl Into<Given<'a>>) -> Result<Option<IpAddr>, String> {
     Ok(text(name, value, TEXT_CHARS_MAX)?
         .and_then(|text| text.trim().parse::<IpAddr>().ok())
         .map(|ip| ip.to_canonical()))
 }
 
 /// An object; `None` for null.
-pub(in crate::protocol) fn object<'a>(name: &str, value: &'a RawValue) -> Result<Option<Object<'a>>, String> {
-    match Kind::of(value) {
-        Kind::Null => Ok(None),
-        Kind::Object => {
-            Object::read(value.get()).map(Some).map_err(|error| format!("`{name}` cannot be read: {error}"))
+pub(in crate::protocol) fn object<'a>(name: &str, value: impl Into<Given<'a>>) -> Result<Option<Object<'a>>, String> {
+    let value = value.into();
+    match (Kind::of(value), value) {
+        (Kind::Null, _) => Ok(None),
+        (Kind::Object, Given::Json(json)) => {
+            Object::read(json.get()).map(Some).map_err(|error| format!("`{name}` cannot be read: {error}"))
         }
-        other => Err(format!("`{name}` must be an object, not {other}")),
+        (other, _) => Err(format!("`{name}` must be an object, not {other}")),
     }
 }
 
 /// A value in its compact form, to be stored: nested no deeper than others can read, and valid
 /// throughout. Plain numbers keep their digits.
-pub(in crate::protocol) fn compact(name: &str, value: &RawValue) -> Result<String, String> {
+pub(in crate::protocol) fn compact<'a>(name: &str, value: impl Into<Given<'a>>) -> Result<String, String> {
+    let value = value.into();
     match Kind::of(value) {
-        Kind::Null | Kind::Flag | Kind::Number => Ok(value.get().to_owned()),
+        Kind::Null | Kind::Flag | Kind::Number => Ok(written(value).into_owned()),
         Kind::Text => Ok(quote(&unescape(name, value)?)),
         Kind::Array | Kind::Object => {
             let mut nested: serde_json::Value =
-                json::read(value.get()).map_err(|error| format!("`{name}` cannot be read: {error}"))?;
+                json::read(&written(value)).map_err(|error| format!("`{name}` cannot be read: {error}"))?;
             nested.sort_all_objects();
             Ok(nested.to_string())
         }
@@ -220,6 +262,23 @@ pub(in crate::protocol) fn quote(text: &str) -> String {
     serde_json::to_string(text).expect("a string can always be written as JSON")
 }
 
-fn unescape<'a>(name: &str, value: &'a RawValue) -> Result<Cow<'a, str>, String> {
-    json::text(value).map_err(|error| format!("`{name}` is not a valid string: {error}"))
+fn unescape<'a>(name: &str, value: Given<'a>) -> Result<Cow<'a, str>, String> {
+    match value {
+        Given::Json(json) => json::text(json).map_err(|error| format!("`{name}` is not a valid string: {error}")),
+        Given::Text(text) => Ok(text.into()),
+        Given::TimeUs(_) | Given::Double(_) => Ok(written(value)),
+    }
+}
+
+/// A value as it is written.
+fn written(value: Given<'_>) -> Cow<'_, str> {
+    match value {
+        Given::Json(json) => json.get().into(),
+        Given::Text(text) => text.into(),
+        Given::TimeUs(at_us) => {
+            let at = DateTime::from_timestamp_micros(at_us).unwrap_or_default();
+            at.to_rfc3339_opts(SecondsFormat::AutoSi, true).into()
+        }
+        Given::Double(number) => number.to_string().into(),
+    }
 }

@@ -153,7 +153,7 @@ pub(in crate::protocol) fn check_sender(
 fn sender_of(fields: &[(Cow<'_, str>, &RawValue)]) -> Option<Sender> {
     let find = |wanted: &str| {
         let (_, value) = fields.iter().rev().find(|(name, _)| name == wanted)?;
-        field::text(wanted, value, TEXT_CHARS_MAX).ok().flatten().map(Cow::into_owned)
+        field::text(wanted, *value, TEXT_CHARS_MAX).ok().flatten().map(Cow::into_owned)
     };
     find("key").map(Sender::Key).or_else(|| find("site").map(Sender::Domain))
 }
