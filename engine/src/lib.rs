@@ -1,8 +1,8 @@
 //! SQL over the lake: DataFusion sessions that see one snapshot, each event once. This crate writes nothing to the lake.
 //!
-//! A scan of published files is a plain list of Parquet files, which can be shipped to another process. A scan of pending
-//! files cannot: the rows to skip are an extension of each file, and DataFusion's wire form drops extensions without an
-//! error.
+//! A scan of published files is a plain list of Parquet files, which can be shipped to another process; `cluster` does. A
+//! scan of pending files cannot: the rows to skip are an extension of each file, and DataFusion's wire form drops extensions
+//! without an error.
 
 mod advice;
 mod answer;
@@ -12,6 +12,7 @@ mod error;
 mod folds;
 mod leaf_plan;
 mod limits;
+mod one_store;
 pub mod params;
 mod read_access;
 mod row_filter;
@@ -22,6 +23,7 @@ mod shared_views;
 mod sql;
 mod tables;
 mod time_zone;
+mod worker_side;
 
 pub use answer::binary_text::binary_as_text;
 pub use answer::json_rows::{column_names, to_json_rows};

@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -29,6 +30,7 @@ use crate::folds::rows::memory::{PieceKey, PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
 use crate::limits::floors;
 use crate::limits::shares::{Share, Shares};
+use crate::one_store::OneStore;
 use crate::params::Param;
 use crate::scope::Scope;
 use crate::sessions::{KnownIdentities, SessionSource, SessionTable, SessionTableProvider};
@@ -95,6 +97,8 @@ pub struct Engine {
     identities: Arc<Mutex<Option<(Fingerprint, KnownIdentities)>>>,
     states: StateSettings,
     shares: Arc<Shares>,
+    /// Makes plans in place of DataFusion's planner.
+    planner: Option<Arc<dyn QueryPlanner + Send + Sync>>,
 }
 
 /// How many queries of one read key run at a time unless it is said.
@@ -119,12 +123,12 @@ impl Engine {
         if let Some(dir) = &settings.spill_dir {
             disk.set_mode(datafusion::execution::disk_manager::DiskManagerMode::Directories(vec![dir.clone()]));
         }
+        let store = ObjectStoreUrl::parse(lake.store_url())?;
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(settings.memory_bytes)))
             .with_disk_manager_builder(disk)
+            .with_object_store_registry(Arc::new(OneStore::new(store.clone(), lake.store())))
             .build_arc()?;
-        let store = ObjectStoreUrl::parse(lake.store_url())?;
-        runtime.register_object_store(store.as_ref(), lake.store());
 
         let mut config = SessionConfig::new().with_information_schema(true);
         if let Some(threads) = settings.query_threads {
@@ -151,7 +155,15 @@ impl Engine {
             identities: Arc::default(),
             states: settings.states,
             shares: Arc::new(Shares::new(KEY_QUERIES_MAX)),
+            planner: None,
         })
+    }
+
+    /// The same engine, whose plans this planner makes. Queries of whoever may know of some sites alone it does not see:
+    /// they take their key's memory and run here.
+    pub fn with_planner(mut self, planner: Arc<dyn QueryPlanner + Send + Sync>) -> Self {
+        self.planner = Some(planner);
+        self
     }
 
     /// The same engine, with so many queries of one read key at a time. Its clones share what keys may take.
@@ -297,17 +309,31 @@ impl Engine {
         self.context_with(self.config.clone().with_target_partitions(threads))
     }
 
+    /// What all queries but those of read keys run in.
+    pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime
+    }
+
+    /// A context of somebody confined, or of nobody whose plans run elsewhere.
     fn context_within(&self, share: Option<&Share>) -> SessionContext {
-        self.context_in(share.map_or(&self.runtime, Share::runtime), self.config.clone())
+        self.context_in(share.map_or(&self.runtime, Share::runtime), self.config.clone(), None)
     }
 
     fn context_with(&self, config: SessionConfig) -> SessionContext {
-        self.context_in(&self.runtime, config)
+        self.context_in(&self.runtime, config, self.planner.as_ref())
     }
 
-    fn context_in(&self, runtime: &Arc<RuntimeEnv>, config: SessionConfig) -> SessionContext {
-        let state =
+    fn context_in(
+        &self,
+        runtime: &Arc<RuntimeEnv>,
+        config: SessionConfig,
+        planner: Option<&Arc<dyn QueryPlanner + Send + Sync>>,
+    ) -> SessionContext {
+        let mut state =
             SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime.clone());
+        if let Some(planner) = planner {
+            state = state.with_query_planner(planner.clone());
+        }
         let state = sql::configure(state).build();
         let mut context = SessionContext::new_with_state(state);
         datafusion_functions_json::register_all(&mut context).expect("a new session takes functions");
@@ -410,7 +436,9 @@ impl View {
     }
 
     fn session_of(&self, who: Who<'_>, share: Option<&Share>) -> Result<SqlSession> {
-        let (engine, context) = (&self.engine, self.engine.context_within(share));
+        let engine = &self.engine;
+        let is_confined = matches!(who, Who::MayKnowOf(_));
+        let context = if is_confined { engine.context_within(share) } else { engine.context() };
         let published = engine.table_of(&EVENTS, Files::Snapshot(self.snapshot.events.clone()));
         let mut events = context.read_table(Arc::new(published))?.into_unoptimized_plan();
         if !self.pending.files.is_empty() {
@@ -514,7 +542,7 @@ impl SqlSession {
 
     async fn unbound(&self, sql: &str) -> Result<sql::Unbound> {
         let unbound = sql::plan_unbound(&self.context.state(), sql).await?;
-        check_read_only(&unbound.plan)?;
+        sql::check_read_only(&unbound.plan)?;
         if !self.explains && matches!(unbound.plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) {
             let hint =
                 "A plan shows files and rows of other sites: ask with the server's token, or with `dewpond query`.";
@@ -578,19 +606,5 @@ impl SqlSession {
     /// Answers one query as a stream, for answers larger than memory.
     pub async fn stream(&self, sql: &str, params: &[(String, Param)]) -> Result<SendableRecordBatchStream> {
         Ok(self.plan(sql, params).await?.execute_stream().await?)
-    }
-}
-
-/// Lets queries and explanations of queries through, and nothing else.
-fn check_read_only(plan: &LogicalPlan) -> Result<()> {
-    let refuse = |statement: &str, hint| Err(EngineError::ReadOnly { statement: statement.to_owned(), hint });
-    match plan {
-        LogicalPlan::Ddl(ddl) => refuse(ddl.name(), "Write the query as one SELECT; WITH names its parts."),
-        LogicalPlan::Dml(dml) => refuse(&dml.op.to_string(), "Events come in through a collector or `dewpond import`."),
-        LogicalPlan::Copy(_) => refuse("COPY", "Write the answer with `dewpond query --format … -o FILE`."),
-        LogicalPlan::Statement(statement) => refuse(statement.name(), "Limits and settings are flags of the process."),
-        LogicalPlan::Explain(explain) => check_read_only(&explain.plan),
-        LogicalPlan::Analyze(analyze) => check_read_only(&analyze.input),
-        _ => Ok(()),
     }
 }

@@ -23,7 +23,7 @@ use crate::copies::recent_ids::RecentIds;
 use crate::erasure::list::Erasures;
 use crate::error::{LakeError, Result};
 use crate::layout::{LaneId, RAW_DIR, REGISTRY_DIR};
-use crate::schema::tables::{EVENTS, TableSpec};
+use crate::schema::tables::{EVENTS, TABLES, TableSpec};
 use crate::store::beside;
 use crate::store::remote::Remote;
 use crate::store::runtime::{LakeRuntime, Panicked};
@@ -339,6 +339,28 @@ impl Lake {
         failed.map_or(Ok((count, total_bytes)), Err)
     }
 
+    /// Whether a path in the store is where a table of the lake has its files, which never change once they are there. What
+    /// is pending is not: raw files have copies, and events of erased people.
+    pub fn is_of_table(&self, path: &Path) -> bool {
+        let Some(mut parts) = path.prefix_match(&self.inner.root) else { return false };
+        let table = parts.next();
+        let is_table = |name: &str| TABLES.iter().any(|spec| spec.name == name);
+        table.is_some_and(|part| is_table(part.as_ref())) && parts.next().is_some()
+    }
+
+    /// What tells this lake from every other, wherever it is mounted and by whichever name its store is reached: made of the
+    /// first entry of the log of `events`, which stays. `None` before that.
+    pub async fn identity(&self) -> Result<Option<String>> {
+        let first = self.path(&format!("{}/_delta_log/{:020}.json", EVENTS.name, 0));
+        let bytes = match self.inner.store.get(&first).await {
+            Ok(found) => found.bytes().await,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => Err(error),
+        };
+        let bytes = bytes.map_err(|error| self.explain(format!("read {first}"), error))?;
+        Ok(Some(blake3::hash(&bytes).to_hex().to_string()))
+    }
+
     /// The place of an object of the lake in the store.
     pub(crate) fn path(&self, relative: &str) -> Path {
         relative.split('/').fold(self.inner.root.clone(), |path, part| path.join(part))
@@ -416,6 +438,25 @@ mod tests {
         assert!(error.contains("s3://"), "{error}");
         let error = Lake::open("ftp://example.com/lake", []).unwrap_err().to_string();
         assert!(error.contains("ftp://example.com/lake"), "{error}");
+    }
+
+    #[test]
+    fn files_of_tables_are_told_from_what_else_lies_in_the_store() {
+        let lake = Lake::open("s3://bucket/some/lake", []).unwrap();
+        for path in ["some/lake/events/date=2026-03-01/a.parquet", "some/lake/reports/a.parquet"] {
+            assert!(lake.is_of_table(&Path::from(path)), "{path}");
+        }
+        for path in [
+            "some/lake/raw/date=2026-03-01/hour=09/a.parquet",
+            "some/lake/registry/a.parquet",
+            "some/lake/quarantine/a.parquet",
+            "some/lake/events",
+            "some/events/a.parquet",
+            "events/a.parquet",
+            "some/lake2/events/a.parquet",
+        ] {
+            assert!(!lake.is_of_table(&Path::from(path)), "{path}");
+        }
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ mod distinct;
 mod functions;
 mod meaning;
 mod pattern;
+mod read_only;
 mod repeatable;
 mod rules;
 mod spelling;
@@ -29,6 +30,7 @@ use datafusion::sql::resolve::resolve_table_references;
 
 use crate::error::Result;
 use crate::params::Param;
+pub(crate) use read_only::check_read_only;
 pub(crate) use rules::configure;
 pub(crate) use zone::SESSION_ZONE;
 
