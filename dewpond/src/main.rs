@@ -44,6 +44,8 @@ enum Role {
     Compactor(roles::compactor::Flags),
     /// Run the metrics on a schedule and serve the latest report.
     Analytics(Box<roles::analytics::Flags>),
+    /// Do parts of large queries for analytics and for commands on other machines.
+    Worker(Box<roles::worker::Flags>),
     /// Forward events to other systems; add destinations, and see how far they are.
     Forward(Box<roles::forward::Flags>),
     /// Run a SQL query over the lake, as it is now or as it was.
@@ -127,6 +129,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Collector(flags) => roles::collector::run(flags).await,
         Role::Compactor(flags) => roles::compactor::run(flags).await,
         Role::Analytics(flags) => roles::analytics::run(*flags).await,
+        Role::Worker(flags) => roles::worker::run(*flags).await,
         Role::Forward(flags) => roles::forward::run(*flags).await,
         Role::Query(flags) => query::run(flags).await,
         Role::Sql(flags) => sql::run(flags).await,

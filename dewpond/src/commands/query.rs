@@ -8,6 +8,7 @@ use std::sync::Arc;
 use analytics::Header;
 use anyhow::{Context, bail};
 use chrono::Utc;
+use cluster::WorkersFlags;
 use engine::{
     AnswerFormat, AnswerOutput, AnswerWriter, AsOf, Engine, EngineError, EngineSettings, Param, QueryLimits, Scope,
     params,
@@ -60,6 +61,9 @@ pub(crate) struct Asked {
 
     #[command(flatten)]
     engine: EngineSettings,
+
+    #[command(flatten)]
+    workers: WorkersFlags,
 
     #[command(flatten)]
     limits: QueryLimits,
@@ -118,7 +122,7 @@ pub(crate) async fn answer(asked: Asked, sql: &str, source: Option<&Path>) -> an
         header.complete(&mut params);
     }
 
-    let engine = Engine::new(lake, &asked.engine)?;
+    let engine = cluster::with_workers(Engine::new(lake, &asked.engine)?, &asked.workers).await?;
     let scope = asked.site.map_or(Scope::Lake, Scope::Site);
     let in_source = |error: EngineError| match (source, &error) {
         (Some(file), EngineError::Query { message, line: Some(line), .. }) => {

@@ -7,6 +7,7 @@ use analytics::{Analytics, AnalyticsSettings};
 use anyhow::bail;
 use api::{Api, OutwardSettings, SqlSettings};
 use clap::ArgAction;
+use cluster::WorkersFlags;
 use engine::{Engine, EngineSettings, QueryLimits};
 use pgwire::PgSettings;
 use schedule::Schedule;
@@ -52,6 +53,9 @@ pub(crate) struct Flags {
     engine: EngineSettings,
 
     #[command(flatten)]
+    workers: WorkersFlags,
+
+    #[command(flatten)]
     limits: QueryLimits,
 
     #[command(flatten)]
@@ -92,6 +96,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let outward = flags.outward.open(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
     let lake = flags.lake.open_for_writing().await?;
     let engine = Engine::new(lake.clone(), &flags.engine)?.with_key_queries_max(flags.sql.key_queries_max);
+    let engine = cluster::with_workers(engine, &flags.workers).await?;
     let analytics = Analytics::new(engine.clone(), flags.analytics, clock());
     if flags.once {
         let report = analytics.run().await?;

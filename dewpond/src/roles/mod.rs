@@ -6,3 +6,4 @@ pub(crate) mod compactor;
 pub(crate) mod forward;
 mod sql;
 pub(crate) mod up;
+pub(crate) mod worker;

@@ -8,6 +8,7 @@ use analytics::{Analytics, AnalyticsSettings};
 use anyhow::Context;
 use api::{Api, OutwardSettings, SqlSettings};
 use chrono::Utc;
+use cluster::WorkersFlags;
 use collector::Collector;
 use compactor::{Compactor, CompactorCrons, CompactorSettings};
 use engine::{Engine, EngineSettings, QueryLimits};
@@ -77,6 +78,9 @@ pub(crate) struct Flags {
     engine: EngineSettings,
 
     #[command(flatten)]
+    workers: WorkersFlags,
+
+    #[command(flatten)]
     limits: QueryLimits,
 
     #[command(flatten)]
@@ -106,6 +110,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         open_demo(&lake).await?;
     }
     let engine = Engine::new(lake.clone(), &flags.engine)?.with_key_queries_max(flags.sql.key_queries_max);
+    let engine = cluster::with_workers(engine, &flags.workers).await?;
     // A second engine has its own memory limit, so that a report's query cannot keep a publish waiting.
     let compacting = Engine::new(lake.clone(), &flags.engine)?;
     let collecting = collector::Settings { demo_site, ..flags.collector };

@@ -71,6 +71,11 @@ impl Role {
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// SIGKILL: no destructor, no flush, nothing.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();

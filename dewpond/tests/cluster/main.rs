@@ -1,0 +1,13 @@
+//! Queries on workers, as an operator runs them: real processes on loopback, of which some are killed, stopped or others.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod admission;
+mod answers;
+mod failures;
+mod nodes;
+#[path = "../end_to_end/harness/role.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod role;
+#[path = "../../../engine/tests/stored/mod.rs"]
+mod stored;
