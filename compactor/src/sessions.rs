@@ -130,7 +130,7 @@ async fn write_days(engine: &Engine, writing: &mut Writing, until: NaiveDate) ->
     while let Some(batch) = rows.try_next().await? {
         let dates = batch["date"].clone();
         let plain = as_in_files(&batch)?;
-        for range in partition(&[dates.clone()])?.ranges() {
+        for range in partition(std::slice::from_ref(&dates))?.ranges() {
             let date = dates.as_primitive::<Date32Type>().value_as_date(range.start).unwrap_or_default();
             let part = plain.slice(range.start, range.len());
             let day = match current.take_if(|day| day.date == date) {
@@ -190,7 +190,7 @@ enum Rows {
     /// As many as came are the same as those of the file.
     Same { file: TableFile, count: usize, rest: LiveRows },
     /// They are others, or the table has none of them.
-    Other(TableWriter),
+    Other(Box<TableWriter>),
 }
 
 impl Day {
@@ -202,7 +202,7 @@ impl Day {
             return Ok(Self { date, rows: Rows::Same { file: file.clone(), count: 0, rest } });
         }
         writing.removes.append(&mut live);
-        Ok(Self { date, rows: Rows::Other(TableWriter::start(&writing.table, date)?) })
+        Ok(Self { date, rows: Rows::Other(Box::new(TableWriter::start(&writing.table, date)?)) })
     }
 
     async fn take(self, batch: RecordBatch, writing: &mut Writing) -> Result<Self, WorkError> {
@@ -220,7 +220,7 @@ impl Day {
                     _ => {
                         let mut writer = begin_other(date, file, count, writing).await?;
                         writer.write(&batch).await?;
-                        Rows::Other(writer)
+                        Rows::Other(Box::new(writer))
                     }
                 }
             }
@@ -230,7 +230,7 @@ impl Day {
 
     async fn end(self, writing: &mut Writing) -> Result<(), WorkError> {
         let writer = match self.rows {
-            Rows::Other(writer) => writer,
+            Rows::Other(writer) => *writer,
             Rows::Same { file, count, mut rest } => match rest.next(1).await? {
                 None => return Ok(()),
                 Some(_) => begin_other(self.date, file, count, writing).await?,

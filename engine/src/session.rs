@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -28,12 +27,12 @@ use crate::error::{EngineError, Result};
 use crate::folds::rows::last_passes::LastPasses;
 use crate::folds::rows::memory::{PieceKey, PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
-use crate::limits::floors;
 use crate::limits::shares::{Share, Shares};
 use crate::one_store::OneStore;
 use crate::params::Param;
 use crate::scope::Scope;
 use crate::sessions::{KnownIdentities, SessionSource, SessionTable, SessionTableProvider};
+use crate::settings::EngineSettings;
 use crate::sql;
 use crate::tables::audit::AuditTable;
 use crate::tables::confined::ConfinedTable;
@@ -44,42 +43,6 @@ use crate::tables::quarantine::QuarantineTable;
 
 /// Tries of making a view when files vanish meanwhile, each on a new snapshot.
 const SNAPSHOT_TRIES: usize = 3;
-
-/// What queries may use.
-#[derive(clap::Args, Clone, Debug)]
-pub struct EngineSettings {
-    /// Memory that all queries of a role share, in bytes, at least 67108864; beyond it they spill to disk.
-    #[arg(long, env = "DEWPOND_MEMORY_BYTES", default_value_t = 1 << 30, value_parser = floors::memory_bytes, value_name = "BYTES")]
-    pub memory_bytes: usize,
-
-    /// Temporary disk space that all queries of a role share, in bytes.
-    #[arg(long, env = "DEWPOND_SPILL_BYTES", default_value_t = 100 << 30, value_name = "BYTES")]
-    pub spill_bytes: u64,
-
-    /// Where queries spill to; the system's directory for temporary files if not given.
-    #[arg(long, env = "DEWPOND_SPILL_DIR", value_name = "DIR")]
-    pub spill_dir: Option<PathBuf>,
-
-    /// Threads of a query; the number of cores if not given.
-    #[arg(long, env = "DEWPOND_QUERY_THREADS", value_name = "N")]
-    pub query_threads: Option<usize>,
-
-    /// What recurring queries keep in the lake.
-    #[command(flatten)]
-    pub states: StateSettings,
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 1 << 30,
-            spill_bytes: 100 << 30,
-            spill_dir: None,
-            query_threads: None,
-            states: StateSettings::default(),
-        }
-    }
-}
 
 /// DataFusion over one lake. Cheap to clone; clones share memory, temporary disk and cached file metadata.
 #[derive(Clone)]

@@ -115,11 +115,10 @@ impl Destination for Kafka {
 fn judge(error: &Error) -> SendError {
     let reason = words(&lake::whole_text(error));
     match error {
-        Error::ServerError { protocol_error, .. }
-            if matches!(protocol_error, ProtocolError::MessageTooLarge | ProtocolError::RecordListTooLarge) =>
-        {
-            SendError::Never { reason }
-        }
+        Error::ServerError {
+            protocol_error: ProtocolError::MessageTooLarge | ProtocolError::RecordListTooLarge,
+            ..
+        } => SendError::Never { reason },
         _ => SendError::Later { reason, after: None },
     }
 }

@@ -23,7 +23,7 @@ const KEY_BYTES_MAX: usize = 250;
 /// Where the latest reports are kept for readers.
 pub enum Cache {
     /// A Memcached server, reconnected to as needed.
-    Memcached(Memcached),
+    Memcached(Box<Memcached>),
     /// This process's memory, with the same interface: for one process, and for trying things out.
     InProcess(RwLock<HashMap<String, Arc<CachedJson>>>),
 }
@@ -50,7 +50,7 @@ impl Cache {
     /// - `login`: for a server with `--auth-file`.
     /// - `timeout`: for each operation, connecting included.
     pub fn memcached(address: MemcachedAddress, login: Option<Login>, timeout: Duration) -> Self {
-        Self::Memcached(Memcached::new(address, login, timeout))
+        Self::Memcached(Box::new(Memcached::new(address, login, timeout)))
     }
 
     /// The value of a key.

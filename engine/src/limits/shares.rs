@@ -218,7 +218,8 @@ mod tests {
 
     use super::*;
     use crate::error::EngineError;
-    use crate::session::{Engine, EngineSettings};
+    use crate::session::Engine;
+    use crate::settings::EngineSettings;
 
     const MIB: usize = 1 << 20;
 

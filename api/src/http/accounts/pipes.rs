@@ -113,6 +113,10 @@ fn shown_destination(spec: &DestinationSpec, cursor: &Cursor, newest: Option<u64
     let (kind, target) = match &spec.target {
         Target::Webhook { url, .. } => ("webhook", host(url)),
         Target::Ga4 { measurement_id, .. } => ("ga4", Some(measurement_id.clone())),
+        Target::DataManager { measurement_id, .. } => ("data_manager", Some(measurement_id.clone())),
+        Target::Meta { dataset_id, .. } => ("meta", Some(dataset_id.clone())),
+        Target::Postgres { table, .. } => ("postgres", Some(table.clone())),
+        Target::Kafka { topic, .. } => ("kafka", Some(topic.clone())),
         Target::Files { url } => ("files", host(url)),
     };
     let position = cursor.position;

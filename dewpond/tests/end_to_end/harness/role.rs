@@ -64,16 +64,16 @@ impl Role {
         format!("http://{}", found.unwrap_or_else(|| panic!("{part} is not among {:?}", self.addresses)).1)
     }
 
-    /// The most memory that the process has taken so far.
-    pub fn peak_memory_mib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
-    }
-
     /// The number of its process.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap()
+    }
+
+    /// The most memory that the process has taken so far.
+    pub fn peak_memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_024
     }
 
     /// SIGKILL: no destructor, no flush, nothing.

@@ -14,7 +14,9 @@ interface Destination {
   delivered: number; refused: number; delivered_at: string | null; failing: { since: string; reason: string } | null; versions_behind: number | null; reads_since: string | null;
 }
 
-const KINDS: Record<string, string> = { webhook: "Webhook", ga4: "Google Analytics 4", files: "Files" };
+const KINDS: Record<string, string> = {
+  webhook: "Webhook", ga4: "Google Analytics 4", data_manager: "Google Analytics 4", meta: "Meta", postgres: "PostgreSQL", kafka: "Kafka", files: "Files",
+};
 const STATES: Record<Destination["state"], [words: string, kind: string]> = {
   paused: ["paused", ""], failing: ["failing", "bad"], reading_past: ["sends the past", "warn"], not_begun: ["not begun", ""], up_to_date: ["up to date", "good"], sending: ["sends", "warn"],
 };

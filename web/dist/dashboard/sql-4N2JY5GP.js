@@ -1,1 +1,0 @@
-import{a,b,c}from"/dashboard/chunk-YV74MOGK.js";import"/dashboard/chunk-B56IOARO.js";import"/dashboard/chunk-3PD3VLBW.js";import"/dashboard/chunk-DSOS6WHY.js";import"/dashboard/chunk-5QP26KKC.js";import"/dashboard/chunk-4SEOOU65.js";import"/dashboard/chunk-Q4JBENGE.js";import"/dashboard/chunk-NHM35EP2.js";export{c as AnswerChart,b as AnswerTable,a as default};
