@@ -141,8 +141,10 @@ fn prepare(table: &str) -> String {
     let columns: Vec<String> =
         event_columns().iter().map(|column| format!("\"{}\" {}", column.name, sql_type(column))).collect();
     let added: Vec<String> = columns.iter().map(|column| format!("ADD COLUMN IF NOT EXISTS {column}")).collect();
+    // Each column that is there would be a line of the log.
     format!(
-        "CREATE TABLE IF NOT EXISTS {table} ({}, PRIMARY KEY (site_id, event_id, occurred_at)); \
+        "SET client_min_messages = warning; \
+         CREATE TABLE IF NOT EXISTS {table} ({}, PRIMARY KEY (site_id, event_id, occurred_at)); \
          ALTER TABLE {table} {}; \
          CREATE TEMPORARY TABLE {STAGING} ({}) ON COMMIT DELETE ROWS",
         columns.join(", "),
