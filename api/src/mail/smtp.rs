@@ -7,11 +7,15 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use tokio::time::timeout;
 
 use super::settings::{MailFrom, SmtpUrl};
 
-/// How long one answer of the server is waited for.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection is waited for, and whether it is good.
+const CONNECTING_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a mail may take. The transport's own limit is for connecting alone, and a server may fall silent at any time.
+const SENDING_WITHIN: Duration = Duration::from_secs(120);
 
 /// A mail to one person.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,23 +56,27 @@ impl Smtp {
     pub(crate) fn new(url: &SmtpUrl, from: &MailFrom) -> Result<Self, String> {
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.as_str());
         let builder = builder.map_err(|error| format!("the mail server cannot be used: {}", words(&error)))?;
-        Ok(Self { transport: builder.timeout(Some(TIMEOUT)).build(), from: from.0.clone() })
+        Ok(Self { transport: builder.timeout(Some(CONNECTING_WITHIN)).build(), from: from.0.clone() })
     }
 
     /// Whether the server answers and lets this one in, in words if not. What fails here has cost no attempt.
     pub(crate) async fn reach(&self) -> Result<(), String> {
-        match self.transport.test_connection().await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("it does not answer as a mail server does".to_owned()),
-            Err(error) => Err(words(&error)),
+        match timeout(CONNECTING_WITHIN, self.transport.test_connection()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err("it does not answer as a mail server does".to_owned()),
+            Ok(Err(error)) => Err(words(&error)),
+            Err(_) => Err(format!("it did not answer within {} s", CONNECTING_WITHIN.as_secs())),
         }
     }
 
     pub(crate) async fn send(&self, letter: &Letter) -> Result<(), NotSent> {
         let message = self.message(letter).map_err(|reason| NotSent::Refused { reason })?;
-        match self.transport.send(message).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
+        match timeout(SENDING_WITHIN, self.transport.send(message)).await {
+            Ok(Ok(_)) => Ok(()),
+            Err(_) => {
+                Err(NotSent::Unknown { reason: format!("it did not answer within {} s", SENDING_WITHIN.as_secs()) })
+            }
+            Ok(Err(error)) => {
                 let reason = words(&error);
                 Err(match error {
                     // The server said so, whatever it was asked: then it has not taken the mail.
@@ -106,4 +114,30 @@ impl Smtp {
 /// An error with its causes, without what it says twice.
 fn words(error: &smtp::Error) -> String {
     lake::whole_text(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// The clock is not real: it goes on as soon as nothing else does.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_keeps_nobody_waiting() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("smtp://{}?tls=none", listener.local_addr().unwrap());
+        let smtp = Smtp::new(&url.parse().unwrap(), &"reports@stats.example".parse().unwrap()).unwrap();
+        assert_eq!(smtp.reach().await, Err("it did not answer within 30 s".to_owned()));
+        let letter = Letter {
+            to: "ada@example.com".into(),
+            subject: "Last week".into(),
+            text: "1".into(),
+            html: "<p>1</p>".into(),
+            id: "1".into(),
+            at: DateTime::UNIX_EPOCH,
+            unsubscribe: "https://stats.example/unsubscribe".into(),
+        };
+        assert!(matches!(smtp.send(&letter).await, Err(NotSent::Unknown { .. })));
+    }
 }

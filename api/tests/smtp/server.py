@@ -44,7 +44,8 @@ def main():
 
     def authenticate(server, session, envelope, mechanism, data):
         said = f"{data.login.decode()}:{data.password.decode()}" if data else ""
-        return AuthResult(success=said == flags.login)
+        # A refusal is for the server to say.
+        return AuthResult(success=said == flags.login, handled=False)
 
     more = {"auth_required": True, "auth_require_tls": False, "authenticator": authenticate} if flags.login else {}
     box = Box(flags.directory)

@@ -219,10 +219,10 @@ async fn an_editor_tries_how_a_report_looks_and_a_viewer_sees_no_addresses() {
         ("GET", path.replace("/test", "/mails"), Json::Null),
         ("POST", "/v1/sites/shop/email-reports".to_owned(), json!({ "recipient": "a@b.c", "interval": "week" })),
     ] {
-        assert_eq!(as_page(&right, method, &path, &vic, sent).await.status, 403, "{method} {path}");
+        assert_eq!(as_page(&server, method, &path, &vic, sent).await.status, 403, "{method} {path}");
     }
     let bob = bob(&server, &ada).await;
-    assert_eq!(as_page(&right, "POST", &path, &bob, json!({})).await.status, 404);
+    assert_eq!(as_page(&server, "POST", &path, &bob, json!({})).await.status, 404);
     for (field, value) in [
         ("recipient", "ada@example.com\nbcc: eve@example.com"),
         ("recipient", "ada"),
