@@ -1,4 +1,4 @@
-//! The items of a JSON file: one a line, or those of one array over many lines.
+//! The items of a JSON file: one a line, or those of one array over many lines, or objects that are indented.
 
 use std::io::{BufRead, Read};
 
@@ -61,10 +61,30 @@ impl<R: BufRead> JsonItems<R> {
                 let (name, number) = (&self.name, self.number);
                 bail!("{name}:{number} is longer than {ITEM_BYTES_MAX} bytes; put each event on a line of its own");
             }
-            if !without_mark(line).is_empty() {
-                return Ok(Some(self.number));
+            match without_mark(line).trim_ascii() {
+                b"" => {}
+                b"{" => return self.indented(line).map(Some),
+                _ => return Ok(Some(self.number)),
             }
         }
+    }
+
+    /// The rest of an object whose first line is its brace alone, as programs indent it. Returns the number of that line.
+    fn indented(&mut self, item: &mut Vec<u8>) -> anyhow::Result<u64> {
+        let (number, mut depth, mut line) = (self.number, 1_i64, Vec::new());
+        while depth > 0 {
+            line.clear();
+            if self.reader.by_ref().take(ITEM_BYTES_MAX as u64).read_until(b'\n', &mut line)? == 0 {
+                bail!("{} ends within the object that begins on line {number}, so it was cut off", self.name);
+            }
+            self.number += 1;
+            depth += nesting(&line);
+            item.extend_from_slice(&line);
+            if item.len() > ITEM_BYTES_MAX {
+                bail!("{}:{number} is longer than {ITEM_BYTES_MAX} bytes", self.name);
+            }
+        }
+        Ok(number)
     }
 
     /// The array may lie over any number of lines, and its items too.
@@ -126,6 +146,23 @@ impl<R: BufRead> JsonItems<R> {
     }
 }
 
+/// How many objects and arrays a line of JSON opens more than it closes. No text of JSON has an end of line in it.
+fn nesting(line: &[u8]) -> i64 {
+    let (mut depth, mut is_text, mut is_escaped) = (0, false, false);
+    for byte in line {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+    }
+    depth
+}
+
 /// A line without blanks around it and without the byte order mark that many programs begin a file with. Files that were
 /// joined have one in the middle.
 pub(super) fn without_mark(line: &[u8]) -> &[u8] {
@@ -151,6 +188,15 @@ mod tests {
         check(b"[{\"a\":[1,2]},\n {\"b\":\"],\\\"}\"}\n]\n", Ok(r#"1:{"a":[1,2]} 2:{"b":"],\"}"}"#));
         check(b"\xef\xbb\xbf [\n]\n", Ok(""));
         check(b"[{}]", Ok("1:{}"));
+    }
+
+    #[test]
+    fn an_indented_object_is_one_item() {
+        check(
+            b"{\n  \"a\": [\n    \"}\\\"{\"\n  ]\n}\n{\"b\":2}\n",
+            Ok("1:{\n  \"a\": [\n    \"}\\\"{\"\n  ]\n} 6:{\"b\":2}"),
+        );
+        check(b"{\n  \"a\": 1\n", Err("file ends within the object that begins on line 1"));
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub(crate) struct Flags {
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     if let Some(source) = &flags.forget_days {
-        return forget_days(&flags.lake.open_existing().await?, &flags.site, source).await;
+        return forget_days(&flags.lake, &flags.site, source).await;
     }
     let wanted = flags.wanted().await?;
     let days = flags.format.as_deref().and_then(DaysSource::named);
@@ -225,12 +225,12 @@ impl Flags {
     }
 }
 
-async fn forget_days(lake: &Lake, site: &str, source: &str) -> anyhow::Result<()> {
+async fn forget_days(lake: &LakeFlags, site: &str, source: &str) -> anyhow::Result<()> {
     if DaysSource::named(source).is_none() {
         let known = DaysSource::ALL.map(DaysSource::name).join(", ");
         bail!("there are no numbers of days from {source:?}; they come from {known}");
     }
-    let rows = lake.remove_imported_days(site, source).await?;
+    let rows = lake.open_existing().await?.remove_imported_days(site, source).await?;
     println!("removed {rows} numbers of days by {source} from site {site}");
     Ok(())
 }
