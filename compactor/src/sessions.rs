@@ -80,9 +80,10 @@ pub(crate) async fn leave_out_erased(engine: &Engine, now: DateTime<Utc>) -> Res
 /// Makes the sessions of all days that are over, and writes those that the table does not have as they are.
 pub(crate) async fn keep_sessions(engine: &Engine, now: DateTime<Utc>) -> Result<SessionsKept, WorkError> {
     let table = engine.lake().table(&SESSIONS);
-    if table.load().await?.version.is_none() {
+    let found = table.load().await?;
+    if found.version.is_none() {
         // The table is there before the view is made: see `leave_out_erased`.
-        match table.commit(pass(1, vec![], vec![]), table.load().await?).await {
+        match table.commit(pass(1, vec![], vec![]), found).await {
             Ok(_) | Err(LakeError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }
