@@ -74,7 +74,7 @@ public class Jdbc {
     static void metadata(DatabaseMetaData about) throws SQLException {
         check("product", about.getDatabaseProductName(), "PostgreSQL");
         List<String> tables = column(about.getTables(null, "public", "%", new String[] {"TABLE"}), "TABLE_NAME");
-        check("tables", tables, List.of("events", "identities", "quarantine", "reports", "sessions", "visitor_days", "visitors"));
+        check("tables", tables, List.of("events", "identities", "imported_days", "quarantine", "reports", "sessions", "visitor_days", "visitors"));
         check("schemas", column(about.getSchemas(), "TABLE_SCHEM").contains("public"), true);
         check("catalogs", column(about.getCatalogs(), "TABLE_CAT"), List.of("dewpond"));
         try (ResultSet columns = about.getColumns(null, "public", "events", "occurred_at")) {

@@ -66,7 +66,7 @@ async fn metabase_finds_its_tables_and_fields() {
         WHERE c.relnamespace = n.oid AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
             AND c.relkind IN ('r', 'p', 'v', 'f', 'm') AND n.nspname IN ('public')
         ORDER BY \"type\" ASC, \"schema\" ASC, \"name\" ASC";
-    assert_eq!(rows(&client, tables).await.len(), 7);
+    assert_eq!(rows(&client, tables).await.len(), 8);
     let fields = "SELECT c.column_name AS name,
             CASE WHEN c.udt_schema IN ('public', 'pg_catalog') THEN FORMAT('%s', c.udt_name)
                 ELSE FORMAT('\"%s\".\"%s\"', c.udt_schema, c.udt_name) END AS \"database-type\",

@@ -70,7 +70,7 @@ async fn psql_finds_tables_and_copies_an_answer() {
     let world = start().await;
     assert_eq!(world.psql("SELECT count(*), min(name) FROM events").await, format!("{EVENTS}|page_view\n"));
     let listed = world.psql("\\d").await;
-    assert!(listed.contains("public|events|table|dewpond\n") && listed.lines().count() == 7, "{listed}");
+    assert!(listed.contains("public|events|table|dewpond\n") && listed.lines().count() == 8, "{listed}");
     let described = world.psql("\\d events").await;
     assert!(described.contains("occurred_at|timestamp with time zone||not null|"), "{described}");
     for about in ["\\dt", "\\dn", "\\du", "\\l", "\\df", "\\di", "\\dv", "\\d+ events", "\\conninfo", "\\dp"] {
