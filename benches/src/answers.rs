@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use analytics::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX};
+use analytics::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX, MemcachedAddress};
 use anyhow::{Context, ensure};
 use api::{Api, SqlSettings};
 use arrow::buffer::Buffer;
@@ -217,22 +217,31 @@ pub(crate) async fn serve(flags: &ServerFlags) -> anyhow::Result<()> {
         shutdown.cancel();
         return serving.await.context("the server failed");
     }
-    let settings = AnalyticsSettings {
-        queries: flags.lake.clone(),
-        cron: "0 * * * * *".parse().map_err(anyhow::Error::msg)?,
-        memcached: None,
-        memcached_login: None,
-        memcached_timeout: limits.timeout,
-        metric_timeout: limits.timeout,
-        metric_rows_max: METRIC_ROWS_MAX,
-        alert_webhook: None,
-        alert_secret: None,
-    };
+    let settings = analytics_settings(flags.lake.clone(), None, limits.timeout)?;
     let analytics = Analytics::new(engine.clone(), settings, Arc::new(Utc::now));
     // An answer that is kept costs nothing.
     let sql = SqlSettings { kept_bytes: 0, ..SqlSettings::default() };
     let routes = api::router(Api::new(analytics, engine, limits, sql, Arc::new(Utc::now)), None);
     Ok(axum::serve(listener, routes).with_graceful_shutdown(end_of_input()).await?)
+}
+
+/// The settings of a job that posts no alerts.
+pub(crate) fn analytics_settings(
+    queries: PathBuf,
+    memcached: Option<MemcachedAddress>,
+    timeout: Duration,
+) -> anyhow::Result<AnalyticsSettings> {
+    Ok(AnalyticsSettings {
+        queries,
+        cron: "0 * * * * *".parse().map_err(anyhow::Error::msg)?,
+        memcached,
+        memcached_login: None,
+        memcached_timeout: timeout,
+        metric_timeout: timeout,
+        metric_rows_max: METRIC_ROWS_MAX,
+        alert_webhook: None,
+        alert_secret: None,
+    })
 }
 
 #[cfg(test)]

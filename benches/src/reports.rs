@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use analytics::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX, MemcachedAddress};
+use analytics::{Analytics, MemcachedAddress};
 use anyhow::{Context, ensure};
 use api::{Api, SqlSettings};
 use axum::body::Bytes;
@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
+use crate::answers::analytics_settings;
 use crate::lake_of::{self, Ids, midnight};
 use crate::load::{Answers, read_status};
 use crate::parse_count;
@@ -187,17 +188,7 @@ async fn ask(
 pub(crate) async fn serve(flags: &ServerFlags) -> anyhow::Result<()> {
     let engine = Engine::new(Lake::open(&flags.lake.to_string_lossy(), [])?, &EngineSettings::default())?;
     let limits = QueryLimits::default();
-    let settings = AnalyticsSettings {
-        queries: flags.queries.clone(),
-        cron: "0 * * * * *".parse().map_err(anyhow::Error::msg)?,
-        memcached: Some(flags.memcached.clone()),
-        memcached_login: None,
-        memcached_timeout: limits.timeout,
-        metric_timeout: limits.timeout,
-        metric_rows_max: METRIC_ROWS_MAX,
-        alert_webhook: None,
-        alert_secret: None,
-    };
+    let settings = analytics_settings(flags.queries.clone(), Some(flags.memcached.clone()), limits.timeout)?;
     let clock = Arc::new(|| midnight(lake_of::last_day()) + TimeDelta::days(1));
     let analytics = Analytics::new(engine.clone(), settings, clock);
     analytics.run().await?;

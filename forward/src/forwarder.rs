@@ -11,17 +11,17 @@ use lake::{DestinationSpec, Target};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::data_manager::DataManager;
 use crate::destination::Destination;
-use crate::files::Files;
+use crate::destination::data_manager::DataManager;
+use crate::destination::files::Files;
+use crate::destination::ga4::Ga4;
+use crate::destination::kafka::Kafka;
+use crate::destination::meta::Meta;
+use crate::destination::postgres::Postgres;
+use crate::destination::webhook::Webhook;
 use crate::follower::Follower;
-use crate::ga4::Ga4;
-use crate::kafka::Kafka;
-use crate::meta::Meta;
-use crate::postgres::Postgres;
 use crate::selection::Selection;
 use crate::settings::ForwardSettings;
-use crate::webhook::Webhook;
 
 /// How often the registry is asked for destinations.
 const REGISTRY_EVERY: Duration = Duration::from_secs(5);

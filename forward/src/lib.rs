@@ -10,24 +10,14 @@
 //!
 //! A [`Destination`] of one's own is a type with two functions; `docs/DESTINATIONS.md` shows one.
 
-mod answer;
 mod batch;
-mod data_manager;
 mod destination;
 mod feed;
-mod files;
 mod follower;
 mod forwarder;
-mod ga4;
-mod google_token;
-mod kafka;
 mod message;
-mod meta;
-mod postgres;
-mod postgres_tls;
 mod selection;
 mod settings;
-mod webhook;
 
 pub use batch::Batch;
 pub use destination::{Destination, Limits, SendError};

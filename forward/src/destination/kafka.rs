@@ -20,8 +20,8 @@ use serde_json::Value as Json;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::answer::words;
 use crate::batch::Batch;
+use crate::destination::answer::words;
 use crate::destination::{Destination, Limits, SendError};
 use crate::message::Event;
 

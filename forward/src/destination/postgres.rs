@@ -19,11 +19,11 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Error};
 
-use crate::answer::words;
 use crate::batch::Batch;
+use crate::destination::answer::words;
+use crate::destination::postgres_tls::Tls;
 use crate::destination::{Destination, Limits, SendError};
 use crate::message::Event;
-use crate::postgres_tls::Tls;
 
 const LIMITS: Limits = Limits { events_max: 10_000, bytes_max: usize::MAX };
 

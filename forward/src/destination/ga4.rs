@@ -23,8 +23,8 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 use serde_json::{Map, Value as Json, json};
 
-use crate::answer::{address, client, judge};
 use crate::batch::Batch;
+use crate::destination::answer::{address, client, judge};
 use crate::destination::{Destination, Limits, SendError};
 use crate::message::Event;
 

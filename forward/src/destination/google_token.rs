@@ -15,8 +15,8 @@ use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::answer::{address, body_of, unreached, words};
 use crate::destination::SendError;
+use crate::destination::answer::{address, body_of, unreached, words};
 
 /// How long a signature says that it holds: the longest that Google takes.
 const HOUR: TimeDelta = TimeDelta::hours(1);

@@ -18,8 +18,8 @@ use reqwest::{Client, Url};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use crate::answer::{address, body_of, client, refused, unreached, words};
 use crate::batch::Batch;
+use crate::destination::answer::{address, body_of, client, refused, unreached, words};
 use crate::destination::{Destination, Limits, SendError};
 use crate::message::Event;
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use sha2::Sha256;
 
-use crate::answer::{address, client, judge};
 use crate::batch::Batch;
+use crate::destination::answer::{address, client, judge};
 use crate::destination::{Destination, Limits, SendError};
 use crate::message::{Event, segment_call};
 

@@ -1,5 +1,16 @@
 //! What a destination is: how an event looks to it, and how a batch is sent.
 
+mod answer;
+pub(crate) mod data_manager;
+pub(crate) mod files;
+pub(crate) mod ga4;
+mod google_token;
+pub(crate) mod kafka;
+pub(crate) mod meta;
+pub(crate) mod postgres;
+mod postgres_tls;
+pub(crate) mod webhook;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -16,11 +16,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::{Client, StatusCode, Url};
 use serde_json::{Map, Value as Json, json};
 
-use crate::answer::{address, body_of, client, refused, unreached, words};
 use crate::batch::Batch;
+use crate::destination::answer::{address, body_of, client, refused, unreached, words};
+use crate::destination::ga4;
+use crate::destination::google_token::GoogleToken;
 use crate::destination::{Destination, Limits, SendError};
-use crate::ga4;
-use crate::google_token::GoogleToken;
 use crate::message::Event;
 
 const ADDRESS: &str = "https://datamanager.googleapis.com/v1/events:ingest";
