@@ -87,7 +87,8 @@ impl AggregateUDFImpl for CountInGroups {
     }
 
     fn value_from_stats(&self, args: &StatisticsArgs<'_>) -> Option<ScalarValue> {
-        self.inner.value_from_stats(args)
+        // The values of `n` under `WHERE n = 1` count as exactly one there, though no row may have it.
+        (!args.is_distinct).then(|| self.inner.value_from_stats(args)).flatten()
     }
 
     fn set_monotonicity(&self, data_type: &DataType) -> SetMonotonicity {

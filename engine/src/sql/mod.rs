@@ -6,6 +6,7 @@ mod correlation;
 mod count;
 mod dialect;
 mod distinct;
+mod drawing;
 mod functions;
 mod meaning;
 mod pattern;
@@ -24,7 +25,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::TableReference;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, Volatility};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::resolve::resolve_table_references;
 
@@ -74,6 +75,8 @@ pub(crate) async fn plan_unbound(state: &SessionState, sql: &str) -> Result<Unbo
     let recursion_limit = state.config().options().sql_parser.recursion_limit.get();
     let is_scalar = |name: &str| state.scalar_functions().contains_key(name);
     let statement = statement::read(sql, recursion_limit, &is_scalar)?;
+    let volatility = |name: &str| state.scalar_functions().get(name).map(|function| function.signature().volatility);
+    drawing::check(&statement, &|name| volatility(name) == Some(Volatility::Volatile))?;
     let (tables, _) = resolve_table_references(&statement, true)?;
     Ok(Unbound { plan: state.statement_to_plan(statement).await?, tables })
 }

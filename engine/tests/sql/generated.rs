@@ -165,12 +165,12 @@ pub(crate) fn query(random: &mut Random) -> String {
     let mut relations = vec![events()];
     let mut sql = format!("WITH {COMPUTED}");
     for number in 0..random.below(5) {
-        let (body, columns) = select(random, &relations);
+        let (body, columns) = body(random, &relations);
         let name = format!("w{number}");
         write!(sql, ", {name} AS ({body})").unwrap();
         relations.push(Relation { name, columns });
     }
-    let (body, columns) = select(random, &relations);
+    let (body, columns) = body(random, &relations);
     // Times are compared as seconds, in which both write them.
     let shown: Vec<String> = columns
         .iter()
@@ -193,6 +193,32 @@ pub(crate) fn query(random: &mut Random) -> String {
     sql
 }
 
+/// A SELECT, the first rows of one, or two as sets.
+fn body(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, Kind)>) {
+    let (one, columns) = select(random, relations);
+    match random.below(10) {
+        0 => {
+            // All columns are in the order, so that the same rows are left.
+            let order: Vec<String> = (1..=columns.len()).map(|place| format!("{place} NULLS LAST")).collect();
+            let skipped = random.below(3);
+            let limit = format!("LIMIT {} OFFSET {skipped}", 1 + random.below(9));
+            (format!("SELECT * FROM ({one}) o ORDER BY {} {limit}", order.join(", ")), columns)
+        }
+        1 => {
+            let kinds = |columns: &[(String, Kind)]| columns.iter().map(|(_, kind)| *kind).collect::<Vec<_>>();
+            let others: Vec<_> = (0..6).map(|_| select(random, relations)).collect();
+            match others.into_iter().find(|(_, others)| kinds(others) == kinds(&columns)) {
+                Some((other, _)) => {
+                    let word = random.choose(&["UNION ALL", "UNION", "INTERSECT", "EXCEPT"]);
+                    (format!("SELECT * FROM ({one}) o {word} SELECT * FROM ({other}) p"), columns)
+                }
+                None => (one, columns),
+            }
+        }
+        _ => (one, columns),
+    }
+}
+
 /// A SELECT from some of the relations, and its columns.
 fn select(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, Kind)>) {
     let (from, columns) = tables(random, relations);
@@ -206,8 +232,19 @@ fn select(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, 
             items.extend((0..1 + random.below(2)).map(|_| aggregate(random, &columns)));
             let groups: Vec<String> = (1..=keys.len()).map(|place| place.to_string()).collect();
             let having = if random.below(5) == 0 { " HAVING count(*) > 1" } else { "" };
+            let mut different: Vec<&str> = keys.iter().map(|(key, _)| key.as_str()).collect();
+            different.sort_unstable();
+            different.dedup();
+            let groups = match random.below(6) {
+                // With sums of groups, up to the total. A constant is no key there.
+                0 if different.len() == keys.len() && !different.contains(&CONSTANT) => {
+                    let word = random.choose(&["ROLLUP", "CUBE"]);
+                    format!("{word} ({})", different.join(", "))
+                }
+                _ => groups.join(", "),
+            };
             let (list, made) = named(items);
-            (format!("SELECT {list} FROM {from}{filter} GROUP BY {}{having}", groups.join(", ")), made)
+            (format!("SELECT {list} FROM {from}{filter} GROUP BY {groups}{having}"), made)
         }
         // Without doubles.
         3 => {
@@ -290,12 +327,14 @@ fn column(random: &mut Random, columns: &[(String, Kind)]) -> (String, Kind) {
     random.choose(columns).clone()
 }
 
+const CONSTANT: &str = "'s'";
+
 /// Something to group by.
 fn key(random: &mut Random, columns: &[(String, Kind)]) -> (String, Kind) {
     let (name, kind) = column(random, columns);
     match (kind, random.below(4)) {
         // The same in all rows.
-        _ if random.below(16) == 0 => ("'s'".into(), Kind::Text),
+        _ if random.below(16) == 0 => (CONSTANT.into(), Kind::Text),
         (Kind::Integer, 0) => (format!("{name} % 3"), Kind::Integer),
         (Kind::Integer, 1) => (format!("coalesce({name}, 0) + 1"), Kind::Integer),
         (Kind::Integer, 2) => (format!("CAST({name} AS text)"), Kind::Text),

@@ -187,3 +187,59 @@ async fn a_subquery_compares_with_what_case_and_union_make_of_several_types() {
     ])
     .await;
 }
+
+/// What a projection computes has the name of a column below it.
+#[tokio::test]
+async fn a_limit_of_distinct_values_is_of_the_values_that_are_asked() {
+    let numbers = "(SELECT x AS k FROM generate_series(1, 30) t(x) GROUP BY 1)";
+    check(&[
+        (&format!("SELECT DISTINCT k % 3 AS k FROM {numbers} ORDER BY 1 LIMIT 2"), "0; 1"),
+        (&format!("SELECT DISTINCT -k AS k FROM {numbers} ORDER BY 1 LIMIT 2"), "-30; -29"),
+        (&format!("SELECT k % 3 AS k, max(k) AS m FROM {numbers} GROUP BY 1 ORDER BY m DESC LIMIT 1"), "0 30"),
+        (
+            "SELECT DISTINCT b.k % 3 AS k FROM (SELECT DISTINCT visitor_id AS k FROM events) b ORDER BY 1 LIMIT 2",
+            "0; 1",
+        ),
+    ])
+    .await;
+}
+
+/// A key of GROUP BY is unique, and no other column that stands in its place after a projection.
+#[tokio::test]
+async fn an_order_holds_behind_a_window_over_groups() {
+    let groups = "(SELECT x AS v, x % 2 AS n, 's' AS k FROM generate_series(1, 6) t(x) GROUP BY 1, 2)";
+    let sizes = "(SELECT v, count(*) OVER (PARTITION BY m ORDER BY k) AS n FROM (SELECT x AS v, 's' AS k, max(x % 2) AS m FROM generate_series(1, 6) t(x) GROUP BY 1, 2))";
+    check(&[
+        (
+            &format!("SELECT n, v, count(*) OVER (PARTITION BY n) AS c FROM {groups} ORDER BY 1, 3, 2 DESC"),
+            "0 6 3; 0 4 3; 0 2 3; 1 5 3; 1 3 3; 1 1 3",
+        ),
+        (
+            &format!("SELECT n, v, count(*) OVER (PARTITION BY n) AS c FROM {sizes} ORDER BY 1, 3, 2 DESC"),
+            "3 6 6; 3 5 6; 3 4 6; 3 3 6; 3 2 6; 3 1 6",
+        ),
+        (
+            &format!("SELECT n, v, count(*) OVER (PARTITION BY n ORDER BY k) AS c FROM (SELECT n, v, 's' AS k FROM {sizes}) ORDER BY 1, 3, 2 DESC LIMIT 2"),
+            "3 6 6; 3 5 6",
+        ),
+        // The first rows of the first rows.
+        (
+            "SELECT n, v FROM (SELECT v, n FROM (SELECT x AS v, max(x % 2) AS n FROM generate_series(1, 6) t(x) GROUP BY 1) ORDER BY n LIMIT 5) ORDER BY n, v DESC LIMIT 2",
+            "0 6; 0 4",
+        ),
+    ])
+    .await;
+}
+
+/// The keys of ROLLUP are null where a group leaves them out, however constant they were.
+#[tokio::test]
+async fn an_order_by_the_keys_of_grouping_sets_holds() {
+    let same = "(SELECT 's' AS k, path, visitor_id FROM events ORDER BY path, visitor_id LIMIT 2) s";
+    check(&[
+        (&format!("SELECT k, count(*) AS n FROM {same} GROUP BY ROLLUP (k) ORDER BY n, k DESC NULLS LAST"), "s 2; null 2"),
+        (&format!("SELECT k, count(*) AS n FROM {same} GROUP BY ROLLUP (k) ORDER BY n, k NULLS FIRST"), "null 2; s 2"),
+        (&format!("SELECT k, path, rank() OVER (ORDER BY k NULLS FIRST) AS r FROM {same} GROUP BY CUBE (k, path) ORDER BY r, k, path"), "null / 1; null null 1; s / 3; s null 3"),
+        ("SELECT name, count(*) AS n FROM events WHERE name = 'signup' GROUP BY GROUPING SETS ((name), ()) ORDER BY n, name NULLS FIRST", "null 3; signup 3"),
+    ])
+    .await;
+}

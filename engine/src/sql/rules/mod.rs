@@ -1,10 +1,14 @@
 //! Rules of DataFusion that are left out, and rules of our own, so that a plan answers as its query reads.
 
 mod aggregates;
+mod conditions;
 mod dependencies;
+mod forgetful;
 mod outer_joins;
 mod pushdown;
 mod sorting;
+mod statistics;
+mod unique_keys;
 mod yielding;
 
 use std::sync::Arc;
@@ -13,12 +17,11 @@ use datafusion::execution::SessionStateBuilder;
 
 /// A session in which queries are planned as here.
 pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
-    let mut physical = pushdown::rules();
+    let physical = outer_joins::forgetting_constants(statistics::of_one_aggregate(pushdown::rules()));
+    let mut physical = sorting::sorting_what_lost_its_order(unique_keys::forgetting_keys(physical));
     physical.push(Arc::new(yielding::JoinsPause));
     state
-        .with_optimizer_rules(dependencies::forgetting_before(aggregates::rules()))
+        .with_optimizer_rules(dependencies::forgetting_before(conditions::staying(aggregates::rules())))
         .with_relation_planners(vec![Arc::new(dependencies::Relations)])
-        .with_physical_optimizer_rules(sorting::sorting_what_lost_its_order(outer_joins::forgetting_constants(
-            physical,
-        )))
+        .with_physical_optimizer_rules(physical)
 }

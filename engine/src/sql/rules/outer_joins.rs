@@ -1,4 +1,4 @@
-//! No constants on the side of an outer join that is filled with nulls.
+//! No constants where rows are filled with nulls: on a side of an outer join, and in the keys of ROLLUP and CUBE.
 //!
 //! DataFusion notes with each operator which of its columns have one value in all rows, and which two columns are equal:
 //! after `SELECT 'x' AS k`, or under `WHERE k = 'x'`, `k` is a constant. Over `a LEFT JOIN b` it is none any more where it
@@ -6,28 +6,23 @@
 //! of the order of a window, and groups by it are taken to be sorted already. Other rows behind a LIMIT, other ranks,
 //! without a word. (DataFusion 55.2: `EquivalenceGroup::join` keeps what is known of both inputs for every kind of join.)
 //!
-//! An operator that knows none of it stands between the join and such an input. It hands the rows on as they are.
+//! The keys of ROLLUP, CUBE and GROUPING SETS are null in the groups that leave them out, and count as constant just so.
+//!
+//! An operator that knows none of it stands between the join and such an input, and above such an aggregate. It hands the rows on as they are.
 
-use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{JoinType, Statistics};
+use datafusion::common::JoinType;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
-use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
-use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
-};
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec};
-use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::{
-    ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-    SendableRecordBatchStream, StatisticsArgs, replace_children_if_necessary,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
+
+use super::forgetful::Forgetful;
 
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
@@ -53,17 +48,19 @@ struct ForgetConstants;
 impl PhysicalOptimizerRule for ForgetConstants {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| {
-            let filled = filled_sides(plan.as_ref());
+            let sides = filled_sides(plan.as_ref());
             let inputs: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
-            let is_trusted = |side: usize| !inputs[side].equivalence_properties().eq_group().is_empty();
-            if !filled.iter().any(|side| is_trusted(*side)) {
+            let is_believed = |side: usize, input: &Arc<dyn ExecutionPlan>| {
+                (sides.contains(&side) || has_grouping_sets(input))
+                    && !input.equivalence_properties().eq_group().is_empty()
+            };
+            if !inputs.iter().enumerate().any(|(side, input)| is_believed(side, input)) {
                 return Ok(Transformed::no(plan));
             }
-            let inputs =
-                inputs.iter().enumerate().map(|(side, input)| match filled.contains(&side) && is_trusted(side) {
-                    true => Arc::new(FilledWithNulls::over(input.clone())),
-                    false => input.clone(),
-                });
+            let inputs = inputs.iter().enumerate().map(|(side, input)| match is_believed(side, input) {
+                true => filled_with_nulls(input.clone()),
+                false => input.clone(),
+            });
             let inputs = inputs.collect();
             Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
         })
@@ -93,110 +90,16 @@ fn filled_sides(plan: &dyn ExecutionPlan) -> &'static [usize] {
     }
 }
 
-/// The rows of its input, of whose columns only the order is known.
-#[derive(Clone, Debug)]
-struct FilledWithNulls {
-    input: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
+/// Whether keys are null in some of the groups: ROLLUP, CUBE, GROUPING SETS.
+fn has_grouping_sets(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.downcast_ref::<AggregateExec>().is_some_and(|aggregate| !aggregate.group_expr().is_single())
 }
 
-impl FilledWithNulls {
-    fn over(input: Arc<dyn ExecutionPlan>) -> Self {
-        let orderings = input.equivalence_properties().oeq_class().clone();
-        let known = EquivalenceProperties::new_with_orderings(input.schema(), orderings);
-        let properties = input.properties().as_ref().clone().with_eq_properties(known);
-        Self { input, properties: Arc::new(properties) }
-    }
-}
-
-impl DisplayAs for FilledWithNulls {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FilledWithNulls")
-    }
-}
-
-impl ExecutionPlan for FilledWithNulls {
-    fn name(&self) -> &str {
-        "FilledWithNulls"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::over(children.swap_remove(0))))
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::over(children.swap_remove(0))))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        Ok(inputs[0].clone())
-    }
-
-    fn supports_limit_pushdown(&self) -> bool {
-        true
-    }
-
-    fn cardinality_effect(&self) -> CardinalityEffect {
-        CardinalityEffect::Equal
-    }
-
-    fn try_swapping_with_projection(&self, projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let swapped = self.input.try_swapping_with_projection(projection)?;
-        Ok(swapped.map(|input| Arc::new(Self::over(input)) as Arc<dyn ExecutionPlan>))
-    }
-
-    fn gather_filters_for_pushdown(
-        &self,
-        _: FilterPushdownPhase,
-        filters: Vec<Arc<dyn PhysicalExpr>>,
-        _: &ConfigOptions,
-    ) -> Result<FilterDescription> {
-        FilterDescription::from_children(filters, &self.children())
-    }
-
-    fn handle_child_pushdown_result(
-        &self,
-        _: FilterPushdownPhase,
-        result: ChildPushdownResult,
-        _: &ConfigOptions,
-    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        Ok(FilterPushdownPropagation::if_all(result))
-    }
+/// The rows of the input, of whose columns only the order is known.
+fn filled_with_nulls(input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    Forgetful::over(input, "FilledWithNulls", |known| {
+        EquivalenceProperties::new_with_orderings(Arc::clone(known.schema()), known.oeq_class().clone())
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
-//! Filters are moved down a plan only where columns have names of their own.
+//! Filters are moved down a plan only where columns have names and values of their own.
 //!
 //! DataFusion 55.2 finds a filter's columns in the inputs of an operator by their names (`FilterRemapper::try_remap`
 //! takes the first of a name). Over a join of events with events there are two columns `date`, and a condition on one is
 //! moved to the other: other rows, without a word. Filters that operators make while they run (the bounds of a join, or
 //! of an ORDER BY with a LIMIT) go the same way.
 //!
-//! Where names repeat, filters stay where the query has them, and are moved below it. Files are still left out by their bounds, because that is
+//! It also puts in the filter's place what a projection makes of a column. `WHERE r < 0.5` over `SELECT random() AS r` becomes
+//! `random() < 0.5` below the projection, which then draws once more: r is 0.9 in the answer.
+//!
+//! Where names repeat or values are drawn, filters stay where the query has them, and are moved below it. Files are still left out by their bounds, because that is
 //! decided when the query is planned; parts of files are read that might have been left out.
 
 use std::collections::HashSet;
@@ -13,8 +16,10 @@ use std::sync::Arc;
 
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
@@ -22,24 +27,24 @@ type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 /// The rules that move filters, before and after the others.
 const FILTER_RULES: [&str; 2] = ["FilterPushdown", "FilterPushdown(Post)"];
 
-/// DataFusion's rules, with those that move filters bound to names that do not repeat.
+/// DataFusion's rules, with those that move filters bound to columns that keep their names and values.
 pub(super) fn rules() -> Vec<Rule> {
     let bound = |rule: Rule| match FILTER_RULES.contains(&rule.name()) {
-        true => Arc::new(WhereNamesAreUnique(rule)) as Rule,
+        true => Arc::new(WhereColumnsKeep(rule)) as Rule,
         false => rule,
     };
     PhysicalOptimizer::new().rules.into_iter().map(bound).collect()
 }
 
 #[derive(Debug)]
-struct WhereNamesAreUnique(Rule);
+struct WhereColumnsKeep(Rule);
 
-impl PhysicalOptimizerRule for WhereNamesAreUnique {
+impl PhysicalOptimizerRule for WhereColumnsKeep {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if !names_repeat(&plan) {
+        if !names_repeat(&plan) && !draws(&plan) {
             return self.0.optimize(plan, config);
         }
-        // Below the operator whose names repeat they may not.
+        // Below the operator that is in the way nothing may be.
         let inputs = plan.children().into_iter().map(|input| self.optimize(input.clone(), config));
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
         replace_children_if_necessary(plan, inputs)
@@ -64,6 +69,13 @@ fn names_repeat(plan: &Arc<dyn ExecutionPlan>) -> bool {
     };
     let repeats = schemas.iter().flat_map(|schema| schema.fields()).any(|field| !names.insert(field.name().clone()));
     repeats || plan.children().into_iter().any(names_repeat)
+}
+
+/// Whether some column of a projection has another value each time it is computed.
+fn draws(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let projection = plan.downcast_ref::<ProjectionExec>();
+    projection.is_some_and(|projection| projection.expr().iter().any(|column| is_volatile(&column.expr)))
+        || plan.children().into_iter().any(draws)
 }
 
 #[cfg(test)]
