@@ -16,22 +16,22 @@ use super::*;
 use crate::analytics_settings;
 
 /// A Monday, after seven in Berlin: the week of the events of `shop` is over.
-const MONDAY: &str = "2026-04-06T05:00:00Z";
+pub(super) const MONDAY: &str = "2026-04-06T05:00:00Z";
 const WEEK: &str = "2026-W14";
 
 /// The time of the server on which people are signed in.
-const NOW: &str = "2026-03-31T10:00:00Z";
+pub(super) const NOW: &str = "2026-03-31T10:00:00Z";
 
 /// A mail server, and what it took.
-struct Mailbox {
-    dir: tempfile::TempDir,
-    port: u16,
+pub(super) struct Mailbox {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) port: u16,
     _server: Child,
 }
 
 impl Mailbox {
     /// `None` where aiosmtpd is not installed.
-    async fn start(flags: &[&str]) -> Option<Self> {
+    pub(super) async fn start(flags: &[&str]) -> Option<Self> {
         let Ok(python) = std::env::var("DEWPOND_TEST_PYTHON") else {
             assert!(std::env::var("CI").is_err(), "CI runs this through `make test`, which sets DEWPOND_TEST_PYTHON");
             println!("skipped: `make test` installs aiosmtpd");
@@ -57,7 +57,7 @@ impl Mailbox {
 }
 
 /// Another process of the lake that sends through a mail server, at a time.
-fn process(lake: &Lake, smtp_url: &str, now: &str) -> Arc<Api> {
+pub(super) fn process(lake: &Lake, smtp_url: &str, now: &str) -> Arc<Api> {
     let now: DateTime<Utc> = now.parse().unwrap();
     let settings = OutwardSettings {
         public_url: Some("https://stats.example".parse().unwrap()),

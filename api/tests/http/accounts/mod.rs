@@ -3,6 +3,7 @@
 mod attacks;
 mod documents;
 mod goals;
+mod killed_senders;
 mod mails;
 mod plain;
 mod roles;
