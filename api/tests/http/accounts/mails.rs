@@ -16,7 +16,7 @@ use super::*;
 use crate::analytics_settings;
 
 /// A Monday, after seven in Berlin: the week of the events of `shop` is over.
-pub(super) const MONDAY: &str = "2026-04-06T05:00:00Z";
+const MONDAY: &str = "2026-04-06T05:00:00Z";
 const WEEK: &str = "2026-W14";
 
 /// The time of the server on which people are signed in.
