@@ -35,7 +35,7 @@ impl Archive {
     /// Fails if there can be none.
     pub fn open(location: &str, environment: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
         let opened = open_store(location, environment);
-        let (store, root) = opened.with_context(|| format!("cannot use {location:?} as an archive"))?;
+        let (store, root) = opened.context("cannot use what --archive names")?;
         Ok(Self { store, root })
     }
 

@@ -36,7 +36,7 @@ impl Files {
     /// - `environment`: settings of the store, as the lake's own are.
     pub(crate) fn new(url: &str, environment: &HashMap<String, String>) -> anyhow::Result<Self> {
         let opened = lake::open_store(url, environment.clone());
-        let (store, root) = opened.with_context(|| format!("cannot write to {url}"))?;
+        let (store, root) = opened.context("cannot write to the directory")?;
         Ok(Self { store, root })
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
@@ -128,10 +129,13 @@ impl Lake {
 
     /// Adds a destination.
     ///
-    /// Fails with [`LakeError::Invalid`] if its name cannot be one or is taken, and with [`LakeError::NotFound`] if there is
+    /// Fails with [`LakeError::Invalid`] if its name cannot be one or is taken, or an address has credentials, and with [`LakeError::NotFound`] if there is
     /// no such site.
     pub async fn add_destination(&self, spec: &DestinationSpec) -> Result<()> {
         find_site_id(&self.sites().await?, &spec.site_id)?;
+        if let Target::Files { url } = &spec.target {
+            check_address(url)?;
+        }
         let name = &spec.name;
         let is_odd = |char: char| !(char.is_ascii_alphanumeric() || matches!(char, '-' | '_'));
         if name.is_empty() || name.len() > NAME_CHARS_MAX || name.contains(is_odd) {
@@ -171,10 +175,39 @@ impl Lake {
     }
 }
 
+/// Versions of the document are kept for ever, and credentials in it with them.
+fn check_address(url: &str) -> Result<()> {
+    match Url::parse(url) {
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => Err(LakeError::Invalid {
+            reason: "an address must not carry credentials: set the store's own variables, such as AWS_ACCESS_KEY_ID"
+                .to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn find<'a>(document: &'a mut DestinationsDocument, name: &str) -> Result<&'a mut DestinationSpec> {
     let known: Vec<String> = document.destinations.iter().map(|other| other.name.clone()).collect();
     let found = document.destinations.iter_mut().find(|other| other.name == name);
     found.ok_or_else(|| LakeError::NotFound {
         reason: format!("there is no destination {name}; the destinations are: {}", known.join(", ")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_no_credentials() {
+        for (url, is_fit) in [
+            ("s3://bucket/events", true),
+            ("/srv/events", true),
+            ("https://account.blob.example/events", true),
+            ("s3://key:secret@bucket/events", false),
+            ("https://key@account.blob.example/events", false),
+        ] {
+            assert_eq!(check_address(url).is_ok(), is_fit, "{url}");
+        }
+    }
 }

@@ -29,7 +29,17 @@ pub fn open_store(
     let failed =
         |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "URL", source };
     let url = match location.contains("://") {
-        true => Url::parse(location).map_err(|error| failed(error.into()))?,
+        true => {
+            let url = Url::parse(location).map_err(|error| failed(error.into()))?;
+            // They would be logged with the address, and the store would not ask for them.
+            if !url.username().is_empty() || url.password().is_some() {
+                return Err(failed(
+                    "an address must not carry credentials: set the store's own variables, such as AWS_ACCESS_KEY_ID"
+                        .into(),
+                ));
+            }
+            url
+        }
         false => {
             let path = std::path::absolute(location).map_err(|error| failed(error.into()))?;
             Url::from_directory_path(path).map_err(|()| failed("it is not a path of this machine".into()))?
@@ -65,5 +75,14 @@ mod tests {
         let passed = variables(environment.map(|name| (name.to_owned(), String::new())));
         assert_eq!(passed.map(|(name, _)| name).collect::<Vec<_>>(), ["AWS_REGION", "AZURE_X", "GOOGLE_X"]);
         assert!(open_store("nonsense://x", []).is_err());
+    }
+
+    #[test]
+    fn credentials_in_an_address_are_refused_and_not_repeated() {
+        for location in ["s3://key:secret@bucket/archive", "https://key@bucket.example/archive", "s3://:secret@bucket"]
+        {
+            let error = open_store(location, []).err().unwrap().to_string();
+            assert!(error.contains("AWS_ACCESS_KEY_ID") && !error.contains("secret"), "{error}");
+        }
     }
 }

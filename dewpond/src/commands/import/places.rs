@@ -123,7 +123,7 @@ fn of_disk(path: &FsPath) -> anyhow::Result<Vec<Place>> {
 async fn of_store(argument: &str) -> anyhow::Result<Vec<Place>> {
     let url = Url::parse(argument).with_context(|| format!("{argument} is no URL"))?;
     let (store, path) = lake::open_store(argument, std::env::vars())
-        .with_context(|| format!("cannot read {argument}; use a path, or s3://, gs:// or az://"))?;
+        .context("cannot read from there; use a path, or s3://, gs:// or az://")?;
     let bucket = &url[..url::Position::BeforePath];
     let place = |object: object_store::ObjectMeta| Place {
         name: format!("{bucket}/{}", object.location),
