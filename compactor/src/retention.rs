@@ -210,6 +210,7 @@ mod tests {
                 organisation: None,
                 retention_days: Some(days.parse().unwrap()),
                 settings: SiteSettings::default(),
+                lake: None,
             })
         };
         let sites: Vec<Arc<Site>> = sites.split_whitespace().map(site).collect();

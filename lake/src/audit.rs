@@ -107,7 +107,8 @@ impl Lake {
 
     /// All entries, the oldest first.
     pub async fn audit_log(&self) -> Result<Vec<AuditEntry>> {
-        self.read_entries(self.list(AUDIT_DIR).await?).await
+        let registry = self.registry();
+        registry.read_entries(registry.list(AUDIT_DIR).await?).await
     }
 
     /// The entries of objects, each once: those of a day that was put together may lie there twice for a while.

@@ -57,6 +57,16 @@ struct Inner {
     tables: Mutex<Vec<Arc<Table>>>,
     erasures: Mutex<Option<(u64, Arc<Erasures>)>>,
     recent_ids: RecentIds,
+    /// Whose lake it is, if it is an organisation's own.
+    own: Option<Own>,
+}
+
+/// A lake that is an organisation's own, beside the main one.
+struct Own {
+    /// The id of the organisation.
+    organisation: Arc<str>,
+    /// The lake that has the documents that roles share.
+    main: Lake,
 }
 
 /// What is known of where the store is. Nothing of one that a test brings.
@@ -153,8 +163,26 @@ impl Lake {
             tables: Mutex::default(),
             erasures: Mutex::default(),
             recent_ids: RecentIds::default(),
+            own: None,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same lake as an organisation's own: the documents that roles share lie in the main lake, and all else here.
+    pub(crate) fn of_organisation(mut self, organisation: Arc<str>, main: Lake) -> Self {
+        let inner = Arc::get_mut(&mut self.inner).expect("a lake that was just opened has no clones");
+        inner.own = Some(Own { organisation, main });
+        self
+    }
+
+    /// The lake that has the documents that roles share: this one, unless it is an organisation's own.
+    pub fn registry(&self) -> &Lake {
+        self.inner.own.as_ref().map_or(self, |own| &own.main)
+    }
+
+    /// The id of the organisation whose own lake this is; `None` for the main lake.
+    pub fn organisation(&self) -> Option<&Arc<str>> {
+        self.inner.own.as_ref().map(|own| &own.organisation)
     }
 
     /// Makes sure that the store can do what the lake's promises rest on: of several creates of the same object, at once or

@@ -11,6 +11,7 @@ use crate::lake::Lake;
 use crate::layout::{MAILS_DIR, REGISTRY_DIR, SALTS_DIR};
 use crate::registry::accounts::{ACCOUNTS, Accounts};
 use crate::registry::documents::{Writer, version_of};
+use crate::registry::lakes::{OWNER, OwnerDocument};
 use crate::registry::read_keys::{READ_KEYS, ReadKeysDocument};
 use crate::registry::saved::{SAVED, SavedDocument};
 use crate::registry::sites::{SITES, SitesDocument};
@@ -48,7 +49,8 @@ impl Lake {
             ));
         }
         let has_events = checked.tables.iter().any(|table| table.live.rows > 0);
-        if has_events && !documents.contains_key(SITES) {
+        // A lake of an organisation's own has its sites in the main lake.
+        if has_events && !documents.contains_key(SITES) && !documents.contains_key(OWNER) {
             checked.findings.push(Finding::error(
                 root.clone().join(SITES),
                 format!("there are events but no list of sites, so {}", means_to_lose(SITES)),
@@ -106,6 +108,7 @@ fn means_to_lose(document: &str) -> &'static str {
             "nobody can sign in; restore it from a backup or from an older version of the object. The version before may have \
              members who were removed since"
         }
+        OWNER => "no role opens the lake; restore it from a backup or from an older version of the object",
         _ => "its contents are lost; restore it from a backup or from an older version of the object",
     }
 }
@@ -115,6 +118,9 @@ fn check_document(name: &str, bytes: &[u8]) -> Result<(), serde_json::Error> {
     serde_json::from_slice::<Writer>(bytes)?;
     if name == SITES {
         serde_json::from_slice::<SitesDocument>(bytes)?;
+    }
+    if name == OWNER {
+        serde_json::from_slice::<OwnerDocument>(bytes)?;
     }
     if name == READ_KEYS {
         serde_json::from_slice::<ReadKeysDocument>(bytes)?;

@@ -179,7 +179,7 @@ impl Organisation {
 impl Lake {
     /// The people and organisations as they are now.
     pub async fn accounts(&self) -> Result<Accounts> {
-        Ok(self.read_document(ACCOUNTS).await?.1)
+        Ok(self.registry().read_document(ACCOUNTS).await?.1)
     }
 
     /// Changes people and organisations. `change` is asked again if somebody else was faster, with what he left.
@@ -190,14 +190,15 @@ impl Lake {
         &self,
         mut change: impl FnMut(&mut Accounts) -> Result<R, E>,
     ) -> Result<R, E> {
-        self.change_document(ACCOUNTS, |_, accounts: &mut Accounts| {
-            let outcome = change(accounts)?;
-            match accounts.fault() {
-                Some(reason) => Err(LakeError::Invalid { reason }.into()),
-                None => Ok(outcome),
-            }
-        })
-        .await
+        self.registry()
+            .change_document(ACCOUNTS, |_, accounts: &mut Accounts| {
+                let outcome = change(accounts)?;
+                match accounts.fault() {
+                    Some(reason) => Err(LakeError::Invalid { reason }.into()),
+                    None => Ok(outcome),
+                }
+            })
+            .await
     }
 
     /// A new id: 32 hexadecimal digits that nobody else has.

@@ -124,7 +124,17 @@ struct DestinationsDocument {
 impl Lake {
     /// The destinations as they are now.
     pub async fn destinations(&self) -> Result<Vec<DestinationSpec>> {
-        Ok(self.read_document::<DestinationsDocument>(DESTINATIONS).await?.1.destinations)
+        Ok(self.registry().read_document::<DestinationsDocument>(DESTINATIONS).await?.1.destinations)
+    }
+
+    /// Those of the sites whose events lie in this lake.
+    pub async fn destinations_here(&self) -> Result<Vec<DestinationSpec>> {
+        let mut destinations = self.destinations().await?;
+        if !destinations.is_empty() {
+            let sites = self.sites_here().await?;
+            destinations.retain(|spec| sites.iter().any(|site| site.site_id == spec.site_id));
+        }
+        Ok(destinations)
     }
 
     /// Adds a destination.
@@ -142,35 +152,38 @@ impl Lake {
             let reason = format!("{name:?} is no name of a destination: write letters, digits, - and _");
             return Err(LakeError::Invalid { reason });
         }
-        self.update_document(DESTINATIONS, |_, document: &mut DestinationsDocument| {
-            if document.destinations.iter().any(|other| other.name == *name) {
-                let reason =
-                    format!("there is a destination {name} already; `dewpond forward remove {name}` removes it");
-                return Err(LakeError::Invalid { reason });
-            }
-            document.destinations.push(spec.clone());
-            Ok(())
-        })
-        .await
+        self.registry()
+            .update_document(DESTINATIONS, |_, document: &mut DestinationsDocument| {
+                if document.destinations.iter().any(|other| other.name == *name) {
+                    let reason =
+                        format!("there is a destination {name} already; `dewpond forward remove {name}` removes it");
+                    return Err(LakeError::Invalid { reason });
+                }
+                document.destinations.push(spec.clone());
+                Ok(())
+            })
+            .await
     }
 
     /// Pauses a destination, or lets it go on.
     pub async fn pause_destination(&self, name: &str, paused: bool) -> Result<()> {
-        self.update_document(DESTINATIONS, |_, document: &mut DestinationsDocument| {
-            find(document, name)?.paused = paused;
-            Ok(())
-        })
-        .await
+        self.registry()
+            .update_document(DESTINATIONS, |_, document: &mut DestinationsDocument| {
+                find(document, name)?.paused = paused;
+                Ok(())
+            })
+            .await
     }
 
     /// Removes a destination and forgets how far it was.
     pub async fn remove_destination(&self, name: &str) -> Result<()> {
-        self.update_document(DESTINATIONS, |_, document: &mut DestinationsDocument| {
-            find(document, name)?;
-            document.destinations.retain(|other| other.name != name);
-            Ok(())
-        })
-        .await?;
+        self.registry()
+            .update_document(DESTINATIONS, |_, document: &mut DestinationsDocument| {
+                find(document, name)?;
+                document.destinations.retain(|other| other.name != name);
+                Ok(())
+            })
+            .await?;
         self.delete_cursor(name).await
     }
 }

@@ -103,7 +103,7 @@ impl ReadKeys {
 impl Lake {
     /// The read keys as they are now.
     pub async fn read_keys(&self) -> Result<ReadKeys> {
-        let (_, document) = self.read_document::<ReadKeysDocument>(READ_KEYS).await?;
+        let (_, document) = self.registry().read_document::<ReadKeysDocument>(READ_KEYS).await?;
         Ok(ReadKeys::new(document.keys))
     }
 
@@ -130,23 +130,24 @@ impl Lake {
         known.sort_unstable();
         known.dedup();
         let mut issued = String::new();
-        self.update_document(READ_KEYS, |_, document: &mut ReadKeysDocument| {
-            issued = keys::new(self, KEY_BEGINNING);
-            while document.keys.iter().any(|key| key.prefix == keys::prefix(&issued)) {
+        self.registry()
+            .update_document(READ_KEYS, |_, document: &mut ReadKeysDocument| {
                 issued = keys::new(self, KEY_BEGINNING);
-            }
-            document.keys.push(ReadKey {
-                prefix: keys::prefix(&issued).to_owned(),
-                name: name.to_owned(),
-                sites: known.clone(),
-                hash: keys::hash(&issued),
-                scram: ScramVerifier::new(&issued, self.new_uuid()),
-                created_at: now,
-                revoked_at: None,
-            });
-            Ok(())
-        })
-        .await?;
+                while document.keys.iter().any(|key| key.prefix == keys::prefix(&issued)) {
+                    issued = keys::new(self, KEY_BEGINNING);
+                }
+                document.keys.push(ReadKey {
+                    prefix: keys::prefix(&issued).to_owned(),
+                    name: name.to_owned(),
+                    sites: known.clone(),
+                    hash: keys::hash(&issued),
+                    scram: ScramVerifier::new(&issued, self.new_uuid()),
+                    created_at: now,
+                    revoked_at: None,
+                });
+                Ok(())
+            })
+            .await?;
         Ok(IssuedReadKey { sites: known, read_key: issued })
     }
 
@@ -155,17 +156,20 @@ impl Lake {
     /// Fails with [`LakeError::NotFound`] if no valid key is meant.
     pub async fn revoke_read_key(&self, named: &str, now: DateTime<Utc>) -> Result<ReadKey> {
         let mut revoked = None;
-        self.update_document(READ_KEYS, |_, document: &mut ReadKeysDocument| {
-            let mut valid = document.keys.iter_mut().filter(|key| key.revoked_at.is_none());
-            let Some(key) = valid.find(|key| keys::is_meant(named, &key.prefix, &key.hash)) else {
-                // The text may be a key that was mistyped, which must not be shown.
-                return Err(LakeError::NotFound { reason: "there is no such valid key; `key list` shows them".into() });
-            };
-            key.revoked_at = Some(now);
-            revoked = Some(key.clone());
-            Ok(())
-        })
-        .await?;
+        self.registry()
+            .update_document(READ_KEYS, |_, document: &mut ReadKeysDocument| {
+                let mut valid = document.keys.iter_mut().filter(|key| key.revoked_at.is_none());
+                let Some(key) = valid.find(|key| keys::is_meant(named, &key.prefix, &key.hash)) else {
+                    // The text may be a key that was mistyped, which must not be shown.
+                    return Err(LakeError::NotFound {
+                        reason: "there is no such valid key; `key list` shows them".into(),
+                    });
+                };
+                key.revoked_at = Some(now);
+                revoked = Some(key.clone());
+                Ok(())
+            })
+            .await?;
         Ok(revoked.expect("a change that was made was made of a key"))
     }
 }

@@ -75,19 +75,19 @@ impl SavedKind {
 impl Lake {
     /// What is kept of a site; nothing of one that is not there.
     pub async fn saved(&self, site_id: &str, kind: SavedKind) -> Result<Vec<SavedItem>> {
-        let mut items = self.read_document::<SavedDocument>(&name(site_id, kind)).await?.1.items;
+        let mut items = self.registry().read_document::<SavedDocument>(&name(site_id, kind)).await?.1.items;
         items.retain(|item| item.site_id == site_id);
         Ok(items)
     }
 
     /// The shares of all sites.
     pub async fn shares(&self) -> Result<Vec<SavedItem>> {
-        Ok(self.read_document::<SavedDocument>(&name("", SavedKind::Shares)).await?.1.items)
+        Ok(self.registry().read_document::<SavedDocument>(&name("", SavedKind::Shares)).await?.1.items)
     }
 
     /// The e-mail reports of all sites.
     pub async fn email_reports(&self) -> Result<Vec<SavedItem>> {
-        Ok(self.read_document::<SavedDocument>(&name("", SavedKind::EmailReports)).await?.1.items)
+        Ok(self.registry().read_document::<SavedDocument>(&name("", SavedKind::EmailReports)).await?.1.items)
     }
 
     /// Changes what is kept of a site. `change` is asked again if somebody else was faster, with what he left.
@@ -99,14 +99,15 @@ impl Lake {
         kind: SavedKind,
         mut change: impl FnMut(&mut Vec<SavedItem>) -> Result<R, E>,
     ) -> Result<R, E> {
-        self.change_document(&name(site_id, kind), |_, document: &mut SavedDocument| {
-            let (mut own, others) = document.items.drain(..).partition(|item| item.site_id == site_id);
-            let outcome = change(&mut own)?;
-            document.items = others;
-            document.items.append(&mut own);
-            Ok(outcome)
-        })
-        .await
+        self.registry()
+            .change_document(&name(site_id, kind), |_, document: &mut SavedDocument| {
+                let (mut own, others) = document.items.drain(..).partition(|item| item.site_id == site_id);
+                let outcome = change(&mut own)?;
+                document.items = others;
+                document.items.append(&mut own);
+                Ok(outcome)
+            })
+            .await
     }
 }
 

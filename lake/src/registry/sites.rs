@@ -11,6 +11,7 @@ use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::registry::keys;
 use crate::registry::names::{self, domain_form};
+use crate::registry::own_lake::OwnLake;
 
 pub(crate) const SITES: &str = "sites";
 
@@ -32,6 +33,10 @@ pub struct Site {
     /// How collectors treat what is sent to it, and how its reports count.
     #[serde(default)]
     pub settings: SiteSettings,
+    /// The lake of its organisation's own that its events lie in; none if they lie in the main lake. It is the same for as
+    /// long as there is the site, so whoever knows the site by an old reading knows its lake.
+    #[serde(skip)]
+    pub lake: Option<Arc<OwnLake>>,
 }
 
 /// How collectors treat what is sent to a site, and what its reports mean by a session and a day.
@@ -113,25 +118,48 @@ pub struct SiteDirectory {
     by_domain: HashMap<String, Arc<Site>>,
     /// The origins that some site names.
     origins: Vec<String>,
+    lakes: Vec<Arc<OwnLake>>,
 }
 
 /// All sites, as the document is stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct SitesDocument {
     sites: Vec<Site>,
+    /// Lakes of organisations' own. They are in the document of the sites because what holds of a site and its lake must hold
+    /// in every version of it, and because collectors, which have to know them, read no other: that of the organisations has
+    /// hashes of passwords.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) lakes: Vec<OwnLake>,
+}
+
+impl SitesDocument {
+    /// The lake of an organisation's own, if it has one.
+    pub(super) fn lake_of(&self, organisation: Option<&str>) -> Option<&OwnLake> {
+        self.lakes.iter().find(|lake| Some(&*lake.organisation) == organisation)
+    }
+
+    /// The sites of an organisation.
+    pub(super) fn sites_of(&self, organisation: &str) -> Vec<&str> {
+        let own = self.sites.iter().filter(|site| site.organisation.as_deref() == Some(organisation));
+        own.map(|site| &*site.site_id).collect()
+    }
 }
 
 impl Site {
     fn new(name: &str, created_at: DateTime<Utc>, keys: Vec<WriteKey>) -> Self {
         let (organisation, retention_days, settings) = (None, None, SiteSettings::default());
-        Self { site_id: name.into(), created_at, keys, organisation, retention_days, settings }
+        Self { site_id: name.into(), created_at, keys, organisation, retention_days, settings, lake: None }
     }
 }
 
 impl SiteDirectory {
-    fn new(sites: Vec<Site>) -> Self {
+    /// Here it is decided in which lake the events of a site lie: in that of its organisation, if it has one of its own.
+    fn new(mut document: SitesDocument) -> Self {
+        let lakes: Vec<Arc<OwnLake>> = document.lakes.drain(..).map(Arc::new).collect();
         let mut directory = Self::default();
-        for site in sites {
+        for mut site in document.sites {
+            let organisation = site.organisation.as_deref();
+            site.lake = lakes.iter().find(|lake| Some(&*lake.organisation) == organisation).cloned();
             let site = Arc::new(site);
             for key in site.keys.iter().filter(|key| key.revoked_at.is_none()) {
                 directory.by_hash.insert(key.hash.clone(), site.clone());
@@ -149,6 +177,7 @@ impl SiteDirectory {
         for site in directory.sites.iter().filter(|site| !site.settings.domains.is_empty()) {
             directory.by_domain.entry(site.site_id.to_lowercase()).or_insert_with(|| site.clone());
         }
+        directory.lakes = lakes;
         directory
     }
 
@@ -177,6 +206,35 @@ impl SiteDirectory {
         self.sites.iter().find(|site| &*site.site_id == site_id)
     }
 
+    /// The lakes of organisations' own.
+    pub fn lakes(&self) -> &[Arc<OwnLake>] {
+        &self.lakes
+    }
+
+    /// The lake of an organisation's own, if it has one.
+    pub fn lake_of(&self, organisation: &str) -> Option<&Arc<OwnLake>> {
+        self.lakes.iter().find(|lake| &*lake.organisation == organisation)
+    }
+
+    /// The sites whose events lie in the lake of an organisation's own, or in the main lake for `None`.
+    pub fn sites_in(&self, organisation: Option<&Arc<str>>) -> Vec<Arc<Site>> {
+        let lies_there = |site: &&Arc<Site>| site.lake.as_ref().map(|lake| &lake.organisation) == organisation;
+        self.sites.iter().filter(lies_there).cloned().collect()
+    }
+
+    /// The one lake that the events of all these sites lie in; `None` is the main lake, in which a site that is not there
+    /// would lie, too.
+    ///
+    /// Fails with the first two sites that lie in different lakes.
+    pub fn one_lake_of<'a, S: AsRef<str>>(&self, sites: &'a [S]) -> Result<Option<&Arc<OwnLake>>, (&'a str, &'a str)> {
+        let lake = |site: &S| self.site(site.as_ref()).and_then(|site| site.lake.as_ref());
+        let Some(first) = sites.first() else { return Ok(None) };
+        match sites.iter().find(|other| lake(other) != lake(first)) {
+            Some(other) => Err((first.as_ref(), other.as_ref())),
+            None => Ok(lake(first)),
+        }
+    }
+
     /// Whether there is a site of this id.
     pub fn has_site(&self, site_id: &str) -> bool {
         self.site(site_id).is_some()
@@ -186,8 +244,13 @@ impl SiteDirectory {
 impl Lake {
     /// The sites as they are now.
     pub async fn sites(&self) -> Result<SiteDirectory> {
-        let (_, document) = self.read_document::<SitesDocument>(SITES).await?;
-        Ok(SiteDirectory::new(document.sites))
+        let (_, document) = self.registry().read_document::<SitesDocument>(SITES).await?;
+        Ok(SiteDirectory::new(document))
+    }
+
+    /// The sites whose events lie in this lake.
+    pub async fn sites_here(&self) -> Result<Vec<Arc<Site>>> {
+        Ok(self.sites().await?.sites_in(self.organisation()))
     }
 
     /// Adds a site and issues its first key.
@@ -206,23 +269,24 @@ impl Lake {
         now: DateTime<Utc>,
     ) -> Result<IssuedKey> {
         let write_key = keys::new(self, KEY_BEGINNING);
-        self.update_document(SITES, |_, document: &mut SitesDocument| {
-            check_site_id(name)?;
-            if document.sites.iter().any(|site| &*site.site_id == name) {
-                return Err(invalid(format!(
-                    "there is a site {name} already; `site key add {name}` issues another key"
-                )));
-            }
-            check_case(document, name)?;
-            let mut site = Site::new(name, now, vec![stored_key(&write_key, now)]);
-            site.organisation = organisation.map(str::to_owned);
-            site.settings = settings.clone();
-            normalize(&mut site.settings)?;
-            check_domains(document, &site)?;
-            document.sites.push(site);
-            Ok(())
-        })
-        .await?;
+        self.registry()
+            .update_document(SITES, |_, document: &mut SitesDocument| {
+                check_site_id(name)?;
+                if document.sites.iter().any(|site| &*site.site_id == name) {
+                    return Err(invalid(format!(
+                        "there is a site {name} already; `site key add {name}` issues another key"
+                    )));
+                }
+                check_case(document, name)?;
+                let mut site = Site::new(name, now, vec![stored_key(&write_key, now)]);
+                site.organisation = organisation.map(str::to_owned);
+                site.settings = settings.clone();
+                normalize(&mut site.settings)?;
+                check_domains(document, &site)?;
+                document.sites.push(site);
+                Ok(())
+            })
+            .await?;
         Ok(IssuedKey { site_id: name.into(), write_key })
     }
 
@@ -232,16 +296,17 @@ impl Lake {
             return Ok(false);
         }
         let mut added = false;
-        self.update_document(SITES, |_, document: &mut SitesDocument| {
-            check_site_id(name)?;
-            added = !document.sites.iter().any(|site| &*site.site_id == name);
-            if added {
-                check_case(document, name)?;
-                document.sites.push(Site::new(name, now, vec![]));
-            }
-            Ok(())
-        })
-        .await?;
+        self.registry()
+            .update_document(SITES, |_, document: &mut SitesDocument| {
+                check_site_id(name)?;
+                added = !document.sites.iter().any(|site| &*site.site_id == name);
+                if added {
+                    check_case(document, name)?;
+                    document.sites.push(Site::new(name, now, vec![]));
+                }
+                Ok(())
+            })
+            .await?;
         Ok(added)
     }
 
@@ -250,11 +315,12 @@ impl Lake {
         if days == Some(0) {
             return Err(invalid("keep events for one day at least".into()));
         }
-        self.update_document(SITES, |_, document: &mut SitesDocument| {
-            find_site(document, site_id)?.retention_days = days;
-            Ok(())
-        })
-        .await
+        self.registry()
+            .update_document(SITES, |_, document: &mut SitesDocument| {
+                find_site(document, site_id)?.retention_days = days;
+                Ok(())
+            })
+            .await
     }
 
     /// Changes how collectors treat a site. They follow within seconds.
@@ -263,21 +329,31 @@ impl Lake {
     /// there is no such site.
     pub async fn change_site(&self, site_id: &str, change: impl Fn(&mut SiteSettings)) -> Result<SiteSettings> {
         let mut changed = SiteSettings::default();
-        self.update_document(SITES, |_, document: &mut SitesDocument| {
-            let settings = &mut find_site(document, site_id)?.settings;
-            change(settings);
-            normalize(settings)?;
-            changed = settings.clone();
-            let site = find_site(document, site_id)?.clone();
-            check_domains(document, &site)
-        })
-        .await?;
+        self.registry()
+            .update_document(SITES, |_, document: &mut SitesDocument| {
+                let settings = &mut find_site(document, site_id)?.settings;
+                change(settings);
+                normalize(settings)?;
+                changed = settings.clone();
+                let site = find_site(document, site_id)?.clone();
+                check_domains(document, &site)
+            })
+            .await?;
         Ok(changed)
     }
 
     /// Gives a site to an organisation, or to the operator alone.
+    ///
+    /// Fails with [`LakeError::Invalid`] if it would lie in another lake then.
     pub async fn give_site(&self, site_id: &str, organisation: Option<&str>) -> Result<()> {
-        self.update_document(SITES, |_, document: &mut SitesDocument| {
+        self.registry().update_document(SITES, |_, document: &mut SitesDocument| {
+            let before = find_site(document, site_id)?.organisation.clone();
+            if document.lake_of(before.as_deref()) != document.lake_of(organisation) {
+                return Err(invalid(format!(
+                    "a site stays in the lake that it was added to, and {site_id} would lie in another one: add another \
+                     site there, and bring the events over with `dewpond export` and `dewpond import`"
+                )));
+            }
             find_site(document, site_id)?.organisation = organisation.map(str::to_owned);
             Ok(())
         })
@@ -287,32 +363,34 @@ impl Lake {
     /// Issues another key for a site.
     pub async fn add_key(&self, site_id: &str, now: DateTime<Utc>) -> Result<IssuedKey> {
         let write_key = keys::new(self, KEY_BEGINNING);
-        self.update_document(SITES, |_, document: &mut SitesDocument| {
-            find_site(document, site_id)?.keys.push(stored_key(&write_key, now));
-            Ok(())
-        })
-        .await?;
+        self.registry()
+            .update_document(SITES, |_, document: &mut SitesDocument| {
+                find_site(document, site_id)?.keys.push(stored_key(&write_key, now));
+                Ok(())
+            })
+            .await?;
         Ok(IssuedKey { site_id: site_id.into(), write_key })
     }
 
     /// Revokes the keys of a site that begin with `prefix`, or are `prefix`. Returns how many were valid.
     pub async fn revoke_key(&self, site_id: &str, prefix: &str, now: DateTime<Utc>) -> Result<usize> {
         let mut revoked = 0;
-        self.update_document(SITES, |_, document: &mut SitesDocument| {
-            revoked = 0;
-            let site = find_site(document, site_id)?;
-            for key in site.keys.iter_mut().filter(|key| key.revoked_at.is_none()) {
-                if keys::is_meant(prefix, &key.prefix, &key.hash) {
-                    key.revoked_at = Some(now);
-                    revoked += 1;
+        self.registry()
+            .update_document(SITES, |_, document: &mut SitesDocument| {
+                revoked = 0;
+                let site = find_site(document, site_id)?;
+                for key in site.keys.iter_mut().filter(|key| key.revoked_at.is_none()) {
+                    if keys::is_meant(prefix, &key.prefix, &key.hash) {
+                        key.revoked_at = Some(now);
+                        revoked += 1;
+                    }
                 }
-            }
-            if revoked == 0 {
-                return Err(not_found(format!("site {site_id} has no valid key {prefix}; `site list` shows them")));
-            }
-            Ok(())
-        })
-        .await?;
+                if revoked == 0 {
+                    return Err(not_found(format!("site {site_id} has no valid key {prefix}; `site list` shows them")));
+                }
+                Ok(())
+            })
+            .await?;
         Ok(revoked)
     }
 }

@@ -256,7 +256,7 @@ impl Lake {
     /// The first version whose files some destination still needs; `None` if there are no destinations.
     async fn followed_from(&self) -> Result<Option<u64>> {
         let mut first = None;
-        for destination in self.destinations().await? {
+        for destination in self.destinations_here().await? {
             let position = self.cursor(&destination.name).await?.position;
             first = first.into_iter().chain(position.map(|position| position.version)).min();
         }
