@@ -1,16 +1,14 @@
-//! The directory: the registry's sites and salts, kept fresh. Finds the site of a write key or a domain.
+//! The directory: the registry's sites, kept fresh. Finds the site of a write key or a domain.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
-use lake::{Lake, Salt, Site, SiteDirectory, salt_dates};
+use lake::{Lake, Site, SiteDirectory};
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::Clock;
 use intake::IngestError;
 
 /// The pause between readings for unknown keys, so that a flood of them cannot hammer the store.
@@ -19,7 +17,7 @@ const EXTRA_REFRESH_PAUSE: Duration = Duration::from_secs(1);
 /// The store has this long to answer. Requests with unknown keys wait for it.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The sites and salts as they were last read. Read again at an interval, and for unknown keys.
+/// The sites as they were last read. Read again at an interval, and for unknown keys.
 pub(crate) struct Directory {
     cache: Arc<Cache>,
     /// When the sites were last read for an unknown key.
@@ -29,7 +27,6 @@ pub(crate) struct Directory {
 
 struct Cache {
     lake: Lake,
-    clock: Clock,
     state: RwLock<State>,
     /// Held while the sites are read, so that an older reading cannot replace a newer one.
     reading: Mutex<()>,
@@ -39,27 +36,21 @@ struct State {
     sites: Arc<SiteDirectory>,
     /// Whether the last reading succeeded. If not, an unknown key may be a new one.
     fresh: bool,
-    /// Salts of today, and of tomorrow shortly before it begins.
-    salts: Vec<(NaiveDate, Salt)>,
-    /// Whether the last salt that was needed could be read.
-    salts_fresh: bool,
 }
 
 impl Directory {
     /// Reads the sites now, and again at the interval `refresh`. An unreachable store is not an error: the sites of the
     /// last reading stay in use. Until the first reading succeeds, no key can be verified.
-    pub(crate) async fn start(lake: Lake, refresh: Duration, clock: Clock) -> Self {
-        let state = State { sites: Arc::default(), fresh: true, salts: vec![], salts_fresh: true };
-        let cache = Arc::new(Cache { lake, clock, state: RwLock::new(state), reading: Mutex::default() });
+    pub(crate) async fn start(lake: Lake, refresh: Duration) -> Self {
+        let state = State { sites: Arc::default(), fresh: true };
+        let cache = Arc::new(Cache { lake, state: RwLock::new(state), reading: Mutex::default() });
         cache.refresh().await;
-        cache.refresh_salts().await;
         let refreshing = tokio::spawn({
             let cache = cache.clone();
             async move {
                 loop {
                     sleep(refresh).await;
                     cache.refresh().await;
-                    cache.refresh_salts().await;
                 }
             }
         });
@@ -99,12 +90,6 @@ impl Directory {
     pub(crate) fn has_origin(&self, origin: &str) -> bool {
         let sites = self.cache.state.read().sites.clone();
         origin != "null" && sites.names_origin(origin)
-    }
-
-    /// The salt of the date of `at`, unless the store has not given it yet.
-    pub(crate) fn salt_at(&self, at: DateTime<Utc>) -> Option<Salt> {
-        let date = at.date_naive();
-        self.cache.state.read().salts.iter().find(|(of, _)| *of == date).map(|(_, salt)| *salt)
     }
 
     /// Finds a site, by a new reading if it is not known. Returns `None` only if the store was read, because a refusal
@@ -154,36 +139,6 @@ impl Cache {
             tracing::warn!(
                 error = &*why as &dyn std::error::Error,
                 "could not read the sites; known write keys stay valid"
-            );
-        }
-    }
-
-    /// Reads the salts that are needed now and are not known yet.
-    async fn refresh_salts(&self) {
-        for date in salt_dates((self.clock)()) {
-            if self.state.read().salts.iter().any(|(known, _)| *known == date) {
-                continue;
-            }
-            let why = match timeout(REFRESH_TIMEOUT, self.lake.salt_of(date)).await {
-                Ok(Ok(salt)) => {
-                    let mut state = self.state.write();
-                    // Older salts have no use any more, and knowing them is a risk.
-                    state.salts.retain(|(known, _)| known.succ_opt() >= Some(date));
-                    state.salts.push((date, salt));
-                    state.salts_fresh = true;
-                    continue;
-                }
-                Ok(Err(error)) => anyhow::Error::from(error),
-                Err(elapsed) => anyhow::Error::from(elapsed),
-            };
-            // Once per outage, not once per try.
-            if !std::mem::replace(&mut self.state.write().salts_fresh, false) {
-                continue;
-            }
-            tracing::warn!(
-                %date,
-                error = &*why as &dyn std::error::Error,
-                "could not read the salt of a day; visitors without an id stay unidentified meanwhile"
             );
         }
     }

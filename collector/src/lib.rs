@@ -1,7 +1,8 @@
 //! The collector: takes events over HTTP and writes them to the lake as raw files.
 //!
 //! The way of an event: `http` accepts a connection and routes the request; `door` admits the sender, opens the body
-//! and has [`intake::protocol`] parse it; the [`Batcher`] puts the events into a file and answers once it is durable.
+//! and has [`intake::protocol`] parse it; the [`Batcher`] of the site's lake puts the events into a file and answers once it
+//! is durable.
 //!
 //! A success status means that every accepted event is durable. The collector keeps no state of its own, never
 //! reads events from the lake, and knows no SQL. Memory is bounded at every step: what does not fit is refused with
@@ -12,8 +13,10 @@ mod budget;
 mod counters;
 mod directory;
 mod door;
+mod homes;
 mod http;
 mod quarantine;
+mod salts;
 mod settings;
 
 use std::future::Future;
@@ -21,7 +24,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use intake::Ids;
-use lake::Lake;
+use lake::Lakes;
 use tokio::net::TcpListener;
 
 pub use batch::{Accepted, Batcher};
@@ -30,39 +33,38 @@ pub use settings::Settings;
 
 use directory::Directory;
 use door::{Door, GeographyFile};
-use quarantine::Quarantine;
+use homes::Homes;
 
 /// Tells the time of arrival.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// A running collector.
 pub struct Collector {
-    batcher: Batcher,
-    quarantine: Arc<Quarantine>,
+    homes: Arc<Homes>,
     routes: Routes,
     connections_max: usize,
 }
 
 impl Collector {
-    /// Starts a collector that writes to `lake`. Requests come in through [`serve`](Self::serve) or
+    /// Starts a collector that writes to the main lake and to those of organisations' own. Requests come in through [`serve`](Self::serve) or
     /// [`routes`](Self::routes).
     ///
     /// An unreachable store is not an error here: requests are refused until it answers.
     ///
     /// Fails if a file named in the settings cannot be read.
-    pub async fn start(lake: Lake, settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
+    pub async fn start(lakes: impl Into<Lakes>, settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
+        let lakes = lakes.into();
         counters::describe();
         let geography = match &settings.geoip {
             Some(path) => Some(GeographyFile::watch(path.clone(), settings.directory_refresh)?),
             None => None,
         };
-        let batcher = Batcher::start(&lake, settings, clock.clone());
-        let quarantine = Quarantine::start(lake.clone(), clock.clone(), settings);
-        let ids = Ids::new(lake.new_rng());
-        let directory = Directory::start(lake, settings.directory_refresh, clock.clone()).await;
-        let door = Door::new(directory, batcher.clone(), quarantine.clone(), geography, clock, ids, settings);
+        let ids = Ids::new(lakes.main().new_rng());
+        let directory = Directory::start(lakes.main().clone(), settings.directory_refresh).await;
+        let homes = Arc::new(Homes::start(lakes, settings, clock.clone()).await);
+        let door = Door::new(directory, homes.clone(), geography, clock, ids, settings);
         let connections_max = settings.connections_max.get();
-        Ok(Self { batcher, quarantine, routes: Routes::new(Arc::new(door)), connections_max })
+        Ok(Self { homes, routes: Routes::new(Arc::new(door)), connections_max })
     }
 
     /// The routes, for tests and for other servers.
@@ -70,9 +72,9 @@ impl Collector {
         &self.routes
     }
 
-    /// The batcher that the routes write to.
+    /// The batcher of the main lake.
     pub fn batcher(&self) -> &Batcher {
-        &self.batcher
+        &self.homes.main().batcher
     }
 
     /// Serves until `shutdown`; then stops accepting, gives requests in flight up to 20 seconds to finish, and
@@ -81,6 +83,6 @@ impl Collector {
         tokio::task::spawn_blocking(intake::agent::make_tables);
         // Order matters: stop taking events, then write those that were taken.
         http::serve(listener, self.routes, self.connections_max, shutdown).await;
-        tokio::join!(self.batcher.close(), self.quarantine.close());
+        self.homes.close().await;
     }
 }

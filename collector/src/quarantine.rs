@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::Clock;
-use crate::budget::{Budget, Reservation};
+use crate::budget::{Part, Reservation};
 use crate::counters;
 use crate::settings::Settings;
 use intake::Rejection;
@@ -28,14 +28,14 @@ const FILE_EVENTS_MAX: usize = 10_000;
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The most memory of refused events that wait to be written.
-const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Takes refused events and has them written.
 pub(crate) struct Quarantine {
     events_per_hour_max: u32,
     /// For each site, the last hour with refused events and how many were taken in it.
     used: Mutex<HashMap<Arc<str>, (i64, u32)>>,
-    memory: Arc<Budget>,
+    memory: Arc<Part>,
     /// `None` once closing.
     queue: RwLock<Option<mpsc::Sender<Refusals>>>,
     tasks: TaskTracker,
@@ -49,7 +49,7 @@ struct Refusals {
 }
 
 impl Quarantine {
-    pub(crate) fn start(lake: Lake, clock: Clock, settings: &Settings) -> Arc<Self> {
+    pub(crate) fn start(lake: Lake, clock: Clock, settings: &Settings, memory: Arc<Part>) -> Arc<Self> {
         let (queue, refusals) = mpsc::channel(QUEUE_MAX);
         let tries = LaneSettings { give_up_after: settings.give_up_after, ..LaneSettings::default() };
         let tasks = TaskTracker::new();
@@ -58,7 +58,7 @@ impl Quarantine {
         Arc::new(Self {
             events_per_hour_max: settings.quarantine_events_per_hour_max,
             used: Mutex::default(),
-            memory: Budget::new(WAITING_BYTES_MAX, counters::QUARANTINE_BYTES),
+            memory,
             queue: RwLock::new(Some(queue)),
             tasks,
         })
@@ -178,12 +178,13 @@ async fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
 
     #[tokio::test]
     async fn a_site_has_an_hourly_allowance_of_refused_events() {
         let lake = Lake::open("memory:///", []).unwrap();
         let settings = Settings { quarantine_events_per_hour_max: 5, ..Settings::default() };
-        let quarantine = Quarantine::start(lake, Arc::new(Utc::now), &settings);
+        let quarantine = Quarantine::start(lake, Arc::new(Utc::now), &settings, Budget::new(1, "test_bytes").part());
         let (shop, blog): (Arc<str>, Arc<str>) = ("shop".into(), "blog".into());
         let at = |s: i64| DateTime::from_timestamp(s, 0).unwrap();
         assert_eq!(quarantine.take_allowance(&shop, at(0), 3), 3);

@@ -21,7 +21,7 @@ use open_batch::Outcome;
 use queue::Queue;
 
 use crate::Clock;
-use crate::budget::Budget;
+use crate::budget::{Budget, Part};
 use crate::counters;
 use crate::settings::Settings;
 
@@ -41,7 +41,7 @@ struct Inner {
     next_queue: AtomicUsize,
     flush_bytes: usize,
     /// Bounds the batches of all lanes together.
-    buffer: Arc<Budget>,
+    buffer: Arc<Part>,
     tasks: TaskTracker,
 }
 
@@ -50,6 +50,11 @@ impl Batcher {
     ///
     /// - `clock`: chooses the hour's directory that a file belongs to.
     pub fn start(lake: &Lake, settings: &Settings, clock: Clock) -> Self {
+        Self::start_within(lake, settings, clock, Budget::new(settings.buffer_bytes, counters::BUFFER_BYTES).part())
+    }
+
+    /// The same, with memory that it shares with other lakes' batchers.
+    pub(crate) fn start_within(lake: &Lake, settings: &Settings, clock: Clock, buffer: Arc<Part>) -> Self {
         let tasks = TaskTracker::new();
         let queues = (0..settings.lanes.get())
             .map(|_| {
@@ -66,13 +71,7 @@ impl Batcher {
                 queue
             })
             .collect();
-        let inner = Inner {
-            queues,
-            next_queue: AtomicUsize::new(0),
-            flush_bytes: settings.flush_bytes,
-            buffer: Budget::new(settings.buffer_bytes, counters::BUFFER_BYTES),
-            tasks,
-        };
+        let inner = Inner { queues, next_queue: AtomicUsize::new(0), flush_bytes: settings.flush_bytes, buffer, tasks };
         Self { inner: Arc::new(inner) }
     }
 

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::open::OpenRequest;
 use super::{Door, header_text, keys};
+use crate::homes::Home;
 
 /// Origins longer than this are quoted in part.
 const ORIGIN_BYTES_MAX: usize = 255;
@@ -23,6 +24,8 @@ const DOMAIN_BYTES_MAX: usize = 256;
 /// A sender, and the site that it may send to.
 pub(super) struct SiteAccess {
     pub(super) site: Arc<Site>,
+    /// Where its events go.
+    pub(super) home: Arc<Home>,
     pub(super) sender: Sender,
 }
 
@@ -72,7 +75,11 @@ impl Door {
             None => self.look_up(&sender).boxed().await?,
         };
         check_origin(&site, parts)?;
-        Ok(SiteAccess { site, sender })
+        let home = match self.homes.known(&site)? {
+            Some(home) => home,
+            None => self.homes.of(&site).boxed().await?,
+        };
+        Ok(SiteAccess { site, home, sender })
     }
 
     async fn look_up(&self, sender: &Sender) -> Result<Arc<Site>, IngestError> {

@@ -20,7 +20,7 @@ impl Door {
     pub(super) fn client_of(
         &self,
         parts: &Parts,
-        SiteAccess { site, sender }: &SiteAccess,
+        SiteAccess { site, home, sender }: &SiteAccess,
         received_at: DateTime<Utc>,
     ) -> (Client, Option<String>) {
         let settings = &site.settings;
@@ -39,7 +39,7 @@ impl Door {
             hints: Hints::of_headers(&parts.headers),
             ip: self.ip_of(parts),
             cookie_id: cookie_id.map(|id| id.to_string()),
-            salt: (settings.cookieless && !anonymous).then(|| self.directory.salt_at(received_at)).flatten(),
+            salt: (settings.cookieless && !anonymous).then(|| home.salts.at(received_at)).flatten(),
             domain: match sender {
                 Sender::Domain(domain) => Some(domain.clone()),
                 Sender::Key(_) => None,

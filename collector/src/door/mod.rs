@@ -39,18 +39,16 @@ pub(crate) use peer::Peer;
 use rate::Rates;
 
 use crate::Clock;
-use crate::batch::Batcher;
 use crate::budget::Budget;
 use crate::counters;
 use crate::directory::Directory;
-use crate::quarantine::Quarantine;
+use crate::homes::{Home, Homes};
 use crate::settings::Settings;
 
 /// What every request needs.
 pub(crate) struct Door {
     pub(crate) directory: Directory,
-    batcher: Batcher,
-    quarantine: Arc<Quarantine>,
+    homes: Arc<Homes>,
     rates: Rates,
     geography: Option<GeographyFile>,
     clock: Clock,
@@ -71,6 +69,7 @@ pub(crate) struct Acknowledgement {
 struct ParsedRequest {
     parsed: Parsed,
     site: Arc<Site>,
+    home: Arc<Home>,
     received_at: DateTime<Utc>,
     cookie: Option<String>,
     opted_out: bool,
@@ -80,8 +79,7 @@ struct ParsedRequest {
 impl Door {
     pub(crate) fn new(
         directory: Directory,
-        batcher: Batcher,
-        quarantine: Arc<Quarantine>,
+        homes: Arc<Homes>,
         geography: Option<GeographyFile>,
         clock: Clock,
         ids: Ids,
@@ -89,8 +87,7 @@ impl Door {
     ) -> Self {
         Self {
             directory,
-            batcher,
-            quarantine,
+            homes,
             rates: Rates::new(settings),
             geography,
             clock,
@@ -123,12 +120,12 @@ impl Door {
         protocol: &mut &'static dyn Protocol,
         request: Request,
     ) -> Result<Acknowledgement, IngestError> {
-        let request = self.parse(protocol, request).await?;
+        let mut request = self.parse(protocol, request).await?;
         let protocol = *protocol;
         // From here on the request's own bytes are gone: thousands of requests wait for the disk at a time, and
         // each holds only its events.
-        let ParsedRequest { parsed, site, received_at, cookie, opted_out } = request;
-        let receipt = self.commit(protocol, parsed, &site, received_at, opted_out).await?;
+        let cookie = request.cookie.take();
+        let receipt = commit(protocol, request).await?;
         Ok(Acknowledgement { receipt, cookie })
     }
 
@@ -170,7 +167,7 @@ impl Door {
             .check_sender(&access.sender, &access.site, events)
             .inspect_err(|error| counters::refused(error, events))?;
         counters::invalid(parsed.rejected.len());
-        Ok(ParsedRequest { parsed, site: access.site, received_at, cookie, opted_out })
+        Ok(ParsedRequest { parsed, site: access.site, home: access.home, received_at, cookie, opted_out })
     }
 
     /// Admits the sender and opens the body. The sender is looked for in the headers and the address first, so that
@@ -198,35 +195,29 @@ impl Door {
         };
         Ok((access, request))
     }
+}
 
-    /// Makes the good events durable and puts the bad ones into quarantine.
-    async fn commit(
-        &self,
-        protocol: &'static dyn Protocol,
-        parsed: Parsed,
-        site: &Site,
-        received_at: DateTime<Utc>,
-        opted_out: bool,
-    ) -> Result<Receipt, IngestError> {
-        let Parsed { events, mut rejected, warnings } = parsed;
-        let accepted = events.len();
-        let (visitor_id, is_bot) = events.first().map(|event| (event.visitor_id, event.is_bot)).unwrap_or_default();
-        let durable = if rejected.is_empty() {
-            self.batcher.append(events).await
-        } else {
-            let texts = rejected.iter_mut().map(|one| std::mem::take(&mut one.event));
-            let texts = if opted_out { vec![] } else { texts.collect() };
-            let quarantine = self.quarantine.add(site, protocol.name(), received_at, &rejected, texts).boxed();
-            if events.is_empty() {
-                quarantine.await;
-                let reason = format!("no event was taken; the first one: {}", rejected[0].reason);
-                return Err(IngestError::Invalid { reason, rejected });
-            }
-            tokio::join!(self.batcher.append(events), quarantine).0
-        };
-        let duplicates = durable?.duplicates;
-        Ok(Receipt { accepted, duplicates, rejected, warnings, visitor_id, is_bot })
-    }
+/// Makes the good events durable and puts the bad ones into quarantine.
+async fn commit(protocol: &'static dyn Protocol, request: ParsedRequest) -> Result<Receipt, IngestError> {
+    let ParsedRequest { parsed, site, home, received_at, opted_out, .. } = request;
+    let Parsed { events, mut rejected, warnings } = parsed;
+    let accepted = events.len();
+    let (visitor_id, is_bot) = events.first().map(|event| (event.visitor_id, event.is_bot)).unwrap_or_default();
+    let durable = if rejected.is_empty() {
+        home.batcher.append(events).await
+    } else {
+        let texts = rejected.iter_mut().map(|one| std::mem::take(&mut one.event));
+        let texts = if opted_out { vec![] } else { texts.collect() };
+        let quarantine = home.quarantine.add(&site, protocol.name(), received_at, &rejected, texts).boxed();
+        if events.is_empty() {
+            quarantine.await;
+            let reason = format!("no event was taken; the first one: {}", rejected[0].reason);
+            return Err(IngestError::Invalid { reason, rejected });
+        }
+        tokio::join!(home.batcher.append(events), quarantine).0
+    };
+    let duplicates = durable?.duplicates;
+    Ok(Receipt { accepted, duplicates, rejected, warnings, visitor_id, is_bot })
 }
 
 fn context_of(site: &Site, received_at: DateTime<Utc>, client: Client, ids: Ids) -> Context {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod lakes;
 mod protocols;
 mod shutdown;
 mod sites;
