@@ -151,6 +151,11 @@ impl Analytics {
         Arc::new(Self { engine, settings, latest, alerts, state: Mutex::default(), clock })
     }
 
+    /// The same job over the lake of another engine.
+    pub(crate) fn beside(&self, engine: Engine) -> Arc<Self> {
+        Self::new(engine, self.settings.clone(), self.clock.clone())
+    }
+
     /// Schedules the job. Warns if the cache cannot be used.
     pub async fn schedule(self: &Arc<Self>, schedule: &mut Schedule) -> anyhow::Result<()> {
         self.latest.probe().await;
@@ -197,7 +202,7 @@ impl Analytics {
         self.alerts.finish().await;
     }
 
-    /// Runs all metrics once, for the whole lake and for each site, and keeps and caches the reports, in the place of those
+    /// Runs all metrics once, for the whole main lake and for each site of this one, and keeps and caches the reports, in the place of those
     /// that history has of this time: from one tick of the schedule to the next.
     ///
     /// All reports of a run are of the same events. Returns the report of the whole lake. A metric that
@@ -242,24 +247,27 @@ impl Analytics {
                 alerts::judge(report, alerts.iter().copied(), before);
             }
         };
-        let mut reports = match history::record(lake, &slot, if_taken, &reports, judge, !alerts.is_empty()).await? {
+        let reports = match history::record(lake, &slot, if_taken, &reports, judge, !alerts.is_empty()).await? {
             Recorded::Kept(reports) => reports,
             Recorded::Taken => return self.adopt(&slot).await?.context("the report of another process is gone"),
         };
         self.alerts.post_due(&reports);
         self.latest.set(&reports).await;
-        let failed = reports[0].metrics.values().filter(|metric| metric.error.is_some()).count();
-        metrics::gauge!("dewpond_analytics_report_timestamp_seconds").set(generated_at.timestamp() as f64);
-        metrics::gauge!("dewpond_analytics_metrics_failed").set(failed as f64);
+        let Some(first) = reports.first() else { return Ok(Report { generated_at, ..Report::default() }) };
+        let failed = first.metrics.values().filter(|metric| metric.error.is_some()).count();
+        let labels: Vec<_> = lake.organisation().map(|id| ("organisation", id.to_string())).into_iter().collect();
+        metrics::gauge!("dewpond_analytics_report_timestamp_seconds", &labels).set(generated_at.timestamp() as f64);
+        metrics::gauge!("dewpond_analytics_metrics_failed", &labels).set(failed as f64);
         tracing::info!(
             metrics = queries.len(),
             failed,
             reports = reports.len(),
-            lake.version = reports[0].lake_version,
+            lake.version = first.lake_version,
+            lake.organisation = lake.organisation().map(|id| &**id),
             seconds = started.elapsed().as_secs_f64(),
             "reported"
         );
-        Ok(reports.swap_remove(0))
+        Ok(of_whole_lake(&reports))
     }
 
     /// Makes the run that history has of a slot the latest of this process. Returns its report of the whole lake; `None` if
@@ -270,10 +278,7 @@ impl Analytics {
         if !reports.is_empty() {
             tracing::debug!(reports = reports.len(), "another process has reported");
         }
-        let Some(first) = reports.first() else { return Ok(None) };
-        // History has no report without metrics: all may be of sites alone.
-        let empty = Report { site: None, metrics: Default::default(), ..first.clone() };
-        Ok(Some(reports.into_iter().find(|report| report.site.is_none()).unwrap_or(empty)))
+        Ok((!reports.is_empty()).then(|| of_whole_lake(&reports)))
     }
 
     /// The reports as they would have been at a time in the past: `$until` and `$now` are that time, and the events are those
@@ -322,8 +327,8 @@ impl Analytics {
     }
 
     async fn rules_hash(&self, queries: &[QueryFile]) -> anyhow::Result<String> {
-        let sites = self.engine.lake().sites().await?;
-        Ok(rules_hash(queries, sites.sites().iter().map(AsRef::as_ref)))
+        let sites = self.engine.lake().sites_here().await?;
+        Ok(rules_hash(queries, sites.iter().map(AsRef::as_ref)))
     }
 
     fn read_queries(&self) -> anyhow::Result<Vec<QueryFile>> {
@@ -347,10 +352,14 @@ impl Analytics {
     ) -> anyhow::Result<Vec<Report>> {
         let view = self.engine.view().await?;
         let lake_version = view.snapshot().events.version.map_or(-1, |version| version as i64);
-        let sites = self.engine.lake().sites().await?;
-
-        let mut scopes = vec![Scope::Lake];
-        scopes.extend(sites.sites().iter().map(|site| Scope::Site(site.site_id.to_string())));
+        let lake = self.engine.lake();
+        let directory = lake.sites().await?;
+        let sites = directory.sites_in(lake.organisation());
+        // A lake of an organisation's own has no report of its whole: nobody would know it from that of the main lake.
+        let whole = lake.organisation().is_none().then_some(Scope::Lake);
+        let before_sites = usize::from(whole.is_some());
+        let mut scopes: Vec<Scope> = whole.into_iter().collect();
+        scopes.extend(sites.iter().map(|site| Scope::Site(site.site_id.to_string())));
         let mut reports: Vec<Report> = scopes
             .iter()
             .map(|scope| Report {
@@ -365,9 +374,10 @@ impl Analytics {
             })
             .collect();
         // Days begin with the site's zone, so that sites of one zone ask the same.
-        let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::from([(UTC, vec![0])]);
-        for (number, site) in sites.sites().iter().enumerate() {
-            zones.entry(&site.settings.time_zone).or_default().push(number + 1);
+        let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        zones.entry(UTC).or_default().extend(0..before_sites);
+        for (number, site) in sites.iter().enumerate() {
+            zones.entry(&site.settings.time_zone).or_default().push(number + before_sites);
         }
 
         let view = Arc::new(view);
@@ -402,6 +412,12 @@ impl Analytics {
             for (number, metric) in due.into_iter().zip(metrics) {
                 let details = Details { how: metric.details.how, ..details_of(query, generated_at) };
                 reports[number].metrics.insert(query.name.clone(), Metric { details, ..metric });
+            }
+        }
+        if before_sites > 0 {
+            let elsewhere = (directory.sites().len() - sites.len()) as u64;
+            for metric in reports[0].metrics.values_mut() {
+                metric.details.sites_elsewhere = Some(elsewhere).filter(|sites| *sites > 0);
             }
         }
         Ok(reports)
@@ -499,6 +515,16 @@ impl Analytics {
             }
         }
     }
+}
+
+/// The report of the whole lake of a run that has reports. One without metrics if there is none: all may be of sites alone.
+fn of_whole_lake(reports: &[Report]) -> Report {
+    let whole = reports.iter().find(|report| report.site.is_none()).cloned();
+    whole.unwrap_or_else(|| Report {
+        site: None,
+        metrics: BTreeMap::new(),
+        ..reports.first().cloned().unwrap_or_default()
+    })
 }
 
 /// The time in whole microseconds, as history keeps it.

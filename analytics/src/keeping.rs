@@ -37,9 +37,9 @@ pub struct WrongState {
 /// who. A metric whose file is wrong keeps none.
 pub async fn keeping(engine: &Engine, queries: &[QueryFile], now: DateTime<Utc>) -> anyhow::Result<Vec<Keeping>> {
     let view: Arc<View> = Arc::new(engine.view().await?);
-    let sites = engine.lake().sites().await?;
+    let sites = engine.lake().sites_here().await?;
     let mut zones = BTreeSet::from(["UTC"]);
-    zones.extend(sites.sites().iter().map(|site| site.settings.time_zone.as_str()));
+    zones.extend(sites.iter().map(|site| site.settings.time_zone.as_str()));
     let mut keeping: Vec<Keeping> = Vec::new();
     for query in queries.iter().filter(|query| query.header.incremental != Incremental::Never) {
         let Ok(sql) = &query.sql else { continue };

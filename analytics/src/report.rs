@@ -71,6 +71,10 @@ pub struct Details {
     /// Of a run of a past time: by which queries and rules of sites it was made, as a hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules_hash: Option<String>,
+    /// Of a report of the whole main lake: how many sites it does not have, because their events lie in lakes of their
+    /// organisations' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sites_elsewhere: Option<u64>,
     /// The file's `alert:`, and whether it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<AlertState>,

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use analytics::{Analytics, AnalyticsSettings, Past, PastDays, PastRuns, Report, latest_report};
+use analytics::{Analytics, AnalyticsSettings, Jobs, Past, PastDays, PastRuns, Report, latest_report};
 use chrono::{DateTime, NaiveDate, Utc};
-use engine::{Engine, EngineSettings};
-use lake::Lake;
+use engine::{Engine, EngineSettings, Engines};
+use lake::{Lake, Lakes, SiteSettings};
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -46,6 +46,41 @@ async fn a_new_file_is_a_new_metric_at_the_next_run() {
         .unwrap();
     let report = analytics.run().await.unwrap();
     assert_eq!(report.metrics["two"].value, Some(json!(0)));
+}
+
+#[tokio::test]
+async fn a_lake_of_an_organisations_own_has_the_reports_of_its_sites_and_no_other_has_them() {
+    let (main, queries) = (Lake::open("memory:///", []).unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(queries.path().join("events.sql"), "SELECT count(*) AS n FROM events").unwrap();
+    let lakes = Lakes::from(main.clone());
+    let engine = Engine::new(main.clone(), &EngineSettings::default()).unwrap();
+    let job = Analytics::new(engine.clone(), settings(queries.path()), Arc::new(noon));
+    let jobs = Jobs::new(job.clone(), Engines::new(engine, lakes.clone()));
+    main.add_site("shop", noon()).await.unwrap();
+    let own = lakes.set("acme", "memory:///", None).await.unwrap();
+    // It has no site yet, and nothing to report.
+    assert!(jobs.job(Some(&own)).await.unwrap().run().await.unwrap().metrics.is_empty());
+    main.add_site_of("acme-shop", Some("acme"), SiteSettings::default(), noon()).await.unwrap();
+
+    let whole = job.run().await.unwrap();
+    assert_eq!(whole.metrics["events"].details.sites_elsewhere, Some(1));
+    jobs.job(Some(&own)).await.unwrap().run().await.unwrap();
+    let own = lakes.of_site("acme-shop").await.unwrap();
+    for (lake, site, is_there) in [
+        (&main, None, true),
+        (&main, Some("shop"), true),
+        (&main, Some("acme-shop"), false),
+        (&own, None, false),
+        (&own, Some("shop"), false),
+        (&own, Some("acme-shop"), true),
+    ] {
+        assert_eq!(latest_report(lake, site).await.unwrap().is_some(), is_there, "{lake:?} {site:?}");
+    }
+    // Readers find each where it is.
+    for site in [None, Some("shop"), Some("acme-shop")] {
+        assert!(jobs.of_site(site).await.unwrap().latest(site).await.unwrap().is_some(), "{site:?}");
+    }
+    assert!(job.latest(Some("acme-shop")).await.unwrap().is_none());
 }
 
 #[tokio::test]

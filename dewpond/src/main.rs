@@ -18,7 +18,9 @@ use clap::{Parser, Subcommand};
 use lake::whole_text;
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::{explain, export, health, import, key, mcp, queries, query, report, site, sql, user};
+use crate::commands::{
+    explain, export, health, import, key, mcp, organisation, queries, query, report, site, sql, user,
+};
 use crate::roles::up;
 
 #[global_allocator]
@@ -68,6 +70,8 @@ enum Role {
     Key(key::Flags),
     /// Add, list and remove the people who can sign in.
     User(user::Flags),
+    /// List organisations, and give them lakes of their own.
+    Organisation(organisation::Flags),
     /// Serve metrics and SQL to a language model, on standard input and output (Model Context Protocol).
     Mcp(Box<mcp::Flags>),
     /// Inspect, check and repair the lake, or erase a person.
@@ -83,7 +87,7 @@ enum Role {
 impl Role {
     /// Whether it prints an answer and ends, unlike a service.
     fn ends_by_itself(&self) -> bool {
-        use Role::{Explain, Export, Health, Import, Key, Lake, Queries, Query, Report, Site, Sql, User};
+        use Role::{Explain, Export, Health, Import, Key, Lake, Organisation, Queries, Query, Report, Site, Sql, User};
         matches!(self, Self::Analytics(flags) if flags.ends_by_itself())
             || matches!(self, Self::Forward(flags) if flags.ends_by_itself())
             || matches!(
@@ -98,6 +102,7 @@ impl Role {
                     | Site(_)
                     | Key(_)
                     | User(_)
+                    | Organisation(_)
                     | Lake(_)
                     | Health(_)
             )
@@ -141,6 +146,7 @@ async fn run(role: Role) -> anyhow::Result<()> {
         Role::Site(flags) => site::run(flags).await,
         Role::Key(flags) => key::run(flags).await,
         Role::User(flags) => user::run(flags).await,
+        Role::Organisation(flags) => organisation::run(flags).await,
         Role::Mcp(flags) => mcp::run(*flags).await,
         Role::Lake(flags) => commands::lake::run(flags).await,
         Role::Demo(flags) => demo::run(flags).await,

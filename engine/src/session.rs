@@ -125,6 +125,24 @@ impl Engine {
         })
     }
 
+    /// An engine over another lake, which shares memory, temporary disk and what keys may take with this one. Its queries run
+    /// here, since the machines of a planner know but one lake.
+    pub fn beside(&self, lake: Lake) -> Result<Self> {
+        let store = ObjectStoreUrl::parse(lake.store_url())?;
+        let mut runtime = (*self.runtime).clone();
+        runtime.object_store_registry = Arc::new(OneStore::new(store.clone(), lake.store()));
+        Ok(Self {
+            lake,
+            runtime: Arc::new(runtime),
+            store,
+            steady: Arc::default(),
+            last_passes: Arc::default(),
+            identities: Arc::default(),
+            planner: None,
+            ..self.clone()
+        })
+    }
+
     /// The same engine, whose plans this planner makes. Queries of whoever may know of some sites alone it does not see:
     /// they take their key's memory and run here.
     pub fn with_planner(mut self, planner: Arc<dyn QueryPlanner + Send + Sync>) -> Self {
@@ -282,7 +300,11 @@ impl Engine {
 
     /// A context of somebody confined, or of nobody whose plans run elsewhere.
     fn context_within(&self, share: Option<&Share>) -> SessionContext {
-        self.context_in(share.map_or(&self.runtime, Share::runtime), self.config.clone(), None)
+        let Some(share) = share else { return self.context_in(&self.runtime, self.config.clone(), None) };
+        // The share may be that of another lake's engine.
+        let mut runtime = (*self.runtime).clone();
+        runtime.memory_pool = share.memory().clone();
+        self.context_in(&Arc::new(runtime), self.config.clone(), None)
     }
 
     fn context_with(&self, config: SessionConfig) -> SessionContext {

@@ -26,7 +26,7 @@ use crate::settings::ForwardSettings;
 /// How often the registry is asked for destinations.
 const REGISTRY_EVERY: Duration = Duration::from_secs(5);
 
-/// Forwards the events of one lake.
+/// Forwards the events of the sites that lie in one lake.
 pub struct Forwarder {
     engine: Engine,
     settings: ForwardSettings,
@@ -57,7 +57,7 @@ impl Forwarder {
     pub async fn run(self, stop: CancellationToken) {
         let mut running: HashMap<String, Running> = HashMap::new();
         while !stop.is_cancelled() {
-            match self.engine.lake().destinations().await {
+            match self.engine.lake().destinations_here().await {
                 Ok(specs) => self.follow(specs, &mut running).await,
                 Err(error) => {
                     tracing::warn!(

@@ -6,7 +6,7 @@ use chrono::Utc;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use engine::{
-    Busy, Engine, EngineError, LimitedRows, Param, QueryLimits, Scope, Share, SharedViews, SqlSession, Turn, params,
+    Apart, Busy, EngineError, Engines, LimitedRows, Param, QueryLimits, Scope, Share, SqlSession, Turn, View, params,
 };
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -20,8 +20,7 @@ use crate::settings::SETTINGS;
 
 /// Answers queries of clients.
 pub(crate) struct Reader {
-    engine: Engine,
-    views: SharedViews,
+    engines: Engines,
     limits: QueryLimits,
     known: OnceCell<Known>,
 }
@@ -70,8 +69,8 @@ impl Query {
 }
 
 impl Reader {
-    pub(crate) fn new(engine: Engine, limits: QueryLimits) -> Self {
-        Self { views: SharedViews::new(engine.clone()), engine, limits, known: OnceCell::new() }
+    pub(crate) fn new(engines: Engines, limits: QueryLimits) -> Self {
+        Self { engines, limits, known: OnceCell::new() }
     }
 
     pub(crate) fn limits(&self) -> QueryLimits {
@@ -81,8 +80,8 @@ impl Reader {
     async fn known(&self) -> Result<&Known, EngineError> {
         self.known
             .get_or_try_init(|| async {
-                let schemas = self.engine.view().await?.session(&Scope::Lake)?.schemas().await?;
-                let blank = self.engine.blank_session(&schemas, None)?;
+                let schemas = self.engines.main().view().await?.session(&Scope::Lake)?.schemas().await?;
+                let blank = self.engines.main().blank_session(&schemas, None)?;
                 let table =
                     |(name, schema): &(&str, SchemaRef)| LakeTable { name: (*name).into(), schema: schema.clone() };
                 let tables: Vec<LakeTable> = schemas.iter().map(table).collect();
@@ -125,8 +124,21 @@ impl Reader {
     pub(crate) fn share_of(&self, user: &str, access: &Access) -> Option<Arc<Share>> {
         match access {
             Access::Lake => None,
-            Access::Sites(_) => Some(self.engine.share_of(user)),
+            Access::Sites(_) => Some(self.engines.main().share_of(user)),
         }
+    }
+
+    /// A view of the one lake that a client may read; of the main one, if it may read everything.
+    async fn view(&self, query: &Query, access: &Access) -> Result<Arc<View>, Report> {
+        let sites: &[Arc<str>] = match access {
+            Access::Lake => &[],
+            Access::Sites(sites) => sites,
+        };
+        let views = self.engines.views_of(sites).await.map_err(|apart| match apart {
+            Apart::TwoLakes { .. } => advice("0A000", apart.to_string(), "Use a key for the sites of each lake."),
+            Apart::Engine(error) => query.report(&error),
+        })?;
+        views.view().await.map_err(|error| query.report(&error))
     }
 
     /// Begins a query, in the turn of whoever asks. It sees every event that was acknowledged before its turn came.
@@ -149,15 +161,15 @@ impl Reader {
         let session = match query.reads_lake {
             false if share.is_none() => known.blank.clone(),
             false => {
-                let session = self.engine.blank_session(&known.schemas, share);
+                let session = self.engines.main().blank_session(&known.schemas, share);
                 let session = session.map_err(|error| query.report(&error))?;
                 known.catalog.join(&session).map_err(|error| query.report(&error))?;
                 Arc::new(session)
             }
             true => {
-                let view = timeout(limits.timeout, self.views.view()).await;
+                let view = timeout(limits.timeout, self.view(query, access)).await;
                 let over = || EngineError::Timeout { after: limits.timeout, flag: limits.flags.timeout };
-                let view = view.map_err(|_| query.report(&over()))?.map_err(|error| query.report(&error))?;
+                let view = view.map_err(|_| query.report(&over()))??;
                 let session = match access {
                     Access::Lake => view.session(&Scope::Lake),
                     Access::Sites(sites) => view.confined_session(sites, share),

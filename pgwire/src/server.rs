@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Engine, QueryLimits};
+use engine::{Engines, QueryLimits};
 use lake::LakeError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -85,7 +85,7 @@ impl PgServer {
     /// - `own_user`: whoever runs the server, whom clients on this machine say they are unless they are told another name.
     ///   Without a token, on loopback he reads the whole lake, too.
     pub async fn new(
-        engine: Engine,
+        engines: impl Into<Engines>,
         settings: &PgSettings,
         listen: SocketAddr,
         limits: QueryLimits,
@@ -99,7 +99,8 @@ impl PgServer {
             true => [TOKEN_USER].into_iter().chain(own_user).map(str::to_owned).collect(),
             false => vec![],
         };
-        let keys = Arc::new(Keys::new(engine.lake().clone(), token, trusted));
+        let engines = engines.into();
+        let keys = Arc::new(Keys::new(engines.lakes().main().clone(), token, trusted));
         if !is_local {
             if !keys.are_there().await.map_err(PgError::Keys)? {
                 return Err(PgError::NoKeys(listen));
@@ -110,7 +111,7 @@ impl PgServer {
         }
         Ok(Self {
             door: Arc::new(Door { tls, keys, cancellations: Arc::default() }),
-            reader: Arc::new(Reader::new(engine, limits)),
+            reader: Arc::new(Reader::new(engines, limits)),
             seats: Seats::new(settings.pg_clients_max),
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         })

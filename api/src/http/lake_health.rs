@@ -39,7 +39,7 @@ async fn lake(
 }
 
 async fn health(api: &Api) -> Result<Value, LakeError> {
-    let lake = api.views.engine().lake();
+    let lake = api.people.lake();
     let as_of = (api.clock)();
     let snapshot = lake.snapshot().await?;
     let reports = lake.table(&REPORTS).load().await?;
@@ -61,7 +61,7 @@ async fn health(api: &Api) -> Result<Value, LakeError> {
         "reports": {
             "version": reports.version, "files": reports.files.len(), "rows": reports.rows(), "bytes": reports.size_bytes(),
             "committed_at": report_versions.first().and_then(|version| version.committed_at),
-            "trouble": api.analytics.trouble(),
+            "trouble": api.jobs.main().trouble(),
         },
         "states": { "queries": states.definitions, "files": states.states, "bytes": states.bytes },
         "versions": versions.iter().map(described).collect::<Vec<_>>(),

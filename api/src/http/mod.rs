@@ -38,7 +38,7 @@ pub use state::Api;
 /// - `token`: if given, every request must carry `Authorization: Bearer TOKEN`, or something else by which it is known who
 ///   sends it: a read key, a person's sign-in.
 pub fn router(api: Arc<Api>, token: Option<String>) -> Router {
-    let (engine, people, clock) = (api.views.engine().clone(), api.people.clone(), api.clock.clone());
+    let (engine, people, clock) = (api.jobs.engines().main().clone(), api.people.clone(), api.clock.clone());
     let access = Arc::new(Access::new(token.as_deref(), engine, people, clock));
     let reports = Router::new()
         .merge(reports::router())

@@ -13,7 +13,7 @@ use chrono::Days;
 use engine::{EngineError, Param, SqlSession};
 use serde_json::{Value, json};
 
-use super::caller::reader::Reader;
+use super::caller::reader::{Part, Reader};
 use super::error::{ApiError, of_history};
 use super::etag::matches_etag;
 use super::own_sql;
@@ -40,7 +40,8 @@ async fn latest(
     let [site] = query.read(["site"]).map_err(ApiError::invalid)?;
     let site = reader.site_of_report(site)?;
     let is_confined = matches!(reader, Reader::Sites { .. });
-    let found = api.analytics.latest(site.as_deref()).await;
+    let job = api.job_of(site.as_deref()).await?;
+    let found = job.latest(site.as_deref()).await;
     let found = found.map_err(of_history).map_err(ApiError::unread("the latest report"))?;
     let Some((body, served)) = found else { return Err(no_report(&api, site.as_deref()).await) };
     let body = if is_confined { Arc::new(CachedJson::new(hushed(body.bytes()))) } else { body };
@@ -59,7 +60,7 @@ async fn latest(
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         headers.insert(header::ETAG, etag);
     }
-    if let Some(trouble) = api.analytics.trouble() {
+    if let Some(trouble) = job.trouble() {
         headers.insert("x-report-trouble", header_text(if is_confined { TROUBLE } else { &trouble }));
     }
     Ok(response)
@@ -111,10 +112,11 @@ async fn no_report(api: &Api, site: Option<&str>) -> ApiError {
 
 /// The latest report, and why it is older than it should be, if it is.
 pub(crate) async fn latest_report(api: &Api, site: Option<&str>) -> Result<(Value, Option<String>), ApiError> {
-    let found = api.analytics.latest(site).await;
+    let job = api.job_of(site).await?;
+    let found = job.latest(site).await;
     let found = found.map_err(of_history).map_err(ApiError::unread("the latest report"))?;
     let Some((body, _)) = found else { return Err(no_report(api, site).await) };
-    Ok((serde_json::from_slice(body.bytes()).unwrap_or_default(), api.analytics.trouble()))
+    Ok((serde_json::from_slice(body.bytes()).unwrap_or_default(), job.trouble()))
 }
 
 async fn metric_history(
@@ -150,7 +152,8 @@ pub(crate) async fn history(
     let from = time(from.as_deref(), month_ago).map_err(ApiError::invalid)?;
     let until = time(until.as_deref(), now).map_err(ApiError::invalid)?;
 
-    let session = api.views.history().await.map_err(ApiError::unread("the history"))?;
+    let views = api.views_of(&Part::Lake(site.as_deref().map(Into::into))).await?;
+    let session = views.history().await.map_err(ApiError::unread("the history"))?;
     let params = [
         ("metric", Param::Text(Some(metric.clone()))),
         ("site", Param::Text(site.clone())),
@@ -171,7 +174,7 @@ pub(crate) async fn history(
 /// Fails if there is no such metric: neither now nor in any report.
 async fn check_metric(api: &Api, session: &Arc<SqlSession>, metric: &str) -> Result<(), ApiError> {
     // If the directory cannot be read, the job says so.
-    let now = api.analytics.metric_names().unwrap_or_default();
+    let now = api.jobs.main().metric_names().unwrap_or_default();
     let ever = own_sql::rows(session, include_str!("metric_names.sql"), [], api.limits).await;
     let ever = ever.map_err(ApiError::unread::<EngineError>("the history"))?;
     let ever = ever.iter().filter_map(|row| row[0].as_str()).map(str::to_owned);

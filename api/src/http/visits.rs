@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use engine::{EngineError, Param, Scope};
 use serde_json::{Value, json};
 
-use super::caller::reader::Reader;
+use super::caller::reader::{Part, Reader};
 use super::error::ApiError;
 use super::own_sql;
 use super::params::time;
@@ -53,7 +53,7 @@ async fn visits(
     let site = reader.site_of_report(site)?;
     let scope = site.clone().map_or(Scope::Lake, Scope::Site);
 
-    let view = api.views.view().await.map_err(ApiError::unread("the events"))?;
+    let view = api.view_of(&Part::Lake(site.as_deref().map(Into::into))).await?;
     let session = Arc::new(view.session(&scope).map_err(ApiError::unread("the events"))?);
     let params = [
         ("unit", Param::Text(Some(unit.to_owned()))),

@@ -93,7 +93,7 @@ fn texts<const N: usize>(mut arguments: Arguments, names: [&str; N]) -> Result<[
 /// The metrics of which somebody may see reports.
 fn readable(api: &Api, reader: &Reader) -> Result<Vec<QueryFile>, ApiError> {
     let mut queries =
-        api.analytics.queries().map_err(|error| ApiError::NotYet(format!("the metrics cannot be read: {error}")))?;
+        api.jobs.main().queries().map_err(|error| ApiError::NotYet(format!("the metrics cannot be read: {error}")))?;
     queries.retain(|query| is_readable(reader, query.header.scope));
     Ok(queries)
 }

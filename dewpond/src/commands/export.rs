@@ -3,6 +3,8 @@
 //! Every column is written, so the files can be imported into another lake as they are. A file gets its name when it is
 //! whole, so an export that was broken off goes on where it was.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -12,9 +14,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::ValueEnum;
-use engine::{AnswerFormat, AnswerWriter, Engine, EngineSettings, Param, QueryLimits, Scope, SqlSession};
+use engine::{AnswerFormat, AnswerWriter, EngineSettings, Param, QueryLimits, Scope, SqlSession, View};
+use lake::OwnLake;
 
-use crate::lake_flags::LakeFlags;
+use crate::lake_flags::{LakeFlags, engines};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -101,8 +104,8 @@ const DATES: &str = "SELECT date, count(*) AS events FROM events \
                      WHERE occurred_at >= $from AND occurred_at < $until GROUP BY date ORDER BY date";
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let lake = flags.lake.open_existing().await?;
-    let known = lake.sites().await?;
+    let lakes = flags.lake.lakes_existing().await?;
+    let known = lakes.main().sites().await?;
     for site in &flags.sites {
         if !known.has_site(site) {
             bail!("there is no site {site}; `dewpond site list` shows them");
@@ -113,11 +116,17 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         false => flags.sites.clone(),
     };
     let params = flags.params()?;
-    let engine = Engine::new(lake, &flags.engine)?;
+    let engines = engines(&lakes, &flags.engine)?;
     flags.check_output()?;
-    let view = engine.view().await?;
     let (mut events, mut files) = (0, 0);
+    let mut seen: HashMap<Option<Arc<OwnLake>>, View> = HashMap::new();
     for site in sites {
+        // One view of each lake, so that all files of it are of the same moment.
+        let lake = known.site(&site).and_then(|site| site.lake.clone());
+        let view = match seen.entry(lake.clone()) {
+            Entry::Occupied(seen) => seen.into_mut(),
+            Entry::Vacant(unseen) => unseen.insert(engines.views(lake.as_ref()).await?.engine().view().await?),
+        };
         let session = Arc::new(view.session(&Scope::Site(site.clone()))?);
         let dir = flags.output.join(&site);
         if flags.user_id.is_some() || flags.anonymous_id.is_some() {

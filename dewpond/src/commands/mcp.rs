@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use analytics::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX};
-use api::{Api, SqlSettings};
-use engine::{Engine, EngineSettings, QueryLimits};
+use analytics::{Analytics, AnalyticsSettings, Jobs, METRIC_ROWS_MAX};
+use api::{Api, Outward, SqlSettings};
+use engine::{EngineSettings, QueryLimits};
 
-use crate::lake_flags::{LakeFlags, clock};
+use crate::lake_flags::{LakeFlags, clock, engines};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -33,7 +33,7 @@ pub(crate) struct Flags {
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     analytics::read_queries(&flags.queries)?;
-    let engine = Engine::new(flags.lake.open_existing().await?, &flags.engine)?;
+    let engines = engines(&flags.lake.lakes_existing().await?, &flags.engine)?;
     // It runs no metric; the reports are those of history.
     let settings = AnalyticsSettings {
         queries: flags.queries,
@@ -46,7 +46,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         alert_webhook: None,
         alert_secret: None,
     };
-    let analytics = Analytics::new(engine.clone(), settings, clock());
-    let api = Api::new(analytics, engine, flags.limits, flags.sql, clock());
+    let jobs = Jobs::new(Analytics::new(engines.main().clone(), settings, clock()), engines);
+    let api = Api::reaching(jobs, flags.limits, flags.sql, Outward::default(), clock());
     api::serve_stdio(api, flags.site).await.map_err(anyhow::Error::from_boxed)
 }

@@ -7,6 +7,7 @@ pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod lake;
 pub(crate) mod mcp;
+pub(crate) mod organisation;
 pub(crate) mod queries;
 pub(crate) mod query;
 pub(crate) mod rebuild;

@@ -13,9 +13,10 @@ use engine::{
     AnswerFormat, AnswerOutput, AnswerWriter, AsOf, Engine, EngineError, EngineSettings, Param, QueryLimits, Scope,
     params,
 };
+use lake::Lake;
 
 use super::site;
-use crate::lake_flags::LakeFlags;
+use crate::lake_flags::OneLakeFlags;
 use crate::stdout::Stdout;
 
 #[derive(clap::Args, Debug)]
@@ -31,7 +32,7 @@ pub(crate) struct Flags {
 #[derive(clap::Args, Debug)]
 pub(crate) struct Asked {
     #[command(flatten)]
-    lake: LakeFlags,
+    lake: OneLakeFlags,
 
     /// A value for the parameter $NAME in the SQL, of the type of what it is compared with there. $now, $until (now), $from (midnight 29 days ago) and $site are predefined
     /// and can be overridden.
@@ -104,7 +105,10 @@ pub(crate) async fn answer(asked: Asked, sql: &str, source: Option<&Path>) -> an
     if asked.format == AnswerFormat::Parquet && asked.output.is_none() {
         bail!("Parquet needs a file: add -o answer.parquet");
     }
-    let lake = asked.lake.open_existing().await?;
+    let lake = asked.lake.open_existing(asked.site.as_deref()).await?;
+    if asked.site.is_none() && lake.organisation().is_none() {
+        say_what_lies_elsewhere(&lake).await;
+    }
     let time_zone = match &asked.site {
         Some(site) => site::find(&lake, site).await?.settings.time_zone.clone(),
         None => "UTC".to_owned(),
@@ -122,7 +126,11 @@ pub(crate) async fn answer(asked: Asked, sql: &str, source: Option<&Path>) -> an
         header.complete(&mut params);
     }
 
-    let engine = cluster::with_workers(Engine::new(lake, &asked.engine)?, &asked.workers).await?;
+    let engine = match lake.organisation() {
+        None => cluster::with_workers(Engine::new(lake, &asked.engine)?, &asked.workers).await?,
+        // Workers know the main lake alone.
+        Some(_) => Engine::new(lake, &asked.engine)?,
+    };
     let scope = asked.site.map_or(Scope::Lake, Scope::Site);
     let in_source = |error: EngineError| match (source, &error) {
         (Some(file), EngineError::Query { message, line: Some(line), .. }) => {
@@ -142,6 +150,17 @@ pub(crate) async fn answer(asked: Asked, sql: &str, source: Option<&Path>) -> an
         answer.write(batch)?;
     }
     Ok(answer.finish()?)
+}
+
+/// Says which sites an answer of the whole main lake does not have, if the registry can be read.
+async fn say_what_lies_elsewhere(main: &Lake) {
+    let Ok(directory) = main.sites().await else { return };
+    let elsewhere: Vec<&str> =
+        directory.sites().iter().filter(|site| site.lake.is_some()).map(|site| &*site.site_id).collect();
+    if !elsewhere.is_empty() {
+        let sites = elsewhere.join(", ");
+        eprintln!("without {sites}, which lie in lakes of their organisations' own: add --site or --organisation");
+    }
 }
 
 /// Whether somebody gave the SQL itself where a file is expected.

@@ -8,12 +8,12 @@ use chrono::{NaiveDate, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::report::OfPast;
-use crate::lake_flags::LakeFlags;
+use crate::lake_flags::OneLakeFlags;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
     #[command(flatten)]
-    lake: LakeFlags,
+    lake: OneLakeFlags,
 
     /// Make the reports of these days (UTC) anew, with the events that are in the lake now. The second day is not among them.
     ///
@@ -56,7 +56,7 @@ fn days(text: &str) -> Result<Range<NaiveDate>, String> {
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let lake = match flags.dry_run {
-        true => flags.lake.open_existing().await?,
+        true => flags.lake.open_existing(None).await?,
         false => flags.lake.open_for_writing().await?,
     };
     let engine = flags.past.engine(&lake)?;

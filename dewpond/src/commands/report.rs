@@ -12,7 +12,6 @@ use lake::Lake;
 use schedule::Cron;
 use serde_json::Value as Json;
 
-use super::site;
 use crate::lake_flags::{LakeFlags, clock};
 
 /// How many rows of a metric are shown by default.
@@ -73,10 +72,7 @@ fn past_time(text: &str) -> Result<DateTime<Utc>, String> {
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let lake = flags.lake.open_existing().await?;
-    if let Some(site) = &flags.site {
-        site::find(&lake, site).await?;
-    }
+    let lake = flags.lake.open_of_site(flags.site.as_deref()).await?;
     let report = match flags.at {
         Some(at) => of_past(&lake, &flags, at).await?,
         None => latest_report(&lake, flags.site.as_deref())
@@ -139,6 +135,9 @@ async fn of_past(lake: &Lake, flags: &Flags, at: DateTime<Utc>) -> anyhow::Resul
 pub(crate) fn render(report: &Report, rows_shown: usize) -> String {
     let of = report.site.as_deref().map_or("all sites".to_owned(), |site| format!("site {site}"));
     let mut text = format!("Report of {of}, {}\n\n", report.generated_at.format("%Y-%m-%d %H:%M:%S UTC"));
+    if let Some(elsewhere) = report.metrics.values().find_map(|metric| metric.details.sites_elsewhere) {
+        text += &format!("Without {elsewhere} site(s) in lakes of their organisations' own: --site prints theirs.\n\n");
+    }
     let numbers: Vec<Vec<String>> = report
         .metrics
         .iter()

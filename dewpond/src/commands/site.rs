@@ -11,7 +11,7 @@ use engine::text_table;
 use lake::{IssuedKey, Lake, Site, SiteSettings};
 use serde_json::json;
 
-use crate::lake_flags::Output;
+use crate::lake_flags::{self, Output};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -266,11 +266,10 @@ pub(crate) async fn find(lake: &Lake, site_id: &str) -> anyhow::Result<Arc<Site>
 
 /// The id of an organisation, of its id or its name; `none` is none.
 async fn organisation_id(lake: &Lake, named: Option<&str>) -> anyhow::Result<Option<String>> {
-    let Some(named) = named.filter(|named| *named != "none") else { return Ok(None) };
-    let accounts = lake.accounts().await?;
-    let found = accounts.organisations.iter().find(|one| one.id == named || one.name == named);
-    let found = found.with_context(|| format!("there is no organisation {named}; `dewpond user list` shows all"))?;
-    Ok(Some(found.id.clone()))
+    match named.filter(|named| *named != "none") {
+        None => Ok(None),
+        Some(named) => lake_flags::organisation_id(lake, named).await.map(Some),
+    }
 }
 
 async fn set(
@@ -345,7 +344,7 @@ async fn list(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
                         |key| json!({"prefix": key.prefix, "created_at": key.created_at, "revoked_at": key.revoked_at}),
                     )
                     .collect();
-                json!({"site_id": &*site.site_id, "created_at": site.created_at, "retention_days": site.retention_days, "settings": site.settings, "keys": keys})
+                json!({"site_id": &*site.site_id, "created_at": site.created_at, "retention_days": site.retention_days, "settings": site.settings, "keys": keys, "lake": site.lake.as_ref().map(|lake| &lake.url)})
             })
             .collect();
         println!("{}", json!(sites));

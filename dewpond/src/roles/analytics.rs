@@ -3,19 +3,22 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use analytics::{Analytics, AnalyticsSettings};
+use analytics::{Analytics, AnalyticsSettings, Jobs, Report};
 use anyhow::bail;
 use api::{Api, OutwardSettings, SqlSettings};
 use clap::ArgAction;
 use cluster::WorkersFlags;
-use engine::{Engine, EngineSettings, QueryLimits};
+use engine::{Engine, EngineSettings, Engines, QueryLimits};
+use lake::whole_text;
 use pgwire::PgSettings;
 use schedule::Schedule;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminFlags};
 use crate::commands::{rebuild, report};
 use crate::lake_flags::{LakeFlags, clock};
-use crate::roles::sql;
+use crate::roles::{of_lakes, sql};
 use crate::shutdown;
 
 /// How long alerts may still be posted after everything else has stopped.
@@ -94,37 +97,75 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     // A missing directory is a mistake on the command line: report it now, not at the first run.
     analytics::read_queries(&flags.analytics.queries)?;
     let outward = flags.outward.open(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
-    let lake = flags.lake.open_for_writing().await?;
+    let lakes = flags.lake.lakes_for_writing().await?;
+    let lake = lakes.main();
     let engine = Engine::new(lake.clone(), &flags.engine)?.with_key_queries_max(flags.sql.key_queries_max);
     let engine = cluster::with_workers(engine, &flags.workers).await?;
-    let analytics = Analytics::new(engine.clone(), flags.analytics, clock());
+    let engines = Engines::new(engine, lakes.clone());
+    let analytics = Analytics::new(engines.main().clone(), flags.analytics, clock());
+    let jobs = Jobs::new(analytics.clone(), engines.clone());
     if flags.once {
-        let report = analytics.run().await?;
-        analytics.finish_posts().await;
-        print!("{}", report::render(&report, report::ROWS_SHOWN));
-        let failed: Vec<&str> =
-            report.metrics.iter().filter(|(_, metric)| metric.error.is_some()).map(|(name, _)| name.as_str()).collect();
-        if !failed.is_empty() {
-            bail!("{} of {} metrics failed: {}", failed.len(), report.metrics.len(), failed.join(", "));
-        }
-        return Ok(());
+        return once(&jobs).await;
     }
     let shutdown = shutdown::on_signal()?;
     let listener = admin::listen(flags.listen, "--listen").await?;
-    let sql = sql::start(&flags.pg, &engine, flags.limits, flags.token.as_deref(), shutdown.clone()).await?;
-    admin::start(&flags.admin, &lake, shutdown.clone()).await?;
+    let sql = sql::start(&flags.pg, &engines, flags.limits, flags.token.as_deref(), shutdown.clone()).await?;
+    admin::start(&flags.admin, lake, shutdown.clone()).await?;
     let mut schedule = Schedule::start().await?;
     analytics.schedule(&mut schedule).await?;
     tracing::info!(listen = %listener.local_addr()?, lake = %lake.url(), "analytics is up");
-    let api = Api::reaching(analytics.clone(), engine, flags.limits, flags.sql, outward, clock());
+    let api = Api::reaching(jobs.clone(), flags.limits, flags.sql, outward, clock());
     api.schedule_mails(&mut schedule, &flags.outward.email_cron).await?;
+    let following = follow(jobs.clone(), shutdown.clone());
     let routes = api::router(api, flags.token);
     axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await?;
     sql::finish(sql).await?;
     schedule.stop().await;
+    following.await?;
     // What is not posted by then, the next process posts.
-    let _ = tokio::time::timeout(POSTS_MAY_TAKE, analytics.finish_posts()).await;
+    let _ = tokio::time::timeout(POSTS_MAY_TAKE, jobs.finish_posts()).await;
     Ok(())
+}
+
+/// Makes the reports of the sites in lakes of organisations' own, too.
+pub(super) fn follow(jobs: Jobs, stop: CancellationToken) -> JoinHandle<()> {
+    of_lakes::follow(jobs.engines().lakes().clone(), stop, move |own, stop| {
+        let jobs = jobs.clone();
+        async move {
+            let job = jobs.job(Some(&own)).await?;
+            let mut schedule = Schedule::start().await?;
+            job.schedule(&mut schedule).await?;
+            Ok(of_lakes::until(stop, schedule))
+        }
+    })
+}
+
+/// Makes the reports of all lakes, and prints that of the main one.
+async fn once(jobs: &Jobs) -> anyhow::Result<()> {
+    let report = jobs.main().run().await?;
+    let mut lost = Vec::new();
+    for own in jobs.engines().lakes().main().sites().await?.lakes() {
+        let made = async { jobs.job(Some(own)).await?.run().await };
+        if let Err(error) = made.await {
+            lost.push(format!("{}: {}", own.url, whole_text(error.as_ref())));
+        }
+    }
+    jobs.finish_posts().await;
+    print!("{}", report::render(&report, report::ROWS_SHOWN));
+    check(&report)?;
+    match lost.is_empty() {
+        true => Ok(()),
+        false => bail!("there are no reports of {} lake(s): {}", lost.len(), lost.join("; ")),
+    }
+}
+
+fn check(report: &Report) -> anyhow::Result<()> {
+    let failed: Vec<&str> =
+        report.metrics.iter().filter(|(_, metric)| metric.error.is_some()).map(|(name, _)| name.as_str()).collect();
+    match failed.is_empty() {
+        true => Ok(()),
+        false => bail!("{} of {} metrics failed: {}", failed.len(), report.metrics.len(), failed.join(", ")),
+    }
 }

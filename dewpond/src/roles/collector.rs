@@ -25,13 +25,14 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let lake = flags.lake.open_for_writing().await?;
+    let lakes = flags.lake.lakes_for_writing().await?;
+    let lake = lakes.main().clone();
     let shutdown = shutdown::on_signal()?;
     let listener = admin::listen(flags.listen, "--listen").await?;
     // The admin port stays up until the last event is written, so that the shutdown can be watched.
     let watched = tokio_util::sync::CancellationToken::new();
     admin::start(&flags.admin, &lake, watched.clone()).await?;
-    let collector = Collector::start(lake.clone(), &flags.collector, clock()).await?;
+    let collector = Collector::start(lakes, &flags.collector, clock()).await?;
     tracing::info!(listen = %listener.local_addr()?, lake = %lake.url(), "collector is up");
     collector.serve(listener, shutdown.cancelled_owned()).await;
     watched.cancel();

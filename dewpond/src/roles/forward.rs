@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use engine::{Engine, EngineSettings, text_table};
+use engine::{Engine, EngineSettings, Engines, text_table};
 use forward::{ForwardSettings, Forwarder, Selection};
-use lake::{DestinationSpec, Lake, Position, Scan, Target};
+use lake::{DestinationSpec, Lake, Lakes, Position, Scan, Target};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminFlags};
-use crate::lake_flags::{LakeFlags, clock};
+use crate::lake_flags::{LakeFlags, clock, engines};
+use crate::roles::of_lakes;
 use crate::shutdown;
 
 #[derive(Args, Debug)]
@@ -197,7 +200,8 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
             Ok(())
         }
         Some(Command::Remove(flags)) => {
-            flags.lake.open_existing().await?.remove_destination(&flags.name).await?;
+            let lakes = flags.lake.lakes_existing().await?;
+            lake_of(&lakes, &flags.name).await?.remove_destination(&flags.name).await?;
             println!("removed {}", flags.name);
             Ok(())
         }
@@ -211,17 +215,42 @@ impl Flags {
 }
 
 async fn serve(flags: RoleFlags) -> anyhow::Result<()> {
-    let lake = flags.lake.open_for_writing().await?;
+    let lakes = flags.lake.lakes_for_writing().await?;
+    let lake = lakes.main();
     let shutdown = shutdown::on_signal()?;
-    admin::start(&flags.admin, &lake, shutdown.clone()).await?;
-    let engine = Engine::new(lake.clone(), &flags.engine)?;
+    admin::start(&flags.admin, lake, shutdown.clone()).await?;
+    let engines = engines(&lakes, &flags.engine)?;
     tracing::info!(lake = %lake.url(), "forward is up");
-    Forwarder::new(engine, flags.forward, std::env::vars().collect(), clock()).run(shutdown).await;
+    let main = engines.main().clone();
+    let following = follow(engines, flags.forward.clone(), shutdown.clone());
+    Forwarder::new(main, flags.forward, std::env::vars().collect(), clock()).run(shutdown).await;
+    following.await?;
     Ok(())
 }
 
+/// Forwards from the lakes of organisations' own, too.
+pub(super) fn follow(engines: Engines, settings: ForwardSettings, stop: CancellationToken) -> JoinHandle<()> {
+    of_lakes::follow(engines.lakes().clone(), stop, move |own, stop| {
+        let (engines, settings) = (engines.clone(), settings.clone());
+        async move {
+            let engine = engines.views(Some(&own)).await?.engine().clone();
+            let forwarder = Forwarder::new(engine, settings, std::env::vars().collect(), clock());
+            Ok(tokio::spawn(forwarder.run(stop)))
+        }
+    })
+}
+
+/// The lake that a destination gets its events from, and that knows how far it is.
+async fn lake_of(lakes: &Lakes, destination: &str) -> anyhow::Result<Lake> {
+    let destinations = lakes.main().destinations().await?;
+    let found = destinations.iter().find(|spec| spec.name == destination);
+    let found =
+        found.with_context(|| format!("there is no destination {destination}; `dewpond forward status` shows them"))?;
+    Ok(lakes.of_site(&found.site_id).await?)
+}
+
 async fn add(flags: AddFlags) -> anyhow::Result<()> {
-    let lake = flags.lake.open_existing().await?;
+    let lake = flags.lake.open_of_site(Some(&flags.site)).await?;
     let target = flags.target()?;
     let split = |text: &String| text.split_once('=').map(|(place, source)| (place.to_owned(), source.to_owned()));
     let fields: Option<BTreeMap<String, String>> = flags.fields.iter().map(split).collect();
@@ -294,10 +323,7 @@ impl AddFlags {
 }
 
 async fn from(flags: FromFlags) -> anyhow::Result<()> {
-    let lake = flags.lake.open_existing().await?;
-    if !lake.destinations().await?.iter().any(|spec| spec.name == flags.name) {
-        bail!("there is no destination {}; `dewpond forward status` shows them", flags.name);
-    }
+    let lake = lake_of(&flags.lake.lakes_existing().await?, &flags.name).await?;
     let at = instant::parse(&flags.time).map_err(|unreadable| anyhow::anyhow!("{:?} {unreadable}", flags.time))?;
     let Some(version) = lake.newest_events().await? else { bail!("nothing has been published yet") };
     let scan = Some(Scan::OccurredSince(at.timestamp_micros()));
@@ -307,10 +333,10 @@ async fn from(flags: FromFlags) -> anyhow::Result<()> {
 }
 
 async fn status(flags: StatusFlags) -> anyhow::Result<()> {
-    let lake = flags.lake.open_existing().await?;
+    let lakes = flags.lake.lakes_existing().await?;
     let mut rows = Vec::new();
-    for spec in lake.destinations().await? {
-        rows.push(status_of(&lake, &spec).await?);
+    for spec in lakes.main().destinations().await? {
+        rows.push(status_of(&lakes.of_site(&spec.site_id).await?, &spec).await?);
     }
     if flags.json {
         let rows: Vec<serde_json::Value> = rows.iter().map(Status::json).collect();

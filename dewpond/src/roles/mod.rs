@@ -4,6 +4,7 @@ pub(crate) mod analytics;
 pub(crate) mod collector;
 pub(crate) mod compactor;
 pub(crate) mod forward;
+mod of_lakes;
 mod sql;
 pub(crate) mod up;
 pub(crate) mod worker;

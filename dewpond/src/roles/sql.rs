@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use engine::{Engine, QueryLimits};
+use engine::{Engines, QueryLimits};
 use pgwire::{PgServer, PgSettings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ pub(super) type Running = (SocketAddr, JoinHandle<()>);
 /// Starts the server, if an address is given for it.
 pub(super) async fn start(
     settings: &PgSettings,
-    engine: &Engine,
+    engines: &Engines,
     limits: QueryLimits,
     token: Option<&str>,
     shutdown: CancellationToken,
@@ -24,7 +24,7 @@ pub(super) async fn start(
     let Some(listen) = settings.pg_listen else { return Ok(None) };
     // psql and drivers call themselves so, unless they are told otherwise.
     let own_user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).filter(|name| !name.is_empty());
-    let server = PgServer::new(engine.clone(), settings, listen, limits, token, own_user.as_deref()).await?;
+    let server = PgServer::new(engines.clone(), settings, listen, limits, token, own_user.as_deref()).await?;
     let listener = admin::listen(listen, "--pg-listen").await?;
     let address = listener.local_addr()?;
     tracing::info!(listen = %address, "postgres is up");

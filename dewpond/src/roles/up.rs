@@ -4,14 +4,14 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use analytics::{Analytics, AnalyticsSettings};
+use analytics::{Analytics, AnalyticsSettings, Jobs};
 use anyhow::Context;
 use api::{Api, OutwardSettings, SqlSettings};
 use chrono::Utc;
 use cluster::WorkersFlags;
 use collector::Collector;
 use compactor::{Compactor, CompactorCrons, CompactorSettings};
-use engine::{Engine, EngineSettings, QueryLimits};
+use engine::{Engine, EngineSettings, Engines, QueryLimits};
 use forward::{ForwardSettings, Forwarder};
 use lake::Lake;
 use pgwire::PgSettings;
@@ -19,8 +19,8 @@ use schedule::Schedule;
 
 use crate::admin::{self, AdminFlags};
 use crate::commands::report;
-use crate::lake_flags::{ArchiveFlags, LakeFlags, clock};
-use crate::roles::sql;
+use crate::lake_flags::{ArchiveFlags, LakeFlags, clock, engines};
+use crate::roles::{self, sql};
 use crate::{demo, shutdown};
 
 /// The site that `up` adds to a new lake.
@@ -94,7 +94,8 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     admin::require_token(flags.analytics_listen, flags.token.as_deref(), "--analytics-listen", "--token")?;
     analytics::read_queries(&flags.analytics.queries)?;
     let outward = flags.outward.open(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
-    let lake = flags.lake.open_for_writing().await?;
+    let lakes = flags.lake.lakes_for_writing().await?;
+    let lake = lakes.main().clone();
     let shutdown = shutdown::on_signal()?;
     // All ports are bound before anything starts, so that a port in use stops the whole command.
     let events = admin::listen(flags.collector_listen, "--collector-listen").await?;
@@ -112,13 +113,16 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let engine = Engine::new(lake.clone(), &flags.engine)?.with_key_queries_max(flags.sql.key_queries_max);
     let engine = cluster::with_workers(engine, &flags.workers).await?;
     // A second engine has its own memory limit, so that a report's query cannot keep a publish waiting.
-    let compacting = Engine::new(lake.clone(), &flags.engine)?;
+    let compacting = engines(&lakes, &flags.engine)?;
+    let engines = Engines::new(engine, lakes.clone());
     let collecting = collector::Settings { demo_site, ..flags.collector };
-    let sql = sql::start(&flags.pg, &engine, flags.limits, flags.token.as_deref(), shutdown.clone()).await?;
-    let collector = Collector::start(lake.clone(), &collecting, clock()).await?;
-    let forwarder = Forwarder::new(compacting.clone(), flags.forward, std::env::vars().collect(), clock());
-    let compactor = Compactor::new(compacting, flags.compactor, clock()).with_archive(flags.archive.open()?);
-    let analytics = Analytics::new(engine.clone(), flags.analytics, clock());
+    let sql = sql::start(&flags.pg, &engines, flags.limits, flags.token.as_deref(), shutdown.clone()).await?;
+    let collector = Collector::start(lakes, &collecting, clock()).await?;
+    let main = compacting.main().clone();
+    let forwarder = Forwarder::new(main.clone(), flags.forward.clone(), std::env::vars().collect(), clock());
+    let compactor = Compactor::new(main, flags.compactor.clone(), clock()).with_archive(flags.archive.open()?);
+    let analytics = Analytics::new(engines.main().clone(), flags.analytics, clock());
+    let jobs = Jobs::new(analytics.clone(), engines);
     let mut schedule = Schedule::start().await?;
     compactor.schedule(&mut schedule, &flags.crons).await?;
     analytics.schedule(&mut schedule).await?;
@@ -131,9 +135,14 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         );
     }
 
+    let following = [
+        roles::compactor::follow(compacting.clone(), flags.compactor, flags.crons, shutdown.clone()),
+        roles::forward::follow(compacting, flags.forward, shutdown.clone()),
+        roles::analytics::follow(jobs.clone(), shutdown.clone()),
+    ];
     let forwarding = tokio::spawn(forwarder.run(shutdown.clone()));
     let collecting = tokio::spawn(collector.serve(events, shutdown.clone().cancelled_owned()));
-    let api = Api::reaching(analytics.clone(), engine, flags.limits, flags.sql, outward, clock());
+    let api = Api::reaching(jobs.clone(), flags.limits, flags.sql, outward, clock());
     api.schedule_mails(&mut schedule, &flags.outward.email_cron).await?;
     let routes = api::router(api, flags.token);
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
@@ -155,6 +164,9 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     forwarding.await?;
     sql::finish(sql).await?;
     schedule.stop().await;
+    for followed in following {
+        followed.await?;
+    }
     serving.await??;
     Ok(())
 }

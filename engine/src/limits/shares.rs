@@ -104,9 +104,9 @@ impl Share {
         Ok(Turn { _permit: permit.expect("the turns are never closed"), _share: self.clone() })
     }
 
-    /// The runtime in whose memory the key's queries run.
-    pub(crate) fn runtime(&self) -> &Arc<RuntimeEnv> {
-        &self.runtime
+    /// The memory of the key's queries, whichever lake they read.
+    pub(crate) fn memory(&self) -> &Arc<dyn MemoryPool> {
+        &self.runtime.memory_pool
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::QueryLimits;
 use futures::TryStreamExt;
+use lake::SiteSettings;
 use tokio_postgres::error::ErrorPosition;
 
 use crate::{noon, refused, rows, said, serve, value, wide};
@@ -127,6 +128,30 @@ async fn an_answer_is_copied_to_the_client() {
     assert_eq!(copied(csv).await, "v,url,title\n0,https://shop.example/,\n1,https://shop.example/,\n");
     assert_eq!(copied("COPY (SELECT 'a\tb', NULL) TO STDOUT").await, "a\\tb\t\\N\n");
     assert_eq!(copied("COPY events (site_id, name) TO STDOUT").await, "shop\tpage_view\nshop\tpage_view\n");
+}
+
+#[tokio::test]
+async fn a_key_reads_the_lake_that_its_sites_lie_in() {
+    let server = serve(wide()).await;
+    server.lake.add_site("shop", noon()).await.unwrap();
+    server.lakes.set("acme", "memory:///", None).await.unwrap();
+    server.lake.add_site_of("acme-shop", Some("acme"), SiteSettings::default(), noon()).await.unwrap();
+    server.add("shop", 0..2).await;
+    server.add_to(&server.lakes.of_site("acme-shop").await.unwrap(), "acme-shop", 0..3).await;
+    let client_of = async |sites: &[&str]| {
+        let sites: Vec<String> = sites.iter().map(|site| (*site).to_owned()).collect();
+        let key = server.lake.add_read_key(&sites, "", noon()).await.unwrap().read_key;
+        server.connect_as(&key[..12], &key).await.unwrap()
+    };
+    let count = "SELECT count(*) FROM events";
+    assert_eq!(value(&client_of(&["acme-shop"]).await, count).await, "3");
+    assert_eq!(value(&client_of(&["shop"]).await, count).await, "2");
+    assert_eq!(value(&server.connect().await, count).await, "2", "the whole main lake");
+    let both = client_of(&["acme-shop", "shop"]).await;
+    let (code, message) = refused(&both, count).await;
+    assert!(code == "0A000" && message.contains("lie in two lakes"), "{code} {message}");
+    // What reads no lake is answered all the same.
+    assert_eq!(value(&both, "SELECT 1").await, "1");
 }
 
 /// Takes longer than any test may.

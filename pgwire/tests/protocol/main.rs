@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use engine::{Engine, EngineSettings, QueryLimits};
-use lake::{Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch};
+use engine::{Engine, EngineSettings, Engines, QueryLimits};
+use lake::{Event, EventId, Lake, Lakes, Lane, LaneId, LaneSettings, RawBatch};
 use pgwire::{PgServer, PgSettings};
 use tokio::net::TcpListener;
 use tokio_postgres::{Client, Config, NoTls};
@@ -24,6 +24,7 @@ fn noon() -> DateTime<Utc> {
 /// A lake and its server, which ends when this is dropped.
 struct Server {
     lake: Lake,
+    lakes: Lakes,
     address: SocketAddr,
     shutdown: CancellationToken,
 }
@@ -42,13 +43,15 @@ async fn serve(limits: QueryLimits) -> Server {
 async fn serve_with(limits: QueryLimits, token: Option<&str>) -> Server {
     let lake = Lake::open("memory:///", []).unwrap();
     let engine = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
+    let lakes = Lakes::from(lake.clone());
+    let engines = Engines::new(engine, lakes.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let settings = PgSettings { pg_listen: Some(address), pg_tls_cert: None, pg_tls_key: None, pg_clients_max: 20 };
-    let server = PgServer::new(engine, &settings, address, limits, token, Some("ada")).await.unwrap();
+    let server = PgServer::new(engines, &settings, address, limits, token, Some("ada")).await.unwrap();
     let shutdown = CancellationToken::new();
     tokio::spawn(server.serve(listener, shutdown.clone()));
-    Server { lake, address, shutdown }
+    Server { lake, lakes, address, shutdown }
 }
 
 /// Limits in which every test query ends.
@@ -59,6 +62,10 @@ fn wide() -> QueryLimits {
 impl Server {
     /// Adds page views of a site, with the numbers in their ids and visitors.
     async fn add(&self, site: &str, ids: std::ops::Range<u32>) {
+        self.add_to(&self.lake, site, ids).await;
+    }
+
+    async fn add_to(&self, lake: &Lake, site: &str, ids: std::ops::Range<u32>) {
         let mut batch = RawBatch::default();
         for id in ids {
             batch.push(&Event {
@@ -74,7 +81,7 @@ impl Server {
                 ..Event::default()
             });
         }
-        let lane = Lane::start(self.lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
+        let lane = Lane::start(lake.clone(), LaneId(uuid::Uuid::now_v7()), LaneSettings::default());
         lane.append(batch.encode(), noon()).await.unwrap();
     }
 

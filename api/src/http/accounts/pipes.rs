@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::routing::{get, patch};
 use axum::{Extension, Json, Router};
-use lake::{Cursor, DestinationSpec, EVENTS, ImportRun, Role, Scan, Target};
+use lake::{Cursor, DestinationSpec, EVENTS, ImportRun, Role, Scan, Site, Target};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,8 +29,7 @@ async fn destinations(
     Extension(caller): Extension<Caller>,
     Path(site): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    see(&api, &caller, &site).await?;
-    let lake = api.people.lake();
+    let lake = api.lake_of(&*see(&api, &caller, &site).await?).await?;
     let newest = lake.table(&EVENTS).history(1).await?.first().map(|version| version.version);
     let mut found = vec![];
     for spec in lake.destinations().await?.iter().filter(|spec| *spec.site_id == *site) {
@@ -69,18 +68,18 @@ async fn imports(
     Extension(caller): Extension<Caller>,
     Path(site): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    see(&api, &caller, &site).await?;
-    let mut runs = api.people.lake().import_runs(&site).await?;
+    let lake = api.lake_of(&*see(&api, &caller, &site).await?).await?;
+    let mut runs = lake.import_runs(&site).await?;
     runs.reverse();
     Ok(shown::list(runs.iter().map(shown_import)))
 }
 
 /// Fails for whoever may not know of it. A link shows numbers, and not how they come about.
-async fn see(api: &Api, caller: &Caller, site: &str) -> Result<(), ApiError> {
-    sites::find(api, caller, site, Role::Viewer).await?;
+async fn see(api: &Api, caller: &Caller, site: &str) -> Result<Arc<Site>, ApiError> {
+    let (site, _) = sites::find(api, caller, site, Role::Viewer).await?;
     match caller {
         Caller::Link(_) => Err(ApiError::MayNot("whoever has a link reads numbers of /v1/stats alone".to_owned())),
-        _ => Ok(()),
+        _ => Ok(site),
     }
 }
 

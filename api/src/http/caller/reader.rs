@@ -149,6 +149,14 @@ impl Part {
         }
     }
 
+    /// The sites that are named; none for the whole main lake.
+    pub(crate) fn sites(&self) -> &[Arc<str>] {
+        match self {
+            Self::Lake(site) => site.as_slice(),
+            Self::Sites(sites) => sites,
+        }
+    }
+
     /// A session in which SQL sees this part.
     ///
     /// - `reader`: who asks.

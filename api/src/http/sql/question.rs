@@ -41,8 +41,7 @@ impl Question {
             api.check_site(site.as_deref()).await?;
         }
         let turn = api.turn(reader).await?;
-        let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
-        let view = view.map_err(ApiError::unread("the events"))?;
+        let view = api.view_of(&part).await?;
         let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?;
 
         let zone_counts = ["from", "today", "time_zone"].iter().any(|name| asked.names(name));
@@ -88,7 +87,7 @@ impl Api {
 
     /// The zone of a site's days.
     async fn time_zone_of(&self, site: &str) -> Result<String, ApiError> {
-        let sites = self.views.engine().lake().sites().await;
+        let sites = self.people.lake().sites().await;
         let sites = sites.map_err(EngineError::from).map_err(ApiError::unread("the sites"))?;
         Ok(sites.site(site).map_or_else(|| "UTC".to_owned(), |site| site.settings.time_zone.clone()))
     }

@@ -22,7 +22,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use engine::EngineError;
 use lake::{SavedItem, SavedKind, Site, SiteSettings};
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use self::asked::Asked;
 use self::endpoint::Endpoint;
@@ -151,8 +150,7 @@ async fn answer_within_turn(
 
     let _turn = api.turn(reader).await?;
     let as_of = (api.clock)();
-    let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
-    let view = view.map_err(ApiError::unread("the events"))?;
+    let view = api.view_of(&part).await?;
     let rules = rules(&sites);
     let imported = match asked.common().with_imported {
         true => view.imported_days_version().await.map_err(ApiError::unread("the imported days"))?,
@@ -216,7 +214,7 @@ impl Fresh {
 
 /// The sites that a request is asked of.
 async fn sites(api: &Api, part: &Part) -> Result<Vec<Arc<Site>>, ApiError> {
-    let directory = api.views.engine().lake().sites().await;
+    let directory = api.people.lake().sites().await;
     let directory = directory.map_err(EngineError::from).map_err(ApiError::unread("the sites"))?;
     let is_meant = |site: &&Arc<Site>| match part {
         Part::Lake(None) => true,
@@ -256,8 +254,7 @@ async fn first_event_at(
     with_imported: bool,
 ) -> Result<Option<DateTime<Utc>>, ApiError> {
     let _turn = api.turn(reader).await?;
-    let view = timeout(api.limits.timeout, api.views.view()).await.map_err(|_| ApiError::Busy)?;
-    let view = view.map_err(ApiError::unread("the events"))?;
+    let view = api.view_of(part).await?;
     let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?;
     let sql = "SELECT min(e.occurred_at) AS first FROM events AS e WHERE NOT e.is_bot";
     let asker = Asker::new(session, api.limits);
@@ -281,7 +278,7 @@ fn mentions_goal(reader: &Reader) -> bool {
 /// The goals of a site; none of several, which may call different things alike.
 async fn goals(api: &Api, sites: &[Arc<Site>]) -> Result<Vec<Goal>, ApiError> {
     let [site] = sites else { return Ok(vec![]) };
-    let items = api.views.engine().lake().saved(&site.site_id, SavedKind::Goals).await;
+    let items = api.people.lake().saved(&site.site_id, SavedKind::Goals).await;
     let items = items.map_err(EngineError::from).map_err(ApiError::unread("the goals"))?;
     Ok(items.iter().filter_map(goal_of).collect())
 }

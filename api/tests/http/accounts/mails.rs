@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use analytics::Analytics;
+use analytics::{Analytics, Jobs};
 use api::{Api, OutwardSettings, SqlSettings};
 use chrono::{DateTime, Utc};
 use engine::{Engine, EngineSettings, QueryLimits};
@@ -70,7 +70,7 @@ pub(super) fn process(lake: &Lake, smtp_url: &str, now: &str) -> Arc<Api> {
     let clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync> = Arc::new(move || now);
     let analytics = Analytics::new(engine.clone(), analytics_settings(Path::new("none")), clock.clone());
     let outward = settings.open(|_| None).unwrap();
-    Api::reaching(analytics, engine, QueryLimits::default(), SqlSettings::default(), outward, clock)
+    Api::reaching(Jobs::new(analytics, engine.into()), QueryLimits::default(), SqlSettings::default(), outward, clock)
 }
 
 impl Stats {

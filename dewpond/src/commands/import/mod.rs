@@ -54,7 +54,7 @@ use self::reading::{Outcome, Reading};
 use self::sniff::{Found, Sample};
 use self::summary::Summary;
 use self::writer::Writer;
-use crate::lake_flags::LakeFlags;
+use crate::lake_flags::{LakeFlags, lakes};
 
 /// Values that belong to records of other files are held in memory, up to this size.
 const JOINED_BYTES_MAX: usize = 256 << 20;
@@ -129,7 +129,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     }
     sniff::refuse_intraday_beside_its_day(places.iter().map(|place| &*place.name))?;
 
-    let mut lake = flags.lake.open()?;
+    let mut lake = lake_of(flags.lake.open()?, &flags.site).await?;
     let mut done_before = 0;
     if flags.resume {
         let done = lake.imported_files(&flags.site).await?;
@@ -141,7 +141,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     // All files are looked at before the first event is written, so that a mistyped name or format changes nothing.
     let files = look_at(places, wanted, days, is_open).await?;
     if !flags.dry_run {
-        lake = flags.lake.open_for_writing().await?;
+        lake = lake_of(flags.lake.open_for_writing().await?, &flags.site).await?;
     }
     if is_open {
         for format in files.formats() {
@@ -230,9 +230,16 @@ async fn forget_days(lake: &LakeFlags, site: &str, source: &str) -> anyhow::Resu
         let known = DaysSource::ALL.map(DaysSource::name).join(", ");
         bail!("there are no numbers of days from {source:?}; they come from {known}");
     }
-    let rows = lake.open_existing().await?.remove_imported_days(site, source).await?;
+    let rows = lake.open_of_site(Some(site)).await?.remove_imported_days(site, source).await?;
     println!("removed {rows} numbers of days by {source} from site {site}");
     Ok(())
+}
+
+/// The lake that the site lies in, or will lie in when it is added.
+async fn lake_of(main: Lake, site: &str) -> anyhow::Result<Lake> {
+    let directory = main.sites().await?;
+    let own = directory.site(site).and_then(|site| site.lake.clone());
+    Ok(lakes(main).lake(own.as_ref()).await?)
 }
 
 async fn settings_of(lake: &Lake, site: &str) -> anyhow::Result<SiteSettings> {

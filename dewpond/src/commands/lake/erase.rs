@@ -8,7 +8,6 @@ use engine::{Engine, EngineSettings};
 use lake::{Person, PersonId};
 use serde_json::json;
 
-use crate::commands::site;
 use crate::lake_flags::{LakeFlags, clock};
 
 #[derive(clap::Args, Debug)]
@@ -55,14 +54,14 @@ struct Who {
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
-    let lake = flags.lake.open_existing().await?;
+    // A mistyped site must not look like a success.
+    let lake = flags.lake.open_of_site(Some(&flags.site)).await?;
     let id = match (flags.who.user, flags.who.anonymous) {
         (Some(user), _) => PersonId::User(user),
         (None, Some(anonymous)) => PersonId::Anonymous(anonymous),
         (None, None) => bail!("name a person with --user or --anonymous"),
     };
-    // A mistyped site or an empty shell variable must not look like a success.
-    site::find(&lake, &flags.site).await?;
+    // Nor must an empty shell variable.
     if id.value().is_empty() {
         bail!("the id is empty; name a person with --user or --anonymous");
     }

@@ -11,7 +11,7 @@ use chrono::Utc;
 use clap::Subcommand;
 use lake::{CheckSettings, EVENTS, TABLES};
 
-use crate::lake_flags::LakeFlags;
+use crate::lake_flags::OneLakeFlags;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -24,7 +24,7 @@ enum Command {
     /// Show files, rows and bytes of every table, and what is pending.
     Stats {
         #[command(flatten)]
-        lake: LakeFlags,
+        lake: OneLakeFlags,
         /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
@@ -34,7 +34,7 @@ enum Command {
     /// List the newest versions of a table, with the numbers and times that `query --as-of` takes.
     History {
         #[command(flatten)]
-        lake: LakeFlags,
+        lake: OneLakeFlags,
         /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
@@ -55,7 +55,7 @@ enum Command {
     /// --deep all are.
     Check {
         #[command(flatten)]
-        lake: LakeFlags,
+        lake: OneLakeFlags,
         /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
@@ -80,15 +80,15 @@ enum Command {
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     match flags.command {
         Command::Erase(flags) => erase::run(*flags).await,
-        Command::Stats { lake, json } => stats::run(&lake.open_existing().await?, json).await,
+        Command::Stats { lake, json } => stats::run(&lake.open_existing(None).await?, json).await,
         Command::History { lake, json, table, limit } => {
             let spec = TABLES.iter().find(|spec| spec.name == table).expect("the flag takes only names of tables");
-            history::run(&lake.open_existing().await?, spec, limit, json).await
+            history::run(&lake.open_existing(None).await?, spec, limit, json).await
         }
         Command::Check { lake, json, repair, spill_dir, deep, queries } => {
             let spill_dir = spill_dir.unwrap_or_else(std::env::temp_dir);
             let settings = CheckSettings { now: Utc::now(), spill_dir, repair };
-            check::run(&lake.open_existing().await?, settings, json, deep, &queries).await
+            check::run(&lake.open_existing(None).await?, settings, json, deep, &queries).await
         }
     }
 }

@@ -28,7 +28,7 @@ use self::completion::Names;
 use self::editor::{Editor, Typed};
 use self::server::Server;
 use self::source::{OfLake, Source};
-use crate::lake_flags::LakeFlags;
+use crate::lake_flags::OneLakeFlags;
 
 /// A query that takes longer says that it runs.
 const SILENT_FOR: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ Ctrl-C ends a query or drops what you typed, Ctrl-D ends the program.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
     #[command(flatten)]
-    lake: LakeFlags,
+    lake: OneLakeFlags,
 
     /// Ask a server (`dewpond analytics`) instead of reading the lake: http://HOST:8081 or https://HOST.
     #[arg(long, value_name = "URL")]
@@ -78,7 +78,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     let source = match &flags.url {
         Some(url) => Source::Server(Server::new(url, flags.key, flags.site.as_deref(), flags.limits)?),
         None => {
-            let engine = Engine::new(flags.lake.open_existing().await?, &flags.engine)?;
+            let engine = Engine::new(flags.lake.open_existing(flags.site.as_deref()).await?, &flags.engine)?;
             Source::Lake(Box::new(OfLake::new(engine, flags.site, flags.limits).await?))
         }
     };
