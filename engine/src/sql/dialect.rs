@@ -7,7 +7,10 @@
 
 use std::any::TypeId;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, ExprWithAlias, LimitClause, PivotValueSource, SelectFlavor, SetExpr, Statement, TableFactor,
+    TableWithJoins,
+};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -46,6 +49,55 @@ fn parse_keys(parser: &mut Parser, left: &Expr, precedence: u8) -> Result<Expr, 
     }
 }
 
+/// DuckDB's statement `PIVOT t ON name IN ('a', 'b') USING sum(x) GROUP BY k`, as `FROM t PIVOT (sum(x) FOR name IN ('a', 'b'))
+/// GROUP BY k`. A query that begins with FROM and has no SELECT is grouped by nothing elsewhere.
+fn parse_pivot(parser: &mut Parser) -> Result<Statement, ParserError> {
+    const VALUES: &str = "PIVOT takes the values that become columns: PIVOT events ON name IN ('signup', 'purchase') \
+                          USING count(*) GROUP BY country";
+    let values = || ParserError::ParserError(VALUES.into());
+    let table = Box::new(parser.parse_table_factor()?);
+    parser.expect_keyword(Keyword::ON)?;
+    let column = parser.parse_subexpr(LakeDialect.prec_value(Precedence::Between))?;
+    if !parser.parse_keyword(Keyword::IN) || !parser.consume_token(&Token::LParen) {
+        return Err(values());
+    }
+    if matches!(parser.peek_token_ref().token, Token::Word(ref word) if word.keyword == Keyword::SELECT) {
+        return Err(values());
+    }
+    let list = parser.parse_comma_separated(Parser::parse_expr_with_alias)?;
+    parser.expect_token(&Token::RParen)?;
+    let aggregate_functions = match parser.parse_keyword(Keyword::USING) {
+        true => parser.parse_comma_separated(Parser::parse_expr_with_alias)?,
+        false => vec![ExprWithAlias { expr: count_all()?, alias: None }],
+    };
+    let pivot = TableFactor::Pivot {
+        table,
+        aggregate_functions,
+        value_column: vec![column],
+        value_source: PivotValueSource::List(list),
+        default_on_null: None,
+        alias: None,
+    };
+    let mut query = Parser::new(&LakeDialect).try_with_sql("SELECT * FROM events")?.parse_query()?;
+    if let SetExpr::Select(select) = &mut *query.body {
+        select.flavor = SelectFlavor::FromFirstNoSelect;
+        select.from = vec![TableWithJoins { relation: pivot, joins: vec![] }];
+        if let Some(groups) = parser.parse_optional_group_by()? {
+            select.group_by = groups;
+        }
+    }
+    query.order_by = parser.parse_optional_order_by()?;
+    if parser.parse_keyword(Keyword::LIMIT) {
+        let limit = Some(parser.parse_expr()?);
+        query.limit_clause = Some(LimitClause::LimitOffset { limit, offset: None, limit_by: vec![] });
+    }
+    Ok(Statement::Query(query))
+}
+
+fn count_all() -> Result<Expr, ParserError> {
+    Parser::new(&LakeDialect).try_with_sql("count(*)")?.parse_expr()
+}
+
 /// What the generic dialect answers, this one answers.
 macro_rules! as_generic {
     ($($question:ident),* $(,)?) => {
@@ -59,6 +111,10 @@ impl Dialect for LakeDialect {
     /// The parser also asks for dialects by name; there this one is the generic one.
     fn dialect(&self) -> TypeId {
         TypeId::of::<GenericDialect>()
+    }
+
+    fn parse_statement(&self, parser: &mut Parser) -> Option<Result<Statement, ParserError>> {
+        parser.parse_keyword(Keyword::PIVOT).then(|| parse_pivot(parser))
     }
 
     fn is_delimited_identifier_start(&self, ch: char) -> bool {

@@ -17,6 +17,7 @@ mod spelling;
 mod statement;
 mod sum;
 mod syntax;
+mod tokens;
 mod zone;
 
 use std::collections::HashMap;

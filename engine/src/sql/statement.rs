@@ -3,17 +3,19 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::sqlparser::ast::{
     BinaryOperator, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArgumentList,
     FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
     Spanned, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
 };
+use datafusion::logical_expr::sqlparser::parser::ParserError;
 use datafusion::logical_expr::sqlparser::tokenizer::Span;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 
 use super::dialect::LakeDialect;
 use super::syntax::{call, plain_args, refusal, take, text_expr, text_of};
-use super::{casts, pattern, spelling};
+use super::{casts, pattern, spelling, tokens};
 use crate::error::{EngineError, Result};
 
 /// Reads one statement.
@@ -22,7 +24,9 @@ use crate::error::{EngineError, Result};
 ///
 /// Fails with [`EngineError::Query`], in words that say what to write instead.
 pub(super) fn read(sql: &str, recursion_limit: usize, is_scalar: &dyn Fn(&str) -> bool) -> Result<Statement> {
-    let parser = DFParserBuilder::new(sql).with_dialect(&LakeDialect).with_recursion_limit(recursion_limit).build()?;
+    let tokens = tokens::read(sql).map_err(|error| DataFusionError::from(ParserError::from(error)))?;
+    let parser =
+        DFParserBuilder::new(tokens).with_dialect(&LakeDialect).with_recursion_limit(recursion_limit).build()?;
     let mut statements = { parser }.parse_statements()?;
     let Some(mut statement) = statements.pop_front() else {
         return Err(refusal("there is no query: the text is empty, or all of it a comment", Span::empty()));
@@ -237,10 +241,6 @@ fn check_table(table: &TableFactor) -> Result<()> {
         TableFactor::Table { partitions, with_hints, .. } if !partitions.is_empty() || !with_hints.is_empty() => {
             Err(refusal("partitions and hints of a table are not understood: write a condition into WHERE", at()))
         }
-        TableFactor::Pivot { .. } => Err(refusal(
-            "PIVOT is not supported: write a column for each value, such as count(*) FILTER (WHERE name = 'a') AS a",
-            at(),
-        )),
         TableFactor::Unpivot { .. } => {
             Err(refusal("UNPIVOT is not supported: join the SELECTs of each column with UNION ALL", at()))
         }

@@ -17,6 +17,7 @@ mod operators;
 mod params;
 mod published;
 mod random;
+mod reshaped;
 #[path = "../shown/mod.rs"]
 mod shown;
 mod unread;

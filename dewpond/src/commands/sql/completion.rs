@@ -32,6 +32,8 @@ const KEYWORDS: &[&str] = &[
     "LEFT JOIN",
     "FULL JOIN",
     "CROSS JOIN",
+    "ASOF JOIN",
+    "ASOF LEFT JOIN",
     "ON",
     "USING",
     "UNION ALL",
@@ -58,6 +60,7 @@ const KEYWORDS: &[&str] = &[
     "CAST",
     "EXCLUDE",
     "QUALIFY",
+    "PIVOT",
 ];
 
 const COMMANDS: &[&str] = &["\\d", "\\e", "\\q", "\\timing", "\\?"];

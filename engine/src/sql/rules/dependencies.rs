@@ -21,6 +21,8 @@ use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, Relati
 use datafusion::logical_expr::sqlparser::ast::TableFactor;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
+use super::nearest_joins;
+
 /// The rules that ask for dependencies.
 const RULES_THAT_TRUST: [&str; 4] =
     ["replace_distinct_aggregate", "eliminate_join", "eliminate_duplicated_expr", "optimize_projections"];
@@ -87,7 +89,7 @@ thread_local! {
     static PLANNING_ORIGINAL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Plans each relation of a FROM as it would be, and takes its dependencies away.
+/// Plans each relation of a FROM as it would be, or an ASOF join as [`nearest_joins`] does, and takes its dependencies away.
 ///
 /// The planner believes them, too: it adds all that a key of GROUP BY decides to the keys.
 #[derive(Debug)]
@@ -103,9 +105,15 @@ impl RelationPlanner for Relations {
         if PLANNING_ORIGINAL.replace(false) {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
-        PLANNING_ORIGINAL.set(true);
-        let planned = context.plan(relation);
-        PLANNING_ORIGINAL.set(false);
+        let planned = match nearest_joins::plan(&relation, context)? {
+            Some(plan) => Ok(plan),
+            None => {
+                PLANNING_ORIGINAL.set(true);
+                let planned = context.plan(relation);
+                PLANNING_ORIGINAL.set(false);
+                planned
+            }
+        };
         let plan = forget(planned?)?.data;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, None))))
     }

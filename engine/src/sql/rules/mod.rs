@@ -4,6 +4,7 @@ mod aggregates;
 mod conditions;
 mod dependencies;
 mod forgetful;
+mod nearest_joins;
 mod outer_joins;
 mod pushdown;
 mod sorting;

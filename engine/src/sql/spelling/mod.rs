@@ -1,14 +1,17 @@
 //! What people write elsewhere, respelt as what is written here: functions of BigQuery, ClickHouse, DuckDB, PostgreSQL and
-//! Snowflake, functions of our own that are SQL underneath, and tables that are queries.
+//! Snowflake, functions of our own that are SQL underneath, tables that are queries, and clauses that are others here.
 //!
 //! It is done before anything else looks at a query, so that what a form means is decided in one place, and what becomes of
 //! it (folds, confinement, limits) is what becomes of any SQL.
 
 mod aggregates;
+mod asof;
 mod call;
 mod dates;
 mod forms;
 mod json;
+mod limit_by;
+mod pivot;
 mod tables;
 mod template;
 
@@ -69,16 +72,19 @@ impl VisitorMut for Speller {
     type Break = EngineError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<EngineError> {
-        flow(tables::check_query(query))
+        flow(limit_by::respell(query))
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<EngineError> {
+        if let Err(error) = pivot::respell_grouped(select) {
+            return ControlFlow::Break(error);
+        }
         let name_of = |item: &SelectItem| match item {
             SelectItem::UnnamedExpr(expr) if is_shallow(expr) => Some(expr.to_string()),
             _ => None,
         };
         self.names.push(select.projection.iter().map(name_of).collect());
-        flow(tables::respell_from(select))
+        flow(respell_from(select))
     }
 
     /// What was respelt keeps the name that its author sees.
@@ -95,7 +101,7 @@ impl VisitorMut for Speller {
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<EngineError> {
-        flow(tables::respell(table))
+        flow(pivot::respell(table).and_then(|()| asof::respell_nested(table)).and_then(|()| tables::respell(table)))
     }
 
     /// Before its parts: the bound that a subscript takes of all quantiles.
@@ -123,6 +129,12 @@ impl VisitorMut for Speller {
         }
         ControlFlow::Continue(())
     }
+}
+
+fn respell_from(select: &mut Select) -> Result<()> {
+    tables::check_joins(select)?;
+    tables::respell_from(select)?;
+    select.from.iter_mut().try_for_each(asof::respell)
 }
 
 fn flow(step: Result<()>) -> ControlFlow<EngineError> {

@@ -1,8 +1,8 @@
 //! Tables that are calls: the steps of a funnel, who came back, the members of a JSON list.
 
 use datafusion::logical_expr::sqlparser::ast::{
-    Expr, FunctionArg, Ident, JoinConstraint, JoinOperator, LimitClause, Query, Select, Spanned, TableAlias,
-    TableFactor, TableWithJoins, Value,
+    Expr, FunctionArg, Ident, JoinConstraint, JoinOperator, Query, Select, Spanned, TableAlias, TableFactor,
+    TableWithJoins, Value,
 };
 
 use super::aggregates::STEPS_MAX;
@@ -273,7 +273,7 @@ fn list_of_factor(table: &TableFactor) -> Option<List> {
         TableFactor::UNNEST { array_exprs, alias, with_offset: false, with_ordinality: false, .. } => {
             match &array_exprs[..] {
                 // Of nothing but values it is a table of its own.
-                [list] if of_columns(list) => (list.clone(), alias, false),
+                [list] if names_column(list) => (list.clone(), alias, false),
                 _ => return None,
             }
         }
@@ -295,7 +295,7 @@ fn members_of(name: &str, json: &Expr) -> Option<Expr> {
 }
 
 /// Whether an expression names a column.
-fn of_columns(expr: &Expr) -> bool {
+pub(super) fn names_column(expr: &Expr) -> bool {
     struct Found;
     impl datafusion::logical_expr::sqlparser::ast::Visitor for Found {
         type Break = ();
@@ -339,30 +339,17 @@ impl datafusion::logical_expr::sqlparser::ast::VisitorMut for Renames<'_> {
     }
 }
 
-/// Tables that are statements of their own elsewhere, and joins that are none here.
-pub(super) fn check_query(query: &Query) -> Result<()> {
-    if let Some(LimitClause::LimitOffset { limit_by, .. }) = &query.limit_clause
-        && !limit_by.is_empty()
-    {
-        return Err(refusal(
-            "LIMIT … BY is not supported: number the rows, row_number() OVER (PARTITION BY x ORDER BY t) AS place, and take WHERE place <= 1 of them",
-            query.span(),
-        ));
+/// Joins that are none here.
+pub(super) fn check_joins(select: &Select) -> Result<()> {
+    let mut joins = select.from.iter().flat_map(|table| &table.joins);
+    let is_array = |operator: &JoinOperator| {
+        matches!(operator, JoinOperator::ArrayJoin | JoinOperator::LeftArrayJoin | JoinOperator::InnerArrayJoin)
+    };
+    match joins.find(|join| is_array(&join.join_operator)) {
+        Some(join) => Err(refusal(
+            "ARRAY JOIN is not here: write unnest(list) AS item among the columns of a subquery",
+            join.relation.span(),
+        )),
+        None => Ok(()),
     }
-    let Some(from) = query.body.as_select().map(|select| &select.from) else { return Ok(()) };
-    for join in from.iter().flat_map(|table| &table.joins) {
-        let message = match &join.join_operator {
-            JoinOperator::AsOf { .. } => ASOF,
-            JoinOperator::ArrayJoin | JoinOperator::LeftArrayJoin | JoinOperator::InnerArrayJoin => {
-                "ARRAY JOIN is not here: write unnest(list) AS item among the columns of a subquery"
-            }
-            _ => continue,
-        };
-        return Err(refusal(message, join.relation.span()));
-    }
-    Ok(())
 }
-
-/// What is written for the last row of another table before a time.
-const ASOF: &str = "ASOF JOIN is not supported: number the pairs and take the first, SELECT * FROM (SELECT a.*, b.x, row_number() OVER \
-     (PARTITION BY a.event_id ORDER BY b.t DESC) AS place FROM a LEFT JOIN b ON b.k = a.k AND b.t <= a.t) WHERE place = 1";
