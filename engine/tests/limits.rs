@@ -53,6 +53,17 @@ async fn the_wall_clock_holds_while_an_answer_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn behind_the_last_rows_there_are_none_however_often_and_late_they_are_asked_for() {
+    let sql = "SELECT value FROM generate_series(1, 3)";
+    let mut rows = session().await.stream_within(sql, &[], limits(2_000, None)).await.unwrap();
+    assert_eq!(rows.next().await.unwrap().map(|batch| batch.num_rows()), Some(3));
+    assert!(rows.next().await.unwrap().is_none());
+    assert!(rows.next().await.unwrap().is_none());
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    assert!(rows.next().await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn queries_that_were_given_up_leave_room_for_others() {
     let session = session().await;
     let long: Vec<_> = (0..8)

@@ -79,6 +79,8 @@ pub struct LimitedRows {
     query: AbortOnDrop,
     clock: Clock,
     rows: u64,
+    /// Whether the last rows were read. How the query ended can be asked once.
+    is_over: bool,
 }
 
 /// When a query must end, and what to say if it has not.
@@ -134,11 +136,14 @@ impl LimitedRows {
         self.clock.too_late()
     }
 
-    /// The next rows; `None` after the last.
+    /// The next rows; `None` after the last, however often they are asked for.
     ///
     /// Fails with [`EngineError::Timeout`] or [`EngineError::TooManyRows`] beyond a limit, and as the query does. Nothing
     /// comes after an error.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        if self.is_over {
+            return Ok(None);
+        }
         let batch = match self.clock.within(self.batches.recv()).await {
             Ok(Some(batch)) => batch?,
             Ok(None) => return self.ended().await,
@@ -155,6 +160,7 @@ impl LimitedRows {
 
     /// The query hands no more over: it is done, or it crashed.
     async fn ended(&mut self) -> Result<Option<RecordBatch>> {
+        self.is_over = true;
         match (&mut self.query.0).await {
             Ok(()) => Ok(None),
             Err(error) => Err(EngineError::Defect { message: format!("the query crashed: {error}") }),
@@ -236,7 +242,7 @@ impl SqlSession {
             Ok(planned) => planned?,
             Err(_) => return Err(EngineError::Defect { message: "the query crashed while it was planned".into() }),
         };
-        Ok(LimitedRows { schema, repeatable, batches, query, clock, rows: 0 })
+        Ok(LimitedRows { schema, repeatable, batches, query, clock, rows: 0, is_over: false })
     }
 
     /// Answers one query whole, within `limits`.

@@ -94,22 +94,31 @@ async fn rows_come_in_portions_and_cursors_end_with_their_transaction() {
     let server = serve(wide()).await;
     let mut client = server.connect().await;
     let transaction = client.transaction().await.unwrap();
-    let statement = transaction.prepare("SELECT * FROM generate_series(1, 25) AS t(n) ORDER BY n").await.unwrap();
-    let portal = transaction.bind(&statement, &[]).await.unwrap();
-    let mut sizes = Vec::new();
-    loop {
-        let found = transaction.query_portal(&portal, 10).await.unwrap();
-        sizes.push(found.len());
-        if found.len() < 10 {
-            break;
+    // Also where the last portion is as large as it may be.
+    for (count, expected) in [(25, [10, 10, 5]), (20, [10, 10, 0])] {
+        let series = format!("SELECT * FROM generate_series(1, {count}) AS t(n) ORDER BY n");
+        let statement = transaction.prepare(&series).await.unwrap();
+        let portal = transaction.bind(&statement, &[]).await.unwrap();
+        let mut sizes = Vec::new();
+        loop {
+            let found = transaction.query_portal(&portal, 10).await.unwrap();
+            sizes.push(found.len());
+            if found.len() < 10 {
+                break;
+            }
         }
+        assert_eq!(sizes, expected);
     }
-    assert_eq!(sizes, [10, 10, 5]);
     transaction
         .batch_execute("DECLARE c CURSOR FOR SELECT * FROM generate_series(1, 5) AS t(n) ORDER BY n")
         .await
         .unwrap();
     assert_eq!(rows(transaction.client(), "FETCH 2 FROM c; FETCH ALL FROM c; FETCH c").await.len(), 5);
+    transaction.batch_execute("DECLARE d CURSOR FOR SELECT * FROM generate_series(1, 4)").await.unwrap();
+    assert_eq!(
+        rows(transaction.client(), "FETCH 2 FROM d; FETCH 2 FROM d; FETCH 2 FROM d; FETCH 2 FROM d").await.len(),
+        4
+    );
     transaction.commit().await.unwrap();
     assert_eq!(refused(&client, "FETCH c").await.0, "34000");
 }
