@@ -1,5 +1,7 @@
 //! Clients of PostgreSQL, unmodified, read a lake.
 
+use std::path::PathBuf;
+
 use tokio::process::Command;
 
 use crate::harness::clients::{client, events, post_accepted};
@@ -92,6 +94,38 @@ async fn psycopg_and_sqlalchemy_read_what_a_key_opens() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres_clients/clients.py");
     let reading = Command::new(python)
         .args([script, &world.port, &world.key[..12], &world.key, &EVENTS.to_string()])
+        .output()
+        .await
+        .unwrap();
+    let error = String::from_utf8_lossy(&reading.stderr);
+    assert!(reading.status.success(), "{error}");
+}
+
+/// Where Debian has its ODBC driver, on machines of some kind.
+fn odbc_driver() -> Option<PathBuf> {
+    let of_machine = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|dir| dir.path().join("odbc/psqlodbcw.so"));
+    of_machine.into_iter().find(|driver| driver.exists())
+}
+
+#[tokio::test]
+async fn odbc_reads_what_a_key_opens() {
+    let Ok(python) = std::env::var("DEWPOND_TEST_PYTHON") else {
+        assert!(std::env::var("CI").is_err(), "CI runs this through `make test`, which sets DEWPOND_TEST_PYTHON");
+        println!("skipped: run it through `make test`, which installs the client");
+        return;
+    };
+    let has_client =
+        Command::new(&python).args(["-c", "import pyodbc"]).output().await.is_ok_and(|found| found.status.success());
+    let (Some(driver), true) = (odbc_driver(), has_client) else {
+        println!("skipped: Debian's odbc-postgresql or pyodbc is missing, and `make tools` could not install them");
+        return;
+    };
+    let world = start().await;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres_clients/odbc.py");
+    let reading = Command::new(python)
+        .arg(script)
+        .arg(driver)
+        .args([&world.port, &world.key[..12], &world.key, &EVENTS.to_string()])
         .output()
         .await
         .unwrap();
