@@ -127,6 +127,7 @@ impl Worker {
                     .with_distributed_channel_resolver(channels)
                     .with_distributed_worker_plan_rewrite_handler(move |sent: WorkerPlanRewriteEvent<'_>| {
                         wire.check(&sent.plan)?;
+                        metrics::counter!("dewpond_cluster_tasks_total").increment(1);
                         Ok(WorkerPlanRewriteEventResponse::new(own.with_own_readers(sent.plan)?))
                     });
                 Ok(engine.worker_state(config))

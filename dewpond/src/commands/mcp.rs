@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use analytics::{Analytics, AnalyticsSettings, Jobs, METRIC_ROWS_MAX};
 use api::{Api, Outward, SqlSettings};
-use engine::{EngineSettings, QueryLimits};
+use cluster::WorkersFlags;
+use engine::{Engine, EngineSettings, Engines, QueryLimits};
 
-use crate::lake_flags::{LakeFlags, clock, engines};
+use crate::lake_flags::{LakeFlags, clock};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Flags {
@@ -25,6 +26,9 @@ pub(crate) struct Flags {
     engine: EngineSettings,
 
     #[command(flatten)]
+    workers: WorkersFlags,
+
+    #[command(flatten)]
     limits: QueryLimits,
 
     #[command(flatten)]
@@ -33,7 +37,9 @@ pub(crate) struct Flags {
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
     analytics::read_queries(&flags.queries)?;
-    let engines = engines(&flags.lake.lakes_existing().await?, &flags.engine)?;
+    let lakes = flags.lake.lakes_existing().await?;
+    let engine = Engine::new(lakes.main().clone(), &flags.engine)?;
+    let engines = Engines::new(cluster::with_workers(engine, &flags.workers).await?, lakes);
     // It runs no metric; the reports are those of history.
     let settings = AnalyticsSettings {
         queries: flags.queries,

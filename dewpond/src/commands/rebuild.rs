@@ -59,7 +59,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         true => flags.lake.open_existing(None).await?,
         false => flags.lake.open_for_writing().await?,
     };
-    let engine = flags.past.engine(&lake)?;
+    let engine = flags.past.engine(&lake).await?;
     let queries = read_queries(flags.past.queries())?;
     let keepers = keeping(&engine, &queries, Utc::now()).await?;
     let (mut files, mut states) = (0, 0);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use analytics::{Analytics, AnalyticsSettings, METRIC_ROWS_MAX, Metric, Past, Report, latest_report};
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
+use cluster::WorkersFlags;
 use engine::{Engine, EngineSettings, QueryLimits, text_table};
 use lake::Lake;
 use schedule::Cron;
@@ -65,6 +66,9 @@ pub(crate) struct OfPast {
 
     #[command(flatten)]
     engine: EngineSettings,
+
+    #[command(flatten)]
+    workers: WorkersFlags,
 }
 
 fn past_time(text: &str) -> Result<DateTime<Utc>, String> {
@@ -109,13 +113,13 @@ impl OfPast {
     }
 
     /// The engine that the queries run on.
-    pub(crate) fn engine(&self, lake: &Lake) -> anyhow::Result<Engine> {
-        Ok(Engine::new(lake.clone(), &self.engine)?)
+    pub(crate) async fn engine(&self, lake: &Lake) -> anyhow::Result<Engine> {
+        Ok(cluster::with_workers(Engine::new(lake.clone(), &self.engine)?, &self.workers).await?)
     }
 }
 
 async fn of_past(lake: &Lake, flags: &Flags, at: DateTime<Utc>) -> anyhow::Result<Report> {
-    let analytics = flags.past.analytics(flags.past.engine(lake)?);
+    let analytics = flags.past.analytics(flags.past.engine(lake).await?);
     let (reports, made) = match analytics.report_at(at, flags.replace).await? {
         Past::Made(reports) => (reports, true),
         Past::InHistory(reports) => (reports, false),

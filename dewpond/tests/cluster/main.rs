@@ -4,6 +4,7 @@
 
 mod admission;
 mod answers;
+mod commands;
 mod failures;
 mod nodes;
 #[path = "../end_to_end/harness/role.rs"]

@@ -102,6 +102,13 @@ pub fn place(worker: &Role) -> String {
     worker.url("worker").trim_start_matches("http://").to_owned()
 }
 
+/// A metric of a process; zero if it has none of this name.
+pub async fn metric(role: &Role, name: &str) -> u64 {
+    let text = reqwest::get(format!("{}/metrics", role.url("admin"))).await.unwrap().text().await.unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    value.unwrap_or(0.0) as u64
+}
+
 /// A process that is asked.
 pub struct Coordinator {
     role: Role,
@@ -147,12 +154,9 @@ impl Coordinator {
         Ok(rows)
     }
 
-    /// A metric of the process itself; zero if it has none of this name.
+    /// A metric of the process itself.
     pub async fn metric(&self, name: &str) -> u64 {
-        let text = self.client.get(format!("{}/metrics", self.role.url("admin"))).send().await.unwrap();
-        let text = text.text().await.unwrap();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
-        value.unwrap_or(0.0) as u64
+        metric(&self.role, name).await
     }
 
     /// How many workers it uses, once it has said so.

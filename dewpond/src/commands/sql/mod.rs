@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
+use cluster::WorkersFlags;
 use console::Term;
 use engine::{AnswerFormat, AnswerWriter, Engine, EngineSettings, QueryLimits, text_table};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -53,7 +54,8 @@ pub(crate) struct Flags {
     url: Option<String>,
 
     /// The read key for the server, or its token.
-    #[arg(long, env = "DEWPOND_KEY", hide_env_values = true, value_name = "KEY")]
+    // The certificates of workers have the name of the field.
+    #[arg(id = "server_key", long = "key", env = "DEWPOND_KEY", hide_env_values = true, value_name = "KEY")]
     key: Option<String>,
 
     /// Ask of one site only.
@@ -69,6 +71,9 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     engine: EngineSettings,
+
+    #[command(flatten)]
+    workers: WorkersFlags,
 }
 
 pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
@@ -79,6 +84,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         Some(url) => Source::Server(Server::new(url, flags.key, flags.site.as_deref(), flags.limits)?),
         None => {
             let engine = Engine::new(flags.lake.open_existing(flags.site.as_deref()).await?, &flags.engine)?;
+            let engine = cluster::with_workers(engine, &flags.workers).await?;
             Source::Lake(Box::new(OfLake::new(engine, flags.site, flags.limits).await?))
         }
     };
