@@ -19,6 +19,7 @@ mod request;
 mod serve;
 mod server;
 mod size;
+mod workers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,6 +65,8 @@ enum What {
     Reports(reports::Flags),
     /// What depends on how much a lake holds: bytes per event, write amplification, snapshots of many files.
     Size(size::Flags),
+    /// Questions answered by two workers of one core each, against one process of two cores.
+    Workers(workers::Flags),
     /// All of these.
     All {
         /// In a few minutes, with less of everything.
@@ -88,6 +91,12 @@ enum What {
     /// A query of a table of many files, in a process of its own.
     #[command(hide = true)]
     PlanQuery(size::ChildFlags),
+    /// A worker, in a process of its own.
+    #[command(hide = true)]
+    ServeWorker(workers::WorkerFlags),
+    /// A process that has workers, or none.
+    #[command(hide = true)]
+    AskWorkers(workers::AskFlags),
 }
 
 fn main() -> ExitCode {
@@ -113,6 +122,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         What::RunJob(flags) => return job::run_child(flags).await,
         What::PlanQuery(flags) => return size::run_child(flags).await,
         What::Questions(flags) => return questions::run(flags).await,
+        What::ServeWorker(flags) => return workers::serve(flags).await,
+        What::AskWorkers(flags) => return workers::ask_all(flags).await,
         _ => {}
     }
     // Removed with its contents when this function returns.
@@ -127,6 +138,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         What::Publish(flags) => publish::run(&flags, dir.path()).await,
         What::Reports(flags) => reports::run(&flags, dir.path()).await,
         What::Size(flags) => size::run(&flags, dir.path()).await,
+        What::Workers(flags) => workers::run(&flags, dir.path()).await,
         What::All { short } => {
             for batch in ingest::BATCHES {
                 ingest::run(&ingest::Flags::of(batch, short), dir.path()).await?;
@@ -136,7 +148,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             forward::run(&forward::Flags::of(short), dir.path()).await?;
             job::run(&job::Flags::of(short), dir.path()).await?;
             publish::run(&publish::Flags::of(short), dir.path()).await?;
-            size::run(&size::Flags::of(short), dir.path()).await
+            size::run(&size::Flags::of(short), dir.path()).await?;
+            workers::run(&workers::Flags::of(short), dir.path()).await
         }
         What::ServeCollector(_)
         | What::ServeDrop
@@ -144,6 +157,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         | What::ServeReports(_)
         | What::RunJob(_)
         | What::PlanQuery(_)
+        | What::ServeWorker(_)
+        | What::AskWorkers(_)
         | What::Questions(_) => {
             unreachable!("returned above")
         }

@@ -9,8 +9,14 @@ use tokio::process::Command;
 
 /// Runs this program with other arguments. Returns its output, parsed as JSON.
 pub(crate) async fn ask<T: DeserializeOwned>(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> anyhow::Result<T> {
-    let child =
-        Command::new(std::env::current_exe()?).args(args).stderr(Stdio::inherit()).kill_on_drop(true).output().await?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(args);
+    answer(command).await
+}
+
+/// Runs a program. Returns its output, parsed as JSON.
+pub(crate) async fn answer<T: DeserializeOwned>(mut command: Command) -> anyhow::Result<T> {
+    let child = command.stderr(Stdio::inherit()).kill_on_drop(true).output().await?;
     ensure!(child.status.success(), "the process of the measurement ended with {}", child.status);
     serde_json::from_slice(&child.stdout).context("the process of the measurement said something else than its figures")
 }

@@ -74,6 +74,11 @@ const QUESTIONS: [(&str, &str); 9] = [
     ),
 ];
 
+/// The SQL of a question.
+pub(crate) fn sql_of(name: &str) -> Option<&'static str> {
+    QUESTIONS.iter().find(|(known, _)| *known == name).map(|(_, sql)| *sql)
+}
+
 pub(crate) async fn run(flags: &Flags) -> anyhow::Result<()> {
     let lake = Lake::open(&flags.lake.to_string_lossy(), [])?;
     if let Some(events) = flags.make {
@@ -85,7 +90,7 @@ pub(crate) async fn run(flags: &Flags) -> anyhow::Result<()> {
         QUESTIONS.iter().for_each(|(name, _)| println!("{name}"));
         return Ok(());
     };
-    let (_, sql) = QUESTIONS.iter().find(|(known, _)| known == name).context("there is no such question")?;
+    let sql = sql_of(name).context("there is no such question")?;
     forget_states(&flags.lake)?;
     let started = Instant::now();
     let view = Arc::new(Engine::new(lake, &flags.engine)?.view().await?);
