@@ -2,9 +2,9 @@
 
 use engine::{Engine, EngineSettings, Scope};
 
+use crate::generated::random::Random;
 use crate::harness::{ask, check_refused, view_of};
 use crate::published::shop;
-use crate::random::Random;
 
 /// Asks each query over the shop's events.
 async fn check(cases: &[(&str, &str)]) {

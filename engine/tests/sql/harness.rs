@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate};
 use engine::{Engine, EngineError, EngineSettings, Param, QueryResult, Scope, SqlSession, View};
 use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, RawBatch, TableWriter};
 
-use crate::random::Random;
+use crate::generated::random::Random;
 use crate::shown::lines;
 
 struct Row {

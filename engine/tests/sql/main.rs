@@ -4,11 +4,9 @@
 
 mod conditions;
 mod cookbook;
-mod folds;
 mod functions;
 mod generated;
 mod groups;
-mod growing;
 mod harness;
 mod ignored;
 mod messages;
@@ -16,8 +14,6 @@ mod numbers;
 mod operators;
 mod params;
 mod published;
-mod random;
-mod reshaped;
 #[path = "../shown/mod.rs"]
 mod shown;
 mod unread;

@@ -10,8 +10,8 @@ use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, Tab
 
 use crate::folds::{every_file, rows, same};
 use crate::generated::query;
+use crate::generated::random::Random;
 use crate::harness::batch;
-use crate::random::Random;
 
 /// How many histories a test run has; a campaign sets more with `DEWPOND_GROWING_LAKES`.
 fn histories() -> u64 {

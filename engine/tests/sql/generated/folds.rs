@@ -8,9 +8,9 @@ use engine::{
 };
 use serde_json::Value as Json;
 
+use crate::generated::random::Random;
 use crate::generated::{is_same, query};
 use crate::harness::view_of;
-use crate::random::Random;
 
 /// How many generated queries a test run has; a campaign sets more with `DEWPOND_FOLD_QUERIES`.
 fn queries() -> usize {

@@ -1,5 +1,10 @@
 //! Queries that nobody thought of, over small lakes with pending events: we answer as DuckDB does.
 
+mod folds;
+mod growing;
+pub(crate) mod random;
+mod reshaped;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -8,8 +13,8 @@ use std::process::{Command, Stdio};
 use engine::{AnswerFormat, AnswerWriter, EngineError, SqlSession, to_json_rows};
 use serde_json::Value as Json;
 
+use crate::generated::random::Random;
 use crate::harness::session_of;
-use crate::random::Random;
 
 /// Queries over one lake.
 const QUERIES_A_LAKE: usize = 100;
@@ -100,7 +105,7 @@ pub(crate) async fn export(session: &SqlSession, number: u64) -> PathBuf {
 
 /// DuckDB's answers.
 pub(crate) fn duckdb(python: &str, events: &PathBuf, queries: &[String]) -> Vec<Json> {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sql/duckdb.py");
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sql/generated/duckdb.py");
     let mut process =
         Command::new(python).arg(script).arg(events).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = process.stdin.take().unwrap();

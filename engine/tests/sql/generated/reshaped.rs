@@ -3,9 +3,9 @@
 use engine::to_json_rows;
 use serde_json::Value as Json;
 
+use crate::generated::random::Random;
 use crate::generated::{duckdb, export, is_same, python};
 use crate::harness::{check, session_of};
-use crate::random::Random;
 
 /// Two tables with nulls in keys and times, a time that both have, and two rows of one time on the left.
 const SIDES: &str = "WITH l (id, k, t) AS (VALUES (1, 1, 10), (2, 1, 50), (3, 2, 50), (4, NULL, 50), (5, 1, NULL), (6, 1, 50)), \
