@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use engine::{Engine, EngineSettings, How, Param, Scope, params};
 use lake::{Change, EVENTS, Event, EventId, Lake, Lane, LaneId, LaneSettings, TableFile, TableWriter, visitor_id};
 
-use crate::folds::{every_file, rows, same};
+use crate::generated::folds::{every_file, rows, same};
 use crate::generated::query;
 use crate::generated::random::Random;
 use crate::harness::batch;
