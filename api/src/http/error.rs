@@ -203,6 +203,10 @@ fn unread(status: StatusCode, what: &str, error: &EngineError) -> Value {
         tracing::error!("could not read {what}: {}", whole_text(error));
     }
     match (status, error) {
+        // The tables are there, and what is said of the disk names a directory of the server.
+        (_, EngineError::Disk { .. }) => {
+            json!({ "message": "there is no room for this on the server's temporary disk: ask for less, or try again" })
+        }
         (StatusCode::SERVICE_UNAVAILABLE, _) => json!({ "message": format!("{what} cannot be read now; try again") }),
         (StatusCode::GATEWAY_TIMEOUT, _) => {
             json!({ "message": format!("{what} were not read in time; ask for a shorter period") })
@@ -259,5 +263,8 @@ mod tests {
         let lost = EngineError::Lake(LakeError::Corrupt { object: "secret/place".into(), source: "cut".into() });
         let body = unread(StatusCode::INTERNAL_SERVER_ERROR, "the events", &lost).to_string();
         assert!(!body.contains("secret"), "{body}");
+        let full = EngineError::Disk { message: "secret/place: no space left".into() };
+        let body = unread(StatusCode::SERVICE_UNAVAILABLE, "the events", &full).to_string();
+        assert!(body.contains("temporary disk") && !body.contains("events") && !body.contains("secret"), "{body}");
     }
 }
