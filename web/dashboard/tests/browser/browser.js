@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { launch } from "../../../tracker/tests/browser/chromium.js";
 
 /** How long a page may take on a machine that builds something else meanwhile. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 180_000;
 
 export async function openBrowser() {
   const browser = await launch();
