@@ -24,7 +24,7 @@ use crate::erasure::list::Erasures;
 use crate::error::{LakeError, Result};
 use crate::layout::{LaneId, RAW_DIR, REGISTRY_DIR};
 use crate::schema::tables::{EVENTS, TABLES, TableSpec};
-use crate::store::beside;
+use crate::store::beside::{self, carries_credentials};
 use crate::store::remote::Remote;
 use crate::store::runtime::{LakeRuntime, Panicked};
 use crate::store::synced_local::SyncedLocal;
@@ -406,7 +406,7 @@ async fn collect(dir: &str, objects: BoxStream<'_, object_store::Result<ObjectMe
 fn parse_location(location: &str) -> Result<Url> {
     if location.contains("://") {
         let url = Url::parse(location).map_err(|error| invalid(location, error))?;
-        if !url.username().is_empty() || url.password().is_some() {
+        if carries_credentials(&url) {
             return Err(LakeError::Invalid {
                 reason: "a lake's URL must not carry credentials, since it is logged; set the store's own \
                          variables, such as AWS_ACCESS_KEY_ID"

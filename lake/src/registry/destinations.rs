@@ -12,6 +12,7 @@ use url::Url;
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::registry::sites::find_site_id;
+use crate::store::beside::{WITHOUT_CREDENTIALS, carries_credentials};
 
 /// The document.
 pub(crate) const DESTINATIONS: &str = "destinations";
@@ -191,10 +192,7 @@ impl Lake {
 /// Versions of the document are kept for ever, and credentials in it with them.
 fn check_address(url: &str) -> Result<()> {
     match Url::parse(url) {
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => Err(LakeError::Invalid {
-            reason: "an address must not carry credentials: set the store's own variables, such as AWS_ACCESS_KEY_ID"
-                .to_owned(),
-        }),
+        Ok(url) if carries_credentials(&url) => Err(LakeError::Invalid { reason: WITHOUT_CREDENTIALS.to_owned() }),
         _ => Ok(()),
     }
 }

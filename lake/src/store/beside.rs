@@ -8,6 +8,15 @@ use url::Url;
 
 use crate::store::synced_local::SyncedLocal;
 
+/// What whoever gives an address with credentials is told.
+pub(crate) const WITHOUT_CREDENTIALS: &str =
+    "an address must not carry credentials: set the store's own variables, such as AWS_ACCESS_KEY_ID";
+
+/// Whether an address has a user or a password.
+pub(crate) fn carries_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
 /// The variables that may configure a store, with the names that the `object_store` crate documents.
 pub(crate) fn variables(
     environment: impl IntoIterator<Item = (String, String)>,
@@ -32,11 +41,8 @@ pub fn open_store(
         true => {
             let url = Url::parse(location).map_err(|error| failed(error.into()))?;
             // They would be logged with the address, and the store would not ask for them.
-            if !url.username().is_empty() || url.password().is_some() {
-                return Err(failed(
-                    "an address must not carry credentials: set the store's own variables, such as AWS_ACCESS_KEY_ID"
-                        .into(),
-                ));
+            if carries_credentials(&url) {
+                return Err(failed(WITHOUT_CREDENTIALS.into()));
             }
             url
         }
