@@ -3,9 +3,7 @@
 mod binding;
 mod casts;
 mod correlation;
-mod count;
 mod dialect;
-mod distinct;
 mod drawing;
 mod functions;
 mod meaning;
@@ -15,7 +13,6 @@ mod repeatable;
 mod rules;
 mod spelling;
 mod statement;
-mod sum;
 mod syntax;
 mod tokens;
 mod zone;
@@ -48,8 +45,6 @@ pub(crate) fn register(context: &SessionContext) {
     for planner in functions::planners() {
         context.state_ref().write().register_expr_planner(planner).expect("a new session takes planners");
     }
-    context.register_udaf(count::count());
-    context.register_udaf(sum::sum());
 }
 
 /// A plan whose parameters have no values yet, and the tables that its text names.

@@ -1,6 +1,6 @@
 //! `count(DISTINCT x)` in groups, in less time and memory than DataFusion 55.2 takes.
 //!
-//! Whole numbers, visitor ids above all, are counted in [sorted runs](crate::sql::distinct). Values of other types are
+//! Whole numbers, visitor ids above all, are counted in [sorted runs](crate::sql::functions::distinct). Values of other types are
 //! counted as DataFusion does, with one difference: an aggregation that meets its limit hands on or spills what it has, and
 //! begins anew. DataFusion keeps its emptied set at full size then and counts it as used: the next reservation fails, and so
 //! does the query, however much it might spill.

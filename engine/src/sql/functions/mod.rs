@@ -2,10 +2,13 @@
 //! well. What can be written in SQL is, see [`spelling`](super::spelling).
 
 mod columns;
+mod count;
+mod distinct;
 mod json;
 mod mode;
 mod operators;
 mod sequences;
+mod sum;
 mod times;
 
 use std::sync::Arc;
@@ -23,7 +26,7 @@ pub(super) fn scalar() -> Vec<ScalarUDF> {
 
 /// The aggregates.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
-    vec![mode::mode()]
+    vec![mode::mode(), count::count(), sum::sum()]
 }
 
 /// What plans operators that stand for functions of ours.

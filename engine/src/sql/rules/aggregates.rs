@@ -3,7 +3,7 @@
 //! - A sum of decimals beside `count(DISTINCT x)` keeps its type. The two become groups of groups, and sums are added up
 //!   there: a sum of sums of decimals has more digits than the sum that the rest of the plan expects, and comparing it
 //!   fails.
-//! - Different whole numbers are counted [in one step](crate::sql::distinct), which takes a fifth of the time of groups of groups.
+//! - Different whole numbers are counted [in one step](crate::sql::functions::distinct), which takes a fifth of the time of groups of groups.
 //! - A key and a cast of it are two keys. A cast has the name of what it casts, and a rule that puts the columns of an
 //!   aggregate into a projection refuses two of one name.
 

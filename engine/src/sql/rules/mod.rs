@@ -6,6 +6,7 @@ mod dependencies;
 mod forgetful;
 mod nearest_joins;
 mod outer_joins;
+mod physical;
 mod pushdown;
 mod sorting;
 mod statistics;

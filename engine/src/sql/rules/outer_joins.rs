@@ -23,22 +23,14 @@ use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, Piecewi
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
 
 use super::forgetful::Forgetful;
-
-type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
-
-/// The rule that leaves sorts out where it takes rows to be in order already.
-const RULE_THAT_TRUSTS: &str = "EnsureRequirements";
+use super::physical::{DECIDES_ORDER, Rule, around};
 
 /// The rules, with one that takes constants away at the beginning and before the one that would believe them: others
 /// in between make operators anew.
 pub(super) fn forgetting_constants(rules: Vec<Rule>) -> Vec<Rule> {
-    let mut all: Vec<Rule> = vec![Arc::new(ForgetConstants)];
-    for rule in rules {
-        if rule.name() == RULE_THAT_TRUSTS {
-            all.push(Arc::new(ForgetConstants));
-        }
-        all.push(rule);
-    }
+    let forget: Rule = Arc::new(ForgetConstants);
+    let mut all = around(rules, DECIDES_ORDER, std::slice::from_ref(&forget), &[]);
+    all.insert(0, forget);
     all
 }
 
@@ -112,8 +104,8 @@ mod tests {
     fn the_rule_that_believes_constants_is_there() {
         let rules = forgetting_constants(PhysicalOptimizer::new().rules);
         let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
-        let place = names.iter().position(|name| *name == RULE_THAT_TRUSTS);
-        let place = place.unwrap_or_else(|| panic!("{RULE_THAT_TRUSTS} has another name now: {names:?}"));
+        let place = names.iter().position(|name| *name == DECIDES_ORDER);
+        let place = place.unwrap_or_else(|| panic!("{DECIDES_ORDER} has another name now: {names:?}"));
         assert_eq!(names[place - 1], "forget_constants");
     }
 }

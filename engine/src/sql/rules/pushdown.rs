@@ -22,18 +22,14 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
-type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+use super::physical::{Rule, bound};
 
 /// The rules that move filters, before and after the others.
 const FILTER_RULES: [&str; 2] = ["FilterPushdown", "FilterPushdown(Post)"];
 
 /// DataFusion's rules, with those that move filters bound to columns that keep their names and values.
 pub(super) fn rules() -> Vec<Rule> {
-    let bound = |rule: Rule| match FILTER_RULES.contains(&rule.name()) {
-        true => Arc::new(WhereColumnsKeep(rule)) as Rule,
-        false => rule,
-    };
-    PhysicalOptimizer::new().rules.into_iter().map(bound).collect()
+    bound(PhysicalOptimizer::new().rules, &FILTER_RULES, |rule| Arc::new(WhereColumnsKeep(rule)))
 }
 
 #[derive(Debug)]

@@ -16,21 +16,14 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
 
-type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+use super::physical::{Rule, around};
 
 /// The rule after which the plan's shape stays as it is.
 const LAST_RULE: &str = "FilterPushdown(Post)";
 
 /// The rules, with one that sorts what has lost its order.
 pub(super) fn sorting_what_lost_its_order(rules: Vec<Rule>) -> Vec<Rule> {
-    let mut all: Vec<Rule> = Vec::new();
-    for rule in rules {
-        if rule.name() == LAST_RULE {
-            all.push(Arc::new(SortWhatLostItsOrder));
-        }
-        all.push(rule);
-    }
-    all
+    around(rules, LAST_RULE, &[Arc::new(SortWhatLostItsOrder)], &[])
 }
 
 #[derive(Debug)]

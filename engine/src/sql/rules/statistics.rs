@@ -12,7 +12,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
-type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+use super::physical::{Rule, bound};
 
 /// The rule that answers aggregates from what is known of files.
 const RULE: &str = "aggregate_statistics";
@@ -22,11 +22,7 @@ const HALVES: usize = 2;
 
 /// The rules, with the one that answers from statistics bound to single aggregates.
 pub(super) fn of_one_aggregate(rules: Vec<Rule>) -> Vec<Rule> {
-    let bound = |rule: Rule| match rule.name() {
-        RULE => Arc::new(OfOneAggregate(rule)) as Rule,
-        _ => rule,
-    };
-    rules.into_iter().map(bound).collect()
+    bound(rules, &[RULE], |rule| Arc::new(OfOneAggregate(rule)))
 }
 
 #[derive(Debug)]

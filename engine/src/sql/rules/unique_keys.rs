@@ -22,28 +22,13 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use super::forgetful::Forgetful;
-
-type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
-
-/// The rule that leaves sorts out where it takes rows to be in order already.
-const RULE_THAT_TRUSTS: &str = "EnsureRequirements";
+use super::physical::{DECIDES_ORDER, Rule, around};
 
 const NAME: &str = "KeysForgotten";
 
 /// The rules, with two around the one that would believe it.
 pub(super) fn forgetting_keys(rules: Vec<Rule>) -> Vec<Rule> {
-    let mut all: Vec<Rule> = Vec::new();
-    for rule in rules {
-        let trusts = rule.name() == RULE_THAT_TRUSTS;
-        if trusts {
-            all.push(Arc::new(ForgetKeys));
-        }
-        all.push(rule);
-        if trusts {
-            all.push(Arc::new(RememberKeys));
-        }
-    }
-    all
+    around(rules, DECIDES_ORDER, &[Arc::new(ForgetKeys)], &[Arc::new(RememberKeys)])
 }
 
 #[derive(Debug)]
@@ -53,18 +38,15 @@ impl PhysicalOptimizerRule for ForgetKeys {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| {
             // The second half of an aggregate wants to see the first.
-            if plan.is::<AggregateExec>() && plan.children().iter().all(|input| input.is::<AggregateExec>()) {
+            if plan.is::<AggregateExec>() || !plan.children().into_iter().any(|input| input.is::<AggregateExec>()) {
                 return Ok(Transformed::no(plan));
             }
-            let inputs: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
-            if !inputs.iter().any(|input| input.is::<AggregateExec>()) {
-                return Ok(Transformed::no(plan));
-            }
-            let forgotten = inputs.into_iter().map(|input| match input.is::<AggregateExec>() {
+            let inputs = plan.children().into_iter().cloned().map(|input| match input.is::<AggregateExec>() {
                 true => Forgetful::over(input, NAME, |known| known.clone().with_constraints(Constraints::default())),
                 false => input,
             });
-            Ok(Transformed::yes(replace_children_if_necessary(plan, forgotten.collect())?))
+            let inputs = inputs.collect();
+            Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
         })
         .data()
     }
@@ -136,7 +118,7 @@ mod tests {
     fn the_rule_that_believes_keys_is_there() {
         let rules = forgetting_keys(PhysicalOptimizer::new().rules);
         let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
-        let around = [["forget_keys", RULE_THAT_TRUSTS, "remember_keys"]];
+        let around = [["forget_keys", DECIDES_ORDER, "remember_keys"]];
         assert_eq!(
             names.windows(3).filter(|names| around.contains(&[names[0], names[1], names[2]])).count(),
             1,
