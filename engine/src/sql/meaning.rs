@@ -14,11 +14,16 @@ use datafusion::logical_expr::{
 };
 use uuid::Uuid;
 
+use super::branch_types::{agree_in_case, agree_in_union};
 use super::functions::{Function, bytes};
 
 /// The plan of what its author meant.
 pub(super) fn mend(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mended = plan.transform_up_with_subqueries(|plan| {
+        let plan = match plan {
+            LogicalPlan::Union(union) => agree_in_union(union)?,
+            plan => plan,
+        };
         let schema = merge_schema(&plan.inputs());
         let names = NamePreserver::new(&plan);
         check_join(&plan)?;
@@ -99,8 +104,15 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 mended.push((Box::new(compared.data), then));
             }
             let case = Case { expr: Some(subject), when_then_expr: mended, else_expr };
-            Ok(Transformed::new_transformed(Expr::Case(case), changed))
+            match agree_in_case(&case, type_of) {
+                Some(agreed) => Ok(Transformed::yes(Expr::Case(agreed))),
+                None => Ok(Transformed::new_transformed(Expr::Case(case), changed)),
+            }
         }
+        Expr::Case(case) => match agree_in_case(&case, type_of) {
+            Some(agreed) => Ok(Transformed::yes(Expr::Case(agreed))),
+            None => Ok(Transformed::no(Expr::Case(case))),
+        },
         Expr::Like(Like { ref expr, .. }) if type_of(expr).is_some_and(|of| is_binary(&of)) => {
             plan_err!("{} is bytes: write {}::text LIKE …", plain(expr), plain(expr))
         }

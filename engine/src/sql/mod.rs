@@ -1,6 +1,7 @@
 //! From the text of a query to a plan that answers as PostgreSQL does, or to words that say what to write instead.
 
 mod binding;
+mod branch_types;
 mod casts;
 mod correlation;
 mod dialect;

@@ -76,6 +76,40 @@ async fn a_number_beyond_its_type_is_an_error() {
 }
 
 #[tokio::test]
+async fn what_comes_from_several_branches_has_the_type_of_all_before_it_is_counted_with() {
+    let ranks = "SELECT row_number() OVER (ORDER BY occurred_at) AS n FROM events";
+    check(&[
+        ("SELECT sum(x + 1), sum(x * 2), sum(1 - x) FROM (SELECT 1 AS x UNION ALL SELECT 2.5)", "5.5 7.0 -1.5"),
+        ("SELECT sum(x / 2) FROM (SELECT 1 AS x UNION ALL SELECT 2.5)", "1.75"),
+        ("SELECT sum(x / 8) FROM (SELECT 1 AS x UNION ALL SELECT 2.5::numeric(4, 1))", "0.4375"),
+        (
+            &format!("SELECT sum(n + 1), sum(n - 10), sum(DISTINCT n) FROM ({ranks} UNION ALL SELECT 3::bigint)"),
+            "48 -51 36",
+        ),
+        (
+            &format!("SELECT sum(n + 1), arrow_typeof(min(n)) FROM (SELECT -3::bigint AS n UNION ALL {ranks})"),
+            "42 Int64",
+        ),
+        (
+            &format!("SELECT sum(n * 2), max(n) FROM ({ranks} UNION SELECT 8 UNION SELECT visitor_id FROM events)"),
+            "72 8",
+        ),
+        ("SELECT (CASE WHEN visitor_id > 100 THEN 1 ELSE 2.5 END) + 1 AS n FROM events GROUP BY 1", "3.5"),
+        ("SELECT sum(2 * CASE visitor_id WHEN 1 THEN 1 ELSE 0.5 END) FROM events WHERE visitor_id <= 1", "4.0"),
+        ("SELECT sum((CASE WHEN visitor_id > 100 THEN 1 ELSE 3::numeric(4, 1) END) / 8) FROM events", "3.0"),
+        ("SELECT DISTINCT (CASE WHEN visitor_id > 100 THEN NULL ELSE 3 END) + 1 FROM events", "4"),
+        ("SELECT count(*) FROM (SELECT 1 AS x, NULL AS y UNION ALL SELECT NULL, 'a') WHERE x + 1 = 2 OR y = 'a'", "2"),
+        ("SELECT x, x::int + 1 FROM (SELECT '1' AS x, 1 AS x2 UNION ALL SELECT 2, 2.0) ORDER BY 1", "1 2; 2 3"),
+    ])
+    .await;
+    check_refused(&[
+        ("SELECT 1 UNION ALL SELECT 2, 3", &["number of columns"]),
+        ("SELECT x + 9223372036854775807 FROM (SELECT 1 AS x UNION ALL SELECT 2)", &["cast to numeric"]),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn an_id_is_compared_and_written_as_its_uuid() {
     let id = "00000000-0000-4000-8000-000000000003";
     check(&[

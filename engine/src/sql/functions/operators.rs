@@ -3,6 +3,7 @@
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum, Float64Array};
 use datafusion::arrow::compute::kernels::{cmp, numeric};
 use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -79,15 +80,18 @@ impl ScalarUDFImpl for Udf {
 
 impl Udf {
     fn apply(&self, columns: &[ArrayRef]) -> Result<ArrayRef> {
-        let whole = |kernel: fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, arrow::error::ArrowError>| match kernel(
-            &columns[0],
-            &columns[1],
-        ) {
-            Ok(answer) => Ok(answer),
-            Err(_) => {
-                exec_err!("a number is beyond what {} holds: cast to numeric or float first", columns[0].data_type())
-            }
-        };
+        let whole =
+            |kernel: fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, ArrowError>| match kernel(&columns[0], &columns[1])
+            {
+                Ok(answer) => Ok(answer),
+                Err(ArrowError::ArithmeticOverflow(_)) => {
+                    exec_err!(
+                        "a number is beyond what {} holds: cast to numeric or float first",
+                        columns[0].data_type()
+                    )
+                }
+                Err(error) => Err(error.into()),
+            };
         match self.function {
             Function::Add => whole(numeric::add),
             Function::Subtract => whole(numeric::sub),
