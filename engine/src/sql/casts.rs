@@ -10,10 +10,11 @@ use std::ops::ControlFlow;
 
 use datafusion::logical_expr::sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    OrderBy, Query, Select, SelectItem, SetExpr, TimezoneInfo, Visit, VisitMut, Visitor, VisitorMut,
+    OrderBy, Query, Select, SelectItem, SetExpr, TimezoneInfo, Visitor, VisitorMut,
 };
 
 use super::syntax::{call, take};
+use super::walk::{walk, walk_mut};
 
 /// Deeper expressions are left as they are: to write them out takes as much stack as they are deep.
 const DEPTH_MAX: usize = 8;
@@ -43,15 +44,15 @@ fn in_operands(operands: &mut SetExpr) {
 
 fn in_select(select: &mut Select, order_by: Option<&mut OrderBy>) {
     let mut casts = Casts::default();
-    let _ = Visit::visit(&select.projection, &mut casts);
-    let _ = Visit::visit(&select.group_by, &mut casts);
+    let _ = walk(&select.projection, &mut casts);
+    let _ = walk(&select.group_by, &mut casts);
     let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
     if casts.forms.is_empty() || !(is_grouped || casts.calls) {
         return;
     }
     let mut plain = Plain { of: &casts.forms, found: HashSet::new(), within: Within::default() };
-    let _ = Visit::visit(&select.projection, &mut plain);
-    let _ = Visit::visit(&select.group_by, &mut plain);
+    let _ = walk(&select.projection, &mut plain);
+    let _ = walk(&select.group_by, &mut plain);
     let found = plain.found;
     casts.forms.retain(|name, forms| {
         if found.contains(name) {
@@ -70,17 +71,17 @@ fn in_select(select: &mut Select, order_by: Option<&mut OrderBy>) {
             _ => None,
         };
         namer.changed = false;
-        let _ = VisitMut::visit(item, &mut namer);
+        let _ = walk_mut(item, &mut namer);
         if let (SelectItem::UnnamedExpr(expr), Some(name), true) = (&mut *item, name, namer.changed) {
             *item = SelectItem::ExprWithAlias { expr: take(expr), alias: Ident::with_quote('"', name) };
         }
     }
-    let _ = VisitMut::visit(&mut select.group_by, &mut namer);
-    let _ = VisitMut::visit(&mut select.having, &mut namer);
-    let _ = VisitMut::visit(&mut select.qualify, &mut namer);
-    let _ = VisitMut::visit(&mut select.distinct, &mut namer);
+    let _ = walk_mut(&mut select.group_by, &mut namer);
+    let _ = walk_mut(&mut select.having, &mut namer);
+    let _ = walk_mut(&mut select.qualify, &mut namer);
+    let _ = walk_mut(&mut select.distinct, &mut namer);
     if let Some(order_by) = order_by {
-        let _ = VisitMut::visit(order_by, &mut namer);
+        let _ = walk_mut(order_by, &mut namer);
     }
 }
 

@@ -6,10 +6,11 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use datafusion::logical_expr::sqlparser::ast::{Cte, Expr, Query, Visit, Visitor, visit_expressions, visit_relations};
+use datafusion::logical_expr::sqlparser::ast::{Cte, Expr, Query, Visit, Visitor};
 use datafusion::sql::parser::Statement;
 
 use super::syntax::refusal;
+use super::walk::{count_relations, has_expr, walk};
 use crate::error::{EngineError, Result};
 
 /// Refuses a WITH that draws and is named more than once.
@@ -18,7 +19,7 @@ use crate::error::{EngineError, Result};
 pub(super) fn check(statement: &Statement, draws: &dyn Fn(&str) -> bool) -> Result<()> {
     match statement {
         Statement::Explain(explain) => check(&explain.statement, draws),
-        Statement::Statement(statement) => match statement.visit(&mut Finder { draws }) {
+        Statement::Statement(statement) => match walk(&**statement, &mut Finder { draws }) {
             ControlFlow::Break(error) => Err(error),
             ControlFlow::Continue(()) => Ok(()),
         },
@@ -59,11 +60,10 @@ impl Visitor for Finder<'_> {
 
 impl Finder<'_> {
     fn calls_one(&self, cte: &Cte) -> bool {
-        let found = visit_expressions(cte, |expr| match expr {
-            Expr::Function(call) if (self.draws)(&call.name.to_string().to_lowercase()) => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        });
-        found.is_break()
+        has_expr(cte, |expr| match expr {
+            Expr::Function(call) => (self.draws)(&call.name.to_string().to_lowercase()),
+            _ => false,
+        })
     }
 }
 
@@ -73,10 +73,5 @@ fn name_of(cte: &Cte) -> String {
 
 /// How often relations of a name are named in a part of a query.
 fn named(part: &impl Visit, is_it: impl Fn(&str) -> bool) -> usize {
-    let mut times = 0;
-    let _ = visit_relations(part, |relation| {
-        times += usize::from(is_it(&relation.to_string().to_lowercase()));
-        ControlFlow::<()>::Continue(())
-    });
-    times
+    count_relations(part, |relation| is_it(&relation.to_string().to_lowercase()))
 }

@@ -16,6 +16,7 @@ mod spelling;
 mod statement;
 mod syntax;
 mod tokens;
+mod walk;
 mod zone;
 
 use std::collections::HashMap;

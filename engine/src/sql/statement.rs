@@ -7,7 +7,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::sqlparser::ast::{
     BinaryOperator, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArgumentList,
     FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
-    Spanned, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    Spanned, TableFactor, TableWithJoins, UnaryOperator, Value, VisitorMut,
 };
 use datafusion::logical_expr::sqlparser::parser::ParserError;
 use datafusion::logical_expr::sqlparser::tokenizer::Span;
@@ -15,6 +15,7 @@ use datafusion::sql::parser::{DFParserBuilder, Statement};
 
 use super::dialect::LakeDialect;
 use super::syntax::{call, plain_args, refusal, take, text_expr, text_of};
+use super::walk::walk_mut;
 use super::{casts, pattern, spelling, tokens};
 use crate::error::{EngineError, Result};
 
@@ -55,7 +56,7 @@ fn mend(statement: &mut Statement, is_scalar: &dyn Fn(&str) -> bool) -> Result<(
         Statement::Explain(explain) => mend(&mut explain.statement, is_scalar),
         Statement::Statement(statement) => {
             spelling::respell(statement)?;
-            match statement.visit(&mut Mender { is_scalar }) {
+            match walk_mut(&mut **statement, &mut Mender { is_scalar }) {
                 ControlFlow::Break(error) => Err(error),
                 ControlFlow::Continue(()) => Ok(()),
             }

@@ -4,14 +4,14 @@
 use std::ops::ControlFlow;
 
 use datafusion::logical_expr::sqlparser::ast::{
-    Expr, Ident, LimitClause, OrderByExpr, OrderByKind, Query, SelectItem, SetExpr, Spanned, Visit, VisitMut, Visitor,
-    VisitorMut,
+    Expr, Ident, LimitClause, OrderByExpr, OrderByKind, Query, SelectItem, SetExpr, Spanned, VisitorMut,
 };
 
 use super::call::whole_number;
 use super::template::fill;
 use crate::error::Result;
 use crate::sql::syntax::refusal;
+use crate::sql::walk::{has_expr, walk_mut};
 
 const SUBQUERY: &str = "LIMIT … BY stands behind one SELECT without DISTINCT, QUALIFY, OFFSET and ORDER BY ALL: write the rest into a subquery, \
                         SELECT * FROM (…) ORDER BY t LIMIT 1 BY x";
@@ -80,7 +80,7 @@ fn of_query(expr: &Expr, projection: &[SelectItem]) -> Result<Expr> {
         };
     }
     let mut expr = expr.clone();
-    let _ = VisitMut::visit(&mut expr, &mut Aliases { projection, queries: 0 });
+    let _ = walk_mut(&mut expr, &mut Aliases { projection, queries: 0 });
     Ok(expr)
 }
 
@@ -129,16 +129,5 @@ fn is_same(one: &Ident, other: &Ident) -> bool {
 }
 
 fn has_window(expr: &Expr) -> bool {
-    struct Found;
-    impl Visitor for Found {
-        type Break = ();
-
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            match expr {
-                Expr::Function(function) if function.over.is_some() => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            }
-        }
-    }
-    Visit::visit(expr, &mut Found).is_break()
+    has_expr(expr, |expr| matches!(expr, Expr::Function(function) if function.over.is_some()))
 }

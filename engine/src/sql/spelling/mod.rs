@@ -18,13 +18,14 @@ mod template;
 use std::ops::ControlFlow;
 
 use datafusion::logical_expr::sqlparser::ast::{
-    AccessExpr, Expr, Function, Ident, Query, Select, SelectItem, Statement, Subscript, TableFactor, Visit, VisitMut,
-    Visitor, VisitorMut,
+    AccessExpr, Expr, Function, Ident, Query, Select, SelectItem, Statement, Subscript, TableFactor, Visitor,
+    VisitorMut,
 };
 
 use self::call::{Call, whole_number};
 use self::template::fill;
 use super::syntax::take;
+use super::walk::{walk, walk_mut};
 use crate::error::{EngineError, Result};
 pub(super) use aggregates::STEPS_MAX;
 pub(super) use dates::SUNDAY_WEEK;
@@ -34,8 +35,8 @@ const NAME_DEPTH_MAX: usize = 32;
 
 /// Respells a statement. Fails in words that say what to write instead.
 pub(super) fn respell(statement: &mut Statement) -> Result<()> {
-    let reads_properties = Visit::visit(statement, &mut NamedProperties).is_continue();
-    match VisitMut::visit(statement, &mut Speller { names: vec![], reads_properties }) {
+    let reads_properties = walk(statement, &mut NamedProperties).is_continue();
+    match walk_mut(statement, &mut Speller { names: vec![], reads_properties }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -204,5 +205,5 @@ fn is_shallow(expr: &Expr) -> bool {
             ControlFlow::Continue(())
         }
     }
-    Visit::visit(expr, &mut Depth { now: 0 }).is_continue()
+    walk(expr, &mut Depth { now: 0 }).is_continue()
 }

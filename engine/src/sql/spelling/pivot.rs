@@ -6,13 +6,14 @@ use std::ops::ControlFlow;
 
 use datafusion::logical_expr::sqlparser::ast::{
     BinaryOperator, Expr, ExprWithAlias, Function, GroupByExpr, Ident, PivotValueSource, Query, Select, SelectFlavor,
-    SelectItem, Spanned, TableFactor, TableWithJoins, Value, ValueWithSpan, Visit, Visitor, visit_expressions,
+    SelectItem, Spanned, TableFactor, TableWithJoins, Value, ValueWithSpan, Visitor,
 };
 use datafusion::logical_expr::sqlparser::tokenizer::Span;
 
 use super::template::{fill, fill_query, select_of};
 use crate::error::Result;
 use crate::sql::syntax::{call, refusal};
+use crate::sql::walk::{each_expr, walk};
 
 const VALUES: &str = "PIVOT takes the values that become columns: PIVOT (count(*) FOR name IN ('signup', 'purchase'))";
 
@@ -174,7 +175,7 @@ impl<'a> Pivot<'a> {
 
     /// Adds the columns of the input that an expression reads.
     fn columns_into(&self, expr: &Expr, columns: &mut Vec<String>) {
-        let _ = visit_expressions(expr, |expr| {
+        each_expr(expr, |expr| {
             let column = match expr {
                 Expr::Identifier(name) => Some(name),
                 // Behind the table's name, or `properties.plan`.
@@ -187,7 +188,6 @@ impl<'a> Pivot<'a> {
             {
                 columns.push(column);
             }
-            ControlFlow::<()>::Continue(())
         });
     }
 
@@ -225,5 +225,5 @@ fn has_query(expr: &Expr) -> bool {
             ControlFlow::Break(())
         }
     }
-    Visit::visit(expr, &mut Found).is_break()
+    walk(expr, &mut Found).is_break()
 }

@@ -1,8 +1,10 @@
 //! Tables that are calls: the steps of a funnel, who came back, the members of a JSON list.
 
+use std::ops::ControlFlow;
+
 use datafusion::logical_expr::sqlparser::ast::{
     Expr, FunctionArg, Ident, JoinConstraint, JoinOperator, Query, Select, Spanned, TableAlias, TableFactor,
-    TableWithJoins, Value,
+    TableWithJoins, Value, VisitorMut,
 };
 
 use super::aggregates::STEPS_MAX;
@@ -10,6 +12,7 @@ use super::call::{members, plain_list, plain_name};
 use super::template::{fill, fill_query};
 use crate::error::Result;
 use crate::sql::syntax::{refusal, text_of};
+use crate::sql::walk::{has_expr, walk_mut};
 
 /// `funnel(steps, window, from, until)`: how many users did the first event, then the second, and so on.
 ///
@@ -232,7 +235,7 @@ pub(super) fn respell_from(select: &mut Select) -> Result<()> {
         TableFactor::Derived { lateral: false, subquery: Box::new(subquery), alias: Some(alias), sample: None };
     select.from.truncate(1);
     let mut renames = Renames { lists: &lists };
-    let _ = datafusion::logical_expr::sqlparser::ast::VisitMut::visit(select, &mut renames);
+    let _ = walk_mut(select, &mut renames);
     Ok(())
 }
 
@@ -296,18 +299,7 @@ fn members_of(name: &str, json: &Expr) -> Option<Expr> {
 
 /// Whether an expression names a column.
 pub(super) fn names_column(expr: &Expr) -> bool {
-    struct Found;
-    impl datafusion::logical_expr::sqlparser::ast::Visitor for Found {
-        type Break = ();
-
-        fn pre_visit_expr(&mut self, expr: &Expr) -> std::ops::ControlFlow<()> {
-            match expr {
-                Expr::Identifier(_) | Expr::CompoundIdentifier(_) => std::ops::ControlFlow::Break(()),
-                _ => std::ops::ControlFlow::Continue(()),
-            }
-        }
-    }
-    datafusion::logical_expr::sqlparser::ast::Visit::visit(expr, &mut Found).is_break()
+    has_expr(expr, |expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)))
 }
 
 /// `item.value` and `item.item` are the member, as `item` is.
@@ -315,10 +307,10 @@ struct Renames<'a> {
     lists: &'a [List],
 }
 
-impl datafusion::logical_expr::sqlparser::ast::VisitorMut for Renames<'_> {
+impl VisitorMut for Renames<'_> {
     type Break = ();
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> std::ops::ControlFlow<()> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let respelt = match expr {
             Expr::CompoundIdentifier(parts) => match &parts[..] {
                 [table, column] => self
@@ -335,7 +327,7 @@ impl datafusion::logical_expr::sqlparser::ast::VisitorMut for Renames<'_> {
         if let Some(list) = respelt {
             *expr = Expr::Identifier(Ident::with_quote('"', list.column.clone()));
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 }
 

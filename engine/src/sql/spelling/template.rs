@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::logical_expr::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, Query, SetExpr,
-    Statement, Value, ValueWithSpan, VisitMut, VisitorMut,
+    Statement, Value, ValueWithSpan, VisitorMut,
 };
 use datafusion::logical_expr::sqlparser::parser::Parser;
 use datafusion::logical_expr::sqlparser::tokenizer::Tokenizer;
@@ -12,6 +12,7 @@ use datafusion::logical_expr::sqlparser::tokenizer::Tokenizer;
 use super::call::{Call, plain_name};
 use crate::error::Result;
 use crate::sql::dialect::LakeDialect;
+use crate::sql::walk::walk_mut;
 
 /// The aggregates that stand in templates.
 const AGGREGATES: [&str; 12] = [
@@ -42,7 +43,7 @@ pub(super) fn fill_query(template: &str, args: &[&Expr]) -> Query {
     let mut parsed = parser(template).parse_statements().expect("a template is SQL");
     match parsed.pop() {
         Some(Statement::Query(mut query)) => {
-            let _ = VisitMut::visit(&mut query, &mut Fill { args });
+            let _ = walk_mut(&mut query, &mut Fill { args });
             *query
         }
         _ => unreachable!("a template of a table is a query"),
@@ -55,7 +56,7 @@ pub(super) fn fill_call(template: &str, args: &[&Expr], call: &Call<'_>) -> Resu
     let mut expr = parse(template);
     if call.is_of_many_rows() {
         let mut clauses = Clauses { call, found: 0, refused: None };
-        let _ = VisitMut::visit(&mut expr, &mut clauses);
+        let _ = walk_mut(&mut expr, &mut clauses);
         if let Some(message) = clauses.refused {
             return Err(call.refuse(message));
         }
@@ -72,7 +73,7 @@ pub(super) fn fill_call(template: &str, args: &[&Expr], call: &Call<'_>) -> Resu
 }
 
 fn place(mut expr: Expr, args: &[&Expr]) -> Expr {
-    let _ = VisitMut::visit(&mut expr, &mut Fill { args });
+    let _ = walk_mut(&mut expr, &mut Fill { args });
     Expr::Nested(Box::new(expr))
 }
 
