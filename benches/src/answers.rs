@@ -18,10 +18,10 @@ use pgwire::{PgServer, PgSettings};
 use reqwest::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::lake_of::{self, Ids};
 use crate::parse_count;
+use crate::rig::lake_of::{self, Ids};
+use crate::rig::server::Server;
 use crate::serve::{end_of_input, listen};
-use crate::server::Server;
 
 /// What is asked when only the way counts.
 const TRIVIAL: &str = "SELECT 1";

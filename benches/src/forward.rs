@@ -17,7 +17,7 @@ use forward::{ForwardSettings, Forwarder};
 use lake::{DestinationSpec, Lake, Position, Target};
 use tokio_util::sync::CancellationToken;
 
-use crate::lake_of::{Ids, SITE, Traffic, last_day, midnight, pending};
+use crate::rig::lake_of::{Ids, SITE, Traffic, last_day, midnight, pending};
 
 /// Fails rather than wait for ever.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -8,10 +8,10 @@ use chrono::Utc;
 use lake::Lake;
 use tokio::process::Command;
 
-use crate::lake_of::SITE;
-use crate::load::{self, Answers, Load};
-use crate::machine::{self, Usage, Watch};
-use crate::server::Server;
+use crate::rig::lake_of::SITE;
+use crate::rig::load::{self, Answers, Load};
+use crate::rig::machine::{self, Usage, Watch};
+use crate::rig::server::Server;
 
 /// Sizes of requests worth comparing: trackers send one event at a time, servers many.
 pub(crate) const BATCHES: [usize; 2] = [1, 100];

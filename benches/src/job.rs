@@ -13,10 +13,10 @@ use engine::{Engine, EngineSettings, Scope, to_json_rows};
 use lake::Lake;
 use serde::{Deserialize, Serialize};
 
-use crate::lake_of::{self, Ids, Traffic, last_day, midnight, site_name};
-use crate::machine::{self, Watch};
-use crate::own_process;
 use crate::parse_count;
+use crate::rig::lake_of::{self, Ids, Traffic, last_day, midnight, site_name};
+use crate::rig::machine::{self, Watch};
+use crate::rig::own_process;
 
 /// Days over which the events are spread: the range of the report.
 const DAYS: u64 = 30;

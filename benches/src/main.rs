@@ -8,16 +8,11 @@ mod answers;
 mod forward;
 mod ingest;
 mod job;
-mod lake_of;
-mod load;
-mod machine;
-mod own_process;
 mod publish;
 mod questions;
 mod reports;
-mod request;
+mod rig;
 mod serve;
-mod server;
 mod size;
 mod workers;
 
@@ -28,6 +23,8 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tempfile::TempDir;
 use tracing_subscriber::EnvFilter;
+
+use crate::rig::machine;
 
 /// The allocator of `dewpond`: it is a good part of what is measured.
 #[global_allocator]

@@ -10,9 +10,9 @@ use compactor::{Compactor, CompactorSettings};
 use engine::{Engine, EngineSettings};
 use lake::Lake;
 
-use crate::lake_of::{self, Ids, Traffic, last_day, midnight};
-use crate::machine::{self, Watch};
 use crate::parse_count;
+use crate::rig::lake_of::{self, Ids, Traffic, last_day, midnight};
+use crate::rig::machine::{self, Watch};
 
 /// Rows per raw file, about what a busy collector writes at a time.
 const RAW_FILE_ROWS: usize = 5_000;

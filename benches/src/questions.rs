@@ -9,9 +9,9 @@ use engine::{Engine, EngineSettings, How, Scope, to_json_rows};
 use lake::Lake;
 use serde_json::json;
 
-use crate::lake_of::{self, Ids};
-use crate::machine;
 use crate::parse_count;
+use crate::rig::lake_of::{self, Ids};
+use crate::rig::machine;
 
 /// Days over which the events are spread.
 const DAYS: u64 = 30;

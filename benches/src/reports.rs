@@ -25,11 +25,11 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use crate::answers::analytics_settings;
-use crate::lake_of::{self, Ids, midnight};
-use crate::load::{Answers, read_status};
 use crate::parse_count;
+use crate::rig::lake_of::{self, Ids, midnight};
+use crate::rig::load::{Answers, read_status};
+use crate::rig::server::Server;
 use crate::serve::{end_of_input, listen};
-use crate::server::Server;
 
 /// How much to ask.
 #[derive(clap::Args, Clone, Debug)]

@@ -26,7 +26,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use crate::lake_of::SITE;
+use crate::rig::lake_of::SITE;
 
 /// The collector's process.
 #[derive(clap::Args)]

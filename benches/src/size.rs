@@ -11,9 +11,9 @@ use engine::{Engine, EngineSettings, Scope};
 use lake::{Change, EVENTS, FileRange, Lake, TableFile, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::lake_of::{self, Ids, Traffic, last_day, midnight};
 use crate::parse_count;
-use crate::{machine, own_process};
+use crate::rig::lake_of::{self, Ids, Traffic, last_day, midnight};
+use crate::rig::{machine, own_process};
 
 /// What to measure.
 #[derive(clap::Args, Clone, Debug)]

@@ -16,11 +16,11 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::lake_of::{self, Ids};
-use crate::own_process;
 use crate::parse_count;
 use crate::questions;
-use crate::server::Server;
+use crate::rig::lake_of::{self, Ids};
+use crate::rig::own_process;
+use crate::rig::server::Server;
 
 /// Days over which the events are spread.
 const DAYS: u64 = 30;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::request::Request;
+use crate::rig::request::Request;
 
 /// Answers are a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 4 * 1_024;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::machine::{self, Usage};
+use crate::rig::machine::{self, Usage};
 
 /// A collector drains for 20 seconds and then writes what it has left.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
