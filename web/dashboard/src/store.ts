@@ -46,7 +46,7 @@ export const sites = signal<Site[] | undefined>(undefined);
 export interface Me {
   kind: "person" | "operator" | "key" | "share";
   user: { id: string; email: string; name: string | null; created_at: string; has_password: boolean; identities?: string[] } | null;
-  organisations: { id: string; name: string; role: string }[];
+  organisations: { id: string; name: string; role: string; lake: string | null }[];
   share: { name: string } | null;
 }
 /** Who looks; null on a server without accounts. */

@@ -275,8 +275,10 @@ fn schemas() -> Value {
         }),
         &[],
     );
-    let organisation =
-        object(json!({ "id": text, "name": text, "created_at": time, "role": role, "version": count }), &[]);
+    let organisation = object(
+        json!({ "id": text, "name": text, "created_at": time, "role": role, "version": count, "lake": maybe }),
+        &[],
+    );
     let settings = object(
         json!({
             "domains": texts, "origins": texts, "cookie": yes_or_no, "cookieless": yes_or_no, "honor_opt_out": yes_or_no,

@@ -50,7 +50,8 @@ fn find<'a>(
 }
 
 async fn list(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Result<Json<Value>, ApiError> {
-    Ok(shown::list(shown::organisations(&caller, &*api.people.accounts().await?)))
+    let (accounts, directory) = (api.people.accounts().await?, api.people.lake().sites().await?);
+    Ok(shown::list(shown::organisations(&caller, &accounts, &directory)))
 }
 
 #[derive(Deserialize)]
@@ -66,7 +67,8 @@ async fn add(
     Sent(sent): Sent<Add>,
 ) -> Result<Response, ApiError> {
     let added = api.people.add_organisation(&caller.must_act()?, &sent.name, &client, (api.clock)()).await?;
-    Ok((StatusCode::CREATED, Json(shown::organisation(&added, Role::Owner))).into_response())
+    let directory = api.people.lake().sites().await?;
+    Ok((StatusCode::CREATED, Json(shown::organisation(&added, Role::Owner, &directory))).into_response())
 }
 
 async fn show(
@@ -74,9 +76,9 @@ async fn show(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let accounts = api.people.accounts().await?;
+    let (accounts, directory) = (api.people.accounts().await?, api.people.lake().sites().await?);
     let (organisation, role, _) = find(&caller, &accounts, &id, Role::Viewer)?;
-    Ok(Json(shown::organisation(organisation, role)))
+    Ok(Json(shown::organisation(organisation, role, &directory)))
 }
 
 #[derive(Deserialize)]
@@ -93,7 +95,7 @@ async fn rename(
     Sent(sent): Sent<Rename>,
 ) -> Result<Json<Value>, ApiError> {
     let renamed = api.people.rename_organisation(&caller.must_act()?, &id, &sent.name, sent.version).await?;
-    Ok(Json(shown::organisation(&renamed, Role::Owner)))
+    Ok(Json(shown::organisation(&renamed, Role::Owner, &api.people.lake().sites().await?)))
 }
 
 async fn members(

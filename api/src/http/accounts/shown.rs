@@ -50,23 +50,24 @@ pub(super) fn me(caller: &Caller, accounts: &Accounts, directory: &SiteDirectory
     json!({
         "kind": kind,
         "user": user,
-        "organisations": organisations(caller, accounts),
+        "organisations": organisations(caller, accounts, directory),
         "sites": sites.collect::<Vec<_>>(),
         "share": share,
     })
 }
 
 /// The organisations of somebody.
-pub(super) fn organisations(caller: &Caller, accounts: &Accounts) -> Vec<Value> {
+pub(super) fn organisations(caller: &Caller, accounts: &Accounts, directory: &SiteDirectory) -> Vec<Value> {
     let Some(actor) = caller.actor() else { return vec![] };
     let own = accounts.organisations.iter();
-    own.filter_map(|one| Some(organisation(one, actor.role_in(accounts, Some(&one.id))?))).collect()
+    own.filter_map(|one| Some(organisation(one, actor.role_in(accounts, Some(&one.id))?, directory))).collect()
 }
 
-/// An organisation, for somebody of a role in it.
-pub(super) fn organisation(organisation: &Organisation, role: Role) -> Value {
+/// An organisation, for somebody of a role in it, with the address of its own lake if it has one.
+pub(super) fn organisation(organisation: &Organisation, role: Role, directory: &SiteDirectory) -> Value {
     let Organisation { id, name, created_at, version, .. } = organisation;
-    json!({ "id": id, "name": name, "created_at": created_at, "role": role, "version": version })
+    let lake = directory.lake_of(id).map(|lake| &lake.url);
+    json!({ "id": id, "name": name, "created_at": created_at, "role": role, "version": version, "lake": lake })
 }
 
 /// A person, for himself.

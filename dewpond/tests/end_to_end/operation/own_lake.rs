@@ -184,6 +184,8 @@ async fn numbers_are_asked_for(world: &World, analytics: &str) {
     let refused = world.sql(analytics, Some(&both), json!({"sql": "SELECT 1 FROM events"})).await;
     assert!(refused.contains("lie in two lakes"), "{refused}");
 
+    let (_, organisations) = world.ask(&format!("{analytics}/v1/organisations"), None).await;
+    assert_eq!(organisations["results"][0]["lake"], "s3://bucket/own/", "{organisations}");
     let (_, visits) = world.ask(&format!("{analytics}/visits?site=acme-shop"), None).await;
     assert_eq!(visits["data"].as_object().unwrap().len(), 3, "{visits}");
     let sql = json!({"sql": "SELECT reason FROM quarantine", "site": "acme-shop"});

@@ -17,12 +17,13 @@ type List<T> = { results: T[] };
 
 const ROLES: Record<string, string> = { owner: "Owner", editor: "Editor", viewer: "Viewer" };
 
-export function Organisation({ organisation }: { organisation: { id: string; name: string; role: string } }) {
+export function Organisation({ organisation }: { organisation: { id: string; name: string; role: string; lake: string | null } }) {
   const base = `/v1/organisations/${organisation.id}`;
   const mayChange = organisation.role !== "viewer";
   return (
     <section class="card padded" aria-label={organisation.name}>
       <div class="card-head"><h2>{organisation.name}</h2><span class="tag">{t(ROLES[organisation.role] ?? organisation.role)}</span></div>
+      {organisation.lake && <p class="muted wrap-any">{t("The events of its sites lie in a lake of its own: {url}", { url: organisation.lake })}</p>}
       <Members base={base} isOwner={organisation.role === "owner"} />
       {mayChange && <Sites base={base} />}
       {mayChange && <Keys base={base} />}

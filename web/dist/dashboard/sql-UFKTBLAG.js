@@ -1,1 +1,0 @@
-import{a,b,c}from"/dashboard/chunk-INLXW7X3.js";import"/dashboard/chunk-N7DGGMRL.js";import"/dashboard/chunk-GTTHFBFQ.js";import"/dashboard/chunk-DSOS6WHY.js";import"/dashboard/chunk-2NMLFUKV.js";import"/dashboard/chunk-FTNGOV42.js";import"/dashboard/chunk-P7ZQZKIR.js";import"/dashboard/chunk-DCWNWENY.js";export{c as AnswerChart,b as AnswerTable,a as default};
