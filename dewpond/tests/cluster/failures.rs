@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::nodes::{Coordinator, TestLake, place, workers};
+use crate::nodes::{Coordinator, TestLake, place, worker, workers};
 use crate::role::Role;
 
 /// Takes a worker some seconds, and answers one number.
 const LONG: &str = "SELECT sum(length(regexp_replace(repeat(path || user_id, 60000), '[a-m]+', 'x', 'g'))) FROM events";
+
+/// One text of all rows, half a megabyte of each: it stays in memory until the last row has come.
+const LARGE: &str = "SELECT length(string_agg(repeat(path || user_id, 60000), '')) FROM events";
 
 /// What is done to a worker in the middle of a query.
 enum Loss {
@@ -88,4 +91,33 @@ async fn an_error_of_the_query_is_the_one_that_it_has_without_workers() {
     assert!(expected.as_ref().is_err_and(|error| error.contains("400")), "{expected:?}");
     assert_eq!(error, expected);
     assert_eq!(coordinator.usable().await, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_keeps_within_its_memory_and_the_coordinator_does_what_does_not_fit() {
+    let lake = TestLake::with_pending().await;
+    let mut small = Vec::new();
+    for _ in 0..2 {
+        small.push(worker(lake.path(), &["--memory-bytes=67108864"]).await);
+    }
+    let places: Vec<String> = small.iter().map(place).collect();
+    let coordinator = Coordinator::start(lake.path(), &places.join(","), &[]).await;
+    let alone = Coordinator::start(lake.path(), "", &[]).await;
+    let answer = coordinator.ask(LARGE).await;
+    assert_eq!(answer, alone.ask(LARGE).await);
+    assert!(answer.is_ok(), "{answer:?}");
+    assert_eq!(coordinator.metric("dewpond_cluster_failures_total").await, 1, "a worker used more than it has");
+    // What it held is free again.
+    let count = "SELECT path, count(*) FROM events GROUP BY path";
+    assert_eq!(coordinator.ask(count).await, alone.ask(count).await);
+    assert_eq!((coordinator.usable().await, coordinator.parts_by_workers().await), (Some(2), 1));
+
+    // Where it fits nowhere, the error is that of one process.
+    let less = ["--memory-bytes=67108864"];
+    let coordinator = Coordinator::start(lake.path(), &places.join(","), &less).await;
+    let alone = Coordinator::start(lake.path(), "", &less).await;
+    for asked in [&coordinator, &alone] {
+        let error = asked.ask(LARGE).await.unwrap_err();
+        assert!(error.starts_with("503") && error.contains("--memory-bytes") && error.contains("64.0 MB"), "{error}");
+    }
 }
