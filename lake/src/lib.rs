@@ -72,7 +72,7 @@ pub use self::layout::{Hour, LaneId, QUARANTINE, RawFile, in_order_of_arrival};
 pub use self::mails::{Mail, MailState};
 pub use self::parquet::reader::{decoded_row_bytes, read_batches};
 pub use self::quarantine::{QuarantineFile, RefusedEvent, encode_refused, quarantine_schema};
-pub use self::raw::batch::RawBatch;
+pub use self::raw::batch::{EventColumns, RawBatch, RawParts};
 pub use self::raw::damaged::DamagedFile;
 pub use self::raw::lane::{AppendError, Lane, LaneSettings};
 pub use self::registry::accounts::{Accounts, Invitation, Member, Organisation, Passkey, Role, User};

@@ -10,6 +10,7 @@
 //! | `reading` | what a row is |
 //! | `days` | numbers of days, which are no events |
 //! | `nth` | which of several equal records without an id one is |
+//! | `gathered` | what a thread makes of some thousand rows |
 //! | `writer` | how events become durable, and which files are done |
 //! | `summary` | what to say |
 //!
@@ -19,6 +20,7 @@
 mod cells;
 mod csv_rows;
 mod days;
+mod gathered;
 mod json_items;
 mod names;
 mod nth;
@@ -40,17 +42,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, bail};
 use chrono::Utc;
 use futures::StreamExt;
-use intake::history::{DaysSource, Format, Row, Told, nth_id, told};
+use intake::history::{DaysSource, Format, Told, told};
 use intake::{Client, Context, Geography, Ids, Window};
 use lake::{Lake, SiteSettings};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use self::days::DaysImport;
+use self::gathered::Gathered;
 use self::nth::Nth;
 use self::places::Place;
 use self::progress::Progress;
-use self::reading::{Outcome, Reading};
+use self::reading::Reading;
 use self::sniff::{Found, Sample};
 use self::summary::Summary;
 use self::writer::Writer;
@@ -366,6 +369,7 @@ impl Import {
             context: self.context.clone(),
             salt: self.salt,
             only: self.only.clone(),
+            is_dry: self.summary.is_dry,
             joined,
         };
         let runtime = tokio::runtime::Handle::current();
@@ -379,10 +383,9 @@ impl Import {
         let mut nth = Nth::default();
         while let Some(taken) = read.next().await {
             match taken? {
-                Taken::Rows { file, are_lines, outcomes } => {
-                    for (number, outcome) in outcomes {
-                        self.outcome(&mut nth, &file, are_lines, number, outcome);
-                    }
+                Taken::Rows { file, are_lines, mut gathered } => {
+                    gathered.number_on(&mut nth);
+                    self.take(&file, are_lines, *gathered);
                     if let Some(writer) = &mut self.writer
                         && writer.is_full()
                     {
@@ -425,34 +428,18 @@ impl Import {
         Ok(self.summary)
     }
 
-    fn outcome(
-        &mut self,
-        nth: &mut Nth,
-        file: &str,
-        are_lines: bool,
-        number: u64,
-        outcome: Result<Row<'static>, reading::Refused>,
-    ) {
-        match outcome {
-            Ok(Row::Event(mut event, content)) => {
-                if let Some(content) = content {
-                    event.event_id = nth_id(&content, nth.of(&content));
-                }
-                self.summary.accepted(&event);
-                if let Some(writer) = &mut self.writer {
-                    writer.push(&event);
-                }
+    fn take(&mut self, file: &str, are_lines: bool, gathered: Gathered) {
+        let Gathered { events, refused, summary, .. } = gathered;
+        for (number, refused) in refused {
+            let place = if are_lines { format!("{file}:{number}") } else { format!("{file}, row {number}") };
+            self.progress.refused(&place, &refused.reason);
+            if let Some(writer) = &mut self.writer {
+                writer.refuse(&self.context, &place, refused);
             }
-            Ok(Row::LeftOut(what)) => self.summary.left_out(&what),
-            Ok(Row::OfOtherSite) => self.summary.of_other_sites += 1,
-            Err(refused) => {
-                let place = if are_lines { format!("{file}:{number}") } else { format!("{file}, row {number}") };
-                self.progress.refused(&place, &refused.reason);
-                self.summary.refused(&refused.reason);
-                if let Some(writer) = &mut self.writer {
-                    writer.refuse(&self.context, &place, refused);
-                }
-            }
+        }
+        self.summary.add(summary);
+        if let Some(writer) = &mut self.writer {
+            writer.add(events);
         }
     }
 
@@ -502,6 +489,7 @@ struct Base {
     context: Context,
     salt: Option<lake::Salt>,
     only: Vec<(String, String)>,
+    is_dry: bool,
     joined: Arc<HashMap<String, reading::Object>>,
 }
 
@@ -528,6 +516,7 @@ fn read_all(
                     context: base.context.clone(),
                     salt: base.salt,
                     only: base.only.clone(),
+                    is_dry: base.is_dry,
                     joined: base.joined.clone(),
                 })
             });
@@ -544,7 +533,7 @@ fn read_all(
 
 /// A step that has been taken.
 enum Taken {
-    Rows { file: Arc<str>, are_lines: bool, outcomes: Vec<Outcome> },
+    Rows { file: Arc<str>, are_lines: bool, gathered: Box<Gathered> },
     EndOfFile,
     EndOfPlace(Box<Place>),
 }
@@ -553,8 +542,8 @@ async fn take_step(step: Step) -> anyhow::Result<Taken> {
     Ok(match step {
         Step::Rows(file, reading, rows) => {
             let are_lines = rows.are_lines;
-            let outcomes = spawn_blocking(move || reading.read(rows)).await??;
-            Taken::Rows { file, are_lines, outcomes }
+            let gathered = Box::new(spawn_blocking(move || reading.read(rows)).await??);
+            Taken::Rows { file, are_lines, gathered }
         }
         Step::EndOfFile => Taken::EndOfFile,
         Step::EndOfPlace(place) => Taken::EndOfPlace(place),

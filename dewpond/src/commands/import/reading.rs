@@ -11,6 +11,7 @@ use lake::Salt;
 use serde_json::{Map, Value as Json};
 
 use super::cells::Cells;
+use super::gathered::Gathered;
 use super::names::{self, Names};
 use super::rows::{Data, Rows};
 use super::{csv_rows, parquet_rows};
@@ -27,12 +28,11 @@ pub(super) struct Reading {
     pub(super) salt: Option<Salt>,
     /// Only records with these values are read.
     pub(super) only: Vec<(String, String)>,
+    /// Whether nothing is to be written.
+    pub(super) is_dry: bool,
     /// Values that belong to records, by the records' ids.
     pub(super) joined: Arc<HashMap<String, Object>>,
 }
-
-/// What a row is, with its number; or why it is refused, with what may be kept of it.
-pub(super) type Outcome = (u64, Result<Row<'static>, Refused>);
 
 /// A row that is refused.
 pub(super) struct Refused {
@@ -46,11 +46,14 @@ const OTHERS: &str = "records that --only leaves out";
 
 impl Reading {
     /// Reads rows, in their order.
-    pub(super) fn read(&self, rows: Rows) -> anyhow::Result<Vec<Outcome>> {
-        Ok(match (rows.data, self.format.as_deref()) {
-            (Data::Json(items), None) => items.into_iter().map(|(number, json)| (number, self.native(&json))).collect(),
+    pub(super) fn read(&self, rows: Rows) -> anyhow::Result<Gathered> {
+        let mut gathered = Gathered::new(self.is_dry);
+        match (rows.data, self.format.as_deref()) {
+            (Data::Json(items), None) => {
+                items.into_iter().for_each(|(number, json)| gathered.add(number, self.native(&json)));
+            }
             (Data::Json(items), Some(format)) => {
-                items.into_iter().map(|(number, json)| (number, self.json(format, &json))).collect()
+                items.into_iter().for_each(|(number, json)| gathered.add(number, self.json(format, &json)));
             }
             (Data::Records(names, records), format) => {
                 let read = |record: Result<StringRecord, String>| {
@@ -60,10 +63,10 @@ impl Reading {
                         Some(format) => self.object(format, object_of(&names, &record)),
                     }
                 };
-                records.into_iter().map(|(number, record)| (number, read(record))).collect()
+                records.into_iter().for_each(|(number, record)| gathered.add(number, read(record)));
             }
-            (Data::Lines(header, lines), Some(format)) => self.lines(format, header, lines),
-            (Data::Lines(..), None) => vec![],
+            (Data::Lines(header, lines), Some(format)) => self.lines(format, header, lines, &mut gathered),
+            (Data::Lines(..), None) => {}
             (Data::Batch(first, batch), None) => {
                 let (cells, json) = (Cells::of(&batch), LazyCell::new(|| parquet_rows::json(&batch)));
                 let json = |row: usize| match &*json {
@@ -78,14 +81,15 @@ impl Reading {
                     }),
                     None => self.native(&json(row)?),
                 };
-                (0..batch.num_rows()).zip(first..).map(|(row, number)| (number, read(row))).collect()
+                (0..batch.num_rows()).zip(first..).for_each(|(row, number)| gathered.add(number, read(row)));
             }
             (Data::Batch(first, batch), Some(format)) => {
                 let read = |json: Result<String, String>| self.json(format, &json.map_err(unkept)?);
                 let rows = parquet_rows::json(&batch)?.into_iter();
-                rows.zip(first..).map(|(json, number)| (number, read(json))).collect()
+                rows.zip(first..).for_each(|(json, number)| gathered.add(number, read(json)));
             }
-        })
+        }
+        Ok(gathered)
     }
 
     fn native(&self, json: &str) -> Result<Row<'static>, Refused> {
@@ -123,8 +127,7 @@ impl Reading {
             .map_err(|reason| Refused { reason, kept: intake::history::kept_of_record(object) })
     }
 
-    fn lines(&self, format: &Format, mut header: Header, lines: Vec<(u64, String)>) -> Vec<Outcome> {
-        let mut read = Vec::with_capacity(lines.len());
+    fn lines(&self, format: &Format, mut header: Header, lines: Vec<(u64, String)>, gathered: &mut Gathered) {
         for (number, line) in lines {
             if header.take(&line) {
                 continue;
@@ -134,9 +137,8 @@ impl Reading {
                 Some(record) => self.object(format, record).map_err(|refused| unkept(refused.reason)),
                 None => Err(unkept(format!("it is no line of {}", format.title))),
             };
-            read.push((number, outcome));
+            gathered.add(number, outcome);
         }
-        read
     }
 }
 

@@ -38,22 +38,54 @@ impl Summary {
 
     pub(super) fn accepted(&mut self, event: &Event) {
         self.accepted += 1;
-        add(&mut self.names, &event.name);
-        let at_us = event.occurred_at_us;
-        let (from_us, until_us) = self.from_until_us.unwrap_or((at_us, at_us));
-        self.from_until_us = Some((from_us.min(at_us), until_us.max(at_us)));
+        add(&mut self.names, &event.name, 1);
+        self.reach(event.occurred_at_us, event.occurred_at_us);
         if self.is_dry && self.preview.len() < PREVIEW_ROWS {
             self.preview.push(shown(event));
         }
     }
 
     pub(super) fn left_out(&mut self, what: &str) {
-        add(&mut self.left_out, what);
+        add(&mut self.left_out, what, 1);
     }
 
     pub(super) fn refused(&mut self, reason: &str) {
         self.refused += 1;
-        add(&mut self.reasons, reason);
+        add(&mut self.reasons, reason, 1);
+    }
+
+    /// Adds what became of the rows that come next.
+    pub(super) fn add(&mut self, next: Self) {
+        let Self {
+            is_dry: _,
+            files,
+            accepted,
+            refused,
+            of_other_sites,
+            names,
+            reasons,
+            left_out,
+            from_until_us,
+            preview,
+        } = next;
+        self.files += files;
+        self.accepted += accepted;
+        self.refused += refused;
+        self.of_other_sites += of_other_sites;
+        for (counts, more) in [(&mut self.names, names), (&mut self.reasons, reasons), (&mut self.left_out, left_out)] {
+            more.iter().for_each(|(what, times)| add(counts, what, *times));
+        }
+        if let Some((from_us, until_us)) = from_until_us {
+            self.reach(from_us, until_us);
+        }
+        self.preview.extend(preview);
+        self.preview.truncate(PREVIEW_ROWS);
+    }
+
+    fn reach(&mut self, from_us: i64, until_us: i64) {
+        let reached =
+            self.from_until_us.map_or((from_us, until_us), |(from, until)| (from.min(from_us), until.max(until_us)));
+        self.from_until_us = Some(reached);
     }
 
     /// What the lake remembers of it.
@@ -125,12 +157,12 @@ impl Summary {
     }
 }
 
-fn add(counts: &mut BTreeMap<String, u64>, what: &str) {
+fn add(counts: &mut BTreeMap<String, u64>, what: &str, times: u64) {
     if let Some(count) = counts.get_mut(what) {
-        *count += 1;
+        *count += times;
     } else {
         let what = if counts.len() < DIFFERENT_MAX { what } else { "others" };
-        *counts.entry(what.to_owned()).or_default() += 1;
+        *counts.entry(what.to_owned()).or_default() += times;
     }
 }
 

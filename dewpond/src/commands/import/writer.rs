@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use chrono::Utc;
 use intake::Context;
-use lake::{Event, Lake, Lane, LaneSettings, RawBatch, RefusedEvent, encode_refused};
+use lake::{EventColumns, Lake, Lane, LaneSettings, RawParts, RefusedEvent, encode_refused};
 use tokio::task::JoinHandle;
 
 use super::places::Place;
@@ -22,8 +22,8 @@ const REFUSED_FILE_ROWS: usize = 1_000;
 pub(super) struct Writer {
     lake: Lake,
     site: String,
-    batch: RawBatch,
-    /// Files whose last row is in the batch, or in one before it.
+    events: RawParts,
+    /// Files whose last row is in `events`, or in one before it.
     ended: Vec<String>,
     refused: Vec<RefusedEvent>,
     refused_before: usize,
@@ -47,7 +47,7 @@ impl Writer {
         Self {
             lake,
             site: site.to_owned(),
-            batch: RawBatch::default(),
+            events: RawParts::default(),
             ended: vec![],
             refused: vec![],
             refused_before: 0,
@@ -55,8 +55,8 @@ impl Writer {
         }
     }
 
-    pub(super) fn push(&mut self, event: &Event) {
-        self.batch.push(event);
+    pub(super) fn add(&mut self, events: EventColumns) {
+        self.events.add(events);
     }
 
     /// A file has been read to its end. It is done when its last row is durable.
@@ -77,20 +77,20 @@ impl Writer {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.batch.estimated_bytes() >= BATCH_BYTES || self.refused.len() >= REFUSED_FILE_ROWS
+        self.events.estimated_bytes() >= BATCH_BYTES || self.refused.len() >= REFUSED_FILE_ROWS
     }
 
     /// Begins to write what has gathered, as soon as what was begun before is durable.
     pub(super) async fn write(&mut self) -> anyhow::Result<()> {
         let mut lane = self.idle().await?;
-        let batch = std::mem::take(&mut self.batch);
+        let events = std::mem::take(&mut self.events);
         let refused = std::mem::take(&mut self.refused);
         let ended = std::mem::take(&mut self.ended);
         self.refused_before += refused.len();
         let (lake, site) = (self.lake.clone(), self.site.clone());
         self.lane = Writing::Busy(tokio::spawn(async move {
-            if !batch.is_empty() {
-                let file = tokio::task::spawn_blocking(move || batch.encode()).await?;
+            if !events.is_empty() {
+                let file = tokio::task::spawn_blocking(move || events.encode()).await?;
                 let (same, _) =
                     lane.append(file, Utc::now()).await.context("could not write the events; run the import again")?;
                 lane = same;
