@@ -7,10 +7,13 @@
 mod advice;
 mod answer;
 mod as_of;
+mod comparisons;
 mod description;
 mod engines;
 mod error;
 mod folds;
+mod interval_join;
+mod kept;
 mod leaf_plan;
 mod limits;
 mod one_store;

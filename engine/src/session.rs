@@ -27,11 +27,12 @@ use crate::error::{EngineError, Result};
 use crate::folds::rows::last_passes::LastPasses;
 use crate::folds::rows::memory::{PieceKey, PieceMemory, ViewPieces};
 use crate::folds::settings::StateSettings;
+use crate::kept::KeptRows;
 use crate::limits::shares::{Share, Shares};
 use crate::one_store::OneStore;
 use crate::params::Param;
 use crate::scope::Scope;
-use crate::sessions::{KnownIdentities, SessionSource, SessionTable, SessionTableProvider};
+use crate::sessions::{KnownIdentities, KnownSessions, SessionSource, SessionTable, SessionTableProvider};
 use crate::settings::EngineSettings;
 use crate::sql;
 use crate::tables::audit::AuditTable;
@@ -56,8 +57,10 @@ pub struct Engine {
     /// Recurring queries whose folds are the same at any time: of each fold, whether its other conditions move.
     steady: Arc<Mutex<HashMap<PieceKey, Vec<bool>>>>,
     last_passes: Arc<tokio::sync::Mutex<LastPasses>>,
-    /// Who is who in the events that the newest view shows.
-    identities: Arc<Mutex<Option<(Fingerprint, KnownIdentities)>>>,
+    /// What sessions that keep rows have of sites.
+    kept: Arc<KeptRows>,
+    /// Who is who in the events that the newest view shows, and their sessions.
+    known: Arc<Mutex<Option<(Fingerprint, KnownIdentities, KnownSessions)>>>,
     states: StateSettings,
     shares: Arc<Shares>,
     /// Makes plans in place of DataFusion's planner.
@@ -69,6 +72,16 @@ const KEY_QUERIES_MAX: NonZeroUsize = NonZeroUsize::new(8).expect("it is not zer
 
 /// The part of a role's memory that recurring queries may fill with rows, most of it between runs, too: one in so many.
 const PIECES_SHARE: usize = 2;
+
+/// The part of it that rows of sites may fill: one in so many.
+const KEPT_SHARE: usize = 4;
+
+/// Up to this size a side of a join becomes one table for all threads where rows are kept, and the other side is read as it
+/// comes.
+const KEPT_JOIN_BYTES_MAX: usize = 256 << 20;
+
+/// The same in rows, where their size is not known.
+const KEPT_JOIN_ROWS_MAX: usize = 4_000_000;
 
 /// The answer of a query.
 #[derive(Clone, Debug)]
@@ -110,6 +123,7 @@ impl Engine {
         // key below a projection that has computed another column of that name: `SELECT DISTINCT k % 3 AS k`.
         config.options_mut().optimizer.enable_topk_aggregation = false;
         let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / PIECES_SHARE));
+        let kept = Arc::new(KeptRows::new(settings.memory_bytes / KEPT_SHARE, &runtime.memory_pool));
         Ok(Self {
             lake,
             runtime,
@@ -118,7 +132,8 @@ impl Engine {
             pieces,
             steady: Arc::default(),
             last_passes: Arc::default(),
-            identities: Arc::default(),
+            kept,
+            known: Arc::default(),
             states: settings.states,
             shares: Arc::new(Shares::new(KEY_QUERIES_MAX)),
             planner: None,
@@ -137,7 +152,7 @@ impl Engine {
             store,
             steady: Arc::default(),
             last_passes: Arc::default(),
-            identities: Arc::default(),
+            known: Arc::default(),
             planner: None,
             ..self.clone()
         })
@@ -213,8 +228,8 @@ impl Engine {
             );
         }
         let pending = PendingEvents::new(&snapshot.pending, Arc::new(duplicates));
-        let identities = self.identities_of(snapshot.fingerprint());
-        Ok(View::new(self, snapshot, pending, identities))
+        let (identities, sessions) = self.known_of(snapshot.fingerprint());
+        Ok(View::new(self, snapshot, pending, identities, sessions))
     }
 
     /// The published table as version `version` left it, without pending events, which belong to no version. The reports
@@ -225,15 +240,19 @@ impl Engine {
         let events = self.lake.table(&EVENTS).load_readable_at(version).await?;
         let snapshot = Snapshot { events, pending: vec![], consumed: vec![], watermarks: BTreeMap::new() };
         let pending = PendingEvents::new(&[], Arc::default());
-        Ok(View::new(self, snapshot, pending, KnownIdentities::default()))
+        Ok(View::new(self, snapshot, pending, KnownIdentities::default(), KnownSessions::default()))
     }
 
-    /// Who is who in the events of a newest view, as far as an earlier view that shows the same found it out.
-    fn identities_of(&self, events: Fingerprint) -> KnownIdentities {
-        let mut newest = self.identities.lock();
+    /// Who is who in the events of a newest view, and their sessions, as far as an earlier view that shows the same found out.
+    fn known_of(&self, events: Fingerprint) -> (KnownIdentities, KnownSessions) {
+        let mut newest = self.known.lock();
         match &*newest {
-            Some((of, known)) if *of == events => known.clone(),
-            _ => newest.insert((events, KnownIdentities::default())).1.clone(),
+            Some((of, identities, sessions)) if *of == events => (identities.clone(), sessions.clone()),
+            _ => {
+                let known = (KnownIdentities::default(), KnownSessions::default());
+                *newest = Some((events, known.0.clone(), known.1.clone()));
+                known
+            }
         }
     }
 
@@ -251,7 +270,7 @@ impl Engine {
         let context = self.context();
         let reports = self.lake.table(&REPORTS).load().await?;
         context.register_table(REPORTS.name, Arc::new(self.table_of(&REPORTS, Files::Snapshot(reports))))?;
-        Ok(SqlSession { context, explains: true })
+        Ok(SqlSession { context, explains: true, kept: None })
     }
 
     /// The rows of some files of a table in the table's order, for a merge.
@@ -277,7 +296,7 @@ impl Engine {
         for (name, schema) in schemas {
             context.register_table(*name, Arc::new(EmptyTable::new(schema.clone())))?;
         }
-        Ok(SqlSession { context, explains: true })
+        Ok(SqlSession { context, explains: true, kept: None })
     }
 
     pub(crate) fn table_of(&self, spec: &'static TableSpec, files: Files) -> FilesTable {
@@ -342,9 +361,15 @@ pub struct View {
 }
 
 impl View {
-    fn new(engine: &Engine, snapshot: Snapshot, pending: PendingEvents, identities: KnownIdentities) -> Self {
+    fn new(
+        engine: &Engine,
+        snapshot: Snapshot,
+        pending: PendingEvents,
+        identities: KnownIdentities,
+        sessions: KnownSessions,
+    ) -> Self {
         let (lake, store, events) = (engine.lake.clone(), engine.store.clone(), snapshot.events.clone());
-        let sessions = Arc::new(SessionSource::new(lake.clone(), store, events, pending.clone(), identities));
+        let sessions = Arc::new(SessionSource::new(lake.clone(), store, events, pending.clone(), identities, sessions));
         let reports = Logged::new(lake.clone(), &REPORTS);
         let imported_days = Logged::new(lake, &IMPORTED_DAYS);
         let pieces = ViewPieces::default();
@@ -458,7 +483,8 @@ impl View {
         if matches!(who, Who::Everybody(Scope::Lake)) {
             context.register_table(AUDIT_LOG, Arc::new(AuditTable::new(engine.lake.clone(), None)))?;
         }
-        Ok(SqlSession { context, explains: matches!(who, Who::Everybody(_)) })
+        let explains = matches!(who, Who::Everybody(_));
+        Ok(SqlSession { context, explains, kept: Some(engine.kept.clone()) })
     }
 }
 
@@ -503,9 +529,27 @@ pub struct SqlSession {
     context: SessionContext,
     /// Whether it shows plans, which tell of files and rows of all sites.
     explains: bool,
+    /// Where rows of a site are kept, if they may be.
+    kept: Option<Arc<KeptRows>>,
 }
 
 impl SqlSession {
+    /// The same session, which keeps what it reads of a site in memory for the next that does: for many small questions about
+    /// the same columns.
+    pub fn keeping_rows(self) -> Self {
+        if let Some(kept) = &self.kept {
+            let state = self.context.state_ref();
+            let mut state = state.write();
+            let config = state.config_mut();
+            config.set_extension(kept.clone());
+            // Rows that are in memory are found sooner than they are divided among threads.
+            let joins = &mut config.options_mut().optimizer;
+            joins.hash_join_single_partition_threshold = KEPT_JOIN_BYTES_MAX;
+            joins.hash_join_single_partition_threshold_rows = KEPT_JOIN_ROWS_MAX;
+        }
+        self
+    }
+
     /// Plans one query. `params` are bound to `$name`s; those that the query does not use are ignored.
     ///
     /// Fails with [`EngineError::Query`] if the SQL is wrong, with [`EngineError::ReadOnly`] if it is not a

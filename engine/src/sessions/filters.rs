@@ -4,11 +4,10 @@
 //! too. A lower bound is one as far as it is seen where a chain of events begins: a chain with a pause of at least the cap
 //! before its first event at hand began with it. The few visitors of whom that is not seen are read in full.
 
-use std::sync::Arc;
-
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, col, lit};
+use datafusion::logical_expr::{Expr, Operator, col, lit};
 use datafusion::scalar::ScalarValue;
 
+use crate::comparisons::comparisons;
 use crate::sessions::making::days::SECOND_US;
 use crate::sessions::making::finish::Window;
 use crate::sessions::output::{Columns, Kind};
@@ -22,19 +21,6 @@ const CAPS_BEFORE: i64 = 2;
 
 /// The farthest that a zone's day lies from that of UTC, and more.
 const ZONE_US: i64 = DAY_US;
-
-/// The only site whose rows satisfy the filters, if they name one.
-pub(crate) fn site_of(filters: &[Expr]) -> Option<Arc<str>> {
-    filters.iter().flat_map(comparisons).find_map(|(column, operator, value)| match (column, operator) {
-        ("site_id", Operator::Eq) => value.try_as_str().flatten().map(Into::into),
-        _ => None,
-    })
-}
-
-/// The filter of events for one site.
-pub(crate) fn is_site(site: &str) -> Expr {
-    col("site_id").eq(lit(ScalarValue::Utf8View(Some(site.to_owned()))))
-}
 
 /// Which events a table's filters need: every row that satisfies those is the same without the others.
 #[derive(Clone, Debug, Default)]
@@ -92,17 +78,4 @@ pub(crate) fn event_bounds(columns: &Columns, rules: &Rules, filters: &[Expr]) -
         bounds.until.push(col("occurred_at").lt(time(until_us.saturating_add(cap_us.saturating_mul(caps)))));
     }
     bounds
-}
-
-/// The comparisons of a column with a value that all have to hold.
-fn comparisons(filter: &Expr) -> Vec<(&str, Operator, &ScalarValue)> {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return vec![] };
-    match (&**left, op, &**right) {
-        (left, Operator::And, right) => [comparisons(left), comparisons(right)].concat(),
-        (Expr::Column(column), op, Expr::Literal(value, _)) => vec![(&column.name, *op, value)],
-        (Expr::Literal(value, _), op, Expr::Column(column)) => {
-            op.swap().map(|op| (column.name.as_str(), op, value)).into_iter().collect()
-        }
-        _ => vec![],
-    }
 }

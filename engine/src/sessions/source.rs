@@ -27,8 +27,10 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
+use crate::kept::MadeRows;
 use crate::sessions::identities::{IDENTITY_COLUMNS, Identities, PRESENCE_COLUMNS, Presence, Stitching};
 use crate::sessions::rules::Rules;
+use crate::tables::file_scans::pushed;
 use crate::tables::files::{Files, FilesTable};
 use crate::tables::pending::PendingEvents;
 
@@ -45,6 +47,17 @@ type Known = Arc<OnceCell<Arc<Identified>>>;
 #[derive(Clone, Default)]
 pub(crate) struct KnownIdentities(Arc<Mutex<HashMap<Option<Arc<str>>, Known>>>);
 
+/// How many ranges of sites' sessions are known at a time.
+const SESSIONS_KNOWN_MAX: usize = 64;
+
+/// Sessions of a site that were made for somebody who keeps rows; none if they were too many.
+type Made = Arc<OnceCell<Option<Arc<MadeRows>>>>;
+
+/// Sessions that were made of the events of a view, by what they follow from beside these; those asked for last at the end.
+/// Views that show the same events have them in common.
+#[derive(Clone, Default)]
+pub(crate) struct KnownSessions(Arc<Mutex<Vec<(String, Made)>>>);
+
 /// The events of one view, and what was found out about them so far.
 pub(crate) struct SessionSource {
     lake: Lake,
@@ -53,6 +66,7 @@ pub(crate) struct SessionSource {
     pending: PendingEvents,
     rules: OnceCell<Arc<Rules>>,
     identified: KnownIdentities,
+    sessions: KnownSessions,
 }
 
 impl fmt::Debug for SessionSource {
@@ -78,8 +92,32 @@ impl SessionSource {
         published: Arc<TableSnapshot>,
         pending: PendingEvents,
         identified: KnownIdentities,
+        sessions: KnownSessions,
     ) -> Self {
-        Self { lake, store, published, pending, rules: OnceCell::new(), identified }
+        Self { lake, store, published, pending, rules: OnceCell::new(), identified, sessions }
+    }
+
+    /// Sessions that were made before, or that somebody makes now.
+    ///
+    /// - `from`: all that they follow from, beside the events.
+    pub(crate) fn known_sessions(&self, from: String) -> Made {
+        let mut known = self.sessions.0.lock();
+        let asked = match known.iter().position(|(other, _)| *other == from) {
+            Some(at) => known.remove(at),
+            None => (from, Made::default()),
+        };
+        known.push(asked.clone());
+        asked.1
+    }
+
+    /// Forgets sessions that nobody asked for lately, until the others take no more than this.
+    pub(crate) fn forget_sessions(&self, bytes_max: usize) {
+        let mut known = self.sessions.0.lock();
+        let bytes = |made: &Made| made.get().and_then(Option::as_ref).map_or(0, |rows| rows.bytes());
+        let mut all: usize = known.iter().map(|(_, made)| bytes(made)).sum();
+        while all > bytes_max || known.len() > SESSIONS_KNOWN_MAX {
+            all -= bytes(&known.remove(0).1);
+        }
     }
 
     /// The published files.
@@ -247,22 +285,11 @@ fn skip_parts_of_files(
     state: &dyn Session,
     filters: &[Expr],
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let (Some(scan), Some(filter)) = (plan.downcast_ref::<DataSourceExec>(), conjunction(filters.iter().cloned()))
-    else {
+    let Some(filter) = conjunction(filters.iter().cloned()).filter(|_| plan.is::<DataSourceExec>()) else {
         return Ok(plan);
     };
     let filter = state.create_physical_expr(filter, &DFSchema::try_from(plan.schema())?)?;
-    Ok(pushed(scan, filter, state.config().options())?.unwrap_or(plan))
-}
-
-/// A scan that leaves out row groups and pages in which no row satisfies a filter, if it can.
-fn pushed(
-    scan: &DataSourceExec,
-    filter: Arc<dyn PhysicalExpr>,
-    config: &ConfigOptions,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let pushed = scan.data_source().try_pushdown_filters(vec![filter], config)?;
-    Ok(pushed.updated_node.map(|source| -> Arc<dyn ExecutionPlan> { Arc::new(scan.clone().with_data_source(source)) }))
+    Ok(pushed(&plan, filter, state.config().options())?.unwrap_or(plan))
 }
 
 /// Visitors of whom each is looked for in statistics. Of more, hardly any part of a file has none.
@@ -280,8 +307,10 @@ pub(crate) fn narrowed(inputs: &Inputs, visitors: &HashSet<i64>, config: &Config
     let mut config = config.clone();
     config.execution.parquet.pushdown_filters = visitors.len() > VISITORS_LOOKED_UP_MAX;
     let narrow = |input: &Arc<dyn ExecutionPlan>| {
-        let Some(scan) = input.downcast_ref::<DataSourceExec>() else { return Ok(input.clone()) };
-        let (schema, visitor) = (scan.schema(), col("visitor_id", &scan.schema())?);
+        if !input.is::<DataSourceExec>() {
+            return Ok(input.clone());
+        }
+        let (schema, visitor) = (input.schema(), col("visitor_id", &input.schema())?);
         let is_one: Arc<dyn PhysicalExpr> = match visitors.len() {
             0..=VISITORS_LOOKED_UP_MAX => {
                 let is = |id: &i64| -> Arc<dyn PhysicalExpr> {
@@ -293,7 +322,7 @@ pub(crate) fn narrowed(inputs: &Inputs, visitors: &HashSet<i64>, config: &Config
             }
             _ => in_list(visitor, visitors.iter().map(|id| physical_lit(*id)).collect(), &false, &schema)?,
         };
-        Ok(pushed(scan, is_one, &config)?.unwrap_or_else(|| input.clone()))
+        Ok(pushed(input, is_one, &config)?.unwrap_or_else(|| input.clone()))
     };
     inputs.iter().map(narrow).collect()
 }

@@ -17,12 +17,15 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, Statistics,
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, Statistics, StatisticsArgs,
+    StatisticsContext,
 };
 use lake::visitor_id;
 
+use crate::comparisons::{is_site, site_of};
+use crate::kept::{KeptRows, MadeRows};
 use crate::leaf_plan::leaf_plan;
-use crate::sessions::filters::{event_bounds, is_site, site_of};
+use crate::sessions::filters::event_bounds;
 use crate::sessions::identities::Identities;
 use crate::sessions::making::finish::Window;
 use crate::sessions::output::{Columns, Kind};
@@ -119,6 +122,63 @@ impl TableProvider for SessionTableProvider {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let rules = self.source.rules().await?;
         let site = site_of(filters);
+        if let Some(kept) = self.kept(state, projection, filters, &rules, site.as_ref()).await? {
+            return Ok(kept);
+        }
+        self.made(state, projection, filters, rules, site).await
+    }
+}
+
+/// The columns of `sessions` that are kept: all but those that any event of a visitor may have, however long ago.
+fn kept_columns() -> Vec<usize> {
+    let schema = Kind::Sessions.schema();
+    (0..schema.fields().len()).filter(|column| schema.field(*column).name() != "user_id").collect()
+}
+
+impl SessionTableProvider {
+    /// Sessions of a site that are kept, or made to be kept; nothing if this scan is of others.
+    async fn kept(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        rules: &Arc<Rules>,
+        site: Option<&Arc<str>>,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let (Some(kept), Some(site), Some(wanted), None, SessionTable::Of(Kind::Sessions)) =
+            (state.config().get_extension::<KeptRows>(), site, projection, &self.only, self.table)
+        else {
+            return Ok(None);
+        };
+        let all = kept_columns();
+        let places = wanted.iter().map(|column| all.iter().position(|known| known == column));
+        let Some(places) = places.collect::<Option<Vec<usize>>>() else { return Ok(None) };
+        let columns = Columns::new(Kind::Sessions, Some(&all))?;
+        let bounds = event_bounds(&columns, rules, filters);
+        let files = self.source.files().len();
+        if !kept.has_room(site, files, size_of::<i64>()) {
+            return Ok(None);
+        }
+        let from = format!("{site} {:?} {bounds:?}", rules.of_site(site));
+        let make = || async {
+            let made = self.made(state, Some(&all), filters, rules.clone(), Some(site.clone())).await?;
+            let rows = made.execute(0, state.task_ctx())?;
+            Ok::<_, DataFusionError>(MadeRows::of(rows, &kept).await?.map(Arc::new))
+        };
+        let known = self.source.known_sessions(from);
+        let Some(rows) = known.get_or_try_init(make).await? else { return Ok(None) };
+        self.source.forget_sessions(kept.site_bytes_max());
+        Ok(Some(rows.plan(&places, state.config().target_partitions())?))
+    }
+
+    async fn made(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        rules: Arc<Rules>,
+        site: Option<Arc<str>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let of_site = site.iter().map(|site| is_site(site)).collect::<Vec<_>>();
         let identity_inputs = self.source.identity_inputs(state, &of_site).await?;
         let (reads, schema) = match self.table {
@@ -167,6 +227,9 @@ impl TableProvider for SessionTableProvider {
         }))
     }
 }
+
+/// About how many events a session, a day or a visitor has.
+const EVENTS_OF_ROW: usize = 4;
 
 /// What a scan reads.
 enum Reads {
@@ -235,13 +298,22 @@ impl ExecutionPlan for SessionScanExec {
 
     leaf_plan!();
 
-    /// Few rows for `identities`, however many there are: they are in memory, so that a join makes its table of them and reads
-    /// the other side once.
-    fn partition_statistics(&self, _: Option<usize>) -> Result<Arc<Statistics>> {
+    /// Which side a join makes its table of, and reads whole before the other. Few rows for `identities`, however many there
+    /// are: they are in memory. Of the others, fewer than there are events.
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema());
-        if self.table == SessionTable::Identities {
-            statistics.num_rows = Precision::Inexact(1);
-        }
+        statistics.num_rows = match &*self.reads {
+            Reads::Identities { .. } => Precision::Inexact(1),
+            Reads::Events(events) => {
+                let rows_of = |input: &Arc<dyn ExecutionPlan>| {
+                    let statistics = StatisticsContext::new().compute(input.as_ref(), &StatisticsArgs::new()).ok()?;
+                    statistics.num_rows.get_value().copied()
+                };
+                // Published events come first, and say how many they are.
+                let published = events[0].inputs.first().and_then(rows_of);
+                published.map_or(Precision::Absent, |rows| Precision::Inexact(rows / EVENTS_OF_ROW))
+            }
+        };
         Ok(Arc::new(statistics))
     }
 

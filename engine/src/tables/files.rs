@@ -14,8 +14,7 @@ use datafusion::common::{Column, ColumnStatistics, DFSchema, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::parquet::transform_schema_to_view;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -27,9 +26,11 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::scalar::ScalarValue;
-use lake::{FileRange, TableFile, TableSnapshot, TableSpec, Value};
+use lake::{EVENTS, FileRange, TableFile, TableSnapshot, TableSpec, Value};
 
-use crate::tables::reader::LakeReaders;
+use crate::comparisons::site_of;
+use crate::kept::{KeptRows, Wanted};
+use crate::tables::file_scans::FileScans;
 
 /// Up to this many files for each core are read side by side, each in its declared order. More are read one after the
 /// other in one group for each core, and their order is not used.
@@ -43,6 +44,8 @@ pub(crate) struct FilesTable {
     files: Files,
     sort: &'static [&'static str],
     always_ordered: bool,
+    /// Whether rows of sites may be kept.
+    keeps_rows: bool,
 }
 
 /// The files of a table, in the form in which they are known. DataFusion's description of a file takes twenty times the
@@ -96,13 +99,15 @@ impl FilesTable {
             files,
             sort,
             always_ordered: false,
+            keeps_rows: false,
         }
     }
 
     /// Files of a table with a log.
     pub(crate) fn of(spec: &'static TableSpec, store: ObjectStoreUrl, files: Files) -> Self {
         let date = Arc::new(Field::new(DATE, DataType::Date32, true));
-        Self::new(store, view_types(&spec.file_schema), vec![date], files, spec.sort)
+        let keeps_rows = spec.name == EVENTS.name;
+        Self { keeps_rows, ..Self::new(store, view_types(&spec.file_schema), vec![date], files, spec.sort) }
     }
 
     /// Reads every file in its order, however many there are: for a merge, which wants nothing else.
@@ -132,6 +137,13 @@ impl FilesTable {
         let described = keep.iter().filter(|keep| **keep).count() <= DESCRIBED_FILES_MAX;
         let chosen = files.iter().zip(keep).filter(|(_, keep)| *keep);
         Ok(chosen.map(|(file, _)| partitioned(file, self.schema.file_schema(), described)).collect())
+    }
+
+    /// The order of the table over some of its columns.
+    fn ordering_of(&self, columns: &[usize]) -> Result<Option<LexOrdering>> {
+        let schema = self.schema.table_schema().project(columns)?;
+        let known = self.sort.iter().map_while(|name| col(name, &schema).ok());
+        Ok(LexOrdering::new(known.map(|column| PhysicalSortExpr::new(column, nulls_first()))))
     }
 
     fn ordering(&self) -> Result<Option<LexOrdering>> {
@@ -232,19 +244,25 @@ impl TableProvider for FilesTable {
             None => FileGroup::new(files).split_files(cores),
         };
 
-        let runtime = state.runtime_env();
-        let reader =
-            LakeReaders::new(runtime.object_store(&self.store)?, runtime.cache_manager.get_file_metadata_cache());
-        let source = ParquetSource::new(self.schema.clone())
-            .with_table_parquet_options(state.default_table_options().parquet.clone())
-            .with_parquet_file_reader_factory(Arc::new(reader));
-        let scan = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
-            .with_file_groups(groups)
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .with_output_ordering(ordering.into_iter().collect())
-            .build();
-        Ok(DataSourceExec::from_data_source(scan))
+        let scans = FileScans::new(state, &self.store, &self.schema)?;
+        if let (true, Some(kept), Some(site), Some(columns)) =
+            (self.keeps_rows, state.config().get_extension::<KeptRows>(), site_of(filters), projection)
+        {
+            let wanted = Wanted {
+                schema: self.schema.table_schema(),
+                columns,
+                site,
+                groups: groups.iter().map(|group| group.files().to_vec()).collect(),
+                ordering: match ordering {
+                    Some(_) => self.ordering_of(columns)?,
+                    None => None,
+                },
+            };
+            if let Some(rows) = kept.scan(state, wanted, &scans).await? {
+                return Ok(rows);
+            }
+        }
+        scans.plan(groups, projection, limit, ordering)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | File | What it is |
 //! |---|---|
-//! | [`files`], [`reader`] | a table over a list of files, and how these are read |
+//! | [`files`], [`file_scans`], [`reader`] | a table over a list of files, and how these are read |
 //! | [`pending`] | pending events as rows of `events` |
 //! | [`logged`] | `reports` and `imported_days` |
 //! | [`quarantine`], [`audit`] | the table of this name, and `audit_log` |
@@ -10,6 +10,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod confined;
+pub(crate) mod file_scans;
 pub(crate) mod files;
 pub(crate) mod logged;
 pub(crate) mod pending;

@@ -9,6 +9,7 @@ mod generated;
 mod groups;
 mod harness;
 mod ignored;
+mod intervals;
 mod messages;
 mod numbers;
 mod operators;

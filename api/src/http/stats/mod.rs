@@ -177,7 +177,7 @@ async fn answer_within_turn(
         count("kept");
         return Ok(with_headers(fresh.of(&kept), &key, "hit"));
     }
-    let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?;
+    let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?.keeping_rows();
     let mut body = asked.answer(&Asker::new(session, api.limits)).await?;
     let mut echo = asked.echo();
     echo.insert("sites".into(), named_sites(&part));
@@ -255,7 +255,7 @@ async fn first_event_at(
 ) -> Result<Option<DateTime<Utc>>, ApiError> {
     let _turn = api.turn(reader).await?;
     let view = api.view_of(part).await?;
-    let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?;
+    let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?.keeping_rows();
     let sql = "SELECT min(e.occurred_at) AS first FROM events AS e WHERE NOT e.is_bot";
     let asker = Asker::new(session, api.limits);
     let first = async |sql: &str| {

@@ -4,6 +4,7 @@ mod aggregates;
 mod conditions;
 mod dependencies;
 mod forgetful;
+mod interval_joins;
 mod nearest_joins;
 mod outer_joins;
 mod physical;
@@ -21,6 +22,7 @@ use datafusion::execution::SessionStateBuilder;
 pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
     let physical = outer_joins::forgetting_constants(statistics::of_one_aggregate(pushdown::rules()));
     let mut physical = sorting::sorting_what_lost_its_order(unique_keys::forgetting_keys(physical));
+    physical.push(Arc::new(interval_joins::JoinsOfIntervals));
     physical.push(Arc::new(yielding::JoinsPause));
     state
         .with_optimizer_rules(dependencies::forgetting_before(conditions::staying(aggregates::rules())))

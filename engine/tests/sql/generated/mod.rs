@@ -2,6 +2,7 @@
 
 mod folds;
 mod growing;
+mod kept;
 pub(crate) mod random;
 mod reshaped;
 

@@ -1,0 +1,296 @@
+//! Joins of times with intervals: each event with the session that it is in.
+//!
+//! `ON e.visitor_id = s.visitor_id AND e.at >= s.started_at AND e.at <= s.ended_at` is to DataFusion a join of all events with all
+//! sessions of a visitor, of which the conditions then leave few pairs. Here the intervals of a key are sorted by their begin
+//! ([`intervals`]), so that those around a time are found without the others. The rule `rules::interval_joins` puts this in
+//! the place of DataFusion's operator, whose rows and order it has.
+
+mod intervals;
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
+};
+use datafusion::arrow::compute::kernels::cmp;
+use datafusion::arrow::compute::{cast, concat_batches, filter, prep_null_mask_filter, take};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::JoinSide;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::OnceCell;
+
+use self::intervals::{Intervals, Last, hashes_of};
+
+/// What is joined, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct IntervalJoin {
+    /// Rows with intervals.
+    pub(crate) intervals: Arc<dyn ExecutionPlan>,
+    /// Rows with a time.
+    pub(crate) times: Arc<dyn ExecutionPlan>,
+    /// What is equal: an expression of the intervals, and one of the times.
+    pub(crate) on: Vec<(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)>,
+    /// The columns of an interval's begin and end, and whether these times are in it themselves.
+    pub(crate) from: (usize, bool),
+    pub(crate) until: (usize, bool),
+    /// The column of the time.
+    pub(crate) at: usize,
+    /// What else has to hold.
+    pub(crate) rest: Option<JoinFilter>,
+    /// The columns of the answer. Left are the intervals.
+    pub(crate) output: Vec<ColumnIndex>,
+    /// Whether all partitions of the times are joined with the one of the intervals.
+    pub(crate) is_collected: bool,
+    /// Those of the join that this stands for.
+    pub(crate) properties: Arc<PlanProperties>,
+}
+
+/// Joins rows.
+pub(crate) struct IntervalJoinExec {
+    join: IntervalJoin,
+    collected: Arc<OnceCell<Arc<Built>>>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// The rows with intervals, all of which are read before the first time.
+#[derive(Debug)]
+struct Built {
+    rows: RecordBatch,
+    keys: Vec<ArrayRef>,
+    intervals: Intervals,
+    _memory: MemoryReservation,
+}
+
+impl IntervalJoinExec {
+    pub(crate) fn new(join: IntervalJoin) -> Self {
+        Self { join, collected: Arc::default(), metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// The same join of other plans.
+    fn over(&self, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let Ok([intervals, times]) = <[_; 2]>::try_from(children) else {
+            return Err(DataFusionError::Internal("a join is of two plans".into()));
+        };
+        Ok(Arc::new(Self::new(IntervalJoin { intervals, times, ..self.join.clone() })))
+    }
+}
+
+impl fmt::Debug for IntervalJoinExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.join.fmt(f)
+    }
+}
+
+impl DisplayAs for IntervalJoinExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let IntervalJoin { intervals, times, on, from, until, at, rest, .. } = &self.join;
+        let keys: Vec<String> = on.iter().map(|(interval, time)| format!("({interval}, {time})")).collect();
+        let (intervals, times) = (intervals.schema(), times.schema());
+        write!(
+            f,
+            "IntervalJoinExec: on=[{}], {} from {} until {}",
+            keys.join(", "),
+            times.field(*at).name(),
+            intervals.field(from.0).name(),
+            intervals.field(until.0).name()
+        )?;
+        match rest {
+            Some(rest) => write!(f, ", filter={}", rest.expression()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for IntervalJoinExec {
+    fn name(&self) -> &str {
+        "IntervalJoinExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.join.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.join.intervals, &self.join.times]
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        match self.join.is_collected {
+            true => vec![Distribution::SinglePartition, Distribution::UnspecifiedDistribution],
+            false => {
+                let (intervals, times) = self.join.on.iter().cloned().unzip();
+                vec![Distribution::KeyPartitioned(intervals), Distribution::KeyPartitioned(times)]
+            }
+        }
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![false, true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.over(children)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.over(children)
+    }
+
+    /// A recursive query runs its plan again and again.
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(self.join.clone())))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (join, metrics) = (self.join.clone(), BaselineMetrics::new(&self.metrics, partition));
+        let built = match join.is_collected {
+            true => self.collected.clone(),
+            false => Arc::default(),
+        };
+        let of_intervals = if join.is_collected { 0 } else { partition };
+        let times = join.times.execute(partition, context.clone())?;
+        let schema = self.schema();
+        let of_schema = schema.clone();
+        let batches = stream::once(async move {
+            let built = built.get_or_try_init(|| build(&join, of_intervals, context)).await?.clone();
+            let joined = times.map(move |batch| {
+                let _timer = metrics.elapsed_compute().timer();
+                let joined = join.joined(&built, &batch?, &of_schema)?;
+                metrics.record_output(joined.num_rows());
+                Ok::<_, DataFusionError>(joined)
+            });
+            Ok::<_, DataFusionError>(joined.try_filter(|batch| futures::future::ready(batch.num_rows() > 0)))
+        })
+        .try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
+
+/// Reads all rows with intervals of a partition.
+async fn build(join: &IntervalJoin, partition: usize, context: Arc<TaskContext>) -> Result<Arc<Built>> {
+    let memory = MemoryConsumer::new("intervals of a join").register(context.memory_pool());
+    let (mut rows, mut batches) = (join.intervals.execute(partition, context)?, Vec::new());
+    while let Some(batch) = rows.try_next().await? {
+        // Once as it comes, and once put together.
+        memory.try_grow(2 * batch.get_array_memory_size() + batch.num_rows() * Intervals::ROW_BYTES)?;
+        batches.push(batch);
+    }
+    let rows = concat_batches(&join.intervals.schema(), &batches)?;
+    drop(batches);
+    memory.try_resize(rows.get_array_memory_size() + rows.num_rows() * Intervals::ROW_BYTES)?;
+    let keys = values_of(join.on.iter().map(|(interval, _)| interval), &rows)?;
+    let (from, until) = (bound(&rows, join.from, 1)?, bound(&rows, join.until, -1)?);
+    let intervals = Intervals::new(&hashes_of(&keys, rows.num_rows())?, &from, &until);
+    Ok(Arc::new(Built { rows, keys, intervals, _memory: memory }))
+}
+
+/// The first or the last time within intervals. One that is not in its interval itself is next to that.
+fn bound(rows: &RecordBatch, (column, is_within): (usize, bool), step: i64) -> Result<Int64Array> {
+    let bounds = numbers(rows.column(column))?;
+    Ok(match is_within {
+        true => bounds,
+        false => bounds.iter().map(|bound| bound?.checked_add(step)).collect(),
+    })
+}
+
+/// Times as numbers.
+fn numbers(times: &ArrayRef) -> Result<Int64Array> {
+    let times = match times.data_type() {
+        DataType::Date32 => cast(&cast(times, &DataType::Int32)?, &DataType::Int64)?,
+        _ => cast(times, &DataType::Int64)?,
+    };
+    Ok(times.as_primitive().clone())
+}
+
+fn values_of<'a>(exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    exprs.map(|expr| expr.evaluate(rows)?.into_array(rows.num_rows())).collect()
+}
+
+impl IntervalJoin {
+    /// A batch of times with the intervals around each, in the order of the times.
+    fn joined(&self, built: &Built, times: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+        let keys = values_of(self.on.iter().map(|(_, time)| time), times)?;
+        let (hashes, at) = (hashes_of(&keys, times.num_rows())?, numbers(times.column(self.at))?);
+        let (mut left, mut right, mut last) = (Vec::new(), Vec::new(), Last::default());
+        for (row, hash) in hashes.iter().enumerate() {
+            let (Some(hash), true) = (*hash, at.is_valid(row)) else { continue };
+            built.intervals.each_at(hash, at.value(row), &mut last, |interval| {
+                left.push(interval);
+                right.push(row as u32);
+            });
+        }
+        let mut pairs = Pairs { built, times, left: left.into(), right: right.into() };
+        // Two keys may have one hash.
+        for (of_interval, of_time) in built.keys.iter().zip(&keys) {
+            let (one, other) = (take(of_interval, &pairs.left, None)?, take(of_time, &pairs.right, None)?);
+            pairs.keep(cmp::eq(&one, &other)?)?;
+        }
+        if let Some(rest) = &self.rest {
+            let columns = pairs.columns(rest.column_indices())?;
+            let rows = batch_of(rest.schema(), columns, pairs.left.len())?;
+            let holds = rest.expression().evaluate(&rows)?.into_array(rows.num_rows())?;
+            pairs.keep(holds.as_boolean().clone())?;
+        }
+        batch_of(schema, pairs.columns(&self.output)?, pairs.left.len())
+    }
+}
+
+/// Rows of both sides that belong together.
+struct Pairs<'a> {
+    built: &'a Built,
+    times: &'a RecordBatch,
+    left: UInt32Array,
+    right: UInt32Array,
+}
+
+impl Pairs<'_> {
+    /// Keeps those pairs for which it is true.
+    fn keep(&mut self, is_kept: BooleanArray) -> Result<()> {
+        let is_kept = if is_kept.null_count() > 0 { prep_null_mask_filter(&is_kept) } else { is_kept };
+        if is_kept.true_count() < is_kept.len() {
+            self.left = filter(&self.left, &is_kept)?.as_primitive().clone();
+            self.right = filter(&self.right, &is_kept)?.as_primitive().clone();
+        }
+        Ok(())
+    }
+
+    fn columns(&self, chosen: &[ColumnIndex]) -> Result<Vec<ArrayRef>> {
+        let column = |of: &ColumnIndex| match of.side {
+            JoinSide::Left => take(self.built.rows.column(of.index), &self.left, None),
+            _ => take(self.times.column(of.index), &self.right, None),
+        };
+        chosen.iter().map(|of| Ok(column(of)?)).collect()
+    }
+}
+
+fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+}

@@ -1,0 +1,59 @@
+//! Rows that were made of a site's events and hold for these events alone: sessions.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::Result;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::physical_plan::ExecutionPlan;
+use futures::StreamExt;
+
+use super::column::Column;
+use super::exec::KeptRowsExec;
+use super::memory::KeptRows;
+use super::slice::Rows;
+
+/// Rows in parts, within the memory of all queries.
+#[derive(Debug)]
+pub(crate) struct MadeRows {
+    schema: SchemaRef,
+    parts: Vec<Rows>,
+    memory: MemoryReservation,
+}
+
+impl MadeRows {
+    /// All rows of a stream; `None` if they take more than one site's may, or than there is.
+    pub(crate) async fn of(mut rows: SendableRecordBatchStream, kept: &KeptRows) -> Result<Option<Self>> {
+        let memory = kept.reserve("kept sessions of sites");
+        let (schema, mut parts) = (rows.schema(), Vec::new());
+        while let Some(batch) = rows.next().await.transpose()? {
+            let columns: Vec<_> = batch.columns().iter().map(|values| Arc::new(Column::of(values.clone()))).collect();
+            let bytes: usize = columns.iter().map(|column| column.bytes()).sum();
+            if memory.size() + bytes > kept.site_bytes_max() || memory.try_grow(bytes).is_err() {
+                return Ok(None);
+            }
+            parts.push(Rows { count: batch.num_rows(), columns });
+        }
+        Ok(Some(Self { schema, parts, memory: memory }))
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.memory.size()
+    }
+
+    /// A plan with some of the columns, by their numbers, in so many partitions.
+    pub(crate) fn plan(&self, columns: &[usize], partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
+        let chosen = |part: &Rows| Rows {
+            count: part.count,
+            columns: columns.iter().map(|column| part.columns[*column].clone()).collect(),
+        };
+        let each = self.parts.len().div_ceil(partitions).max(1);
+        let mut groups: Vec<Vec<Rows>> =
+            self.parts.chunks(each).map(|parts| parts.iter().map(chosen).collect()).collect();
+        if groups.is_empty() {
+            groups.push(vec![]);
+        }
+        Ok(Arc::new(KeptRowsExec::new(Arc::new(self.schema.project(columns)?), groups, None)))
+    }
+}

@@ -1,0 +1,166 @@
+//! The rows that are kept, within a bound. Those of files that nobody asked for longest go first.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use object_store::path::Path;
+use parking_lot::Mutex;
+
+use super::slice::Slice;
+
+/// The part of all rows that one site's may take: one in so many.
+const SITE_SHARE: usize = 2;
+
+/// Rows of sites by file and site, and their memory.
+pub(crate) struct KeptRows {
+    bytes_max: usize,
+    pool: Arc<dyn MemoryPool>,
+    kept: Mutex<Kept>,
+}
+
+struct Kept {
+    slices: HashMap<(Path, Arc<str>), Entry>,
+    /// How many rows of a site the largest of its files has.
+    rows_of_file: HashMap<Arc<str>, usize>,
+    bytes: usize,
+    uses: u64,
+    memory: MemoryReservation,
+}
+
+struct Entry {
+    slice: Arc<Slice>,
+    bytes: usize,
+    used: u64,
+}
+
+impl fmt::Debug for KeptRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeptRows({} of {} bytes)", self.kept.lock().bytes, self.bytes_max)
+    }
+}
+
+impl KeptRows {
+    /// - `bytes_max`: what all rows may take of the memory in `pool`.
+    pub(crate) fn new(bytes_max: usize, pool: &Arc<dyn MemoryPool>) -> Self {
+        let memory = MemoryConsumer::new("kept rows of sites").register(pool);
+        let kept = Kept { slices: HashMap::new(), rows_of_file: HashMap::new(), bytes: 0, uses: 0, memory };
+        Self { bytes_max, pool: pool.clone(), kept: Mutex::new(kept) }
+    }
+
+    /// Memory for what is made of the rows. It is that of all queries, whoever asked first.
+    pub(super) fn reserve(&self, what: &str) -> MemoryReservation {
+        MemoryConsumer::new(what).register(&self.pool)
+    }
+
+    /// What one site's rows may take.
+    pub(crate) fn site_bytes_max(&self) -> usize {
+        self.bytes_max / SITE_SHARE
+    }
+
+    /// The rows of a site in a file, of which nothing may be known yet.
+    pub(super) fn slice(&self, path: &Path, site: &Arc<str>) -> Arc<Slice> {
+        let mut kept = self.kept.lock();
+        kept.uses += 1;
+        let used = kept.uses;
+        let new = || Entry { slice: Arc::default(), bytes: 0, used };
+        let entry = kept.slices.entry((path.clone(), site.clone())).or_insert_with(new);
+        entry.used = used;
+        entry.slice.clone()
+    }
+
+    /// How many rows of a site the largest of its files has, as far as is known.
+    pub(super) fn rows_of_file(&self, site: &str) -> Option<usize> {
+        self.kept.lock().rows_of_file.get(site).copied()
+    }
+
+    /// Whether so many files' rows of a site may be kept, as far as can be told by those that are.
+    ///
+    /// - `row_bytes`: what a row takes at the least.
+    pub(crate) fn has_room(&self, site: &str, files: usize, row_bytes: usize) -> bool {
+        let kept = self.kept.lock();
+        let rows = kept.rows_of_file.get(site).copied().unwrap_or(0);
+        let of_site = kept.slices.iter().filter(|((_, of), entry)| **of == *site && entry.bytes > 0);
+        let (known, bytes) = of_site.fold((0, 0), |(known, bytes), (_, entry)| (known + 1, bytes + entry.bytes));
+        let file_bytes = rows.saturating_mul(row_bytes).max(bytes / known.max(1));
+        file_bytes.saturating_mul(files) <= self.site_bytes_max()
+    }
+
+    /// Takes note of a slice that has `bytes` more than before, and lets go of others if it must.
+    pub(super) fn grew(&self, path: &Path, site: &Arc<str>, slice: &Arc<Slice>, rows: usize, bytes: usize) {
+        let mut kept = self.kept.lock();
+        let most = kept.rows_of_file.entry(site.clone()).or_default();
+        *most = rows.max(*most);
+        // Others may have let go of it meanwhile; then it goes with whoever reads it now.
+        if let Some(entry) = kept.slices.get_mut(&(path.clone(), site.clone()))
+            && Arc::ptr_eq(&entry.slice, slice)
+        {
+            entry.bytes += bytes;
+            kept.bytes += bytes;
+        }
+        while kept.bytes > self.bytes_max || kept.memory.try_resize(kept.bytes).is_err() {
+            let oldest = kept.slices.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
+            let Some(gone) = oldest.and_then(|oldest| kept.slices.remove(&oldest)) else { break };
+            kept.bytes -= gone.bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::execution::memory_pool::GreedyMemoryPool;
+
+    use super::*;
+
+    fn kept(bytes_max: usize, pool_bytes: usize) -> (KeptRows, Arc<dyn MemoryPool>) {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(pool_bytes));
+        (KeptRows::new(bytes_max, &pool), pool)
+    }
+
+    fn add(kept: &KeptRows, path: &str, bytes: usize) -> Arc<Slice> {
+        let (path, site) = (Path::from(path), "shop".into());
+        let slice = kept.slice(&path, &site);
+        kept.grew(&path, &site, &slice, 10, bytes);
+        slice
+    }
+
+    fn is_kept(kept: &KeptRows, path: &str, slice: &Arc<Slice>) -> bool {
+        let kept = kept.kept.lock();
+        kept.slices.get(&(Path::from(path), "shop".into())).is_some_and(|entry| Arc::ptr_eq(&entry.slice, slice))
+    }
+
+    #[test]
+    fn what_nobody_asked_for_longest_goes_first() {
+        let (kept, pool) = kept(100, 1_000);
+        let (a, b) = (add(&kept, "a", 40), add(&kept, "b", 40));
+        add(&kept, "a", 10);
+        let c = add(&kept, "c", 30);
+        assert!(is_kept(&kept, "a", &a) && !is_kept(&kept, "b", &b) && is_kept(&kept, "c", &c));
+        assert_eq!(pool.reserved(), 80);
+        drop(kept);
+        assert_eq!(pool.reserved(), 0);
+    }
+
+    #[test]
+    fn queries_that_need_the_memory_have_it() {
+        let (kept, pool) = kept(100, 150);
+        let queries = MemoryConsumer::new("a query").register(&pool);
+        queries.try_grow(100).unwrap();
+        let (a, b) = (add(&kept, "a", 40), add(&kept, "b", 40));
+        assert!(!is_kept(&kept, "a", &a) && is_kept(&kept, "b", &b));
+        assert_eq!(pool.reserved(), 140);
+    }
+
+    #[test]
+    fn one_site_takes_a_part_of_it() {
+        let (kept, _) = kept(1_000, 10_000);
+        assert!(kept.has_room("shop", 50, 8), "nobody knows better yet");
+        add(&kept, "a", 80);
+        assert_eq!(kept.rows_of_file("shop"), Some(10));
+        assert!(kept.has_room("shop", 6, 8) && !kept.has_room("shop", 7, 8), "a file's rows take 80 bytes");
+        add(&kept, "b", 120);
+        assert!(kept.has_room("shop", 5, 8) && !kept.has_room("shop", 6, 8), "a file's rows take 100 bytes");
+        assert!(kept.has_room("blog", 50, 8));
+    }
+}

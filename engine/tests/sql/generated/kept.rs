@@ -1,0 +1,57 @@
+//! A session that keeps rows of a site answers as one that reads the files does, whatever was kept before.
+
+use std::sync::Arc;
+
+use engine::{EngineSettings, Scope, SqlSession, to_json_rows};
+use serde_json::Value as Json;
+
+use crate::generated::query;
+use crate::generated::random::Random;
+use crate::harness::view_of;
+
+const LAKES: usize = 12;
+
+const QUERIES: usize = 25;
+
+/// The tables that are made of events, which read them in another way.
+const TABLES: [&str; 6] = [
+    "SELECT * FROM sessions ORDER BY visitor_id, started_at, session_id",
+    "SELECT site_id, entry_page, count(*), sum(duration_s) FROM sessions WHERE started_at >= '2026-03-01' GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT * FROM visitor_days ORDER BY visitor_id, date",
+    "SELECT * FROM visitors ORDER BY visitor_id",
+    "SELECT e.path, s.exit_page, count(*) FROM events e JOIN sessions s ON s.visitor_id = e.visitor_id GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT count(*), min(occurred_at), max(date) FROM events WHERE date >= '2026-03-01'",
+];
+
+#[tokio::test]
+async fn rows_that_are_kept_are_those_of_the_files() {
+    let mut random = Random::new(11);
+    for _ in 0..LAKES {
+        let view = view_of(&mut random, "shop blog", &EngineSettings::default()).await;
+        let mut asked: Vec<String> = (0..QUERIES).map(|_| query(&mut random)).collect();
+        asked.extend(TABLES.map(str::to_owned));
+        random.shuffle(&mut asked);
+        for sql in &asked {
+            let site: Arc<str> = (*random.choose(&["shop", "blog"])).into();
+            let expected = answer(&view.session(&Scope::Site(site.to_string())).unwrap(), sql).await;
+            let sessions = [
+                view.session(&Scope::Site(site.to_string())).unwrap(),
+                view.confined_session(std::slice::from_ref(&site), None).unwrap(),
+            ];
+            for keeping in sessions.map(SqlSession::keeping_rows) {
+                assert_eq!(answer(&keeping, sql).await, expected, "{sql}");
+            }
+        }
+        let keeping = view.session(&Scope::Site("shop".into())).unwrap().keeping_rows();
+        let plan = format!("{:?}", keeping.query("EXPLAIN SELECT count(path) FROM events", &[]).await.unwrap().batches);
+        assert!(plan.contains("KeptRowsExec"), "{plan}");
+        let of_all = view.session(&Scope::Lake).unwrap().keeping_rows();
+        let plan = format!("{:?}", of_all.query("EXPLAIN SELECT count(path) FROM events", &[]).await.unwrap().batches);
+        assert!(!plan.contains("KeptRowsExec"), "{plan}");
+    }
+}
+
+async fn answer(session: &SqlSession, sql: &str) -> Result<Vec<Vec<Json>>, String> {
+    let answer = session.query(sql, &[]).await.map_err(|error| error.to_string())?;
+    Ok(to_json_rows(&answer).unwrap())
+}
