@@ -6,7 +6,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, plan_err};
 use datafusion::error::Result;
 use datafusion::functions::math::expr_fn::round;
-use datafusion::logical_expr::expr::{Between, InList, InSubquery, ScalarFunction, Sort};
+use datafusion::logical_expr::expr::{AggregateFunction, Between, InList, InSubquery, ScalarFunction, Sort};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -37,9 +37,21 @@ pub(super) fn mend(plan: LogicalPlan) -> Result<LogicalPlan> {
             Expr::GroupingSet(_) => expr.map_children(mend_named),
             expr => mend_named(expr),
         })?
-        .map_data(|plan| plan.recompute_schema())
+        .map_data(|plan| in_order_of_length(plan)?.recompute_schema())
     })?;
     Ok(mended.data)
+}
+
+/// Sorts intervals by their length.
+fn in_order_of_length(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Sort(mut sort) = plan else { return Ok(plan) };
+    let schema = sort.input.schema().clone();
+    for Sort { expr, .. } in &mut sort.expr {
+        if matches!(expr.get_type(&schema), Ok(DataType::Interval(_))) {
+            *expr = in_microseconds(expr.clone());
+        }
+    }
+    Ok(LogicalPlan::Sort(sort))
 }
 
 /// Refuses a join of ids with texts: it would match nothing.
@@ -78,6 +90,12 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 changed |= compared.transformed;
                 mended.push(compared.data);
             }
+            let types = mended.iter().map(type_of).collect::<Option<Vec<_>>>().unwrap_or_default();
+            if are_spans(types.iter().chain([&data_type])) {
+                let list = mended.into_iter().map(in_microseconds).collect();
+                let expr = Box::new(in_microseconds(*expr));
+                return Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })));
+            }
             Ok(Transformed::new_transformed(Expr::InList(InList { expr, list: mended, negated }), changed))
         }
         Expr::Between(Between { expr, negated, low, high }) => {
@@ -88,6 +106,12 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let low = compared(&expr, &data_type, *low, low_type.as_ref())?;
             let high = compared(&expr, &data_type, *high, high_type.as_ref())?;
             let changed = low.transformed || high.transformed;
+            let bounds = [low_type, high_type].into_iter().collect::<Option<Vec<_>>>().unwrap_or_default();
+            if are_spans(bounds.iter().chain([&data_type])) {
+                let (low, high) = (Box::new(in_microseconds(low.data)), Box::new(in_microseconds(high.data)));
+                let between = Between { expr: Box::new(in_microseconds(*expr)), negated, low, high };
+                return Ok(Transformed::yes(Expr::Between(between)));
+            }
             let between = Between { expr, negated, low: Box::new(low.data), high: Box::new(high.data) };
             Ok(Transformed::new_transformed(Expr::Between(between), changed))
         }
@@ -143,6 +167,16 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 _ => Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))),
             }
         }
+        Expr::AggregateFunction(AggregateFunction { ref func, ref params })
+            if matches!(func.name(), "min" | "max") && params.args.iter().any(|arg| is_interval(type_of(arg))) =>
+        {
+            plan_err!("{}(x) is of what can be ordered, and x is an interval: write extract(epoch FROM x)", func.name())
+        }
+        Expr::ScalarFunction(ScalarFunction { ref func, ref args })
+            if matches!(func.name(), "greatest" | "least") && args.iter().any(|arg| is_interval(type_of(arg))) =>
+        {
+            plan_err!("{} is of what can be ordered, and not of intervals: write extract(epoch FROM x)", func.name())
+        }
         Expr::WindowFunction(mut window) => {
             // DataFusion knows no range of bytes, not even from the first row to the peers of this one. Their texts are in the
             // same order.
@@ -187,6 +221,9 @@ fn mend_binary(
         let args = [left, right].map(|arg| cast(arg, DataType::Float64));
         return Ok(Transformed::yes(Function::Divide.call(args.into())));
     }
+    if is_comparison(op) && are_spans([&left_type, &right_type]) {
+        return Ok(Transformed::yes(again(in_microseconds(left), in_microseconds(right))));
+    }
     if is_comparison(op) {
         let mended_right = compared(&left, &left_type, right, Some(&right_type))?;
         let mended_left = compared(&mended_right.data, &right_type, left, Some(&left_type))?;
@@ -194,6 +231,18 @@ fn mend_binary(
         return Ok(Transformed::new_transformed(again(mended_left.data, mended_right.data), changed));
     }
     Ok(Transformed::no(again(left, right)))
+}
+
+/// Whether these are spans of time, one of them an interval of months, days and less.
+fn are_spans<'a>(types: impl IntoIterator<Item = &'a DataType>) -> bool {
+    let types: Vec<&DataType> = types.into_iter().collect();
+    let is_span = |of: &&&DataType| matches!(of, DataType::Interval(_) | DataType::Duration(_));
+    types.len() > 1 && types.iter().all(|of| is_span(&of)) && types.iter().any(|of| matches!(of, DataType::Interval(_)))
+}
+
+/// A span of time as a number, which is greater of the longer one.
+fn in_microseconds(span: Expr) -> Expr {
+    Function::Microseconds.call(vec![span])
 }
 
 /// `value` as it is compared with `expr`: the text of an id with the bytes of ids. A text is not compared with a number,
@@ -292,6 +341,10 @@ fn is_decimal(data_type: &DataType) -> bool {
         data_type,
         DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..)
     )
+}
+
+fn is_interval(data_type: Option<DataType>) -> bool {
+    matches!(data_type, Some(DataType::Interval(_)))
 }
 
 fn is_time(data_type: &DataType) -> bool {
