@@ -10,7 +10,7 @@ use super::places::Place;
 use super::reading::Refused;
 
 /// Events are written once they take this much memory. The raw file is several times smaller.
-const BATCH_BYTES: usize = 64 << 20;
+const BATCH_BYTES: usize = 32 << 20;
 
 /// So many refused rows are kept for people to look at. Others are only counted.
 const REFUSED_MAX: usize = 10_000;

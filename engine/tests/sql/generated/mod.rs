@@ -404,6 +404,11 @@ fn comparison(random: &mut Random, columns: &[(String, Kind)]) -> String {
     match (random.below(5), kind) {
         (0, _) => format!("{name} IS NULL"),
         (1, _) => format!("{name} IS NOT NULL"),
+        // Spans of time, some of them longer in hours than others are in days.
+        (2, Kind::Date | Kind::Local) => {
+            let span = random.choose(&["1 day", "36 hours", "2 days", "47 hours", "0 hours", "1 month"]);
+            format!("{name}::timestamp - TIMESTAMP '2026-02-28 06:00:00' {op} INTERVAL '{span}'")
+        }
         (_, Kind::Integer) => format!("{name} {op} {}", random.below(6)),
         (_, Kind::Number) => format!("{name} {op} {}.5", random.below(6)),
         (_, Kind::Text) => format!("{name} {op} '{}'", random.choose(&["signup", "/docs", "u1", "u2", ""])),
