@@ -35,7 +35,7 @@ impl MadeRows {
             }
             parts.push(Rows { count: batch.num_rows(), columns });
         }
-        Ok(Some(Self { schema, parts, memory: memory }))
+        Ok(Some(Self { schema, parts, memory }))
     }
 
     pub(crate) fn bytes(&self) -> usize {
