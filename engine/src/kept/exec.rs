@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, Partitioning};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -19,19 +19,17 @@ use futures::stream;
 use super::slice::Rows;
 use crate::leaf_plan::leaf_plan;
 
-/// Rows of files, which other plans may have, too.
+/// Rows that are in memory, where other plans may have them, too.
 #[derive(Debug)]
 pub(super) struct KeptRowsExec {
-    /// Of each partition, the rows of its files.
     partitions: Vec<Vec<Rows>>,
     properties: Arc<PlanProperties>,
 }
 
 impl KeptRowsExec {
-    /// - `ordering`: of each partition, over the columns of `schema`.
-    pub(super) fn new(schema: SchemaRef, partitions: Vec<Vec<Rows>>, ordering: Option<LexOrdering>) -> Self {
+    pub(super) fn new(schema: SchemaRef, partitions: Vec<Vec<Rows>>) -> Self {
         let properties = PlanProperties::new(
-            EquivalenceProperties::new_with_orderings(schema, ordering),
+            EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(partitions.len()),
             EmissionType::Incremental,
             Boundedness::Bounded,
@@ -50,8 +48,7 @@ impl KeptRowsExec {
 
 impl DisplayAs for KeptRowsExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files: usize = self.partitions.iter().map(Vec::len).sum();
-        write!(f, "KeptRowsExec: files={files}, rows={}", self.count(None))
+        write!(f, "KeptRowsExec: rows={}", self.count(None))
     }
 }
 
@@ -73,15 +70,18 @@ impl ExecutionPlan for KeptRowsExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (schema, batch_rows) = (self.schema(), context.session_config().batch_size());
-        let files = self.partitions[partition].clone();
-        let of_schema = schema.clone();
-        let batches = files.into_iter().flat_map(move |rows| {
-            let schema = of_schema.clone();
-            (0..rows.count).step_by(batch_rows).map(move |from| batch(&schema, &rows, from, batch_rows))
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches))))
+        Ok(batches(&self.schema(), self.partitions[partition].clone(), &context))
     }
+}
+
+/// Rows in batches of the usual size.
+pub(super) fn batches(schema: &SchemaRef, parts: Vec<Rows>, context: &TaskContext) -> SendableRecordBatchStream {
+    let (of_schema, batch_rows) = (schema.clone(), context.session_config().batch_size());
+    let batches = parts.into_iter().flat_map(move |rows| {
+        let schema = of_schema.clone();
+        (0..rows.count).step_by(batch_rows).map(move |from| batch(&schema, &rows, from, batch_rows))
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema.clone(), stream::iter(batches)))
 }
 
 fn batch(schema: &SchemaRef, rows: &Rows, from: usize, count_max: usize) -> Result<RecordBatch> {

@@ -54,6 +54,6 @@ impl MadeRows {
         if groups.is_empty() {
             groups.push(vec![]);
         }
-        Ok(Arc::new(KeptRowsExec::new(Arc::new(self.schema.project(columns)?), groups, None)))
+        Ok(Arc::new(KeptRowsExec::new(Arc::new(self.schema.project(columns)?), groups)))
     }
 }

@@ -9,17 +9,12 @@ use datafusion::arrow::compute::{concat_batches, filter_record_batch};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr, col, lit};
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use lake::EVENTS;
 use parking_lot::Mutex;
 
 use super::column::Column;
-use crate::tables::file_scans::{FileScans, pushed};
+use crate::tables::file_scans::{FileScans, of_site};
 
 /// Columns of rows.
 #[derive(Clone, Debug)]
@@ -102,19 +97,12 @@ async fn rows_of_site(
     context: Arc<TaskContext>,
 ) -> Result<RecordBatch> {
     // The column of the site is read besides, if it is not asked for.
-    let of_site = site_column();
+    let site_id = site_column();
     let with_site: Vec<usize> =
-        columns.iter().copied().chain((!columns.contains(&of_site)).then_some(of_site)).collect();
-    let place = with_site.iter().position(|column| *column == of_site).expect("it is one of them");
-    let plan = scans.of_one(file.clone(), &with_site)?;
+        columns.iter().copied().chain((!columns.contains(&site_id)).then_some(site_id)).collect();
+    let place = with_site.iter().position(|column| *column == site_id).expect("it is one of them");
+    let plan = of_site(scans.of_one(file.clone(), &with_site)?, site, context.session_config().options())?;
     let schema = plan.schema();
-    let is_site: Arc<dyn PhysicalExpr> = Arc::new(BinaryExpr::new(
-        col("site_id", &schema)?,
-        Operator::Eq,
-        lit(ScalarValue::Utf8View(Some(site.to_owned()))),
-    ));
-    // Leaves pages without rows of the site out, and only those.
-    let plan: Arc<dyn ExecutionPlan> = pushed(&plan, is_site, context.session_config().options())?.unwrap_or(plan);
     let site = StringViewArray::new_scalar(site);
     let (mut events, mut batches) = (plan.execute(0, context)?, Vec::new());
     while let Some(batch) = events.next().await.transpose()? {

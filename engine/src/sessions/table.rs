@@ -125,7 +125,7 @@ impl TableProvider for SessionTableProvider {
         if let Some(kept) = self.kept(state, projection, filters, &rules, site.as_ref()).await? {
             return Ok(kept);
         }
-        self.made(state, projection, filters, rules, site).await
+        Ok(Arc::new(self.made(state, projection, filters, rules, site).await?))
     }
 }
 
@@ -155,13 +155,12 @@ impl SessionTableProvider {
         let Some(places) = places.collect::<Option<Vec<usize>>>() else { return Ok(None) };
         let columns = Columns::new(Kind::Sessions, Some(&all))?;
         let bounds = event_bounds(&columns, rules, filters);
-        let files = self.source.files().len();
-        if !kept.has_room(site, files, size_of::<i64>()) {
+        let made = self.made(state, Some(&all), filters, rules.clone(), Some(site.clone())).await?;
+        if !kept.has_room(site, made.files(), size_of::<i64>()) {
             return Ok(None);
         }
         let from = format!("{site} {:?} {bounds:?}", rules.of_site(site));
         let make = || async {
-            let made = self.made(state, Some(&all), filters, rules.clone(), Some(site.clone())).await?;
             let rows = made.execute(0, state.task_ctx())?;
             Ok::<_, DataFusionError>(MadeRows::of(rows, &kept).await?.map(Arc::new))
         };
@@ -178,7 +177,7 @@ impl SessionTableProvider {
         filters: &[Expr],
         rules: Arc<Rules>,
         site: Option<Arc<str>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Result<SessionScanExec> {
         let of_site = site.iter().map(|site| is_site(site)).collect::<Vec<_>>();
         let identity_inputs = self.source.identity_inputs(state, &of_site).await?;
         let (reads, schema) = match self.table {
@@ -215,7 +214,7 @@ impl SessionTableProvider {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Ok(Arc::new(SessionScanExec {
+        Ok(SessionScanExec {
             table: self.table,
             source: self.source.clone(),
             rules,
@@ -224,7 +223,7 @@ impl SessionTableProvider {
             reads: Arc::new(reads),
             identity_inputs: Arc::new(identity_inputs),
             properties: Arc::new(properties),
-        }))
+        })
     }
 }
 
@@ -258,6 +257,18 @@ struct SessionScanExec {
     reads: Arc<Reads>,
     identity_inputs: Arc<IdentityInputs>,
     properties: Arc<PlanProperties>,
+}
+
+impl SessionScanExec {
+    /// How many files of the table are read, in whose order each is an input.
+    fn files(&self) -> usize {
+        match &*self.reads {
+            Reads::Events(events) => {
+                events[0].inputs.first().map_or(0, |published| published.output_partitioning().partition_count())
+            }
+            Reads::Identities { .. } => 0,
+        }
+    }
 }
 
 impl fmt::Debug for SessionScanExec {

@@ -10,8 +10,11 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{BinaryExpr, col, lit};
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::scalar::ScalarValue;
 
 use crate::tables::reader::LakeReaders;
 
@@ -60,6 +63,18 @@ impl FileScans {
     pub(crate) fn of_one(&self, file: PartitionedFile, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
         self.plan(vec![FileGroup::new(vec![file])], Some(&columns.to_vec()), None, None)
     }
+}
+
+/// The same plan without the parts of files that have no row of a site.
+pub(crate) fn of_site(
+    plan: Arc<dyn ExecutionPlan>,
+    site: &str,
+    config: &ConfigOptions,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let Ok(column) = col("site_id", &plan.schema()) else { return Ok(plan) };
+    let site = lit(ScalarValue::Utf8View(Some(site.to_owned())));
+    let is_site = Arc::new(BinaryExpr::new(column, Operator::Eq, site));
+    Ok(pushed(&plan, is_site, config)?.unwrap_or(plan))
 }
 
 /// A scan of files that leaves out row groups and pages in which no row satisfies a filter, if it can.

@@ -29,8 +29,8 @@ use datafusion::scalar::ScalarValue;
 use lake::{EVENTS, FileRange, TableFile, TableSnapshot, TableSpec, Value};
 
 use crate::comparisons::site_of;
-use crate::kept::{KeptRows, Wanted};
-use crate::tables::file_scans::FileScans;
+use crate::kept::{KeptRows, SiteRows, SiteRowsExec};
+use crate::tables::file_scans::{FileScans, of_site};
 
 /// Up to this many files for each core are read side by side, each in its declared order. More are read one after the
 /// other in one group for each core, and their order is not used.
@@ -248,19 +248,19 @@ impl TableProvider for FilesTable {
         if let (true, Some(kept), Some(site), Some(columns)) =
             (self.keeps_rows, state.config().get_extension::<KeptRows>(), site_of(filters), projection)
         {
-            let wanted = Wanted {
-                schema: self.schema.table_schema(),
-                columns,
-                site,
-                groups: groups.iter().map(|group| group.files().to_vec()).collect(),
-                ordering: match ordering {
-                    Some(_) => self.ordering_of(columns)?,
-                    None => None,
-                },
+            let ordering_of_columns = match ordering {
+                Some(_) => self.ordering_of(columns)?,
+                None => None,
             };
-            if let Some(rows) = kept.scan(state, wanted, &scans).await? {
-                return Ok(rows);
-            }
+            let rows = SiteRows {
+                site: site.clone(),
+                columns: columns.clone(),
+                groups: groups.iter().map(|group| group.files().to_vec()).collect(),
+                ordering: ordering_of_columns,
+                plain: of_site(scans.plan(groups, projection, None, ordering)?, &site, state.config().options())?,
+                scans,
+            };
+            return Ok(Arc::new(SiteRowsExec::new(kept, rows)));
         }
         scans.plan(groups, projection, limit, ordering)
     }

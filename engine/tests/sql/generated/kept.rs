@@ -44,10 +44,10 @@ async fn rows_that_are_kept_are_those_of_the_files() {
         }
         let keeping = view.session(&Scope::Site("shop".into())).unwrap().keeping_rows();
         let plan = format!("{:?}", keeping.query("EXPLAIN SELECT count(path) FROM events", &[]).await.unwrap().batches);
-        assert!(plan.contains("KeptRowsExec"), "{plan}");
+        assert!(plan.contains("SiteRowsExec"), "{plan}");
         let of_all = view.session(&Scope::Lake).unwrap().keeping_rows();
         let plan = format!("{:?}", of_all.query("EXPLAIN SELECT count(path) FROM events", &[]).await.unwrap().batches);
-        assert!(!plan.contains("KeptRowsExec"), "{plan}");
+        assert!(!plan.contains("SiteRowsExec"), "{plan}");
     }
 }
 
