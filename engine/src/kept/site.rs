@@ -63,7 +63,7 @@ impl SiteRows {
     }
 
     /// Whether all of them may be kept, as far as is known.
-    fn have_room(&self, kept: &KeptRows) -> bool {
+    pub(crate) fn have_room(&self, kept: &KeptRows) -> bool {
         let schema = self.plain.schema();
         let row_bytes = schema.fields().iter().map(|field| column::row_bytes(field.data_type())).sum();
         kept.has_room(&self.site, self.files(), row_bytes)

@@ -260,7 +260,10 @@ impl TableProvider for FilesTable {
                 plain: of_site(scans.plan(groups, projection, None, ordering)?, &site, state.config().options())?,
                 scans,
             };
-            return Ok(Arc::new(SiteRowsExec::new(kept, rows)));
+            return Ok(match rows.have_room(&kept) {
+                true => Arc::new(SiteRowsExec::new(kept, rows)),
+                false => rows.plain,
+            });
         }
         scans.plan(groups, projection, limit, ordering)
     }
