@@ -6,8 +6,14 @@ use intake::history::{Content, Row, nth_id};
 use lake::EventColumns;
 
 use super::nth::Nth;
-use super::reading::Refused;
 use super::summary::Summary;
+
+/// A row that is refused.
+pub(super) struct Refused {
+    pub(super) reason: String,
+    /// What may be kept of it.
+    pub(super) kept: String,
+}
 
 /// What became of rows that follow each other in a file.
 pub(super) struct Gathered {

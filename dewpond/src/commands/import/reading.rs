@@ -11,7 +11,7 @@ use lake::Salt;
 use serde_json::{Map, Value as Json};
 
 use super::cells::Cells;
-use super::gathered::Gathered;
+use super::gathered::{Gathered, Refused};
 use super::names::{self, Names};
 use super::rows::{Data, Rows};
 use super::{csv_rows, parquet_rows};
@@ -32,13 +32,6 @@ pub(super) struct Reading {
     pub(super) is_dry: bool,
     /// Values that belong to records, by the records' ids.
     pub(super) joined: Arc<HashMap<String, Object>>,
-}
-
-/// A row that is refused.
-pub(super) struct Refused {
-    pub(super) reason: String,
-    /// What may be kept of it.
-    pub(super) kept: String,
 }
 
 /// What records are that `--only` leaves out.

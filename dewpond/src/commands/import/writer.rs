@@ -6,8 +6,8 @@ use intake::Context;
 use lake::{EventColumns, Lake, Lane, LaneSettings, RawParts, RefusedEvent, encode_refused};
 use tokio::task::JoinHandle;
 
+use super::gathered::Refused;
 use super::places::Place;
-use super::reading::Refused;
 
 /// Events are written once they take this much memory. The raw file is several times smaller.
 const BATCH_BYTES: usize = 32 << 20;
