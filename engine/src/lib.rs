@@ -7,7 +7,6 @@
 mod advice;
 mod answer;
 mod as_of;
-mod comparisons;
 mod description;
 mod engines;
 mod error;

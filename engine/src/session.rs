@@ -32,7 +32,7 @@ use crate::limits::shares::{Share, Shares};
 use crate::one_store::OneStore;
 use crate::params::Param;
 use crate::scope::Scope;
-use crate::sessions::{KnownIdentities, KnownSessions, SessionSource, SessionTable, SessionTableProvider};
+use crate::sessions::{Findings, SessionSource, SessionTable, SessionTableProvider};
 use crate::settings::EngineSettings;
 use crate::sql;
 use crate::tables::audit::AuditTable;
@@ -59,8 +59,8 @@ pub struct Engine {
     last_passes: Arc<tokio::sync::Mutex<LastPasses>>,
     /// What sessions that keep rows have of sites.
     kept: Arc<KeptRows>,
-    /// Who is who in the events that the newest view shows, and their sessions.
-    known: Arc<Mutex<Option<(Fingerprint, KnownIdentities, KnownSessions)>>>,
+    /// What was found out about the events that the newest view shows.
+    found: Arc<Mutex<Option<(Fingerprint, Findings)>>>,
     states: StateSettings,
     shares: Arc<Shares>,
     /// Makes plans in place of DataFusion's planner.
@@ -133,7 +133,7 @@ impl Engine {
             steady: Arc::default(),
             last_passes: Arc::default(),
             kept,
-            known: Arc::default(),
+            found: Arc::default(),
             states: settings.states,
             shares: Arc::new(Shares::new(KEY_QUERIES_MAX)),
             planner: None,
@@ -152,7 +152,7 @@ impl Engine {
             store,
             steady: Arc::default(),
             last_passes: Arc::default(),
-            known: Arc::default(),
+            found: Arc::default(),
             planner: None,
             ..self.clone()
         })
@@ -228,8 +228,8 @@ impl Engine {
             );
         }
         let pending = PendingEvents::new(&snapshot.pending, Arc::new(duplicates));
-        let (identities, sessions) = self.known_of(snapshot.fingerprint());
-        Ok(View::new(self, snapshot, pending, identities, sessions))
+        let found = self.found_of(snapshot.fingerprint());
+        Ok(View::new(self, snapshot, pending, found))
     }
 
     /// The published table as version `version` left it, without pending events, which belong to no version. The reports
@@ -240,19 +240,15 @@ impl Engine {
         let events = self.lake.table(&EVENTS).load_readable_at(version).await?;
         let snapshot = Snapshot { events, pending: vec![], consumed: vec![], watermarks: BTreeMap::new() };
         let pending = PendingEvents::new(&[], Arc::default());
-        Ok(View::new(self, snapshot, pending, KnownIdentities::default(), KnownSessions::default()))
+        Ok(View::new(self, snapshot, pending, Findings::default()))
     }
 
-    /// Who is who in the events of a newest view, and their sessions, as far as an earlier view that shows the same found out.
-    fn known_of(&self, events: Fingerprint) -> (KnownIdentities, KnownSessions) {
-        let mut newest = self.known.lock();
+    /// What an earlier view that shows the same events as a newest one found out about them.
+    fn found_of(&self, events: Fingerprint) -> Findings {
+        let mut newest = self.found.lock();
         match &*newest {
-            Some((of, identities, sessions)) if *of == events => (identities.clone(), sessions.clone()),
-            _ => {
-                let known = (KnownIdentities::default(), KnownSessions::default());
-                *newest = Some((events, known.0.clone(), known.1.clone()));
-                known
-            }
+            Some((of, found)) if *of == events => found.clone(),
+            _ => newest.insert((events, Findings::default())).1.clone(),
         }
     }
 
@@ -361,15 +357,9 @@ pub struct View {
 }
 
 impl View {
-    fn new(
-        engine: &Engine,
-        snapshot: Snapshot,
-        pending: PendingEvents,
-        identities: KnownIdentities,
-        sessions: KnownSessions,
-    ) -> Self {
+    fn new(engine: &Engine, snapshot: Snapshot, pending: PendingEvents, found: Findings) -> Self {
         let (lake, store, events) = (engine.lake.clone(), engine.store.clone(), snapshot.events.clone());
-        let sessions = Arc::new(SessionSource::new(lake.clone(), store, events, pending.clone(), identities, sessions));
+        let sessions = Arc::new(SessionSource::new(lake.clone(), store, events, pending.clone(), found));
         let reports = Logged::new(lake.clone(), &REPORTS);
         let imported_days = Logged::new(lake, &IMPORTED_DAYS);
         let pieces = ViewPieces::default();

@@ -78,13 +78,11 @@ impl SiteRows {
     ) -> Result<Option<Vec<Rows>>> {
         let mut all = Vec::new();
         for file in &self.groups[partition] {
-            if !self.have_room(kept) {
-                return Ok(None);
-            }
             let path = &file.object_meta.location;
             let slice = kept.slice(path, &self.site);
             let rows = match slice.known(&self.columns) {
                 Some(rows) => rows,
+                None if !self.have_room(kept) => return Ok(None),
                 None => {
                     let (rows, bytes) =
                         slice.read(file, &self.site, &self.columns, &self.scans, context.clone()).await?;

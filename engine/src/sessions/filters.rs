@@ -7,11 +7,11 @@
 use datafusion::logical_expr::{Expr, Operator, col, lit};
 use datafusion::scalar::ScalarValue;
 
-use crate::comparisons::comparisons;
 use crate::sessions::making::days::SECOND_US;
 use crate::sessions::making::finish::Window;
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::Rules;
+use crate::tables::comparisons::comparisons;
 
 const DAY_US: i64 = 86_400 * SECOND_US;
 

@@ -22,5 +22,5 @@ mod table;
 mod wanted;
 
 pub(crate) use output::Kind;
-pub(crate) use source::{KnownIdentities, KnownSessions, SessionSource};
+pub(crate) use source::{Findings, SessionSource};
 pub(crate) use table::{SessionTable, SessionTableProvider, known_identity_rows};

@@ -43,9 +43,9 @@ pub(crate) struct Identified {
 /// Identities of one site, or of the whole lake for none: found at most once.
 type Known = Arc<OnceCell<Arc<Identified>>>;
 
-/// Who is who, as far as anybody asked. Views that show the same events have it in common.
+/// Who is who, as far as anybody asked.
 #[derive(Clone, Default)]
-pub(crate) struct KnownIdentities(Arc<Mutex<HashMap<Option<Arc<str>>, Known>>>);
+struct KnownIdentities(Arc<Mutex<HashMap<Option<Arc<str>>, Known>>>);
 
 /// How many ranges of sites' sessions are known at a time.
 const SESSIONS_KNOWN_MAX: usize = 64;
@@ -54,9 +54,15 @@ const SESSIONS_KNOWN_MAX: usize = 64;
 type Made = Arc<OnceCell<Option<Arc<MadeRows>>>>;
 
 /// Sessions that were made of the events of a view, by what they follow from beside these; those asked for last at the end.
-/// Views that show the same events have them in common.
 #[derive(Clone, Default)]
-pub(crate) struct KnownSessions(Arc<Mutex<Vec<(String, Made)>>>);
+struct KnownSessions(Arc<Mutex<Vec<(String, Made)>>>);
+
+/// What was found out about the events of a view. Views that show the same events have it in common.
+#[derive(Clone, Default)]
+pub(crate) struct Findings {
+    identities: KnownIdentities,
+    sessions: KnownSessions,
+}
 
 /// The events of one view, and what was found out about them so far.
 pub(crate) struct SessionSource {
@@ -65,8 +71,7 @@ pub(crate) struct SessionSource {
     published: Arc<TableSnapshot>,
     pending: PendingEvents,
     rules: OnceCell<Arc<Rules>>,
-    identified: KnownIdentities,
-    sessions: KnownSessions,
+    found: Findings,
 }
 
 impl fmt::Debug for SessionSource {
@@ -91,17 +96,16 @@ impl SessionSource {
         store: ObjectStoreUrl,
         published: Arc<TableSnapshot>,
         pending: PendingEvents,
-        identified: KnownIdentities,
-        sessions: KnownSessions,
+        found: Findings,
     ) -> Self {
-        Self { lake, store, published, pending, rules: OnceCell::new(), identified, sessions }
+        Self { lake, store, published, pending, rules: OnceCell::new(), found }
     }
 
     /// Sessions that were made before, or that somebody makes now.
     ///
     /// - `from`: all that they follow from, beside the events.
     pub(crate) fn known_sessions(&self, from: String) -> Made {
-        let mut known = self.sessions.0.lock();
+        let mut known = self.found.sessions.0.lock();
         let asked = match known.iter().position(|(other, _)| *other == from) {
             Some(at) => known.remove(at),
             None => (from, Made::default()),
@@ -112,7 +116,7 @@ impl SessionSource {
 
     /// Forgets sessions that nobody asked for lately, until the others take no more than this.
     pub(crate) fn forget_sessions(&self, bytes_max: usize) {
-        let mut known = self.sessions.0.lock();
+        let mut known = self.found.sessions.0.lock();
         let bytes = |made: &Made| made.get().and_then(Option::as_ref).map_or(0, |rows| rows.bytes());
         let mut all: usize = known.iter().map(|(_, made)| bytes(made)).sum();
         while all > bytes_max || known.len() > SESSIONS_KNOWN_MAX {
@@ -185,7 +189,7 @@ impl SessionSource {
 
     /// Who is who in the whole lake, if that is known.
     pub(crate) fn known_identities(&self) -> Option<Arc<Identified>> {
-        self.identified.0.lock().get(&None).and_then(|lake| lake.get().cloned())
+        self.found.identities.0.lock().get(&None).and_then(|lake| lake.get().cloned())
     }
 
     /// Takes over who is who in the whole lake from rows that somebody made of all events.
@@ -199,7 +203,7 @@ impl SessionSource {
         let stitching = Arc::new(Stitching::new(&found, &present));
         let identified = Arc::new(Identified { identities: found, stitching });
         // Whoever found it out meanwhile found the same.
-        let _ = self.identified.0.lock().entry(None).or_default().set(identified);
+        let _ = self.found.identities.0.lock().entry(None).or_default().set(identified);
     }
 
     /// Who is who on one site, or in the whole lake for none.
@@ -210,7 +214,7 @@ impl SessionSource {
         context: &Arc<TaskContext>,
     ) -> Result<Arc<Identified>> {
         let cell = {
-            let mut known = self.identified.0.lock();
+            let mut known = self.found.identities.0.lock();
             // What holds for the lake holds for a site: visitor ids of different sites differ.
             match known.get(&None).filter(|lake| lake.initialized()) {
                 Some(lake) => lake.clone(),

@@ -22,7 +22,6 @@ use datafusion::physical_plan::{
 };
 use lake::visitor_id;
 
-use crate::comparisons::{is_site, site_of};
 use crate::kept::{KeptRows, MadeRows};
 use crate::leaf_plan::leaf_plan;
 use crate::sessions::filters::event_bounds;
@@ -32,6 +31,7 @@ use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::Rules;
 use crate::sessions::scan::Scan;
 use crate::sessions::source::{IdentityInputs, Inputs, SessionSource};
+use crate::tables::comparisons::{is_site, site_of};
 
 /// Which table it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

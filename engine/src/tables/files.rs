@@ -28,8 +28,8 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::scalar::ScalarValue;
 use lake::{EVENTS, FileRange, TableFile, TableSnapshot, TableSpec, Value};
 
-use crate::comparisons::site_of;
 use crate::kept::{KeptRows, SiteRows, SiteRowsExec};
+use crate::tables::comparisons::site_of;
 use crate::tables::file_scans::{FileScans, of_site};
 
 /// Up to this many files for each core are read side by side, each in its declared order. More are read one after the
