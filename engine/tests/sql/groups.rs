@@ -87,6 +87,47 @@ async fn all_keys_of_order_by_count() {
 }
 
 #[tokio::test]
+async fn rows_put_in_order_for_a_window_are_sorted_once_more() {
+    // All groups have the same count, so the first key decides nothing.
+    let groups = "(SELECT path AS k, count(DISTINCT user_id) FILTER (WHERE revenue < -1) AS n FROM events GROUP BY ROLLUP (path))";
+    check(&[
+        (
+            &format!("SELECT n, l, k FROM (SELECT k, n, lag(n) OVER (PARTITION BY n ORDER BY k NULLS FIRST) AS l FROM {groups} w) ORDER BY n, l NULLS LAST, k"),
+            "0 0 /; 0 0 /buy; 0 0 /docs; 0 0 /docs/sql; 0 null null",
+        ),
+        // Grouped by what a window has put in order.
+        (
+            &format!("SELECT n, l, count(*) FROM (SELECT k, n, row_number() OVER (PARTITION BY n ORDER BY k NULLS FIRST) % 2 AS l FROM {groups} w) GROUP BY n, l ORDER BY 1, 2"),
+            "0 0 2; 0 1 3",
+        ),
+        (
+            &format!("SELECT DISTINCT n, l FROM (SELECT k, n, row_number() OVER (PARTITION BY n ORDER BY k NULLS FIRST) % 2 AS l FROM {groups} w) ORDER BY 1, 2"),
+            "0 0; 0 1",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_union_of_what_is_never_null_for_different_reasons_is_grouped() {
+    check(&[
+        (
+            "WITH f AS (SELECT min(name) AS n FROM events)
+             SELECT coalesce(a.n, '-') AS k, 1 AS c FROM f a
+             UNION SELECT * FROM (SELECT coalesce(b.n, '-') AS k, count(a.n) FILTER (WHERE b.n IS NOT NULL) AS c FROM f a RIGHT JOIN f b ON a.n = b.n GROUP BY 1) p",
+            "page_view 1",
+        ),
+        (
+            "WITH f AS (SELECT min(name) AS n FROM events), u AS (SELECT coalesce(a.n, '-') AS k, 2 AS c FROM f a
+             UNION ALL SELECT * FROM (SELECT coalesce(b.n, '-') AS k, count(a.n) FILTER (WHERE b.n IS NOT NULL) AS c FROM f a RIGHT JOIN f b ON a.n = b.n GROUP BY 1) p)
+             SELECT x.k, sum(y.c), max(x.k) FROM u x JOIN u y ON x.k = y.k GROUP BY 1",
+            "page_view 6 page_view",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn what_was_constant_is_none_where_an_outer_join_has_filled_in_nulls() {
     let joined = "(SELECT DISTINCT path FROM events) p LEFT JOIN (SELECT 'x' AS k, path FROM events WHERE name = 'signup' GROUP BY 2) u ON u.path = p.path";
     check(&[

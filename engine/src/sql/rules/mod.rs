@@ -11,6 +11,7 @@ mod physical;
 mod pushdown;
 mod sorting;
 mod statistics;
+mod unions;
 mod unique_keys;
 mod yielding;
 
@@ -24,8 +25,9 @@ pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
     let mut physical = sorting::sorting_what_lost_its_order(unique_keys::forgetting_keys(physical));
     physical.push(Arc::new(interval_joins::JoinsOfIntervals));
     physical.push(Arc::new(yielding::JoinsPause));
+    let logical = dependencies::forgetting_before(conditions::staying(aggregates::rules()));
     state
-        .with_optimizer_rules(dependencies::forgetting_before(conditions::staying(aggregates::rules())))
+        .with_optimizer_rules(unions::knowing_their_nulls(logical))
         .with_relation_planners(vec![Arc::new(dependencies::Relations)])
         .with_physical_optimizer_rules(physical)
 }

@@ -5,8 +5,8 @@
 //! count as sorted by whatever comes behind it. `ORDER BY people, share, visitor_id DESC` is not sorted by the visitor then,
 //! without a word. (DataFusion 55.2: `EquivalenceProperties::projected_constraints` looks the old places up among the new.)
 //!
-//! While the order of rows is decided, no aggregate says what is unique: an operator above it does not know. It goes again
-//! where nobody asks any more.
+//! While the order of rows is decided, no aggregate says what is unique: an operator above it does not know. The operator goes
+//! again where nobody will ask any more, because workers take plans of DataFusion's own operators alone.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::SortMergeJoinExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
-use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
+use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, replace_children_if_necessary};
 
 use super::forgetful::Forgetful;
 use super::physical::{DECIDES_ORDER, Rule, around};
@@ -65,7 +65,7 @@ struct RememberKeys;
 
 impl PhysicalOptimizerRule for RememberKeys {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        remember(plan, Above::NoLimit)
+        remember(plan, Above::NothingThatAsks)
     }
 
     fn name(&self) -> &str {
@@ -80,32 +80,43 @@ impl PhysicalOptimizerRule for RememberKeys {
 /// What stands above an operator.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Above {
-    NoLimit,
-    /// A sort of which the first rows are asked.
-    Limit,
-    /// Such a sort, and below it something that has put rows in order. The sort believes what it hears of that order whenever
-    /// it is made anew, and ends where the order says that no better row comes.
-    LimitOverOrder,
+    NothingThatAsks,
+    /// Something that asks for the order of its rows whenever it is made anew or run: a sort leaves out what it takes for
+    /// done, and an aggregate ends a group where it takes no more rows of it to come.
+    Asking,
+    /// Such a thing, and below it something that has put rows in order.
+    AskingOverOrder,
 }
 
 fn remember(plan: Arc<dyn ExecutionPlan>, above: Above) -> Result<Arc<dyn ExecutionPlan>> {
     let input = plan.downcast_ref::<Forgetful>().filter(|_| plan.name() == NAME).map(Forgetful::input).cloned();
-    if let Some(input) = input.filter(|_| above != Above::LimitOverOrder) {
-        return remember(input, above);
+    if let Some(input) = input {
+        let is_believed = above == Above::AskingOverOrder || above == Above::Asking && puts_in_order(&input);
+        if !is_believed {
+            return remember(input, above);
+        }
     }
-    let sort = plan.downcast_ref::<SortExec>();
-    let orders = sort.is_some()
-        || plan.is::<WindowAggExec>()
-        || plan.is::<BoundedWindowAggExec>()
-        || plan.is::<SortMergeJoinExec>();
     let below = match above {
-        Above::NoLimit if sort.is_some_and(|sort| sort.fetch().is_some()) => Above::Limit,
-        Above::Limit if orders => Above::LimitOverOrder,
+        Above::NothingThatAsks if asks_for_order(&plan) => Above::Asking,
+        Above::Asking if puts_in_order(&plan) => Above::AskingOverOrder,
         above => above,
     };
     let inputs: Vec<_> =
         plan.children().into_iter().map(|input| remember(input.clone(), below)).collect::<Result<_>>()?;
     replace_children_if_necessary(plan, inputs)
+}
+
+fn asks_for_order(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<SortExec>() || plan.is::<AggregateExec>() || plan.is::<WindowAggExec>()
+}
+
+fn puts_in_order(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let keeps_order_of_keys = |of: &AggregateExec| *of.input_order_mode() != InputOrderMode::Linear;
+    plan.is::<SortExec>()
+        || plan.is::<WindowAggExec>()
+        || plan.is::<BoundedWindowAggExec>()
+        || plan.is::<SortMergeJoinExec>()
+        || plan.downcast_ref::<AggregateExec>().is_some_and(keeps_order_of_keys)
 }
 
 #[cfg(test)]
