@@ -12,7 +12,8 @@ const HASHING: RandomState = RandomState::with_seed(0);
 pub(super) fn hashes_of(keys: &[ArrayRef], rows: usize) -> Result<Vec<Option<u64>>> {
     let mut hashes = vec![0; rows];
     create_hashes(keys, &HASHING, &mut hashes)?;
-    let is_known = |row: usize| keys.iter().all(|key| key.is_valid(row));
+    let nulls: Vec<_> = keys.iter().filter_map(|key| key.logical_nulls()).collect();
+    let is_known = |row: usize| nulls.iter().all(|nulls| nulls.is_valid(row));
     Ok(hashes.into_iter().enumerate().map(|(row, hash)| is_known(row).then_some(hash)).collect())
 }
 
@@ -34,9 +35,23 @@ pub(super) struct Entry {
     row: u32,
 }
 
-/// What was looked up last. Rows of a visitor often follow each other.
+/// What was looked up last. Rows of a visitor often follow each other, and so do those of a session.
 #[derive(Debug, Default)]
-pub(super) struct Last<'a>(Option<(u64, &'a [Entry])>);
+pub(super) struct Last<'a> {
+    hash: Option<u64>,
+    of_hash: &'a [Entry],
+    /// How many of its intervals have begun.
+    begun: usize,
+}
+
+impl Last<'_> {
+    fn begun_by(&self, at: i64) -> usize {
+        let (begun, open) = self.of_hash.split_at(self.begun);
+        let are_same =
+            begun.last().is_none_or(|entry| entry.from <= at) && open.first().is_none_or(|entry| entry.from > at);
+        if are_same { self.begun } else { self.of_hash.partition_point(|entry| entry.from <= at) }
+    }
+}
 
 impl Intervals {
     /// - `from`, `until`: the first and the last time within each interval. A row without one of them is in none.
@@ -87,16 +102,12 @@ impl Intervals {
 
     /// Shows the rows whose key has this hash and whose interval has this time in it.
     pub(super) fn each_at<'a>(&'a self, hash: u64, at: i64, last: &mut Last<'a>, mut show: impl FnMut(u32)) {
-        let of_hash = match last.0 {
-            Some((same, entries)) if same == hash => entries,
-            _ => {
-                let (begin, end) = self.by_hash.get(&hash).copied().unwrap_or_default();
-                &self.entries[begin as usize..end as usize]
-            }
-        };
-        last.0 = Some((hash, of_hash));
-        let begun = of_hash.partition_point(|entry| entry.from <= at);
-        for entry in of_hash[..begun].iter().rev().take_while(|entry| entry.latest >= at) {
+        if last.hash != Some(hash) {
+            let (begin, end) = self.by_hash.get(&hash).copied().unwrap_or_default();
+            *last = Last { hash: Some(hash), of_hash: &self.entries[begin as usize..end as usize], begun: 0 };
+        }
+        last.begun = last.begun_by(at);
+        for entry in last.of_hash[..last.begun].iter().rev().take_while(|entry| entry.latest >= at) {
             if entry.until >= at {
                 show(entry.row);
             }
@@ -120,22 +131,25 @@ mod tests {
         fn each_interval_around_a_time_is_found_once(
             rows in prop::collection::vec((0..4_i64, prop::option::of(-20..20_i64), 0..15_i64), 0..40),
             key in 0..5_i64,
-            at in -25..40_i64,
+            times in prop::collection::vec(-25..40_i64, 1..6),
         ) {
             let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0)));
             let from: Int64Array = rows.iter().map(|row| row.1).collect();
             let until: Int64Array = rows.iter().map(|row| row.1.map(|from| from + row.2 - 2)).collect();
             let intervals = Intervals::new(&hashes_of(&[keys], rows.len()).unwrap(), &from, &until);
             let asked: ArrayRef = Arc::new(Int64Array::from(vec![key]));
-            let mut found = Vec::new();
             let hash = hashes_of(&[asked], 1).unwrap()[0].unwrap();
-            intervals.each_at(hash, at, &mut Last::default(), |row| found.push(row as usize));
-            found.sort_unstable();
-            let is_around = |row: &(i64, Option<i64>, i64)| {
-                row.0 == key && row.1.is_some_and(|from| from <= at && at <= from + row.2 - 2)
-            };
-            let expected: Vec<usize> = (0..rows.len()).filter(|row| is_around(&rows[*row])).collect();
-            prop_assert_eq!(found, expected);
+            let mut last = Last::default();
+            for at in times {
+                let mut found = Vec::new();
+                intervals.each_at(hash, at, &mut last, |row| found.push(row as usize));
+                found.sort_unstable();
+                let is_around = |row: &(i64, Option<i64>, i64)| {
+                    row.0 == key && row.1.is_some_and(|from| from <= at && at <= from + row.2 - 2)
+                };
+                let expected: Vec<usize> = (0..rows.len()).filter(|row| is_around(&rows[*row])).collect();
+                prop_assert_eq!(found, expected);
+            }
         }
     }
 

@@ -26,9 +26,11 @@ use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+    ReplaceChildrenOptions,
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use self::intervals::{Intervals, Last, hashes_of};
@@ -49,12 +51,24 @@ pub(crate) struct IntervalJoin {
     pub(crate) at: usize,
     /// What else has to hold.
     pub(crate) rest: Option<JoinFilter>,
+    pub(crate) answer: Answer,
     /// The columns of the answer. Left are the intervals.
     pub(crate) output: Vec<ColumnIndex>,
     /// Whether all partitions of the times are joined with the one of the intervals.
     pub(crate) is_collected: bool,
     /// Those of the join that this stands for.
     pub(crate) properties: Arc<PlanProperties>,
+}
+
+/// The rows of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Each interval with each time in it.
+    Pairs,
+    /// Each interval that has a time in it, once.
+    Intervals,
+    /// Each time that is in an interval, once.
+    Times,
 }
 
 /// Joins rows.
@@ -70,7 +84,17 @@ struct Built {
     rows: RecordBatch,
     keys: Vec<ArrayRef>,
     intervals: Intervals,
+    found: Mutex<Found>,
     _memory: MemoryReservation,
+}
+
+/// Which intervals have a time in them.
+#[derive(Debug)]
+struct Found {
+    /// Of each interval; of none if nobody asks.
+    has_time: Vec<bool>,
+    /// The partitions of times that are not read yet.
+    open: usize,
 }
 
 impl IntervalJoinExec {
@@ -98,9 +122,14 @@ impl DisplayAs for IntervalJoinExec {
         let IntervalJoin { intervals, times, on, from, until, at, rest, .. } = &self.join;
         let keys: Vec<String> = on.iter().map(|(interval, time)| format!("({interval}, {time})")).collect();
         let (intervals, times) = (intervals.schema(), times.schema());
+        let answer = match self.join.answer {
+            Answer::Pairs => "",
+            Answer::Intervals => " intervals alone,",
+            Answer::Times => " times alone,",
+        };
         write!(
             f,
-            "IntervalJoinExec: on=[{}], {} from {} until {}",
+            "IntervalJoinExec:{answer} on=[{}], {} from {} until {}",
             keys.join(", "),
             times.field(*at).name(),
             intervals.field(from.0).name(),
@@ -179,14 +208,18 @@ impl ExecutionPlan for IntervalJoinExec {
         let schema = self.schema();
         let of_schema = schema.clone();
         let batches = stream::once(async move {
+            let batch_rows = context.session_config().batch_size();
             let built = built.get_or_try_init(|| build(&join, of_intervals, context)).await?.clone();
+            let (at_end, end_of, end_schema) = (built.clone(), join.clone(), of_schema.clone());
             let joined = times.map(move |batch| {
                 let _timer = metrics.elapsed_compute().timer();
                 let joined = join.joined(&built, &batch?, &of_schema)?;
                 metrics.record_output(joined.num_rows());
                 Ok::<_, DataFusionError>(joined)
             });
-            Ok::<_, DataFusionError>(joined.try_filter(|batch| futures::future::ready(batch.num_rows() > 0)))
+            let joined = joined.try_filter(|batch| futures::future::ready(batch.num_rows() > 0));
+            let rest = async move { end_of.at_end(&at_end, &end_schema, batch_rows).map(stream::iter) };
+            Ok::<_, DataFusionError>(joined.chain(stream::once(rest).try_flatten()))
         })
         .try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
@@ -204,11 +237,16 @@ async fn build(join: &IntervalJoin, partition: usize, context: Arc<TaskContext>)
     }
     let rows = concat_batches(&join.intervals.schema(), &batches)?;
     drop(batches);
-    memory.try_resize(rows.get_array_memory_size() + rows.num_rows() * Intervals::ROW_BYTES)?;
+    let found = Found {
+        has_time: if join.answer == Answer::Intervals { vec![false; rows.num_rows()] } else { vec![] },
+        open: if join.is_collected { join.times.output_partitioning().partition_count() } else { 1 },
+    };
+    let row_bytes = Intervals::ROW_BYTES + usize::from(!found.has_time.is_empty());
+    memory.try_resize(rows.get_array_memory_size() + rows.num_rows() * row_bytes)?;
     let keys = values_of(join.on.iter().map(|(interval, _)| interval), &rows)?;
     let (from, until) = (bound(&rows, join.from, 1)?, bound(&rows, join.until, -1)?);
     let intervals = Intervals::new(&hashes_of(&keys, rows.num_rows())?, &from, &until);
-    Ok(Arc::new(Built { rows, keys, intervals, _memory: memory }))
+    Ok(Arc::new(Built { rows, keys, intervals, found: Mutex::new(found), _memory: memory }))
 }
 
 /// The first or the last time within intervals. One that is not in its interval itself is next to that.
@@ -234,7 +272,7 @@ fn values_of<'a>(exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>, rows: &
 }
 
 impl IntervalJoin {
-    /// A batch of times with the intervals around each, in the order of the times.
+    /// What a batch of times gives of the answer, in the order of the times.
     fn joined(&self, built: &Built, times: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let keys = values_of(self.on.iter().map(|(_, time)| time), times)?;
         let (hashes, at) = (hashes_of(&keys, times.num_rows())?, numbers(times.column(self.at))?);
@@ -258,7 +296,37 @@ impl IntervalJoin {
             let holds = rest.expression().evaluate(&rows)?.into_array(rows.num_rows())?;
             pairs.keep(holds.as_boolean().clone())?;
         }
-        batch_of(schema, pairs.columns(&self.output)?, pairs.left.len())
+        match self.answer {
+            Answer::Pairs => {}
+            Answer::Times => {
+                let mut times = pairs.right.values().to_vec();
+                times.dedup();
+                pairs.right = times.into();
+            }
+            Answer::Intervals => {
+                let mut found = built.found.lock();
+                pairs.left.values().iter().for_each(|interval| found.has_time[*interval as usize] = true);
+                return Ok(RecordBatch::new_empty(schema.clone()));
+            }
+        }
+        batch_of(schema, pairs.columns(&self.output)?, pairs.right.len())
+    }
+
+    /// What is left of the answer when a partition of times is read: the intervals, if it was the last one and they are asked for.
+    fn at_end(&self, built: &Built, schema: &SchemaRef, batch_rows: usize) -> Result<Vec<Result<RecordBatch>>> {
+        let mut found = built.found.lock();
+        found.open -= 1;
+        if found.open > 0 || self.answer != Answer::Intervals {
+            return Ok(vec![]);
+        }
+        let rows: Vec<u32> =
+            (0..).zip(&found.has_time).filter(|(_, has_time)| **has_time).map(|(row, _)| row).collect();
+        let batch = |rows: &[u32]| {
+            let rows = UInt32Array::from(rows.to_vec());
+            let columns = self.output.iter().map(|of| Ok(take(built.rows.column(of.index), &rows, None)?));
+            batch_of(schema, columns.collect::<Result<_>>()?, rows.len())
+        };
+        Ok(rows.chunks(batch_rows).map(batch).collect())
     }
 }
 

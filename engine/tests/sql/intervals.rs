@@ -66,6 +66,46 @@ async fn an_interval_is_joined_with_the_times_in_it_and_no_others() {
 }
 
 #[tokio::test]
+async fn an_interval_with_times_in_it_and_a_time_in_intervals_are_found_once() {
+    let mut random = Random::new(6);
+    let mut rows = 0;
+    for _ in 0..12 {
+        let view = view_of(&mut random, "shop", &EngineSettings::default()).await;
+        let plain = view.session(&Scope::Site("shop".into())).unwrap();
+        let keeping = view.session(&Scope::Site("shop".into())).unwrap().keeping_rows();
+        for (condition, same) in CONDITIONS {
+            for (columns, table, other) in [
+                ("e.occurred_at, e.name, e.path, e.visitor_id", "events e", "i"),
+                ("i.begin, i.end, i.name, i.visitor_id", "i", "events e"),
+            ] {
+                let exists = |condition: &str| {
+                    format!(
+                        "WITH {INTERVALS} SELECT {columns} FROM {table} WHERE EXISTS \
+                         (SELECT 1 FROM {other} WHERE e.visitor_id = i.visitor_id AND {condition}) ORDER BY 1, 2, 3, 4"
+                    )
+                };
+                let distinct = |condition: &str| {
+                    format!(
+                        "WITH {INTERVALS} SELECT DISTINCT {columns} FROM {table} JOIN {other} \
+                         ON e.visitor_id = i.visitor_id AND {condition} ORDER BY 1, 2, 3, 4"
+                    )
+                };
+                for session in [&plain, &keeping] {
+                    for sql in [&exists as &dyn Fn(&str) -> String, &distinct] {
+                        let expected = answer(session, &sql(same)).await;
+                        assert_eq!(answer(session, &sql(condition)).await, expected, "{condition}");
+                        rows += expected.len();
+                        let plan = plan(session, &sql(condition)).await;
+                        assert!(plan.contains("IntervalJoinExec") && plan.contains("alone,"), "{condition} {plan}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(rows > 1_000, "{rows} rows say nothing");
+}
+
+#[tokio::test]
 async fn other_joins_are_left_to_the_operators_that_know_them() {
     let view = view_of(&mut Random::new(1), "shop", &EngineSettings::default()).await;
     let session = view.session(&Scope::Lake).unwrap();

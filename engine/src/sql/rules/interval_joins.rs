@@ -19,7 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 
-use crate::interval_join::{IntervalJoin, IntervalJoinExec};
+use crate::interval_join::{Answer, IntervalJoin, IntervalJoinExec};
 
 /// Has intervals joined by an operator that knows them.
 #[derive(Debug)]
@@ -47,9 +47,8 @@ impl PhysicalOptimizerRule for JoinsOfIntervals {
 
 /// A join as one of intervals, if it is.
 fn of_intervals(join: &HashJoinExec) -> Option<IntervalJoin> {
-    let is_plain = *join.join_type() == JoinType::Inner
-        && join.null_equality() == NullEquality::NullEqualsNothing
-        && join.fetch().is_none();
+    let is_known = matches!(join.join_type(), JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi);
+    let is_plain = is_known && join.null_equality() == NullEquality::NullEqualsNothing && join.fetch().is_none();
     let is_collected = *join.partition_mode() == PartitionMode::CollectLeft;
     let filter = join.filter().filter(|_| is_plain)?;
     let (left, right) = (join.left(), join.right());
@@ -102,7 +101,17 @@ fn of_intervals(join: &HashJoinExec) -> Option<IntervalJoin> {
         None => ColumnIndex { index: column, side: side(JoinSide::Left) },
         Some(index) => ColumnIndex { index, side: side(JoinSide::Right) },
     });
-    let all: Vec<ColumnIndex> = all.collect();
+    let answer = match (join.join_type(), has_left) {
+        (JoinType::LeftSemi, true) | (JoinType::RightSemi, false) => Answer::Intervals,
+        (JoinType::LeftSemi, false) | (JoinType::RightSemi, true) => Answer::Times,
+        _ => Answer::Pairs,
+    };
+    let is_given = |column: &ColumnIndex| match answer {
+        Answer::Pairs => true,
+        Answer::Intervals => column.side == JoinSide::Left,
+        Answer::Times => column.side == JoinSide::Right,
+    };
+    let all: Vec<ColumnIndex> = all.filter(is_given).collect();
     let output = match &join.projection {
         Some(chosen) => chosen.iter().map(|column| all[*column].clone()).collect(),
         None => all,
@@ -123,6 +132,7 @@ fn of_intervals(join: &HashJoinExec) -> Option<IntervalJoin> {
         until: (end.bound.index, end.is_within),
         at: begin.at.index,
         rest,
+        answer,
         output,
         is_collected,
         properties: join.properties().clone(),
