@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use ahash::{HashMap, HashMapExt};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int32Builder, StringViewArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int32Array, PrimitiveArray, StringViewArray, UInt8Array, UInt16Array,
+    UInt32Array, UInt32Builder,
+};
+use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::take;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{ArrowNativeType, DataType};
 use datafusion::error::Result;
 
 /// The values of a column.
@@ -14,13 +18,61 @@ pub(super) enum Column {
     /// As they are read.
     Plain(ArrayRef),
     /// Texts: of each row the place of its text among the different ones, which are fewer.
-    Coded { places: Int32Array, texts: StringViewArray },
+    Coded { places: Places, texts: StringViewArray },
+}
+
+/// Places among texts, in as few bytes as the number of texts allows.
+#[derive(Debug)]
+pub(super) enum Places {
+    Bytes(UInt8Array),
+    Words(UInt16Array),
+    Long(UInt32Array),
+}
+
+impl Places {
+    fn new(places: UInt32Array, texts: usize) -> Self {
+        match texts {
+            0..=0x100 => Self::Bytes(places.unary_opt(|place| u8::try_from(place).ok())),
+            ..=0x1_0000 => Self::Words(places.unary_opt(|place| u16::try_from(place).ok())),
+            _ => Self::Long(places),
+        }
+    }
+
+    fn array(&self) -> &dyn Array {
+        match self {
+            Self::Bytes(places) => places,
+            Self::Words(places) => places,
+            Self::Long(places) => places,
+        }
+    }
+
+    /// Of rows that follow each other, those whose text is chosen.
+    ///
+    /// - `is_chosen`: for each text, and behind them for none.
+    pub(super) fn chosen(&self, from: usize, count: usize, is_chosen: &BooleanBuffer) -> BooleanBuffer {
+        match self {
+            Self::Bytes(places) => chosen(&places.slice(from, count), is_chosen),
+            Self::Words(places) => chosen(&places.slice(from, count), is_chosen),
+            Self::Long(places) => chosen(&places.slice(from, count), is_chosen),
+        }
+    }
+}
+
+fn chosen<T: ArrowPrimitiveType>(places: &PrimitiveArray<T>, is_chosen: &BooleanBuffer) -> BooleanBuffer {
+    let (values, none) = (places.values(), is_chosen.value(is_chosen.len() - 1));
+    match places.nulls() {
+        None => BooleanBuffer::collect_bool(values.len(), |row| is_chosen.value(values[row].as_usize())),
+        Some(nulls) => BooleanBuffer::collect_bool(values.len(), |row| match nulls.is_null(row) {
+            true => none,
+            false => is_chosen.value(values[row].as_usize()),
+        }),
+    }
 }
 
 /// What a row takes at the least, in bytes.
 pub(super) fn row_bytes(data_type: &DataType) -> usize {
     match data_type {
-        DataType::Utf8View => size_of::<i32>(),
+        DataType::Utf8View => size_of::<u8>(),
         other => other.primitive_width().unwrap_or(size_of::<u128>()),
     }
 }
@@ -42,22 +94,30 @@ impl Column {
     pub(super) fn values(&self, from: usize, count: usize) -> Result<ArrayRef> {
         Ok(match self {
             Self::Plain(values) => values.slice(from, count),
-            Self::Coded { places, texts } => take(texts, &places.slice(from, count), None)?,
+            Self::Coded { places, texts } => take(texts, &places.array().slice(from, count), None)?,
+        })
+    }
+
+    /// The values of some rows.
+    pub(super) fn at(&self, rows: &Int32Array) -> Result<ArrayRef> {
+        Ok(match self {
+            Self::Plain(values) => take(values, rows, None)?,
+            Self::Coded { places, texts } => take(texts, &take(places.array(), rows, None)?, None)?,
         })
     }
 
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Plain(values) => values.get_array_memory_size(),
-            Self::Coded { places, texts } => places.get_array_memory_size() + texts.get_array_memory_size(),
+            Self::Coded { places, texts } => places.array().get_array_memory_size() + texts.get_array_memory_size(),
         }
     }
 }
 
 /// Texts by their places among the different ones; `None` if hardly any two are the same.
-fn coded(all: &StringViewArray) -> Option<(Int32Array, StringViewArray)> {
+fn coded(all: &StringViewArray) -> Option<(Places, StringViewArray)> {
     let (mut place_of, mut texts) = (HashMap::new(), Vec::new());
-    let mut places = Int32Builder::with_capacity(all.len());
+    let mut places = UInt32Builder::with_capacity(all.len());
     for text in all {
         let Some(text) = text else {
             places.append_null();
@@ -65,14 +125,14 @@ fn coded(all: &StringViewArray) -> Option<(Int32Array, StringViewArray)> {
         };
         let place = *place_of.entry(text).or_insert_with(|| {
             texts.push(text);
-            texts.len() as i32 - 1
+            texts.len() as u32 - 1
         });
         if texts.len() > all.len() / 2 + 1 {
             return None;
         }
         places.append_value(place);
     }
-    Some((places.finish(), StringViewArray::from_iter_values(texts)))
+    Some((Places::new(places.finish(), texts.len()), StringViewArray::from_iter_values(texts)))
 }
 
 #[cfg(test)]
@@ -94,7 +154,22 @@ mod tests {
             assert_eq!(matches!(column, Column::Coded { .. }), is_coded);
             for (from, count) in [(0, 6), (1, 3), (5, 1), (2, 0)] {
                 assert_eq!(&*column.values(from, count).unwrap(), &*values.slice(from, count));
+                let rows: Int32Array = (from as i32..(from + count) as i32).collect();
+                assert_eq!(&*column.at(&rows).unwrap(), &*values.slice(from, count));
             }
+        }
+    }
+
+    #[test]
+    fn places_take_as_few_bytes_as_the_number_of_texts_allows() {
+        for (different, bytes) in [(1, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 4)] {
+            let rows = 2 * different + 1;
+            let all: StringViewArray =
+                (0..rows).map(|row| (row != rows / 2).then(|| format!("{}", row % different))).collect();
+            let column = Column::of(Arc::new(all.clone()));
+            let Column::Coded { places, .. } = &column else { panic!("{different} texts are not coded") };
+            assert_eq!(places.array().data_type().primitive_width(), Some(bytes), "{different}");
+            assert_eq!(&*column.values(0, rows).unwrap(), &all as &dyn Array);
         }
     }
 

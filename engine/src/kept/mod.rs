@@ -3,15 +3,18 @@
 //! A dashboard asks a dozen questions of one site at once, and a dozen more at each click. Files of the table never change, so
 //! what a question reads of one is there for the next: the rows of the site in a file, column by column as they are asked for,
 //! texts as numbers of the different ones ([`column`]). Pending rows are not kept; they are few, and others at each moment.
+//! What rows have to satisfy is decided by the numbers ([`condition`]), and nothing else of the others is looked at.
 //! Sessions are kept as they were made ([`made`]), for as long as no event comes.
 //!
 //! [`KeptRows`] has them within a bound, of which one site takes no more than a part: larger sites are read from their
 //! files. Whether a session keeps rows is its caller's choice ([`SqlSession::keeping_rows`](crate::SqlSession::keeping_rows)).
 
 mod column;
+mod condition;
 mod exec;
 mod made;
 mod memory;
+mod pushdown;
 mod site;
 mod slice;
 

@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::stats::Precision;
+use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, Partitioning};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, Statistics, StatisticsArgs, StatisticsContext,
@@ -17,13 +19,16 @@ use datafusion::physical_plan::{
 use futures::{TryStreamExt, stream};
 
 use super::column;
-use super::exec::batches;
+use super::condition::Condition;
+use super::exec::{batches, estimate, fmt_condition};
 use super::memory::KeptRows;
+use super::pushdown::with_conditions;
 use super::slice::Rows;
 use crate::leaf_plan::leaf_plan;
-use crate::tables::file_scans::FileScans;
+use crate::tables::file_scans::{FileScans, is_site, pushed};
 
 /// What a scan is of.
+#[derive(Clone)]
 pub(crate) struct SiteRows {
     pub(crate) site: Arc<str>,
     /// The columns that are read, by their numbers in the table.
@@ -39,9 +44,11 @@ pub(crate) struct SiteRows {
 }
 
 /// Reads rows of a site, those that are kept from memory. Rows of other sites come, too, where they are too many to be kept.
+#[derive(Clone)]
 pub(crate) struct SiteRowsExec {
     kept: Arc<KeptRows>,
     rows: Arc<SiteRows>,
+    condition: Option<Condition>,
     properties: Arc<PlanProperties>,
 }
 
@@ -53,7 +60,7 @@ impl SiteRowsExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { kept, rows: Arc::new(rows), properties: Arc::new(properties) }
+        Self { kept, rows: Arc::new(rows), condition: None, properties: Arc::new(properties) }
     }
 }
 
@@ -67,6 +74,22 @@ impl SiteRows {
         let schema = self.plain.schema();
         let row_bytes = schema.fields().iter().map(|field| column::row_bytes(field.data_type())).sum();
         kept.has_room(&self.site, self.files(), row_bytes)
+    }
+
+    /// The same without parts of files in which no row satisfies a condition.
+    fn pruned(&self, condition: &Condition, config: &ConfigOptions) -> Result<Self> {
+        let plain = pushed(&self.plain, condition.expr().clone(), config)?;
+        Ok(Self { plain: plain.unwrap_or_else(|| self.plain.clone()), ..self.clone() })
+    }
+
+    /// Reads from the files. No condition is asked of rows of other sites: that it fails of one would tell of them.
+    fn plain_satisfying(&self, condition: Option<Condition>) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(condition) = condition else { return Ok(self.plain.clone()) };
+        let own: Arc<dyn ExecutionPlan> = match is_site(&self.site, &self.plain.schema()) {
+            Some(is_site) => Arc::new(FilterExec::try_new(is_site, self.plain.clone())?),
+            None => self.plain.clone(),
+        };
+        Ok(Arc::new(FilterExec::try_new(condition.expr().clone(), own)?))
     }
 
     /// The rows in the files of a partition; `None` if they are too many to be kept.
@@ -104,7 +127,8 @@ impl fmt::Debug for SiteRowsExec {
 
 impl DisplayAs for SiteRowsExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SiteRowsExec: site={}, files={}", self.rows.site, self.rows.files())
+        write!(f, "SiteRowsExec: site={}, files={}", self.rows.site, self.rows.files())?;
+        fmt_condition(&self.condition, f)
     }
 }
 
@@ -125,19 +149,73 @@ impl ExecutionPlan for SiteRowsExec {
         };
         let files = args.partition().map_or(self.rows.files(), |partition| self.rows.groups[partition].len());
         let mut statistics = Statistics::new_unknown(&self.schema());
-        statistics.num_rows = Precision::Inexact(rows * files);
+        statistics.num_rows = estimate(rows * files, &self.condition);
         Ok(Arc::new(statistics))
     }
 
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        pushed: ChildPushdownResult,
+        config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        with_conditions(&self.schema(), &self.condition, pushed, |condition| {
+            let rows = self.rows.pruned(&condition, config)?;
+            Ok(Arc::new(Self { rows: Arc::new(rows), condition: Some(condition), ..self.clone() }))
+        })
+    }
+
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (kept, rows, schema) = (self.kept.clone(), self.rows.clone(), self.schema());
+        let (kept, rows, schema, condition) =
+            (self.kept.clone(), self.rows.clone(), self.schema(), self.condition.clone());
         let of_schema: SchemaRef = schema.clone();
         let found = stream::once(async move {
             match rows.of_partition(partition, &kept, &context).await? {
-                Some(found) => Ok(batches(&of_schema, found, &context)),
-                None => rows.plain.execute(partition, context),
+                Some(found) => Ok(batches(&of_schema, found, condition, &context)),
+                None => rows.plain_satisfying(condition)?.execute(partition, context),
             }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, found.try_flatten())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{RecordBatch, StringViewArray};
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::datasource::memory::MemorySourceConfig;
+    use datafusion::datasource::table_schema::TableSchema;
+    use datafusion::execution::object_store::ObjectStoreUrl;
+    use datafusion::logical_expr::Operator;
+    use datafusion::physical_expr::expressions::{BinaryExpr, cast, col, lit};
+    use datafusion::physical_plan::collect;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_condition_is_asked_of_rows_of_other_sites() {
+        let texts = |name: &str| Field::new(name, DataType::Utf8View, false);
+        let schema = Arc::new(Schema::new(vec![texts("site_id"), texts("path")]));
+        let (sites, paths) = (["blog", "shop", "shop"], ["no number", "7", "2"]);
+        let columns = [sites, paths].map(|values| Arc::new(StringViewArray::from_iter_values(values)) as _);
+        let rows = RecordBatch::try_new(schema.clone(), columns.to_vec()).unwrap();
+        let context = SessionContext::new();
+        let store = ObjectStoreUrl::local_filesystem();
+        let site_rows = SiteRows {
+            site: "shop".into(),
+            columns: vec![0, 1],
+            groups: vec![],
+            ordering: None,
+            scans: FileScans::new(&context.state(), &store, &TableSchema::from(schema.clone())).unwrap(),
+            plain: MemorySourceConfig::try_new_exec(&[vec![rows]], schema.clone(), None).unwrap(),
+        };
+        let number = cast(col("path", &schema).unwrap(), &schema, DataType::Int64).unwrap();
+        let is_large = Arc::new(BinaryExpr::new(number, Operator::Gt, lit(3_i64)));
+        let condition =
+            Condition::new(&schema, [is_large as Arc<dyn datafusion::physical_expr::PhysicalExpr>]).unwrap();
+        let plan = site_rows.plain_satisfying(Some(condition)).unwrap();
+        let found = collect(plan, context.task_ctx()).await.unwrap();
+        assert_eq!(found.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
     }
 }

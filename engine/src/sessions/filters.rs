@@ -30,11 +30,13 @@ pub(crate) struct EventBounds {
     /// Conditions from above.
     pub(crate) until: Vec<Expr>,
     pub(crate) window: Option<Window>,
+    /// When the sessions begin that are wanted, in microseconds since 1970: from the first to before the second.
+    pub(crate) begin_us: (i64, i64),
 }
 
 /// The bounds of events that a table's filters allow.
 pub(crate) fn event_bounds(columns: &Columns, rules: &Rules, filters: &[Expr]) -> EventBounds {
-    let mut bounds = EventBounds::default();
+    let mut bounds = EventBounds { begin_us: (i64::MIN, i64::MAX), ..EventBounds::default() };
     if columns.tell_users() {
         // Any event of a visitor may have the user's id.
         return bounds;
@@ -58,6 +60,7 @@ pub(crate) fn event_bounds(columns: &Columns, rules: &Rules, filters: &[Expr]) -
             until_us = until_us.min(until);
         }
     }
+    bounds.begin_us = (from_us, until_us);
     let time = |us: i64| lit(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())));
     let of_day_alone = columns.know_their_day_alone();
     let cap_us = rules.cap_us_max();

@@ -38,6 +38,28 @@ use crate::tables::pending::PendingEvents;
 pub(crate) struct Identified {
     pub(crate) identities: Identities,
     pub(crate) stitching: Arc<Stitching>,
+    /// The rows that were made of the identities of a site, or of all for none.
+    rows: Mutex<HashMap<Option<Arc<str>>, RecordBatch>>,
+}
+
+impl Identified {
+    fn new(identities: Identities, stitching: Arc<Stitching>) -> Self {
+        Self { identities, stitching, rows: Mutex::default() }
+    }
+
+    /// The rows of a site, or of all for none, which are made once.
+    pub(crate) fn rows_of(
+        &self,
+        site: Option<&Arc<str>>,
+        make: impl FnOnce(&Identities, Option<&str>) -> Result<RecordBatch>,
+    ) -> Result<RecordBatch> {
+        if let Some(rows) = self.rows.lock().get(&site.cloned()) {
+            return Ok(rows.clone());
+        }
+        let rows = make(&self.identities, site.map(|site| &**site))?;
+        self.rows.lock().insert(site.cloned(), rows.clone());
+        Ok(rows)
+    }
 }
 
 /// Identities of one site, or of the whole lake for none: found at most once.
@@ -53,9 +75,27 @@ const SESSIONS_KNOWN_MAX: usize = 64;
 /// Sessions of a site that were made for somebody who keeps rows; none if they were too many.
 type Made = Arc<OnceCell<Option<Arc<MadeRows>>>>;
 
-/// Sessions that were made of the events of a view, by what they follow from beside these; those asked for last at the end.
+/// Sessions that were made of the events of a view; those asked for last at the end.
 #[derive(Clone, Default)]
-struct KnownSessions(Arc<Mutex<Vec<(String, Made)>>>);
+struct KnownSessions(Arc<Mutex<Vec<SessionsOfRange>>>);
+
+/// Sessions that begin in a range.
+#[derive(Clone)]
+struct SessionsOfRange {
+    /// What they follow from, beside the events.
+    of: String,
+    /// From the first to before the second, in microseconds since 1970.
+    begin_us: (i64, i64),
+    made: Made,
+}
+
+impl SessionsOfRange {
+    /// Whether these are made, and among them all that begin in another range.
+    fn have(&self, of: &str, (from_us, until_us): (i64, i64)) -> bool {
+        let is_within = self.begin_us.0 <= from_us && until_us <= self.begin_us.1;
+        self.of == of && is_within && self.made.get().is_some_and(Option::is_some)
+    }
+}
 
 /// What was found out about the events of a view. Views that show the same events have it in common.
 #[derive(Clone, Default)]
@@ -101,26 +141,30 @@ impl SessionSource {
         Self { lake, store, published, pending, rules: OnceCell::new(), found }
     }
 
-    /// Sessions that were made before, or that somebody makes now.
+    /// Sessions that were made before, or that somebody makes now: all that begin in a range, and perhaps others.
     ///
-    /// - `from`: all that they follow from, beside the events.
-    pub(crate) fn known_sessions(&self, from: String) -> Made {
+    /// - `of`: all that they follow from, beside the events.
+    /// - `begin_us`: from the first to before the second, in microseconds since 1970.
+    pub(crate) fn known_sessions(&self, of: String, begin_us: (i64, i64)) -> Made {
         let mut known = self.found.sessions.0.lock();
-        let asked = match known.iter().position(|(other, _)| *other == from) {
-            Some(at) => known.remove(at),
-            None => (from, Made::default()),
+        let are_same = |other: &SessionsOfRange| other.of == of && other.begin_us == begin_us;
+        let place =
+            known.iter().position(|other| other.have(&of, begin_us)).or_else(|| known.iter().position(are_same));
+        let asked = match place {
+            Some(place) => known.remove(place),
+            None => SessionsOfRange { of, begin_us, made: Made::default() },
         };
         known.push(asked.clone());
-        asked.1
+        asked.made
     }
 
     /// Forgets sessions that nobody asked for lately, until the others take no more than this.
     pub(crate) fn forget_sessions(&self, bytes_max: usize) {
         let mut known = self.found.sessions.0.lock();
         let bytes = |made: &Made| made.get().and_then(Option::as_ref).map_or(0, |rows| rows.bytes());
-        let mut all: usize = known.iter().map(|(_, made)| bytes(made)).sum();
+        let mut all: usize = known.iter().map(|sessions| bytes(&sessions.made)).sum();
         while all > bytes_max || known.len() > SESSIONS_KNOWN_MAX {
-            all -= bytes(&known.remove(0).1);
+            all -= bytes(&known.remove(0).made);
         }
     }
 
@@ -163,9 +207,19 @@ impl SessionSource {
         Ok(inputs)
     }
 
-    /// What it takes to find out who is who on one site, or in the whole lake. Nothing if that is known of the lake.
-    pub(crate) async fn identity_inputs(&self, state: &dyn Session, filters: &[Expr]) -> Result<IdentityInputs> {
-        if self.knows_identities() {
+    /// What it takes to find out who is who on one site, or in the whole lake for none. Nothing if that is known.
+    ///
+    /// - `filters`: which rows are of the site.
+    pub(crate) async fn identity_inputs(
+        &self,
+        state: &dyn Session,
+        site: Option<&Arc<str>>,
+        filters: &[Expr],
+    ) -> Result<IdentityInputs> {
+        let is_known = |of: Option<&Arc<str>>| {
+            self.found.identities.0.lock().get(&of.cloned()).is_some_and(|known| known.initialized())
+        };
+        if is_known(None) || is_known(site) {
             return Ok(IdentityInputs::default());
         }
         let numbers = |names: &[&str]| -> Vec<usize> {
@@ -201,7 +255,7 @@ impl SessionSource {
         identities.iter().for_each(|batch| found.add(batch));
         presence.iter().for_each(|batch| present.add(batch, &found));
         let stitching = Arc::new(Stitching::new(&found, &present));
-        let identified = Arc::new(Identified { identities: found, stitching });
+        let identified = Arc::new(Identified::new(found, stitching));
         // Whoever found it out meanwhile found the same.
         let _ = self.found.identities.0.lock().entry(None).or_default().set(identified);
     }
@@ -229,7 +283,7 @@ async fn find_identities(inputs: &IdentityInputs, context: &Arc<TaskContext>) ->
     let add = |found: &mut Identities, batch: &_| found.add(batch);
     let identities = fold(&inputs.identities, context, add, Identities::merge).await?;
     if identities.by_visitor.is_empty() {
-        return Ok(Arc::new(Identified { identities, stitching: Arc::default() }));
+        return Ok(Arc::new(Identified::new(identities, Arc::default())));
     }
     let presence = match identities.by_visitor.len() {
         0..=VISITORS_LOOKED_UP_MAX => {
@@ -244,7 +298,7 @@ async fn find_identities(inputs: &IdentityInputs, context: &Arc<TaskContext>) ->
     let presence = fold(presence, context, add, Presence::merge).await?;
     let stitching = Arc::new(Stitching::new(&identities, &presence));
     let identities = Arc::try_unwrap(identities).unwrap_or_else(|shared| (*shared).clone());
-    Ok(Arc::new(Identified { identities, stitching }))
+    Ok(Arc::new(Identified::new(identities, stitching)))
 }
 
 /// Folds all rows of all inputs, which are read side by side.

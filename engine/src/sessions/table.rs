@@ -155,16 +155,15 @@ impl SessionTableProvider {
         let Some(places) = places.collect::<Option<Vec<usize>>>() else { return Ok(None) };
         let columns = Columns::new(Kind::Sessions, Some(&all))?;
         let bounds = event_bounds(&columns, rules, filters);
-        let made = self.made(state, Some(&all), filters, rules.clone(), Some(site.clone())).await?;
-        if !kept.has_room(site, made.files(), size_of::<i64>()) {
-            return Ok(None);
-        }
-        let from = format!("{site} {:?} {bounds:?}", rules.of_site(site));
         let make = || async {
+            let made = self.made(state, Some(&all), filters, rules.clone(), Some(site.clone())).await?;
+            if !kept.has_room(site, made.files(), size_of::<i64>()) {
+                return Ok(None);
+            }
             let rows = made.execute(0, state.task_ctx())?;
             Ok::<_, DataFusionError>(MadeRows::of(rows, &kept).await?.map(Arc::new))
         };
-        let known = self.source.known_sessions(from);
+        let known = self.source.known_sessions(format!("{site} {:?}", rules.of_site(site)), bounds.begin_us);
         let Some(rows) = known.get_or_try_init(make).await? else { return Ok(None) };
         self.source.forget_sessions(kept.site_bytes_max());
         Ok(Some(rows.plan(&places, state.config().target_partitions())?))
@@ -179,7 +178,7 @@ impl SessionTableProvider {
         site: Option<Arc<str>>,
     ) -> Result<SessionScanExec> {
         let of_site = site.iter().map(|site| is_site(site)).collect::<Vec<_>>();
-        let identity_inputs = self.source.identity_inputs(state, &of_site).await?;
+        let identity_inputs = self.source.identity_inputs(state, site.as_ref(), &of_site).await?;
         let (reads, schema) = match self.table {
             SessionTable::Identities => {
                 let all: Vec<usize> = (0..identities_schema().fields().len()).collect();
@@ -338,7 +337,7 @@ impl ExecutionPlan for SessionScanExec {
             let identified = source.identified(site.clone(), &identity_inputs, &context).await?;
             let events = match &*reads {
                 Reads::Identities { columns } => {
-                    let rows = identity_rows(&identified.identities, site.as_deref())?.project(columns)?;
+                    let rows = identified.rows_of(site.as_ref(), identity_rows)?.project(columns)?;
                     // Nobody listens any more if it fails.
                     let _ = answer.send(Ok(rows)).await;
                     return Ok(());
@@ -365,7 +364,7 @@ impl ExecutionPlan for SessionScanExec {
 
 /// The rows of `identities` of the whole lake, if it is known who is who.
 pub(crate) fn known_identity_rows(source: &SessionSource) -> Option<Result<RecordBatch>> {
-    source.known_identities().map(|identified| identity_rows(&identified.identities, None))
+    source.known_identities().map(|identified| identified.rows_of(None, identity_rows))
 }
 
 /// The rows of `identities`, in the order of site and anonymous id.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::config::{ConfigOptions, TableParquetOptions};
 use datafusion::datasource::listing::PartitionedFile;
@@ -71,10 +72,14 @@ pub(crate) fn of_site(
     site: &str,
     config: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let Ok(column) = col("site_id", &plan.schema()) else { return Ok(plan) };
-    let site = lit(ScalarValue::Utf8View(Some(site.to_owned())));
-    let is_site = Arc::new(BinaryExpr::new(column, Operator::Eq, site));
+    let Some(is_site) = is_site(site, &plan.schema()) else { return Ok(plan) };
     Ok(pushed(&plan, is_site, config)?.unwrap_or(plan))
+}
+
+/// Whether a row is of a site, for rows that say so.
+pub(crate) fn is_site(site: &str, schema: &SchemaRef) -> Option<Arc<dyn PhysicalExpr>> {
+    let column = col("site_id", schema).ok()?;
+    Some(Arc::new(BinaryExpr::new(column, Operator::Eq, lit(ScalarValue::Utf8View(Some(site.to_owned()))))))
 }
 
 /// A scan of files that leaves out row groups and pages in which no row satisfies a filter, if it can.

@@ -45,6 +45,14 @@ async fn rows_that_are_kept_are_those_of_the_files() {
         let keeping = view.session(&Scope::Site("shop".into())).unwrap().keeping_rows();
         let plan = format!("{:?}", keeping.query("EXPLAIN SELECT count(path) FROM events", &[]).await.unwrap().batches);
         assert!(plan.contains("SiteRowsExec"), "{plan}");
+        for sql in [
+            "SELECT count(visitor_id) FROM events WHERE path LIKE '/%' AND revenue > 1",
+            "SELECT count(*) FROM sessions WHERE entry_page = '/'",
+        ] {
+            keeping.query(sql, &[]).await.unwrap();
+            let plan = format!("{:?}", keeping.query(&format!("EXPLAIN {sql}"), &[]).await.unwrap().batches);
+            assert!(plan.contains("condition="), "{plan}");
+        }
         let of_all = view.session(&Scope::Lake).unwrap().keeping_rows();
         let plan = format!("{:?}", of_all.query("EXPLAIN SELECT count(path) FROM events", &[]).await.unwrap().batches);
         assert!(!plan.contains("SiteRowsExec"), "{plan}");
