@@ -5,8 +5,7 @@
 //! | `places` | where the files lie |
 //! | `unpacked` | what is in a file that is compressed, or in a zip |
 //! | `sniff` | what the files are, before anything is written |
-//! | `rows`, `json_items`, `csv_rows`, `parquet_rows` | which rows a file has |
-//! | `cells` | which of them need not become JSON first |
+//! | `rows`: `json_items`, `csv_rows`, `parquet_rows`, `cells`, `names` | which rows a file has, and which of them need not become JSON first |
 //! | `reading` | what a row is |
 //! | `days` | numbers of days, which are no events |
 //! | `nth` | which of several equal records without an id one is |
@@ -17,14 +16,9 @@
 //! Repeating an import adds nothing. A record without an id gets one from its content and its position among equal records
 //! of its file, so its id is the same each time.
 
-mod cells;
-mod csv_rows;
 mod days;
 mod gathered;
-mod json_items;
-mod names;
 mod nth;
-mod parquet_rows;
 mod places;
 mod progress;
 mod reading;

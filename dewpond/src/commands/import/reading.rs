@@ -10,11 +10,10 @@ use intake::history::{Format, Header, Join, Row, Told, read_native, read_row};
 use lake::Salt;
 use serde_json::{Map, Value as Json};
 
-use super::cells::Cells;
 use super::gathered::{Gathered, Refused};
-use super::names::{self, Names};
-use super::rows::{Data, Rows};
-use super::{csv_rows, parquet_rows};
+use super::rows::cells::Cells;
+use super::rows::names::{self, Names};
+use super::rows::{Data, Rows, csv_rows, parquet_rows};
 
 /// A JSON object.
 pub(super) type Object = Map<String, Json>;

@@ -7,9 +7,8 @@ use anyhow::{Context as _, bail};
 use intake::history::{DaysSource, FileKind, Format, guess};
 
 use super::reading::{Object, object_of};
-use super::rows::{self, Data, Rows};
+use super::rows::{self, Data, Rows, csv_rows, names, parquet_rows};
 use super::unpacked::Unpacked;
-use super::{csv_rows, names, parquet_rows};
 
 /// How many records of a file are looked at.
 const SAMPLE_ROWS: usize = 100;

@@ -10,7 +10,7 @@ use super::names::{self, Names};
 /// Empty cells are left out; in an export of `events` they are null, because there the header says which columns were
 /// exported. A timestamp in digits is a number. Columns without a name, such as the row numbers that pandas writes, are not
 /// read.
-pub(super) fn json(names: &Names, record: &StringRecord) -> String {
+pub(in crate::commands::import) fn json(names: &Names, record: &StringRecord) -> String {
     let mut fields = Map::new();
     for (name, cell) in names.iter().zip(record).filter(|(name, _)| !names::is_row_number(name)) {
         let value = match cell.parse::<i64>() {
@@ -25,7 +25,7 @@ pub(super) fn json(names: &Names, record: &StringRecord) -> String {
 }
 
 /// What stands between the values of a table: tabs if its first line has any, else commas.
-pub(super) fn separator(text: &str) -> char {
+pub(in crate::commands::import) fn separator(text: &str) -> char {
     let first = text.lines().next().unwrap_or_default();
     if first.contains('\t') && !first.contains(',') { '\t' } else { ',' }
 }

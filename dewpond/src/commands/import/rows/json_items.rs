@@ -5,10 +5,10 @@ use std::io::{BufRead, Read};
 use anyhow::bail;
 
 /// An item longer than this ends the import: without a bound, a file without line ends would fill the memory.
-pub(super) const ITEM_BYTES_MAX: usize = 16 << 20;
+pub(in crate::commands::import) const ITEM_BYTES_MAX: usize = 16 << 20;
 
 /// Reads items one by one.
-pub(super) struct JsonItems<R> {
+pub(in crate::commands::import) struct JsonItems<R> {
     reader: R,
     name: String,
     is_array: Option<bool>,
@@ -17,17 +17,17 @@ pub(super) struct JsonItems<R> {
 }
 
 impl<R: BufRead> JsonItems<R> {
-    pub(super) fn new(reader: R, name: &str) -> Self {
+    pub(in crate::commands::import) fn new(reader: R, name: &str) -> Self {
         Self { reader, name: name.to_owned(), is_array: None, number: 0 }
     }
 
     /// Whether the file is one array.
-    pub(super) fn is_array(&self) -> bool {
+    pub(in crate::commands::import) fn is_array(&self) -> bool {
         self.is_array == Some(true)
     }
 
     /// Reads the next item; none at the end. The number is that of its line, or of the item in its array.
-    pub(super) fn next(&mut self, item: &mut Vec<u8>) -> anyhow::Result<Option<u64>> {
+    pub(in crate::commands::import) fn next(&mut self, item: &mut Vec<u8>) -> anyhow::Result<Option<u64>> {
         if self.is_array.is_none() {
             self.is_array = Some(self.begins_an_array()?);
         }
@@ -165,7 +165,7 @@ fn nesting(line: &[u8]) -> i64 {
 
 /// A line without blanks around it and without the byte order mark that many programs begin a file with. Files that were
 /// joined have one in the middle.
-pub(super) fn without_mark(line: &[u8]) -> &[u8] {
+pub(in crate::commands::import) fn without_mark(line: &[u8]) -> &[u8] {
     let line = line.trim_ascii();
     line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).trim_ascii()
 }

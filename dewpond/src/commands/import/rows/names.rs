@@ -2,14 +2,14 @@
 
 /// The names of the columns of a file, as fields of an event.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(in crate::commands::import) struct Names {
     names: Vec<String>,
     are_exported: bool,
 }
 
 impl Names {
     /// Some databases write all names in capitals. A file with a `NAME` and without a `name` is one of theirs.
-    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+    pub(in crate::commands::import) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let mut names: Vec<String> = names.map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect();
         let is_named = |names: &[String]| names.iter().any(|name| name == "name");
         let lower: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
@@ -20,17 +20,17 @@ impl Names {
         Self { names, are_exported }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::commands::import) fn iter(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
     /// Whether they are of an export of `events`.
-    pub(super) fn are_exported(&self) -> bool {
+    pub(in crate::commands::import) fn are_exported(&self) -> bool {
         self.are_exported
     }
 }
 
 /// Whether a column has the numbers of the rows, which pandas writes unless it is told not to.
-pub(super) fn is_row_number(name: &str) -> bool {
+pub(in crate::commands::import) fn is_row_number(name: &str) -> bool {
     name.is_empty() || name.starts_with("__index_level_")
 }

@@ -21,7 +21,7 @@ const TEXT_BYTES_MAX: usize = 32 << 10;
 const TIMES_US: std::ops::Range<i64> = 0..4_070_908_800_000_000;
 
 /// The columns of a batch, in the order of their names.
-pub(super) struct Cells {
+pub(in crate::commands::import) struct Cells {
     columns: Vec<(String, Column)>,
     id: usize,
 }
@@ -35,7 +35,7 @@ enum Column {
 
 impl Cells {
     /// `None` if a column is of another kind.
-    pub(super) fn of(batch: &RecordBatch) -> Option<Self> {
+    pub(in crate::commands::import) fn of(batch: &RecordBatch) -> Option<Self> {
         let schema = batch.schema();
         let names = Names::new(schema.fields().iter().map(|field| field.name().as_str()));
         if names.are_exported() {
@@ -52,7 +52,7 @@ impl Cells {
     }
 
     /// The fields of a row; `None` if its JSON has to be looked at.
-    pub(super) fn row(&self, row: usize) -> Option<Vec<(Cow<'_, str>, Given<'_>)>> {
+    pub(in crate::commands::import) fn row(&self, row: usize) -> Option<Vec<(Cow<'_, str>, Given<'_>)>> {
         match &self.columns[self.id].1 {
             Column::Text(ids) if ids.is_valid(row) && !ids.value(row).is_empty() => {}
             _ => return None,

@@ -34,7 +34,7 @@ const TIMES: [&str; 4] = ["timestamp", "occurred_at", "received_at", "sent_at"];
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Fails if a column has a type whose values have no form in JSON.
-pub(super) fn check(schema: &Schema) -> anyhow::Result<()> {
+pub(in crate::commands::import) fn check(schema: &Schema) -> anyhow::Result<()> {
     for field in schema.fields() {
         if is_variant(field.data_type()) {
             bail!(
@@ -58,7 +58,7 @@ fn is_variant(data_type: &DataType) -> bool {
 }
 
 /// Turns the rows of a batch into JSON objects; a row that cannot be right into the reason why.
-pub(super) fn json(batch: &RecordBatch) -> anyhow::Result<Vec<Result<String, String>>> {
+pub(in crate::commands::import) fn json(batch: &RecordBatch) -> anyhow::Result<Vec<Result<String, String>>> {
     let schema = batch.schema();
     let names = Names::new(schema.fields().iter().map(|field| field.name().as_str()));
     let mut refused = BTreeMap::new();
@@ -162,7 +162,7 @@ fn refuse_inexact(name: &str, column: &ArrayRef, refused: &mut BTreeMap<usize, S
 ///
 /// A fixed length is that of a UUID, an event's id has the bytes of one; other bytes are mostly text whose writer did not
 /// mark it as such.
-pub(super) fn text_of_bytes(name: &str, column: &ArrayRef) -> Option<ArrayRef> {
+pub(in crate::commands::import) fn text_of_bytes(name: &str, column: &ArrayRef) -> Option<ArrayRef> {
     let is_fixed = matches!(column.data_type(), DataType::FixedSizeBinary(_));
     let text = |bytes: &[u8]| {
         let uuid = || Uuid::from_slice(bytes).ok().map(|id| id.hyphenated().to_string());

@@ -1,5 +1,11 @@
 //! Rows of a file, some thousands at a time, so that several threads can read them.
 
+pub(super) mod cells;
+pub(super) mod csv_rows;
+mod json_items;
+pub(super) mod names;
+pub(super) mod parquet_rows;
+
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
@@ -10,10 +16,9 @@ use csv::{ByteRecord, StringRecord};
 use intake::history::{FileKind, Format, Header, TextTable};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::json_items::{JsonItems, without_mark};
-use super::names::Names;
+use self::json_items::{JsonItems, without_mark};
+use self::names::Names;
 use super::unpacked::Unpacked;
-use super::{csv_rows, parquet_rows};
 
 /// Rows that are handed over together, unless they are large.
 const ROWS_MAX: usize = 2_048;
