@@ -6,7 +6,7 @@
 // - RANGE: two days, 2026-03-02,2026-03-31
 //
 // Prints a Markdown table: the largest paint of a page that is opened, a click on a row until all of the page is about it, and
-// both while nine others ask for as much at the same moment. The first page of a site is opened before, as the process is warm; a
+// both while nine others do the same at the same moment. The first page of a site is opened before, as the process is warm; a
 // click is on another row each time, so that nothing of its answer is kept.
 import { openBrowser, settled } from "../../web/dashboard/tests/browser/browser.js";
 
@@ -84,29 +84,45 @@ row("largest paint", paints);
 row("whole page", wholes);
 row("click on a row, until the whole page is about it", clicks);
 
-// Nine of ten people have machines of their own: what their pages ask for comes without a browser, each of another part of the
-// events, so that nothing is kept of it.
+// Nine of ten people have machines of their own: what their pages ask for comes without a browser. Each opens another site, of days
+// that nobody has asked for, or clicks on another row, so that nothing of it is kept.
 const asked = await asks(sites[0]);
-const others = () => Array.from({ length: 9 }, (_, person) => {
-  const filter = `&filter=${encodeURIComponent(`language:is_not:${person}-${Math.random()}`)}`;
-  return Promise.all(asked.map(async (address) => (await fetch(address.replace(`site=${sites[0]}`, `site=${sites[person % sites.length]}`) + filter)).arrayBuffer()));
+const others = (/** @type {(parameters: URLSearchParams, minute: number, row: number) => void} */ change) => Array.from({ length: 9 }, (_, person) => {
+  const [minute, row] = [Math.floor(Math.random() * 1_440), Math.floor(Math.random() * 500)];
+  const all = asked.map(async (address) => {
+    const url = new URL(address);
+    url.searchParams.set("site", sites[(person + 1) % sites.length]);
+    change(url.searchParams, minute, row);
+    const answer = await fetch(url);
+    if (!answer.ok) throw new Error(`${url}: ${await answer.text()}`);
+    return answer.arrayBuffer();
+  });
+  return Promise.all(all);
 });
+const nineOpen = () => others((parameters, minute) => {
+  if (!parameters.has("date_range")) return;
+  const [from, until] = range.split(",").map(Date.parse);
+  parameters.delete("date_range");
+  parameters.set("from", new Date(from + minute * 60_000).toISOString());
+  parameters.set("until", new Date(until + 86_400_000).toISOString());
+});
+const nineClick = () => others((parameters, _minute, row) => parameters.append("filter", `path:is:/catalogue/${row % 10}/item-${row}`));
 const crowdedPaints = [], crowdedClicks = [], crowdedOthers = [];
 for (let round = 0; round < Number(rounds); round++) {
   const begun = performance.now();
-  const theirs = others().map((all) => all.then(() => crowdedOthers.push(performance.now() - begun)));
+  const theirs = nineOpen().map((all) => all.then(() => crowdedOthers.push(performance.now() - begun)));
   const { page, paint } = await open(sites[round % sites.length]);
   crowdedPaints.push(paint);
   await Promise.all(theirs);
-  const clicks = others();
-  const milliseconds = await filter(page, PANELS[round % PANELS.length], Math.floor(round / sites.length) + 4);
+  const theirClicks = nineClick();
+  const milliseconds = await filter(page, "pages", Math.floor(round / sites.length) + 4);
   if (milliseconds !== undefined) crowdedClicks.push(milliseconds);
-  await Promise.all(clicks);
+  await Promise.all(theirClicks);
   await page.finish();
 }
-row("beside nine others: largest paint", crowdedPaints);
-row("beside nine others: click on a row, until the whole page is about it", crowdedClicks);
-row("until one of the nine others has all answers", crowdedOthers);
+row("beside nine others who open a page: largest paint", crowdedPaints);
+row("beside nine others who click: click on a row, until the whole page is about it", crowdedClicks);
+row("until one of the nine who open a page has all answers", crowdedOthers);
 await browser.close();
 
 /** What a page asks the stats API for. @param {string} site */
