@@ -1,5 +1,5 @@
 // Answers of the server in a page: asked for when the question changes, kept while the next one is on its way.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { key, Refusal } from "./api";
 import { tick } from "./store";
 
@@ -27,7 +27,8 @@ export function useAnswer<T>(question: string | null, fetchIt: (signal: AbortSig
   const [tries, setTries] = useState(0);
   const latest = useRef(fetchIt);
   latest.current = fetchIt;
-  useEffect(() => {
+  // Not after the next frame: the answer is on its way while the page says that it loads.
+  useLayoutEffect(() => {
     if (id === null) return;
     const abort = new AbortController();
     setState((before) => ({ ...before, isLoading: true, error: before.id === id ? before.error : undefined }));

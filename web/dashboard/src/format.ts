@@ -5,16 +5,29 @@ import type { Numbers } from "./api";
 const locale = () => (language.value === "de" ? "de-DE" : "en-GB");
 const MISSING = "–";
 
-const whole = (value: number) => new Intl.NumberFormat(locale(), { maximumFractionDigits: 2 }).format(value);
+/** Formats by what they are made of: making one takes longer than using it a hundred times. */
+const formats = new Map<string, unknown>();
+
+function formatOf<T>(kind: string, options: object, make: (locale: string) => T): T {
+  const name = JSON.stringify([kind, locale(), options]);
+  let found = formats.get(name) as T | undefined;
+  if (!found) formats.set(name, (found = make(locale())));
+  return found;
+}
+
+const numberFormat = (options: Intl.NumberFormatOptions) => formatOf("number", options, (locale) => new Intl.NumberFormat(locale, options));
+const displayNames = (type: Intl.DisplayNamesType) => formatOf("name", { type }, (locale) => new Intl.DisplayNames([locale], { type }));
+
+const whole = (value: number) => numberFormat({ maximumFractionDigits: 2 }).format(value);
 
 /** 1 307 → 1.3k; the whole number is for titles and tables. */
 export function short(value: number): string {
   if (Math.abs(value) < 10_000) return whole(value);
-  return new Intl.NumberFormat(locale(), { notation: "compact", maximumFractionDigits: 1 }).format(value);
+  return numberFormat({ notation: "compact", maximumFractionDigits: 1 }).format(value);
 }
 
 export function percent(share: number, digits = 1): string {
-  return new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: digits }).format(share);
+  return numberFormat({ style: "percent", maximumFractionDigits: digits }).format(share);
 }
 
 /** 95 → 1m 35s. */
@@ -77,7 +90,7 @@ export function show(metric: string, value: unknown, isWhole = false, currency?:
     case "duration":
       return duration(n);
     case "mean":
-      return new Intl.NumberFormat(locale(), { minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(n);
+      return numberFormat({ minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(n);
     case "money":
       return money(n, currency);
     default:
@@ -86,9 +99,9 @@ export function show(metric: string, value: unknown, isWhole = false, currency?:
 }
 
 export function money(value: number, currency?: string): string {
-  if (!currency) return new Intl.NumberFormat(locale(), { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
+  if (!currency) return numberFormat({ minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
   try {
-    return new Intl.NumberFormat(locale(), { style: "currency", currency }).format(value);
+    return numberFormat({ style: "currency", currency }).format(value);
   } catch {
     // Whatever was sent as a currency need not be one.
     return `${whole(value)} ${currency}`;
@@ -98,30 +111,26 @@ export function money(value: number, currency?: string): string {
 /** +12 %, with a true minus; null for nothing to compare with. */
 export function change(share: number | null | undefined): string | null {
   if (share === null || share === undefined) return null;
-  const shown = new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: Math.abs(share) < 0.1 ? 1 : 0, signDisplay: "exceptZero" }).format(share);
+  const shown = numberFormat({ style: "percent", maximumFractionDigits: Math.abs(share) < 0.1 ? 1 : 0, signDisplay: "exceptZero" }).format(share);
   return shown.replace("-", "−");
 }
 
-const times = new Map<string, Intl.DateTimeFormat>();
-
-function formatter(zone: string | undefined, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  const name = JSON.stringify([locale(), zone, options]);
-  let found = times.get(name);
-  if (!found) times.set(name, (found = new Intl.DateTimeFormat(locale(), { timeZone: zone, ...options })));
-  return found;
+export function timeFormat(zone: string | undefined, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const all = { timeZone: zone, ...options };
+  return formatOf("time", all, (locale) => new Intl.DateTimeFormat(locale, all));
 }
 
-export const time = (at: string | number | Date, zone?: string) => formatter(zone, { hour: "2-digit", minute: "2-digit" }).format(new Date(at));
+export const time = (at: string | number | Date, zone?: string) => timeFormat(zone, { hour: "2-digit", minute: "2-digit" }).format(new Date(at));
 export const exactTime = (at: string, zone?: string) =>
-  formatter(zone, { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(at));
+  timeFormat(zone, { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(at));
 export const dateTime = (at: string | number | Date, zone?: string) =>
-  formatter(zone, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }).format(new Date(at));
+  timeFormat(zone, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }).format(new Date(at));
 export const fullDateTime = (at: string | number | Date, zone?: string) =>
-  formatter(zone, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(at));
+  timeFormat(zone, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(new Date(at));
 export const day = (at: string | number | Date, zone?: string, hasYear = true) =>
-  formatter(zone, { day: "numeric", month: "short", ...(hasYear && { year: "numeric" }) }).format(new Date(at));
-const weekday = (at: string | number | Date, zone?: string) => formatter(zone, { weekday: "short" }).format(new Date(at));
-const month = (at: string | number | Date, zone?: string) => formatter(zone, { month: "short", year: "numeric" }).format(new Date(at));
+  timeFormat(zone, { day: "numeric", month: "short", ...(hasYear && { year: "numeric" }) }).format(new Date(at));
+const weekday = (at: string | number | Date, zone?: string) => timeFormat(zone, { weekday: "short" }).format(new Date(at));
+const month = (at: string | number | Date, zone?: string) => timeFormat(zone, { month: "short", year: "numeric" }).format(new Date(at));
 
 /** A point of a series in words. */
 export function interval(kind: string, from: string, until: string, zone?: string): string {
@@ -150,7 +159,7 @@ export function span(from: string, until: string, zone?: string): string {
 /** How long ago something was. */
 export function ago(at: string | number | Date, now: number): string {
   const s = Math.round((new Date(at).getTime() - now) / 1_000);
-  const words = new Intl.RelativeTimeFormat(locale(), { numeric: "auto" });
+  const words = formatOf("ago", {}, (locale) => new Intl.RelativeTimeFormat(locale, { numeric: "auto" }));
   if (s > -60) return words.format(s, "second");
   if (s > -3_600) return words.format(Math.round(s / 60), "minute");
   if (s > -86_400) return words.format(Math.round(s / 3_600), "hour");
@@ -161,8 +170,8 @@ export function ago(at: string | number | Date, now: number): string {
 export function valueName(dimension: string, value: string | null): string {
   if (value === null || value === "") return t(NAMES_OF_NONE[dimension] ?? "(none)");
   try {
-    if (dimension === "country") return new Intl.DisplayNames([locale()], { type: "region" }).of(value) ?? value;
-    if (dimension === "language") return new Intl.DisplayNames([locale()], { type: "language" }).of(value) ?? value;
+    if (dimension === "country") return displayNames("region").of(value) ?? value;
+    if (dimension === "language") return displayNames("language").of(value) ?? value;
   } catch {
     // Whatever was sent need not be a code.
   }

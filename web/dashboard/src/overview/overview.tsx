@@ -173,8 +173,9 @@ GROUP BY kind ORDER BY events DESC, kind`;
 
 /** How many events no number counts, because robots sent them. */
 function Robots() {
-  const params = statsParams();
-  const range = useAnswer<Aggregate>(JSON.stringify([...params, "range"]), (signal) => ask("/v1/stats/aggregate", { params: [...params.filter(([name]) => name !== "filter"), ["metrics", "events"]], signal }));
+  // Of robots nothing is filtered, so that a filter asks nothing anew.
+  const params = statsParams().filter(([name]) => name !== "filter");
+  const range = useAnswer<Aggregate>(JSON.stringify([...params, "range"]), (signal) => ask("/v1/stats/aggregate", { params: [...params, ["metrics", "events"]], signal }));
   const { from, until } = range.data?.query ?? {};
   const chosen = view.value.sites;
   const question = from ? JSON.stringify(["robots", chosen, from, until?.slice(0, 16)]) : null;

@@ -1,6 +1,7 @@
 // A series over time: lines on a canvas, and the same numbers as a table for whoever does not see them.
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
+import { timeFormat } from "../format";
 import { isDark } from "../store";
 import { t } from "../words";
 import { Icon } from "./icon";
@@ -194,11 +195,9 @@ function options(props: Props, element: HTMLElement, hover: (index: number | nul
 }
 
 function tickText(at: number, step: number, zone: string | undefined, _plot: uPlot): string {
-  const date = new Date(at * 1_000);
-  const locale = document.documentElement.lang === "de" ? "de-DE" : "en-GB";
   const options: Intl.DateTimeFormatOptions =
     step >= 86_400 * 27 ? { month: "short", year: "2-digit" } : step >= 86_400 ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" };
-  return new Intl.DateTimeFormat(locale, { timeZone: zone, ...options }).format(date);
+  return timeFormat(zone, options).format(new Date(at * 1_000));
 }
 
 function fade(plot: uPlot, top: string): CanvasGradient | string {

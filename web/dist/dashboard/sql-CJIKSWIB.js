@@ -1,0 +1,1 @@
+import{a,b,c}from"/dashboard/chunk-B6EBRURT.js";import"/dashboard/chunk-J3CWXVVR.js";import"/dashboard/chunk-5RAS64JD.js";import"/dashboard/chunk-DSOS6WHY.js";import"/dashboard/chunk-UDMSNSNH.js";import"/dashboard/chunk-U6T7TWVN.js";import"/dashboard/chunk-KF3L3AID.js";import"/dashboard/chunk-5RB74IXU.js";export{c as AnswerChart,b as AnswerTable,a as default};

@@ -1,1 +1,0 @@
-import{a,b,c}from"/dashboard/chunk-VMSNRVRQ.js";import"/dashboard/chunk-MAIZ3JYI.js";import"/dashboard/chunk-U7WJG2LK.js";import"/dashboard/chunk-DSOS6WHY.js";import"/dashboard/chunk-MEVFZVYK.js";import"/dashboard/chunk-SWWIO4U2.js";import"/dashboard/chunk-3BGAANQI.js";import"/dashboard/chunk-KKFDACAH.js";export{c as AnswerChart,b as AnswerTable,a as default};
