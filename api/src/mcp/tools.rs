@@ -164,7 +164,8 @@ async fn describe_tables(api: &Api, reader: &Reader) -> Result<Value, ApiError> 
 }
 
 async fn run_sql(api: &Api, reader: &Reader, asked: Asked) -> Result<Value, ApiError> {
-    let (mut limited, _turn) = Question::prepare(api, reader, asked).await?.put().await?;
+    let _turn = api.turn(reader).await?;
+    let mut limited = Question::prepare(api, reader, asked).await?.put().await?;
     let schema = limited.schema();
     let (mut rows, mut bytes, mut is_whole) = (vec![], 0, true);
     'answer: while let Some(batch) = limited.next().await.map_err(ApiError::Query)? {

@@ -339,6 +339,28 @@ async fn a_query_ends_when_its_client_goes_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_kept_waits_for_no_query() {
+    let server = served(None, QueryLimits::default(), one_at_a_time()).await;
+    let stats = format!("{}/v1/stats/aggregate?metrics=events&date_range=12mo", server.base);
+    let ask = async || {
+        let answer = Client::new().get(&stats).timeout(Duration::from_secs(20)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        (answer.headers()["x-cache"].clone(), answer.json::<Json>().await.unwrap()["metrics"].clone())
+    };
+    let count = "SELECT count(*) FROM events";
+    let (first, rows) = (ask().await, server.rows(count).await);
+    assert_eq!(first.0, "miss");
+    let endless = Client::new().post(format!("{}/v1/sql", server.base)).body(ENDLESS).send();
+    let endless = tokio::spawn(endless);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(server.rows(count).await, rows);
+    let again = ask().await;
+    assert_eq!((again.0.to_str().unwrap(), &again.1), ("hit", &first.1));
+    assert!(!endless.is_finished(), "the one turn is taken");
+    endless.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_with_all_queries_it_can_have_leaves_others_theirs() {
     let [queries_max, key_queries_max] = [4, 2].map(|max| NonZeroUsize::new(max).unwrap());
     let sql = SqlSettings { queries_max, key_queries_max, ..SqlSettings::default() };

@@ -85,6 +85,12 @@ impl Share {
         }
     }
 
+    /// A turn, if there is one at once.
+    pub fn turn_at_once(self: &Arc<Self>) -> Option<Turn> {
+        let permit = self.turns.clone().try_acquire_owned().ok()?;
+        Some(Turn { _permit: permit, _share: self.clone() })
+    }
+
     /// One of the key's turns, once there is one.
     ///
     /// - `held`: turns that whoever asks has himself, and gives back only after this one.
@@ -93,8 +99,8 @@ impl Share {
     /// Fails if there is none by then, or never would be, or if too many wait already.
     pub async fn turn(self: &Arc<Self>, held: usize, within: Duration) -> std::result::Result<Turn, Busy> {
         let busy = Busy(self.queries_max);
-        if let Ok(permit) = self.turns.clone().try_acquire_owned() {
-            return Ok(Turn { _permit: permit, _share: self.clone() });
+        if let Some(turn) = self.turn_at_once() {
+            return Ok(turn);
         }
         if held >= self.queries_max {
             return Err(busy);

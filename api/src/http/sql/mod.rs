@@ -45,6 +45,23 @@ async fn sql(
     answer(&api, &reader, query, &headers, body).await.inspect_err(|_| count("refused"))
 }
 
+fn key_of(question: &Question, format: Format) -> AnswerKey {
+    AnswerKey::new(&question.asked, &question.params, &question.part, format, question.events)
+}
+
+/// The answer that is kept, or that it is what the reader has; nothing if the query has to be asked.
+fn kept(api: &Api, question: &Question, format: Format, headers: &HeaderMap) -> Option<Response> {
+    let key = key_of(question, format);
+    // Nobody was told the tag of an answer that is another one each time.
+    if matches_etag(headers, &key.etag()) {
+        count("unchanged");
+        return Some(with_headers(StatusCode::NOT_MODIFIED.into_response(), format, Some((key, "hit"))));
+    }
+    let kept = api.sql.kept.get(&key)?;
+    count("kept");
+    Some(with_headers(Body::from(kept).into_response(), format, Some((key, "hit"))))
+}
+
 async fn answer(
     api: &Api,
     reader: &Reader,
@@ -59,19 +76,26 @@ async fn answer(
     })?;
     let (asked, format) = asked::read(headers, &body, format, site).map_err(ApiError::invalid)?;
 
-    let question = Question::prepare(api, reader, asked).await?;
-    let key = AnswerKey::new(&question.asked, &question.params, &question.part, format, question.events);
-    // Nobody was told the tag of an answer that is another one each time.
-    if matches_etag(headers, &key.etag()) {
-        count("unchanged");
-        return Ok(with_headers(StatusCode::NOT_MODIFIED.into_response(), format, Some((key, "hit"))));
+    let at_once = api.turn_at_once(reader);
+    let mut question = Question::prepare(api, reader, asked).await?;
+    if let Some(kept) = kept(api, &question, format, headers) {
+        return Ok(kept);
     }
-    if let Some(kept) = api.sql.kept.get(&key) {
-        count("kept");
-        return Ok(with_headers(Body::from(kept).into_response(), format, Some((key, "hit"))));
-    }
+    let turn = match at_once {
+        Some(turn) => turn,
+        None => {
+            let turn = api.turn(reader).await?;
+            question = question.anew(api, reader).await?;
+            // Others may have asked the same meanwhile.
+            if let Some(kept) = kept(api, &question, format, headers) {
+                return Ok(kept);
+            }
+            turn
+        }
+    };
+    let key = key_of(&question, format);
     let names_now = question.names_now;
-    let (rows, turn) = question.put().await?;
+    let rows = question.put().await?;
     let key = (rows.is_repeatable() && !names_now).then_some(key);
     let mut answering = Answering::start(rows, format, api.sql.settings.bytes_max, turn)?;
     let body = match answering.begin().await? {

@@ -1,5 +1,5 @@
-//! A query on its way to the engine: in its turn, over the newest view of the lake, with the parameters that every query
-//! may name.
+//! A query on its way to the engine: over the newest view of the lake, with the parameters that every query may name, and in
+//! its turn.
 
 use std::sync::Arc;
 
@@ -23,7 +23,6 @@ pub(crate) struct Question {
     pub(super) names_now: bool,
     limits: QueryLimits,
     session: Arc<SqlSession>,
-    turn: Turn,
 }
 
 /// One of the queries that run at a time, until it is dropped.
@@ -33,14 +32,13 @@ pub(crate) struct Turn {
 }
 
 impl Question {
-    /// Waits for the query's turn, and takes a view that begins after it came.
+    /// Takes a view that begins after the query came.
     pub(crate) async fn prepare(api: &Api, reader: &Reader, asked: Asked) -> Result<Self, ApiError> {
         reader.check_may_ask_sql()?;
         let part = reader.part(asked.site.as_deref())?;
         if let Part::Lake(site) = &part {
             api.check_site(site.as_deref()).await?;
         }
-        let turn = api.turn(reader).await?;
         let view = api.view_of(&part).await?;
         let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?;
 
@@ -60,19 +58,32 @@ impl Question {
             names_now,
             limits: api.limits,
             session: Arc::new(session),
-            turn,
             asked,
         })
     }
 
+    /// The same, asked now: for whoever waited since. Files that a view names do not stay for ever.
+    pub(crate) async fn anew(self, api: &Api, reader: &Reader) -> Result<Self, ApiError> {
+        Self::prepare(api, reader, self.asked).await
+    }
+
     /// Begins the query.
-    pub(crate) async fn put(self) -> Result<(LimitedRows, Turn), ApiError> {
+    pub(crate) async fn put(self) -> Result<LimitedRows, ApiError> {
         let rows = self.session.stream_within(&self.asked.sql, &self.params, self.limits).await;
-        Ok((rows.map_err(ApiError::Query)?, self.turn))
+        rows.map_err(ApiError::Query)
     }
 }
 
 impl Api {
+    /// One of the queries that run at a time, if there is one at once.
+    pub(crate) fn turn_at_once(&self, reader: &Reader) -> Option<Turn> {
+        let of_key = match reader.share() {
+            None => None,
+            Some(share) => Some(share.turn_at_once()?),
+        };
+        Some(Turn { _of_key: of_key, _of_all: self.sql.turn_at_once()? })
+    }
+
     /// One of the queries that run at a time, once there is one. Whoever waits for a turn of his key takes none of all, so
     /// that those who come later with another key are before him.
     pub(crate) async fn turn(&self, reader: &Reader) -> Result<Turn, ApiError> {

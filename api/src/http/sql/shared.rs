@@ -47,6 +47,11 @@ impl Sql {
         Self { settings, kept: KeptAnswers::new(settings.kept_bytes), turns }
     }
 
+    /// One of the queries that run at a time, if there is one at once.
+    pub(crate) fn turn_at_once(&self) -> Option<OwnedSemaphorePermit> {
+        self.turns.clone().try_acquire_owned().ok()
+    }
+
     /// One of the queries that run at a time, once there is one.
     pub(crate) async fn turn(&self) -> OwnedSemaphorePermit {
         self.turns.clone().acquire_owned().await.expect("the turns are never closed")

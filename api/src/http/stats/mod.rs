@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use chrono::{DateTime, TimeDelta, Utc};
-use engine::EngineError;
+use engine::{EngineError, View};
 use lake::{SavedItem, SavedKind, Site, SiteSettings};
 use serde_json::{Value, json};
 
@@ -148,35 +148,26 @@ async fn answer_within_turn(
     let asked = Asked::read(endpoint, id.as_deref().map_or("", String::as_str), &mut parameters, &setting)
         .map_err(ApiError::invalid)?;
 
-    let _turn = api.turn(reader).await?;
-    let as_of = (api.clock)();
-    let view = api.view_of(&part).await?;
+    // What is kept need not wait for those who ask something new.
+    let at_once = api.turn_at_once(reader);
     let rules = rules(&sites);
-    let imported = match asked.common().with_imported {
-        true => view.imported_days_version().await.map_err(ApiError::unread("the imported days"))?,
-        false => None,
-    };
-    let key = AnswerKey::of(&[
-        "stats",
-        &format!("{asked:?}"),
-        &format!("{part:?}"),
-        &rules,
-        &view.snapshot().fingerprint().to_string(),
-        &format!("{imported:?}"),
-    ]);
-    let fresh = Fresh {
-        as_of: asked.common().zone.show(as_of),
-        complete_until: asked.common().zone.show(as_of.min(asked.common().counted.range.until)),
-        lake_version: view.snapshot().events.version.map_or(-1, |version| version as i64),
-    };
-    if matches_etag(headers, &key.etag()) {
-        count("unchanged");
-        return Ok(with_headers(StatusCode::NOT_MODIFIED.into_response(), &key, "hit"));
+    let mut moment = Moment::of(api, &asked, &part, &rules).await?;
+    if let Some(kept) = moment.kept(api, headers) {
+        return Ok(kept);
     }
-    if let Some(kept) = api.sql.kept.get(&key) {
-        count("kept");
-        return Ok(with_headers(fresh.of(&kept), &key, "hit"));
-    }
+    let _turn = match at_once {
+        Some(turn) => turn,
+        None => {
+            let turn = api.turn(reader).await?;
+            // Files that a view names do not stay for ever, and others may have asked the same meanwhile.
+            moment = Moment::of(api, &asked, &part, &rules).await?;
+            if let Some(kept) = moment.kept(api, headers) {
+                return Ok(kept);
+            }
+            turn
+        }
+    };
+    let Moment { view, key, fresh } = moment;
     let session = part.session(&view, reader).map_err(ApiError::unread("the events"))?.keeping_rows();
     let mut body = asked.answer(&Asker::new(session, api.limits)).await?;
     let mut echo = asked.echo();
@@ -189,6 +180,53 @@ async fn answer_within_turn(
     }
     count("whole");
     Ok(with_headers(fresh.of(&body), &key, "miss"))
+}
+
+/// A moment at which a request is answered.
+struct Moment {
+    view: Arc<View>,
+    /// Of all that the answer follows from.
+    key: AnswerKey,
+    fresh: Fresh,
+}
+
+impl Moment {
+    /// Now.
+    ///
+    /// - `rules`: what sessions follow from, beside the events.
+    async fn of(api: &Api, asked: &Asked, part: &Part, rules: &str) -> Result<Self, ApiError> {
+        let as_of = (api.clock)();
+        let view = api.view_of(part).await?;
+        let imported = match asked.common().with_imported {
+            true => view.imported_days_version().await.map_err(ApiError::unread("the imported days"))?,
+            false => None,
+        };
+        let key = AnswerKey::of(&[
+            "stats",
+            &format!("{asked:?}"),
+            &format!("{part:?}"),
+            rules,
+            &view.snapshot().fingerprint().to_string(),
+            &format!("{imported:?}"),
+        ]);
+        let fresh = Fresh {
+            as_of: asked.common().zone.show(as_of),
+            complete_until: asked.common().zone.show(as_of.min(asked.common().counted.range.until)),
+            lake_version: view.snapshot().events.version.map_or(-1, |version| version as i64),
+        };
+        Ok(Self { view, key, fresh })
+    }
+
+    /// The answer that is kept, or that it is what the reader has; nothing if the events have to be asked.
+    fn kept(&self, api: &Api, headers: &HeaderMap) -> Option<Response> {
+        if matches_etag(headers, &self.key.etag()) {
+            count("unchanged");
+            return Some(with_headers(StatusCode::NOT_MODIFIED.into_response(), &self.key, "hit"));
+        }
+        let kept = api.sql.kept.get(&self.key)?;
+        count("kept");
+        Some(with_headers(self.fresh.of(&kept), &self.key, "hit"))
+    }
 }
 
 /// What an answer says of the moment at which it holds. It is another one each time, though the numbers are kept.

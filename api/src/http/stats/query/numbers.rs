@@ -50,7 +50,13 @@ impl Numbers {
             self.dimensions.iter().cloned().chain(of_goal.map(|condition| condition.dimension.clone())).collect();
         let rows_of_events = self.counted.rows_of_events(&named, needs_events);
         let mut queries = Vec::new();
-        if !of_events.is_empty() {
+        let rows_of_sessions = self.counted.rows_of_sessions(&self.dimensions);
+        // Sessions with their events know whose they are.
+        let sessions_know = rows_of_events == Rows::EventsOfSessions
+            && rows_of_sessions == Rows::EventsOfSessions
+            && !of_sessions.is_empty()
+            && of_events == [Part::Visitors];
+        if !of_events.is_empty() && !sessions_know {
             queries.push(match rows_of_events {
                 Rows::Events => self.of_events(&parts, values),
                 // Sessions know all of it, and of themselves, too.
@@ -59,8 +65,11 @@ impl Numbers {
             });
         }
         if !of_sessions.is_empty() && (of_events.is_empty() || rows_of_events != Rows::Sessions) {
-            queries.push(match self.counted.rows_of_sessions(&self.dimensions) {
-                Rows::EventsOfSessions => self.of_sessions_with_events(&parts, values),
+            queries.push(match rows_of_sessions {
+                Rows::EventsOfSessions => {
+                    let knows = |part: Part| part.is_of_sessions() || sessions_know && part == Part::Visitors;
+                    self.of_sessions_with_events(&parts, knows, values)
+                }
                 Rows::Events | Rows::Sessions => self.of_sessions(&parts, Part::is_of_sessions, values),
             });
         }
@@ -258,7 +267,9 @@ impl Numbers {
     }
 
     /// Counts sessions that have an event that matches, each once in each row.
-    fn of_sessions_with_events(&self, parts: &[Part], values: &mut Values) -> String {
+    ///
+    /// - `knows`: which parts they give here.
+    fn of_sessions_with_events(&self, parts: &[Part], knows: impl Fn(Part) -> bool, values: &mut Values) -> String {
         let keys = self.key_expressions("s.started_at", Named::Events, values);
         let on_page = if self.asks_for_pages() { " AND e.name = 'page_view'" } else { "" };
         // No more columns than are counted: some of them cost a look at all properties.
@@ -276,7 +287,7 @@ impl Numbers {
             columns.collect::<String>(),
             self.counted.sql(Rows::EventsOfSessions, values)
         );
-        let outer = self.selected(parts, |part| if part.is_of_sessions() { of_sessions(part) } else { None });
+        let outer = self.selected(parts, |part| if knows(part) { of_sessions(part) } else { None });
         let keys: Vec<String> = self.keys().iter().map(|key| format!("s.{key}")).collect();
         format!(
             "SELECT {} FROM ({inner}) AS s{}",
