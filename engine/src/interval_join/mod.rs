@@ -51,7 +51,7 @@ pub(crate) struct IntervalJoin {
     pub(crate) at: usize,
     /// What else has to hold.
     pub(crate) rest: Option<JoinFilter>,
-    pub(crate) answer: Answer,
+    pub(crate) joined: Joined,
     /// The columns of the answer. Left are the intervals.
     pub(crate) output: Vec<ColumnIndex>,
     /// Whether all partitions of the times are joined with the one of the intervals.
@@ -60,9 +60,9 @@ pub(crate) struct IntervalJoin {
     pub(crate) properties: Arc<PlanProperties>,
 }
 
-/// The rows of the answer.
+/// What a join gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum Joined {
     /// Each interval with each time in it.
     Pairs,
     /// Each interval that has a time in it, once.
@@ -122,14 +122,14 @@ impl DisplayAs for IntervalJoinExec {
         let IntervalJoin { intervals, times, on, from, until, at, rest, .. } = &self.join;
         let keys: Vec<String> = on.iter().map(|(interval, time)| format!("({interval}, {time})")).collect();
         let (intervals, times) = (intervals.schema(), times.schema());
-        let answer = match self.join.answer {
-            Answer::Pairs => "",
-            Answer::Intervals => " intervals alone,",
-            Answer::Times => " times alone,",
+        let given = match self.join.joined {
+            Joined::Pairs => "",
+            Joined::Intervals => " intervals alone,",
+            Joined::Times => " times alone,",
         };
         write!(
             f,
-            "IntervalJoinExec:{answer} on=[{}], {} from {} until {}",
+            "IntervalJoinExec:{given} on=[{}], {} from {} until {}",
             keys.join(", "),
             times.field(*at).name(),
             intervals.field(from.0).name(),
@@ -166,7 +166,7 @@ impl ExecutionPlan for IntervalJoinExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false, true]
+        vec![false, self.join.joined != Joined::Intervals]
     }
 
     fn apply_expressions(
@@ -210,7 +210,8 @@ impl ExecutionPlan for IntervalJoinExec {
         let batches = stream::once(async move {
             let batch_rows = context.session_config().batch_size();
             let built = built.get_or_try_init(|| build(&join, of_intervals, context)).await?.clone();
-            let (at_end, end_of, end_schema) = (built.clone(), join.clone(), of_schema.clone());
+            let (at_end, end_of, end_schema, end_metrics) =
+                (built.clone(), join.clone(), of_schema.clone(), metrics.clone());
             let joined = times.map(move |batch| {
                 let _timer = metrics.elapsed_compute().timer();
                 let joined = join.joined(&built, &batch?, &of_schema)?;
@@ -218,7 +219,11 @@ impl ExecutionPlan for IntervalJoinExec {
                 Ok::<_, DataFusionError>(joined)
             });
             let joined = joined.try_filter(|batch| futures::future::ready(batch.num_rows() > 0));
-            let rest = async move { end_of.at_end(&at_end, &end_schema, batch_rows).map(stream::iter) };
+            let rest = async move {
+                let rest = end_of.at_end(&at_end, &end_schema, batch_rows)?;
+                end_metrics.record_output(rest.iter().map(RecordBatch::num_rows).sum());
+                Ok::<_, DataFusionError>(stream::iter(rest.into_iter().map(Ok)))
+            };
             Ok::<_, DataFusionError>(joined.chain(stream::once(rest).try_flatten()))
         })
         .try_flatten();
@@ -238,7 +243,7 @@ async fn build(join: &IntervalJoin, partition: usize, context: Arc<TaskContext>)
     let rows = concat_batches(&join.intervals.schema(), &batches)?;
     drop(batches);
     let found = Found {
-        has_time: if join.answer == Answer::Intervals { vec![false; rows.num_rows()] } else { vec![] },
+        has_time: if join.joined == Joined::Intervals { vec![false; rows.num_rows()] } else { vec![] },
         open: if join.is_collected { join.times.output_partitioning().partition_count() } else { 1 },
     };
     let row_bytes = Intervals::ROW_BYTES + usize::from(!found.has_time.is_empty());
@@ -296,14 +301,14 @@ impl IntervalJoin {
             let holds = rest.expression().evaluate(&rows)?.into_array(rows.num_rows())?;
             pairs.keep(holds.as_boolean().clone())?;
         }
-        match self.answer {
-            Answer::Pairs => {}
-            Answer::Times => {
+        match self.joined {
+            Joined::Pairs => {}
+            Joined::Times => {
                 let mut times = pairs.right.values().to_vec();
                 times.dedup();
                 pairs.right = times.into();
             }
-            Answer::Intervals => {
+            Joined::Intervals => {
                 let mut found = built.found.lock();
                 pairs.left.values().iter().for_each(|interval| found.has_time[*interval as usize] = true);
                 return Ok(RecordBatch::new_empty(schema.clone()));
@@ -313,10 +318,14 @@ impl IntervalJoin {
     }
 
     /// What is left of the answer when a partition of times is read: the intervals, if it was the last one and they are asked for.
-    fn at_end(&self, built: &Built, schema: &SchemaRef, batch_rows: usize) -> Result<Vec<Result<RecordBatch>>> {
+    fn at_end(&self, built: &Built, schema: &SchemaRef, batch_rows: usize) -> Result<Vec<RecordBatch>> {
+        if self.joined != Joined::Intervals {
+            return Ok(vec![]);
+        }
         let mut found = built.found.lock();
-        found.open -= 1;
-        if found.open > 0 || self.answer != Answer::Intervals {
+        let was_read_before = || DataFusionError::Internal("all times of a join were read before".into());
+        found.open = found.open.checked_sub(1).ok_or_else(was_read_before)?;
+        if found.open > 0 {
             return Ok(vec![]);
         }
         let rows: Vec<u32> =
@@ -326,7 +335,7 @@ impl IntervalJoin {
             let columns = self.output.iter().map(|of| Ok(take(built.rows.column(of.index), &rows, None)?));
             batch_of(schema, columns.collect::<Result<_>>()?, rows.len())
         };
-        Ok(rows.chunks(batch_rows).map(batch).collect())
+        rows.chunks(batch_rows).map(batch).collect()
     }
 }
 

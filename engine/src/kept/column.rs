@@ -31,11 +31,13 @@ pub(super) enum Places {
 
 impl Places {
     fn new(places: UInt32Array, texts: usize) -> Self {
-        match texts {
-            0..=0x100 => Self::Bytes(places.unary_opt(|place| u8::try_from(place).ok())),
-            ..=0x1_0000 => Self::Words(places.unary_opt(|place| u16::try_from(place).ok())),
-            _ => Self::Long(places),
+        if texts <= 1 << u8::BITS {
+            return Self::Bytes(places.unary_opt(|place| u8::try_from(place).ok()));
         }
+        if texts <= 1 << u16::BITS {
+            return Self::Words(places.unary_opt(|place| u16::try_from(place).ok()));
+        }
+        Self::Long(places)
     }
 
     fn array(&self) -> &dyn Array {
@@ -96,6 +98,14 @@ impl Column {
             Self::Plain(values) => values.slice(from, count),
             Self::Coded { places, texts } => take(texts, &places.array().slice(from, count), None)?,
         })
+    }
+
+    /// How many different texts are coded, if they are.
+    pub(super) fn different(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Coded { texts, .. } => texts.len(),
+        }
     }
 
     /// The values of some rows.

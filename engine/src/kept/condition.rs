@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringViewArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Int32Array, RecordBatch, RecordBatchOptions, StringViewArray,
+};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::{concat, prep_null_mask_filter};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
@@ -48,10 +50,10 @@ impl Condition {
     }
 
     /// Those of some rows that follow each other, which satisfy it.
-    pub(super) fn holds(&self, schema: &SchemaRef, rows: &Rows, from: usize, count: usize) -> Result<BooleanBuffer> {
+    pub(super) fn holds(&self, rows: &Rows, from: usize, count: usize) -> Result<BooleanBuffer> {
         match self.parts_hold(rows, from, count) {
-            // A part may fail of a text that another part would have left out. Then it is as if nobody had split them.
-            Err(_) => Part::new(schema, &self.whole)?.of_values(rows, from, count),
+            // A part may fail of a text that an earlier one would have left out.
+            Err(_) => self.parts_hold_in_turn(rows, from, count),
             held => held,
         }
     }
@@ -68,11 +70,30 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// The same, each part asked of those rows alone that satisfy the ones before.
+    fn parts_hold_in_turn(&self, rows: &Rows, from: usize, count: usize) -> Result<BooleanBuffer> {
+        let mut left: Vec<i32> = (from..from + count).map(|row| row as i32).collect();
+        for part in &self.parts {
+            let places = Int32Array::from(left.clone());
+            let values = part.columns.iter().map(|column| rows.columns[*column].at(&places));
+            let held = part.decide(values.collect::<Result<_>>()?, left.len())?;
+            left = held.set_indices().map(|place| left[place]).collect();
+        }
+        let mut all = BooleanBufferBuilder::new(count);
+        all.append_n(count, false);
+        left.into_iter().for_each(|row| all.set_bit(row as usize - from, true));
+        Ok(all.finish())
+    }
+}
+
 impl Part {
     fn new(schema: &SchemaRef, expr: &Arc<dyn PhysicalExpr>) -> Result<Self> {
         let mut columns: Vec<usize> = collect_columns(expr).iter().map(|column| column.index()).collect();
         columns.sort_unstable();
-        let schema: Schema = schema.project(&columns)?;
+        // Conditions are asked of nulls, too, whether or not there are any.
+        let fields = columns.iter().map(|column| schema.field(*column).clone().with_nullable(true));
+        let schema = Schema::new(fields.collect::<Vec<_>>());
         Ok(Self { expr: reassign_expr_columns(expr.clone(), &schema)?, columns, schema: Arc::new(schema) })
     }
 
@@ -81,7 +102,9 @@ impl Part {
             [column] => Some(&*rows.columns[*column]),
             _ => None,
         };
-        let Some(Column::Coded { places, texts }) = only else { return self.of_values(rows, from, count) };
+        let Some(Column::Coded { places, texts }) = only.filter(|column| column.different() <= count) else {
+            return self.of_values(rows, from, count);
+        };
         // Behind the texts stands what is none.
         let none = StringViewArray::new_null(1);
         let decided = self.decide(vec![concat(&[texts as &dyn Array, &none])?], texts.len() + 1)?;
@@ -135,7 +158,7 @@ mod tests {
 
     fn held(all: impl Fn(&Schema) -> Vec<Arc<dyn PhysicalExpr>>, from: usize, count: usize) -> Vec<bool> {
         let (schema, rows) = rows();
-        Condition::new(&schema, all(&schema)).unwrap().holds(&schema, &rows, from, count).unwrap().iter().collect()
+        Condition::new(&schema, all(&schema)).unwrap().parts_hold(&rows, from, count).unwrap().iter().collect()
     }
 
     #[test]
@@ -147,6 +170,17 @@ mod tests {
             vec![Arc::new(IsNullExpr::new(col("text", schema).unwrap()))]
         };
         assert_eq!(held(is_none, 1, 5), [true, false, false, false, true]);
+    }
+
+    #[test]
+    fn a_column_that_is_never_null_is_asked_by_its_texts() {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8View, false)]));
+        let texts: StringViewArray = [Some("a"), Some("b"), Some("a"), Some("a")].into_iter().collect();
+        let rows = Rows { count: 4, columns: vec![Arc::new(Column::of(Arc::new(texts)))] };
+        let condition = Condition::new(&schema, [is(col("text", &schema).unwrap(), Operator::Eq, text("a"))]).unwrap();
+        let held = condition.parts_hold(&rows, 0, 4).unwrap();
+        assert_eq!(held.iter().collect::<Vec<_>>(), [true, false, true, true]);
+        assert_eq!(condition.parts_hold_in_turn(&rows, 1, 2).unwrap().iter().collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]
@@ -166,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_condition_that_another_one_guards_fails_of_no_other_row() {
-        let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8View, true)]));
+        let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8View, false)]));
         let texts = (0..20).map(|row| Some(if row == 3 { "7" } else { "a" }));
         let values = Arc::new(Column::of(Arc::new(texts.collect::<StringViewArray>())));
         let rows = Rows { count: 20, columns: vec![values] };
@@ -175,7 +209,7 @@ mod tests {
         let guarded = [is(column(), Operator::Eq, text("7")), is(number, Operator::Gt, lit(3_i64))];
         let condition = Condition::new(&schema, guarded).unwrap();
         assert!(condition.parts_hold(&rows, 0, 20).is_err());
-        let held = condition.holds(&schema, &rows, 0, 20).unwrap();
+        let held = condition.holds(&rows, 0, 20).unwrap();
         assert_eq!(held.set_indices().collect::<Vec<_>>(), [3]);
     }
 }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Int32Array, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::config::ConfigOptions;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -24,7 +25,7 @@ use super::slice::Rows;
 use crate::leaf_plan::leaf_plan;
 
 /// Rows that are asked at once whether they satisfy a condition. A condition on texts costs as much as there are different
-/// ones, however few rows are asked; what filters of joins find out while they run leaves rows out of the next ones.
+/// ones, however few rows are asked.
 const ASKED_ROWS: usize = 1 << 16;
 
 /// Rows that are in memory, where other plans may have them, too.
@@ -88,11 +89,11 @@ impl ExecutionPlan for KeptRowsExec {
 
     fn handle_child_pushdown_result(
         &self,
-        _: FilterPushdownPhase,
+        phase: FilterPushdownPhase,
         pushed: ChildPushdownResult,
         _: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        with_conditions(&self.schema(), &self.condition, pushed, |condition| {
+        with_conditions(&self.schema(), &self.condition, phase, pushed, |condition| {
             Ok(Arc::new(Self { condition: Some(condition), ..self.clone() }))
         })
     }
@@ -118,22 +119,32 @@ pub(super) fn batches(
     context: &TaskContext,
 ) -> SendableRecordBatchStream {
     let (of_schema, batch_rows) = (schema.clone(), context.session_config().batch_size());
-    let asked_rows = if condition.is_some() { ASKED_ROWS } else { batch_rows };
-    let batches = parts.into_iter().flat_map(move |rows| {
-        let (schema, condition) = (of_schema.clone(), condition.clone());
-        (0..rows.count).step_by(asked_rows).flat_map(move |from| {
-            let count = asked_rows.min(rows.count - from);
-            let batches = match &condition {
-                Some(condition) => chosen(&schema, &rows, condition, from, count, batch_rows),
-                None => batch(&schema, &rows, from, count).map(|batch| vec![batch]),
-            };
-            match batches {
-                Ok(batches) => batches.into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            }
+    let Some(condition) = condition else {
+        let batches = parts.into_iter().flat_map(move |rows| {
+            let schema = of_schema.clone();
+            (0..rows.count)
+                .step_by(batch_rows)
+                .map(move |from| batch(&schema, &rows, from, batch_rows.min(rows.count - from)))
+        });
+        return Box::pin(RecordBatchStreamAdapter::new(schema.clone(), stream::iter(batches)));
+    };
+    let pieces = parts.into_iter().flat_map(|rows| {
+        (0..rows.count).step_by(ASKED_ROWS).map(move |from| {
+            let count = ASKED_ROWS.min(rows.count - from);
+            Piece { rows: rows.clone(), from, count }
         })
     });
-    Box::pin(RecordBatchStreamAdapter::new(schema.clone(), stream::iter(batches)))
+    let chosen = Chosen {
+        // Whole batches are handed on as they are.
+        coalescer: BatchCoalescer::new(schema.clone(), batch_rows)
+            .with_biggest_coalesce_batch_size(Some(batch_rows / 2)),
+        schema: schema.clone(),
+        condition,
+        pieces: Box::new(pieces),
+        batch_rows,
+        is_over: false,
+    };
+    Box::pin(RecordBatchStreamAdapter::new(schema.clone(), stream::iter(chosen)))
 }
 
 fn batch(schema: &SchemaRef, rows: &Rows, from: usize, count: usize) -> Result<RecordBatch> {
@@ -142,26 +153,69 @@ fn batch(schema: &SchemaRef, rows: &Rows, from: usize, count: usize) -> Result<R
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
-/// Those of some rows that follow each other, which satisfy a condition.
-fn chosen(
-    schema: &SchemaRef,
-    rows: &Rows,
-    condition: &Condition,
+/// Rows that follow each other.
+struct Piece {
+    rows: Rows,
     from: usize,
     count: usize,
+}
+
+/// The rows of all pieces that satisfy a condition.
+struct Chosen {
+    schema: SchemaRef,
+    condition: Condition,
+    pieces: Box<dyn Iterator<Item = Piece> + Send>,
     batch_rows: usize,
-) -> Result<Vec<RecordBatch>> {
-    let holds = condition.holds(schema, rows, from, count)?;
-    if holds.count_set_bits() == count {
-        let starts = (from..from + count).step_by(batch_rows);
-        return starts.map(|start| batch(schema, rows, start, batch_rows.min(from + count - start))).collect();
+    /// Puts the few rows of many pieces together, without what lies beside their texts.
+    coalescer: BatchCoalescer,
+    is_over: bool,
+}
+
+impl Iterator for Chosen {
+    type Item = Result<RecordBatch>;
+
+    /// A batch, or an empty one where a piece has filled none: whoever reads may want to pause or to stop.
+    fn next(&mut self) -> Option<Result<RecordBatch>> {
+        if let Some(batch) = self.coalescer.next_completed_batch() {
+            return Some(Ok(batch));
+        }
+        if self.is_over {
+            return None;
+        }
+        let read = match self.pieces.next() {
+            Some(piece) => self.choose(&piece),
+            None => {
+                self.is_over = true;
+                self.coalescer.finish_buffered_batch().map_err(DataFusionError::from)
+            }
+        };
+        if let Err(error) = read {
+            self.is_over = true;
+            return Some(Err(error));
+        }
+        let batch = self.coalescer.next_completed_batch();
+        batch.or_else(|| (!self.is_over).then(|| RecordBatch::new_empty(self.schema.clone()))).map(Ok)
     }
-    let places: Vec<i32> = holds.set_indices().map(|place| (from + place) as i32).collect();
-    let batches = places.chunks(batch_rows).map(|places| {
-        let (count, places) = (places.len(), Int32Array::from(places.to_vec()));
-        let columns = rows.columns.iter().map(|column| column.at(&places)).collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
-    });
-    batches.collect()
+}
+
+impl Chosen {
+    fn choose(&mut self, Piece { rows, from, count }: &Piece) -> Result<()> {
+        let holds = self.condition.holds(rows, *from, *count)?;
+        if holds.count_set_bits() == *count {
+            for start in (*from..from + count).step_by(self.batch_rows) {
+                let batch = batch(&self.schema, rows, start, self.batch_rows.min(from + count - start))?;
+                self.coalescer.push_batch(batch)?;
+            }
+            return Ok(());
+        }
+        let places: Vec<i32> = holds.set_indices().map(|place| (from + place) as i32).collect();
+        for places in places.chunks(self.batch_rows) {
+            let (count, places) = (places.len(), Int32Array::from(places.to_vec()));
+            let columns = rows.columns.iter().map(|column| column.at(&places)).collect::<Result<Vec<_>>>()?;
+            let options = RecordBatchOptions::new().with_row_count(Some(count));
+            let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+            self.coalescer.push_batch(batch)?;
+        }
+        Ok(())
+    }
 }

@@ -155,11 +155,11 @@ impl ExecutionPlan for SiteRowsExec {
 
     fn handle_child_pushdown_result(
         &self,
-        _: FilterPushdownPhase,
+        phase: FilterPushdownPhase,
         pushed: ChildPushdownResult,
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        with_conditions(&self.schema(), &self.condition, pushed, |condition| {
+        with_conditions(&self.schema(), &self.condition, phase, pushed, |condition| {
             let rows = self.rows.pruned(&condition, config)?;
             Ok(Arc::new(Self { rows: Arc::new(rows), condition: Some(condition), ..self.clone() }))
         })

@@ -23,7 +23,7 @@ const CAPS_BEFORE: i64 = 2;
 const ZONE_US: i64 = DAY_US;
 
 /// Which events a table's filters need: every row that satisfies those is the same without the others.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct EventBounds {
     /// Conditions from below. With a window, visitors whose chains may have begun before it need events before, too.
     pub(crate) from: Vec<Expr>,
@@ -36,7 +36,7 @@ pub(crate) struct EventBounds {
 
 /// The bounds of events that a table's filters allow.
 pub(crate) fn event_bounds(columns: &Columns, rules: &Rules, filters: &[Expr]) -> EventBounds {
-    let mut bounds = EventBounds { begin_us: (i64::MIN, i64::MAX), ..EventBounds::default() };
+    let mut bounds = EventBounds { from: vec![], until: vec![], window: None, begin_us: (i64::MIN, i64::MAX) };
     if columns.tell_users() {
         // Any event of a visitor may have the user's id.
         return bounds;

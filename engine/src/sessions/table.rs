@@ -164,8 +164,9 @@ impl SessionTableProvider {
             Ok::<_, DataFusionError>(MadeRows::of(rows, &kept).await?.map(Arc::new))
         };
         let known = self.source.known_sessions(format!("{site} {:?}", rules.of_site(site)), bounds.begin_us);
-        let Some(rows) = known.get_or_try_init(make).await? else { return Ok(None) };
+        let rows = known.get_or_try_init(make).await;
         self.source.forget_sessions(kept.site_bytes_max());
+        let Some(rows) = rows? else { return Ok(None) };
         Ok(Some(rows.plan(&places, state.config().target_partitions())?))
     }
 

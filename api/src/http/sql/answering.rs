@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::encoder::Encoder;
 use super::format::Format;
-use super::question::Turn;
+use super::turn::Turn;
 use crate::http::error::ApiError;
 
 /// An answer of up to so many bytes is sent whole: with a status that fits whatever happens, and so that it can be kept.

@@ -7,6 +7,7 @@ mod format;
 pub(super) mod kept;
 pub(crate) mod question;
 pub(crate) mod shared;
+mod turn;
 
 use std::sync::Arc;
 
@@ -84,9 +85,10 @@ async fn answer(
     let turn = match at_once {
         Some(turn) => turn,
         None => {
+            let asked = question.into_asked();
             let turn = api.turn(reader).await?;
-            question = question.anew(api, reader).await?;
-            // Others may have asked the same meanwhile.
+            // Files that a view names do not stay for ever, and others may have asked the same meanwhile.
+            question = Question::prepare(api, reader, asked).await?;
             if let Some(kept) = kept(api, &question, format, headers) {
                 return Ok(kept);
             }

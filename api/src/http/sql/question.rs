@@ -1,12 +1,9 @@
-//! A query on its way to the engine: over the newest view of the lake, with the parameters that every query may name, and in
-//! its turn.
+//! A query on its way to the engine: over the newest view of the lake, with the parameters that every query may name.
 
 use std::sync::Arc;
 
 use engine::{EngineError, LimitedRows, Param, QueryLimits, SqlSession, params};
 use lake::Fingerprint;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 
 use super::asked::Asked;
 use crate::http::caller::reader::{Part, Reader};
@@ -23,12 +20,6 @@ pub(crate) struct Question {
     pub(super) names_now: bool,
     limits: QueryLimits,
     session: Arc<SqlSession>,
-}
-
-/// One of the queries that run at a time, until it is dropped.
-pub(crate) struct Turn {
-    _of_key: Option<engine::Turn>,
-    _of_all: OwnedSemaphorePermit,
 }
 
 impl Question {
@@ -62,9 +53,9 @@ impl Question {
         })
     }
 
-    /// The same, asked now: for whoever waited since. Files that a view names do not stay for ever.
-    pub(crate) async fn anew(self, api: &Api, reader: &Reader) -> Result<Self, ApiError> {
-        Self::prepare(api, reader, self.asked).await
+    /// What was asked, for another view.
+    pub(super) fn into_asked(self) -> Asked {
+        self.asked
     }
 
     /// Begins the query.
@@ -75,27 +66,6 @@ impl Question {
 }
 
 impl Api {
-    /// One of the queries that run at a time, if there is one at once.
-    pub(crate) fn turn_at_once(&self, reader: &Reader) -> Option<Turn> {
-        let of_key = match reader.share() {
-            None => None,
-            Some(share) => Some(share.turn_at_once()?),
-        };
-        Some(Turn { _of_key: of_key, _of_all: self.sql.turn_at_once()? })
-    }
-
-    /// One of the queries that run at a time, once there is one. Whoever waits for a turn of his key takes none of all, so
-    /// that those who come later with another key are before him.
-    pub(crate) async fn turn(&self, reader: &Reader) -> Result<Turn, ApiError> {
-        let within = self.limits.timeout;
-        let of_key = match reader.share() {
-            None => None,
-            Some(share) => Some(share.turn(0, within).await.map_err(|_| ApiError::Busy)?),
-        };
-        let of_all = timeout(within, self.sql.turn()).await.map_err(|_| ApiError::Busy)?;
-        Ok(Turn { _of_key: of_key, _of_all: of_all })
-    }
-
     /// The zone of a site's days.
     async fn time_zone_of(&self, site: &str) -> Result<String, ApiError> {
         let sites = self.people.lake().sites().await;

@@ -1,6 +1,6 @@
 //! `/v1/stats/…`: numbers, series, tables, funnels and the like, without SQL. A request is parsed and checked, which is
-//! pure; then it waits for its turn among all queries, and is answered by SQL over one view of the lake, or by what is
-//! kept of the same request while no event has come.
+//! pure; then it is answered by what is kept of the same request while no event has come, or waits for its turn among all
+//! queries, and is answered by SQL over one view of the lake.
 
 mod answers;
 mod asked;
@@ -96,7 +96,7 @@ async fn answer(
     parameters: Result<Parameters, String>,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let answer = answer_within_turn(api, reader, endpoint, id, parameters, headers).await;
+    let answer = answer_or_kept(api, reader, endpoint, id, parameters, headers).await;
     answer.inspect_err(|_| count("refused"))
 }
 
@@ -114,7 +114,7 @@ pub(crate) async fn ask(api: &Api, reader: &Reader, endpoint: &str, asked: &Valu
     serde_json::from_slice(&body).map_err(|error| ApiError::invalid(error.to_string()))
 }
 
-async fn answer_within_turn(
+async fn answer_or_kept(
     api: &Api,
     reader: &Reader,
     endpoint: Endpoint,
@@ -158,6 +158,7 @@ async fn answer_within_turn(
     let _turn = match at_once {
         Some(turn) => turn,
         None => {
+            drop(moment);
             let turn = api.turn(reader).await?;
             // Files that a view names do not stay for ever, and others may have asked the same meanwhile.
             moment = Moment::of(api, &asked, &part, &rules).await?;

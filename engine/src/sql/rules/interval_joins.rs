@@ -19,7 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 
-use crate::interval_join::{Answer, IntervalJoin, IntervalJoinExec};
+use crate::interval_join::{IntervalJoin, IntervalJoinExec, Joined};
 
 /// Has intervals joined by an operator that knows them.
 #[derive(Debug)]
@@ -101,15 +101,15 @@ fn of_intervals(join: &HashJoinExec) -> Option<IntervalJoin> {
         None => ColumnIndex { index: column, side: side(JoinSide::Left) },
         Some(index) => ColumnIndex { index, side: side(JoinSide::Right) },
     });
-    let answer = match (join.join_type(), has_left) {
-        (JoinType::LeftSemi, true) | (JoinType::RightSemi, false) => Answer::Intervals,
-        (JoinType::LeftSemi, false) | (JoinType::RightSemi, true) => Answer::Times,
-        _ => Answer::Pairs,
+    let joined = match (join.join_type(), has_left) {
+        (JoinType::LeftSemi, true) | (JoinType::RightSemi, false) => Joined::Intervals,
+        (JoinType::LeftSemi, false) | (JoinType::RightSemi, true) => Joined::Times,
+        _ => Joined::Pairs,
     };
-    let is_given = |column: &ColumnIndex| match answer {
-        Answer::Pairs => true,
-        Answer::Intervals => column.side == JoinSide::Left,
-        Answer::Times => column.side == JoinSide::Right,
+    let is_given = |column: &ColumnIndex| match joined {
+        Joined::Pairs => true,
+        Joined::Intervals => column.side == JoinSide::Left,
+        Joined::Times => column.side == JoinSide::Right,
     };
     let all: Vec<ColumnIndex> = all.filter(is_given).collect();
     let output = match &join.projection {
@@ -132,7 +132,7 @@ fn of_intervals(join: &HashJoinExec) -> Option<IntervalJoin> {
         until: (end.bound.index, end.is_within),
         at: begin.at.index,
         rest,
-        answer,
+        joined,
         output,
         is_collected,
         properties: join.properties().clone(),

@@ -50,9 +50,13 @@ impl OptimizerRule for UnionsKnowTheirNulls {
 
 /// The union's columns, if one that may be null counts as never null.
 fn with_nulls_of_inputs(union: &Union) -> Result<Option<DFSchema>> {
+    let columns = union.schema.fields().len();
+    if union.inputs.iter().any(|input| input.schema().fields().len() != columns) {
+        return Ok(None);
+    }
     let may_be_null = |place: usize| union.inputs.iter().any(|input| input.schema().field(place).is_nullable());
     let counts_as_filled = |place: usize| !union.schema.field(place).is_nullable();
-    if !(0..union.schema.fields().len()).any(|place| counts_as_filled(place) && may_be_null(place)) {
+    if !(0..columns).any(|place| counts_as_filled(place) && may_be_null(place)) {
         return Ok(None);
     }
     let fields = union.schema.iter().enumerate().map(|(place, (table, field))| {
