@@ -163,7 +163,7 @@ test("the comparison is the range before, and can be switched off", async () => 
 
 test("details can be searched, ordered and saved, and a name that a spreadsheet would run is text in the file", async () => {
   const key = await dewpond.writeKey("blog");
-  await dewpond.send(key, [{ name: "=HYPERLINK(\"http://evil.example\")", anonymous_id: "eve", url: "https://blog.example/" }, { name: "plain, with a comma", anonymous_id: "eve", url: "https://blog.example/" }]);
+  await dewpond.send(key, [{ name: "=HYPERLINK(\"http://evil.example\")", anonymous_id: "eve", url: "https://blog.example/" }, { name: "plain, with a comma", anonymous_id: "eve", url: "https://blog.example/" }, { name: "zebra", anonymous_id: "eve", url: "https://blog.example/" }]);
   const page = await browser.page(`${dewpond.url}/dashboard/?site=blog&range=today`);
   await settled(page);
   await page.getByRole("button", { name: "Details of Events" }).click();
