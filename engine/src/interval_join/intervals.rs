@@ -35,23 +35,9 @@ pub(super) struct Entry {
     row: u32,
 }
 
-/// What was looked up last. Rows of a visitor often follow each other, and so do those of a session.
+/// What was looked up last. Rows of a visitor often follow each other.
 #[derive(Debug, Default)]
-pub(super) struct Last<'a> {
-    hash: Option<u64>,
-    of_hash: &'a [Entry],
-    /// How many of its intervals have begun.
-    begun: usize,
-}
-
-impl Last<'_> {
-    fn begun_by(&self, at: i64) -> usize {
-        let (begun, open) = self.of_hash.split_at(self.begun);
-        let are_same =
-            begun.last().is_none_or(|entry| entry.from <= at) && open.first().is_none_or(|entry| entry.from > at);
-        if are_same { self.begun } else { self.of_hash.partition_point(|entry| entry.from <= at) }
-    }
-}
+pub(super) struct Last<'a>(Option<(u64, &'a [Entry])>);
 
 impl Intervals {
     /// - `from`, `until`: the first and the last time within each interval. A row without one of them is in none.
@@ -102,12 +88,16 @@ impl Intervals {
 
     /// Shows the rows whose key has this hash and whose interval has this time in it.
     pub(super) fn each_at<'a>(&'a self, hash: u64, at: i64, last: &mut Last<'a>, mut show: impl FnMut(u32)) {
-        if last.hash != Some(hash) {
-            let (begin, end) = self.by_hash.get(&hash).copied().unwrap_or_default();
-            *last = Last { hash: Some(hash), of_hash: &self.entries[begin as usize..end as usize], begun: 0 };
-        }
-        last.begun = last.begun_by(at);
-        for entry in last.of_hash[..last.begun].iter().rev().take_while(|entry| entry.latest >= at) {
+        let of_hash = match last.0 {
+            Some((same, entries)) if same == hash => entries,
+            _ => {
+                let (begin, end) = self.by_hash.get(&hash).copied().unwrap_or_default();
+                &self.entries[begin as usize..end as usize]
+            }
+        };
+        last.0 = Some((hash, of_hash));
+        let begun = of_hash.partition_point(|entry| entry.from <= at);
+        for entry in of_hash[..begun].iter().rev().take_while(|entry| entry.latest >= at) {
             if entry.until >= at {
                 show(entry.row);
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Int32Array, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{ArrayRef, Int32Array, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
@@ -148,9 +148,12 @@ pub(super) fn batches(
 }
 
 fn batch(schema: &SchemaRef, rows: &Rows, from: usize, count: usize) -> Result<RecordBatch> {
-    let columns = rows.columns.iter().map(|column| column.values(from, count)).collect::<Result<Vec<_>>>()?;
+    batch_of(schema, rows.columns.iter().map(|column| column.values(from, count)), count)
+}
+
+fn batch_of(schema: &SchemaRef, columns: impl Iterator<Item = Result<ArrayRef>>, count: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(count));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_>>()?, &options)?)
 }
 
 /// Rows that follow each other.
@@ -210,10 +213,8 @@ impl Chosen {
         }
         let places: Vec<i32> = holds.set_indices().map(|place| (from + place) as i32).collect();
         for places in places.chunks(self.batch_rows) {
-            let (count, places) = (places.len(), Int32Array::from(places.to_vec()));
-            let columns = rows.columns.iter().map(|column| column.at(&places)).collect::<Result<Vec<_>>>()?;
-            let options = RecordBatchOptions::new().with_row_count(Some(count));
-            let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+            let places = Int32Array::from(places.to_vec());
+            let batch = batch_of(&self.schema, rows.columns.iter().map(|column| column.at(&places)), places.len())?;
             self.coalescer.push_batch(batch)?;
         }
         Ok(())

@@ -216,10 +216,7 @@ impl SessionSource {
         site: Option<&Arc<str>>,
         filters: &[Expr],
     ) -> Result<IdentityInputs> {
-        let is_known = |of: Option<&Arc<str>>| {
-            self.found.identities.0.lock().get(&of.cloned()).is_some_and(|known| known.initialized())
-        };
-        if is_known(None) || is_known(site) {
+        if self.knows_identities() || self.known_identities_of(site).is_some() {
             return Ok(IdentityInputs::default());
         }
         let numbers = |names: &[&str]| -> Vec<usize> {
@@ -243,7 +240,12 @@ impl SessionSource {
 
     /// Who is who in the whole lake, if that is known.
     pub(crate) fn known_identities(&self) -> Option<Arc<Identified>> {
-        self.found.identities.0.lock().get(&None).and_then(|lake| lake.get().cloned())
+        self.known_identities_of(None)
+    }
+
+    /// Who is who on one site, or in the whole lake for none, if somebody asked for just that.
+    fn known_identities_of(&self, site: Option<&Arc<str>>) -> Option<Arc<Identified>> {
+        self.found.identities.0.lock().get(&site.cloned()).and_then(|known| known.get().cloned())
     }
 
     /// Takes over who is who in the whole lake from rows that somebody made of all events.
