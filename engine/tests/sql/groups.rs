@@ -284,3 +284,34 @@ async fn an_order_by_the_keys_of_grouping_sets_holds() {
     ])
     .await;
 }
+
+/// What is skipped is decided by the order inside, however the rest is sorted outside.
+#[tokio::test]
+async fn an_offset_skips_the_rows_of_its_own_order() {
+    let ranked = "(SELECT x AS v, rank() OVER (ORDER BY x % 2, x) AS r FROM generate_series(1, 6) t(x))";
+    let plain = "(SELECT x AS v, x % 2 AS r FROM generate_series(1, 6) t(x))";
+    check(&[
+        (&format!("SELECT * FROM (SELECT r, v FROM {ranked} ORDER BY r, v LIMIT 2 OFFSET 2) ORDER BY r, v"), "3 6; 4 1"),
+        (&format!("SELECT * FROM (SELECT r, v FROM {ranked} ORDER BY r, v LIMIT 3 OFFSET 2) ORDER BY r, v LIMIT 2"), "3 6; 4 1"),
+        (&format!("SELECT * FROM (SELECT r, v FROM {ranked} ORDER BY r, v LIMIT 4 OFFSET 1) ORDER BY r, v LIMIT 2 OFFSET 1"), "3 6; 4 1"),
+        (&format!("SELECT * FROM (SELECT r, v FROM {ranked} ORDER BY r, v OFFSET 4) ORDER BY r, v"), "5 3; 6 5"),
+        (&format!("SELECT v FROM (SELECT v FROM {plain} ORDER BY v DESC OFFSET 3) ORDER BY v"), "1; 2; 3"),
+        (&format!("SELECT r, v FROM (SELECT v, r FROM {plain} ORDER BY v DESC OFFSET 3) ORDER BY r, v LIMIT 2"), "0 2; 1 1"),
+        (&format!("SELECT r, v FROM (SELECT v, r FROM {plain} ORDER BY v DESC LIMIT 2 OFFSET 3) ORDER BY r DESC, v"), "1 3; 0 2"),
+        (&format!("SELECT v, row_number() OVER (ORDER BY v) AS n FROM (SELECT v FROM {plain} ORDER BY v DESC OFFSET 3) ORDER BY v LIMIT 2 OFFSET 1"), "2 2; 3 3"),
+        (&format!("SELECT r, sum(v) FROM (SELECT v, r FROM {plain} ORDER BY v OFFSET 1) GROUP BY r ORDER BY r"), "0 12; 1 8"),
+    ])
+    .await;
+}
+
+/// A repartition by what is constant is left out, and has to be there when the constant is no longer known.
+#[tokio::test]
+async fn distinct_values_are_counted_by_a_constant_and_by_themselves() {
+    let skipped = "(SELECT * FROM (SELECT 's' AS k, min(path) AS p FROM events GROUP BY 1) ORDER BY 1, 2 LIMIT 8";
+    let counted = "SELECT 's' AS c, coalesce(k, '-') AS d, count(DISTINCT k) AS n FROM";
+    check(&[
+        (&format!("{counted} {skipped} OFFSET 1) GROUP BY 1, 2"), ""),
+        (&format!("{counted} {skipped} OFFSET 0) GROUP BY 1, 2"), "s s 1"),
+    ])
+    .await;
+}

@@ -6,10 +6,11 @@ mod dependencies;
 mod forgetful;
 mod interval_joins;
 mod nearest_joins;
+mod offsets;
 mod outer_joins;
 mod physical;
 mod pushdown;
-mod sorting;
+mod requirements;
 mod statistics;
 mod unions;
 mod unique_keys;
@@ -22,7 +23,8 @@ use datafusion::execution::SessionStateBuilder;
 /// A session in which queries are planned as here.
 pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
     let physical = outer_joins::forgetting_constants(statistics::of_one_aggregate(pushdown::rules()));
-    let mut physical = sorting::sorting_what_lost_its_order(unique_keys::forgetting_keys(physical));
+    let physical = offsets::hiding_offsets(unique_keys::forgetting_keys(physical));
+    let mut physical = requirements::meeting_requirements_again(physical);
     physical.push(Arc::new(interval_joins::JoinsOfIntervals));
     physical.push(Arc::new(yielding::JoinsPause));
     let logical = dependencies::forgetting_before(conditions::staying(aggregates::rules()));

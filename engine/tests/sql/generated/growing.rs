@@ -195,12 +195,17 @@ async fn answers_are_those_of_another_process_whatever_happened_to_the_lake_sinc
                 for scope in [Scope::Lake, Scope::Site("shop".into()), Scope::Site("blog".into())] {
                     let site = if let Scope::Site(site) = &scope { Some(site.as_str()) } else { None };
                     let params: Vec<(String, Param)> = params::of_period(world.now, site, "Europe/Berlin");
-                    let full = rows(&view.session(&scope).unwrap().query(sql, &params).await.unwrap());
-                    let (answer, how) = match recurring.answer(&scope).await {
-                        Ok(answer) => answer,
-                        Err(error) => panic!("{seed} {happened:?} {scope:?} {sql}: {error}"),
+                    let full = view.session(&scope).unwrap().query(sql, &params).await;
+                    let (full, answer, how) = match (full, recurring.answer(&scope).await) {
+                        (Ok(full), Ok((answer, how))) => (rows(&full), rows(&answer), how),
+                        // A sum may be beyond what its type holds.
+                        (Err(full), Err(answer)) if full.to_string() == answer.to_string() => continue,
+                        (full, answer) => panic!(
+                            "{seed} {happened:?} {scope:?} {sql}: {:?}, in full {:?}",
+                            answer.map(|(answer, _)| rows(&answer)),
+                            full.map(|full| rows(&full))
+                        ),
                     };
-                    let answer = rows(&answer);
                     asked += 1;
                     if !same(answer.clone(), full.clone()) {
                         wrong.push(format!("seed {seed}, {happened:?}, {scope:?}: {sql}\n  {answer:?}\n  {full:?}"));

@@ -186,29 +186,33 @@ pub(crate) fn query(random: &mut Random) -> String {
             _ => name.clone(),
         })
         .collect();
-    // Every column is in the order, so that rows behind a LIMIT are the same ones.
-    let mut order: Vec<String> = (1..=columns.len()).map(|place| place.to_string()).collect();
-    random.shuffle(&mut order);
-    for place in &mut order {
-        *place += *random.choose(&[" ASC NULLS FIRST", " ASC NULLS LAST", " DESC NULLS FIRST", " DESC NULLS LAST"]);
-    }
-    write!(sql, " SELECT {} FROM ({body}) ORDER BY {}", shown.join(", "), order.join(", ")).unwrap();
+    let order = order(random, columns.len());
+    write!(sql, " SELECT {} FROM ({body}) ORDER BY {order}", shown.join(", ")).unwrap();
     if random.below(2) == 0 {
         write!(sql, " LIMIT {}", 1 + random.below(12)).unwrap();
     }
     sql
 }
 
-/// A SELECT, the first rows of one, or two as sets.
+/// An order by all of so many columns, so that the rows behind a LIMIT are the same ones.
+fn order(random: &mut Random, columns: usize) -> String {
+    let mut order: Vec<String> = (1..=columns).map(|place| place.to_string()).collect();
+    random.shuffle(&mut order);
+    for place in &mut order {
+        *place += *random.choose(&[" ASC NULLS FIRST", " ASC NULLS LAST", " DESC NULLS FIRST", " DESC NULLS LAST"]);
+    }
+    order.join(", ")
+}
+
+/// A SELECT, some of the rows of one, or two as sets.
 fn body(random: &mut Random, relations: &[Relation]) -> (String, Vec<(String, Kind)>) {
     let (one, columns) = select(random, relations);
     match random.below(10) {
         0 => {
-            // All columns are in the order, so that the same rows are left.
-            let order: Vec<String> = (1..=columns.len()).map(|place| format!("{place} NULLS LAST")).collect();
+            let order = order(random, columns.len());
+            let limit = if random.below(3) == 0 { String::new() } else { format!(" LIMIT {}", 1 + random.below(9)) };
             let skipped = random.below(3);
-            let limit = format!("LIMIT {} OFFSET {skipped}", 1 + random.below(9));
-            (format!("SELECT * FROM ({one}) o ORDER BY {} {limit}", order.join(", ")), columns)
+            (format!("SELECT * FROM ({one}) o ORDER BY {order}{limit} OFFSET {skipped}"), columns)
         }
         1 => {
             let kinds = |columns: &[(String, Kind)]| columns.iter().map(|(_, kind)| *kind).collect::<Vec<_>>();

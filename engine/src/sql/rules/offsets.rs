@@ -1,0 +1,187 @@
+//! Rows that are skipped stay the ones that are skipped.
+//!
+//! Where DataFusion decides the order of rows, it hands a sort from above an OFFSET to below it, and with it the number of
+//! rows behind the OFFSET, not the number in front of its end. `SELECT … FROM (… ORDER BY a LIMIT 2 OFFSET 2) ORDER BY a`
+//! over a window has no rows then, and `SELECT … FROM (… ORDER BY a OFFSET 5) ORDER BY b` skips the first five by b, both
+//! without a word. (DataFusion 55.2: `pushdown_requirement_to_children` takes `fetch` without `skip`, and `GlobalLimitExec`
+//! for an operator that a sort may pass.)
+//!
+//! While the order is decided, such a limit is hidden in an operator that requires the order it has below, says nothing of
+//! it above, and hands nothing on. What is asked for above is sorted there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::Statistics;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, OrderingRequirements, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
+use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::{
+    ChildStats, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+    SendableRecordBatchStream, StatisticsArgs,
+};
+
+use super::physical::{DECIDES_ORDER, Rule, around};
+
+/// The rules, with two around the one that would take a sort past an OFFSET.
+pub(super) fn hiding_offsets(rules: Vec<Rule>) -> Vec<Rule> {
+    around(rules, DECIDES_ORDER, &[Arc::new(HideOffsets)], &[Arc::new(ShowOffsets)])
+}
+
+#[derive(Debug)]
+struct HideOffsets;
+
+impl PhysicalOptimizerRule for HideOffsets {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| match plan.downcast_ref::<GlobalLimitExec>() {
+            Some(limit) if limit.skip() > 0 => Ok(Transformed::yes(HiddenLimit::of(limit.clone()))),
+            _ => Ok(Transformed::no(plan)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "hide_offsets"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+struct ShowOffsets;
+
+impl PhysicalOptimizerRule for ShowOffsets {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| match plan.downcast_ref::<HiddenLimit>() {
+            Some(hidden) => Ok(Transformed::yes(Arc::new(hidden.limit.clone()) as _)),
+            None => Ok(Transformed::no(plan)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "show_offsets"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// A limit that no sort passes.
+#[derive(Clone, Debug)]
+struct HiddenLimit {
+    limit: GlobalLimitExec,
+    required: Option<OrderingRequirements>,
+    properties: Arc<PlanProperties>,
+}
+
+impl HiddenLimit {
+    fn of(limit: GlobalLimitExec) -> Arc<dyn ExecutionPlan> {
+        let required = limit.input().output_ordering().cloned().map(OrderingRequirements::from);
+        Self::requiring(limit, required)
+    }
+
+    fn requiring(limit: GlobalLimitExec, required: Option<OrderingRequirements>) -> Arc<dyn ExecutionPlan> {
+        let nothing = EquivalenceProperties::new(limit.schema());
+        let properties = Arc::new(limit.properties().as_ref().clone().with_eq_properties(nothing));
+        Arc::new(Self { limit, required, properties })
+    }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        Self::requiring(GlobalLimitExec::new(input, self.limit.skip(), self.limit.fetch()), self.required.clone())
+    }
+}
+
+impl DisplayAs for HiddenLimit {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HiddenLimit")
+    }
+}
+
+impl ExecutionPlan for HiddenLimit {
+    fn name(&self) -> &str {
+        "HiddenLimit"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        vec![Distribution::SinglePartition]
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        vec![self.required.clone()]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![self.limit.input()]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self.over(children.swap_remove(0)))
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self.over(children.swap_remove(0)))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.limit.execute(partition, context)
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        self.limit.child_stats_requests(partition)
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        self.limit.statistics_from_inputs(inputs, args)
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::LowerEqual
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+
+    use super::*;
+
+    #[test]
+    fn the_rule_that_takes_sorts_past_an_offset_is_there() {
+        let rules = hiding_offsets(PhysicalOptimizer::new().rules);
+        let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        let around = ["hide_offsets", DECIDES_ORDER, "show_offsets"];
+        assert_eq!(names.windows(3).filter(|names| *names == around).count(), 1, "{names:?}");
+    }
+}
