@@ -300,6 +300,9 @@ async fn an_offset_skips_the_rows_of_its_own_order() {
         (&format!("SELECT r, v FROM (SELECT v, r FROM {plain} ORDER BY v DESC LIMIT 2 OFFSET 3) ORDER BY r DESC, v"), "1 3; 0 2"),
         (&format!("SELECT v, row_number() OVER (ORDER BY v) AS n FROM (SELECT v FROM {plain} ORDER BY v DESC OFFSET 3) ORDER BY v LIMIT 2 OFFSET 1"), "2 2; 3 3"),
         (&format!("SELECT r, sum(v) FROM (SELECT v, r FROM {plain} ORDER BY v OFFSET 1) GROUP BY r ORDER BY r"), "0 12; 1 8"),
+        // Of an order that is not read any more.
+        (&format!("SELECT r, count(*) FROM (SELECT v, r FROM {plain} ORDER BY r, v OFFSET 2) GROUP BY r ORDER BY r"), "0 1; 1 3"),
+        (&format!("SELECT sum(r), count(*) FROM (SELECT v, r FROM {plain} ORDER BY v % 3, v OFFSET 3)"), "1 3"),
     ])
     .await;
 }

@@ -6,8 +6,11 @@
 //! without a word. (DataFusion 55.2: `pushdown_requirement_to_children` takes `fetch` without `skip`, and `GlobalLimitExec`
 //! for an operator that a sort may pass.)
 //!
+//! A sort by columns that are not read behind an OFFSET is even left out: behind the projection nobody sees its order.
+//!
 //! While the order is decided, such a limit is hidden in an operator that requires the order it has below, says nothing of
-//! it above, and hands nothing on. What is asked for above is sorted there.
+//! it above, and hands nothing on. What is asked for above is sorted there. It stands below projections, where all columns
+//! of its order are.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,9 +24,10 @@ use datafusion::physical_expr::{EquivalenceProperties, OrderingRequirements, Phy
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
 use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{
     ChildStats, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-    SendableRecordBatchStream, StatisticsArgs,
+    SendableRecordBatchStream, StatisticsArgs, replace_children_if_necessary,
 };
 
 use super::physical::{DECIDES_ORDER, Rule, around};
@@ -39,7 +43,7 @@ struct HideOffsets;
 impl PhysicalOptimizerRule for HideOffsets {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| match plan.downcast_ref::<GlobalLimitExec>() {
-            Some(limit) if limit.skip() > 0 => Ok(Transformed::yes(HiddenLimit::of(limit.clone()))),
+            Some(limit) if limit.skip() > 0 => Ok(Transformed::yes(hidden(limit, limit.input())?)),
             _ => Ok(Transformed::no(plan)),
         })
         .data()
@@ -51,6 +55,20 @@ impl PhysicalOptimizerRule for HideOffsets {
 
     fn schema_check(&self) -> bool {
         true
+    }
+}
+
+/// The rows of `input` that `limit` leaves.
+fn hidden(limit: &GlobalLimitExec, input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    match input.downcast_ref::<ProjectionExec>() {
+        Some(projection) => {
+            let below = hidden(limit, projection.input())?;
+            replace_children_if_necessary(input.clone(), vec![below])
+        }
+        None => {
+            let required = input.output_ordering().cloned().map(OrderingRequirements::from);
+            Ok(HiddenLimit::over(input.clone(), limit, required))
+        }
     }
 }
 
@@ -84,19 +102,19 @@ struct HiddenLimit {
 }
 
 impl HiddenLimit {
-    fn of(limit: GlobalLimitExec) -> Arc<dyn ExecutionPlan> {
-        let required = limit.input().output_ordering().cloned().map(OrderingRequirements::from);
-        Self::requiring(limit, required)
-    }
-
-    fn requiring(limit: GlobalLimitExec, required: Option<OrderingRequirements>) -> Arc<dyn ExecutionPlan> {
+    fn over(
+        input: Arc<dyn ExecutionPlan>,
+        like: &GlobalLimitExec,
+        required: Option<OrderingRequirements>,
+    ) -> Arc<dyn ExecutionPlan> {
+        let limit = GlobalLimitExec::new(input, like.skip(), like.fetch());
         let nothing = EquivalenceProperties::new(limit.schema());
         let properties = Arc::new(limit.properties().as_ref().clone().with_eq_properties(nothing));
         Arc::new(Self { limit, required, properties })
     }
 
-    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        Self::requiring(GlobalLimitExec::new(input, self.limit.skip(), self.limit.fetch()), self.required.clone())
+    fn over_another(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        Self::over(input, &self.limit, self.required.clone())
     }
 }
 
@@ -147,11 +165,11 @@ impl ExecutionPlan for HiddenLimit {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self.over(children.swap_remove(0)))
+        Ok(self.over_another(children.swap_remove(0)))
     }
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self.over(children.swap_remove(0)))
+        Ok(self.over_another(children.swap_remove(0)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
