@@ -98,7 +98,7 @@ impl Service {
     /// The people and organisations as they are now.
     pub async fn accounts_now(&self) -> Result<Arc<Accounts>, AccountsError> {
         let read_at = Instant::now();
-        let accounts = Arc::new(self.lake.accounts().await?);
+        let accounts = self.lake.accounts().await?;
         self.known.lock().accounts = Some((read_at, accounts.clone()));
         Ok(accounts)
     }

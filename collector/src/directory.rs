@@ -128,7 +128,7 @@ impl Cache {
         let why = match timeout(REFRESH_TIMEOUT, self.lake.sites()).await {
             Ok(Ok(sites)) => {
                 let mut state = self.state.write();
-                (state.sites, state.fresh) = (Arc::new(sites), true);
+                (state.sites, state.fresh) = (sites, true);
                 return;
             }
             Ok(Err(error)) => anyhow::Error::from(error),

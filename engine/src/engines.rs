@@ -115,7 +115,7 @@ impl Engines {
         }
         let read_at = Instant::now();
         let directory = match (self.lakes().main().sites().await, known) {
-            (Ok(directory), _) => Arc::new(directory),
+            (Ok(directory), _) => directory,
             // They lie where they did.
             (Err(_), Some((_, directory))) => directory,
             (Err(error), None) => return Err(error),

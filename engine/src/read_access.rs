@@ -96,7 +96,7 @@ impl ReadAccess {
         state.read_at = Some(began_at);
         let why = match read {
             Ok(Ok(keys)) => {
-                (state.keys, state.failed) = (Arc::new(keys), None);
+                (state.keys, state.failed) = (keys, None);
                 return;
             }
             Ok(Err(error)) => lake::whole_text(&error),

@@ -1,7 +1,7 @@
 //! An open lake: its store, its root, and where its objects lie.
 //!
-//! A lake names two data types of rooms above it, the list of erasures and the ids of recent files, because its clones
-//! share both in memory.
+//! A lake names three data types of rooms above it, the list of erasures, the ids of recent files and the documents that are
+//! known, because its clones share them in memory.
 
 use std::fmt;
 use std::path::{Path as FsPath, PathBuf};
@@ -23,6 +23,7 @@ use crate::copies::recent_ids::RecentIds;
 use crate::erasure::list::Erasures;
 use crate::error::{LakeError, Result};
 use crate::layout::{LaneId, RAW_DIR, REGISTRY_DIR};
+use crate::registry::known::KnownDocuments;
 use crate::schema::tables::{EVENTS, TABLES, TableSpec};
 use crate::store::beside::{self, carries_credentials};
 use crate::store::remote::Remote;
@@ -57,6 +58,7 @@ struct Inner {
     tables: Mutex<Vec<Arc<Table>>>,
     erasures: Mutex<Option<(u64, Arc<Erasures>)>>,
     recent_ids: RecentIds,
+    documents: KnownDocuments,
     /// Whose lake it is, if it is an organisation's own.
     own: Option<Own>,
 }
@@ -163,6 +165,7 @@ impl Lake {
             tables: Mutex::default(),
             erasures: Mutex::default(),
             recent_ids: RecentIds::default(),
+            documents: KnownDocuments::default(),
             own: None,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -292,6 +295,11 @@ impl Lake {
     /// The ids of files that searches for copies have read.
     pub(crate) fn recent_ids(&self) -> &RecentIds {
         &self.inner.recent_ids
+    }
+
+    /// Documents as they were last read.
+    pub(crate) fn known_documents(&self) -> &KnownDocuments {
+        &self.inner.documents
     }
 
     /// The list of erasures that was read last, with its version.

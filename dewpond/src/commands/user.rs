@@ -85,7 +85,7 @@ pub(crate) async fn run(flags: Flags) -> anyhow::Result<()> {
         }
         Command::List { output } => {
             let lake = output.lake.open_existing().await?;
-            list(&lake.accounts().await.context("could not read the accounts")?, output.json);
+            list(&*lake.accounts().await.context("could not read the accounts")?, output.json);
         }
         Command::ResetPassword { email, output } => {
             let lake = output.lake.open_for_writing().await?;

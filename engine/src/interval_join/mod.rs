@@ -10,11 +10,12 @@ mod intervals;
 use std::fmt;
 use std::sync::Arc;
 
+use ahash::HashSet;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
 };
 use datafusion::arrow::compute::kernels::cmp;
-use datafusion::arrow::compute::{cast, concat_batches, filter, prep_null_mask_filter, take};
+use datafusion::arrow::compute::{cast, concat_batches, filter, filter_record_batch, prep_null_mask_filter, take};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::JoinSide;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -204,24 +205,31 @@ impl ExecutionPlan for IntervalJoinExec {
             false => Arc::default(),
         };
         let of_intervals = if join.is_collected { 0 } else { partition };
-        let times = join.times.execute(partition, context.clone())?;
+        let mut times = join.times.execute(partition, context.clone())?;
         let schema = self.schema();
         let of_schema = schema.clone();
         let batches = stream::once(async move {
             let batch_rows = context.session_config().batch_size();
-            let built = built.get_or_try_init(|| build(&join, of_intervals, context)).await?.clone();
-            let (at_end, end_of, end_schema, end_metrics) =
-                (built.clone(), join.clone(), of_schema.clone(), metrics.clone());
+            let ahead = match join.times_of_intervals() {
+                1 => Ahead::read(&join, &mut times).await?,
+                _ => Ahead::default(),
+            };
+            let built = built.get_or_try_init(|| build(&join, of_intervals, &ahead, context)).await?.clone();
+            let times = stream::iter(ahead.batches.into_iter().map(Ok)).chain(times);
+            let running = Arc::new((join, built, of_schema, metrics));
+            let at_end = running.clone();
             let joined = times.map(move |batch| {
+                let (join, built, schema, metrics) = &*running;
                 let _timer = metrics.elapsed_compute().timer();
-                let joined = join.joined(&built, &batch?, &of_schema)?;
+                let joined = join.joined(built, &batch?, schema)?;
                 metrics.record_output(joined.num_rows());
                 Ok::<_, DataFusionError>(joined)
             });
             let joined = joined.try_filter(|batch| futures::future::ready(batch.num_rows() > 0));
             let rest = async move {
-                let rest = end_of.at_end(&at_end, &end_schema, batch_rows)?;
-                end_metrics.record_output(rest.iter().map(RecordBatch::num_rows).sum());
+                let (join, built, schema, metrics) = &*at_end;
+                let rest = join.at_end(built, schema, batch_rows)?;
+                metrics.record_output(rest.iter().map(RecordBatch::num_rows).sum());
                 Ok::<_, DataFusionError>(stream::iter(rest.into_iter().map(Ok)))
             };
             Ok::<_, DataFusionError>(joined.chain(stream::once(rest).try_flatten()))
@@ -231,11 +239,51 @@ impl ExecutionPlan for IntervalJoinExec {
     }
 }
 
+/// Times that are read before the intervals: if there are no others, only intervals of their keys are needed.
+#[derive(Default)]
+struct Ahead {
+    batches: Vec<RecordBatch>,
+    /// The hashes of their keys, if they are all.
+    only: Option<HashSet<u64>>,
+}
+
+/// How many times are read ahead before they count as many.
+const AHEAD_ROWS_MAX: usize = 1 << 14;
+
+impl Ahead {
+    async fn read(join: &IntervalJoin, times: &mut SendableRecordBatchStream) -> Result<Self> {
+        let (mut batches, mut rows) = (Vec::new(), 0);
+        while let Some(batch) = times.try_next().await? {
+            rows += batch.num_rows();
+            batches.push(batch);
+            if rows > AHEAD_ROWS_MAX {
+                return Ok(Self { batches, only: None });
+            }
+        }
+        let mut only = HashSet::default();
+        for batch in &batches {
+            let keys = values_of(join.on.iter().map(|(_, time)| time), batch)?;
+            only.extend(hashes_of(&keys, batch.num_rows())?.into_iter().flatten());
+        }
+        Ok(Self { batches, only: Some(only) })
+    }
+
+    /// The intervals that a time may be in.
+    fn needed(&self, join: &IntervalJoin, intervals: RecordBatch) -> Result<RecordBatch> {
+        let Some(only) = &self.only else { return Ok(intervals) };
+        let keys = values_of(join.on.iter().map(|(interval, _)| interval), &intervals)?;
+        let hashes = hashes_of(&keys, intervals.num_rows())?;
+        let is_needed = hashes.into_iter().map(|hash| Some(hash.is_some_and(|hash| only.contains(&hash))));
+        Ok(filter_record_batch(&intervals, &is_needed.collect())?)
+    }
+}
+
 /// Reads all rows with intervals of a partition.
-async fn build(join: &IntervalJoin, partition: usize, context: Arc<TaskContext>) -> Result<Arc<Built>> {
+async fn build(join: &IntervalJoin, partition: usize, ahead: &Ahead, context: Arc<TaskContext>) -> Result<Arc<Built>> {
     let memory = MemoryConsumer::new("intervals of a join").register(context.memory_pool());
     let (mut rows, mut batches) = (join.intervals.execute(partition, context)?, Vec::new());
     while let Some(batch) = rows.try_next().await? {
+        let batch = ahead.needed(join, batch)?;
         // Once as it comes, and once put together.
         memory.try_grow(2 * batch.get_array_memory_size() + batch.num_rows() * Intervals::ROW_BYTES)?;
         batches.push(batch);
@@ -244,7 +292,7 @@ async fn build(join: &IntervalJoin, partition: usize, context: Arc<TaskContext>)
     drop(batches);
     let found = Found {
         has_time: if join.joined == Joined::Intervals { vec![false; rows.num_rows()] } else { vec![] },
-        open: if join.is_collected { join.times.output_partitioning().partition_count() } else { 1 },
+        open: join.times_of_intervals(),
     };
     let row_bytes = Intervals::ROW_BYTES + usize::from(!found.has_time.is_empty());
     memory.try_resize(rows.get_array_memory_size() + rows.num_rows() * row_bytes)?;
@@ -277,6 +325,11 @@ fn values_of<'a>(exprs: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>, rows: &
 }
 
 impl IntervalJoin {
+    /// How many partitions of times are joined with one of the intervals.
+    fn times_of_intervals(&self) -> usize {
+        if self.is_collected { self.times.output_partitioning().partition_count() } else { 1 }
+    }
+
     /// What a batch of times gives of the answer, in the order of the times.
     fn joined(&self, built: &Built, times: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let keys = values_of(self.on.iter().map(|(_, time)| time), times)?;

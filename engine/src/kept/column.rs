@@ -8,7 +8,8 @@ use datafusion::arrow::array::{
     UInt32Array, UInt32Builder,
 };
 use datafusion::arrow::buffer::BooleanBuffer;
-use datafusion::arrow::compute::take;
+use datafusion::arrow::compute::kernels::cmp;
+use datafusion::arrow::compute::{prep_null_mask_filter, take};
 use datafusion::arrow::datatypes::{ArrowNativeType, DataType};
 use datafusion::error::Result;
 
@@ -51,7 +52,7 @@ impl Places {
     /// Of rows that follow each other, those whose text is chosen.
     ///
     /// - `is_chosen`: for each text, and behind them for none.
-    pub(super) fn chosen(&self, from: usize, count: usize, is_chosen: &BooleanBuffer) -> BooleanBuffer {
+    pub(super) fn chosen(&self, from: usize, count: usize, is_chosen: &BooleanBuffer) -> Result<BooleanBuffer> {
         match self {
             Self::Bytes(places) => chosen(&places.slice(from, count), is_chosen),
             Self::Words(places) => chosen(&places.slice(from, count), is_chosen),
@@ -60,15 +61,26 @@ impl Places {
     }
 }
 
-fn chosen<T: ArrowPrimitiveType>(places: &PrimitiveArray<T>, is_chosen: &BooleanBuffer) -> BooleanBuffer {
+fn chosen<T: ArrowPrimitiveType>(places: &PrimitiveArray<T>, is_chosen: &BooleanBuffer) -> Result<BooleanBuffer> {
     let (values, none) = (places.values(), is_chosen.value(is_chosen.len() - 1));
-    match places.nulls() {
+    if !none
+        && is_chosen.count_set_bits() == 1
+        && let Some(chosen) = is_chosen.set_indices().next().and_then(T::Native::from_usize)
+    {
+        // By far the most frequent: a page, a name. It is compared for many rows at a time.
+        let is_it = cmp::eq(places, &PrimitiveArray::<T>::new_scalar(chosen))?;
+        return Ok(match is_it.null_count() {
+            0 => is_it.values().clone(),
+            _ => prep_null_mask_filter(&is_it).values().clone(),
+        });
+    }
+    Ok(match places.nulls() {
         None => BooleanBuffer::collect_bool(values.len(), |row| is_chosen.value(values[row].as_usize())),
         Some(nulls) => BooleanBuffer::collect_bool(values.len(), |row| match nulls.is_null(row) {
             true => none,
             false => is_chosen.value(values[row].as_usize()),
         }),
-    }
+    })
 }
 
 /// What a row takes at the least, in bytes.
@@ -98,14 +110,6 @@ impl Column {
             Self::Plain(values) => values.slice(from, count),
             Self::Coded { places, texts } => take(texts, &places.array().slice(from, count), None)?,
         })
-    }
-
-    /// How many different texts are coded, if they are.
-    pub(super) fn different(&self) -> usize {
-        match self {
-            Self::Plain(_) => 0,
-            Self::Coded { texts, .. } => texts.len(),
-        }
     }
 
     /// The values of some rows.

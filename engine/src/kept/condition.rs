@@ -16,8 +16,11 @@ use datafusion::error::Result;
 use datafusion::physical_expr::utils::{collect_columns, conjunction, reassign_expr_columns};
 use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 
-use super::column::Column;
+use super::column::{Column, Places};
 use super::slice::Rows;
+
+/// Rows are few that are one in so many: to ask of them alone costs less than to ask of all.
+const FEW: usize = 8;
 
 /// What has to hold of a row.
 #[derive(Clone, Debug)]
@@ -58,32 +61,28 @@ impl Condition {
         }
     }
 
+    /// Those of coded texts first, which cost least. Where few rows are left, no others are asked.
     fn parts_hold(&self, rows: &Rows, from: usize, count: usize) -> Result<BooleanBuffer> {
+        let (coded, others): (Vec<_>, Vec<_>) =
+            self.parts.iter().partition(|part| part.texts_of(rows, count).is_some());
         let mut all = BooleanBuffer::new_set(count);
-        for part in &self.parts {
-            all = &all & &part.holds(rows, from, count)?;
-            if all.count_set_bits() == 0 {
+        for part in coded.into_iter().chain(others) {
+            let left = all.count_set_bits();
+            if left == 0 {
                 break;
             }
+            all = match left * FEW <= count {
+                true => part.holds_of(rows, from, &all)?,
+                false => &all & &part.holds(rows, from, count)?,
+            };
         }
         Ok(all)
     }
-}
 
-impl Condition {
     /// The same, each part asked of those rows alone that satisfy the ones before.
     fn parts_hold_in_turn(&self, rows: &Rows, from: usize, count: usize) -> Result<BooleanBuffer> {
-        let mut left: Vec<i32> = (from..from + count).map(|row| row as i32).collect();
-        for part in &self.parts {
-            let places = Int32Array::from(left.clone());
-            let values = part.columns.iter().map(|column| rows.columns[*column].at(&places));
-            let held = part.decide(values.collect::<Result<_>>()?, left.len())?;
-            left = held.set_indices().map(|place| left[place]).collect();
-        }
-        let mut all = BooleanBufferBuilder::new(count);
-        all.append_n(count, false);
-        left.into_iter().for_each(|row| all.set_bit(row as usize - from, true));
-        Ok(all.finish())
+        let all = BooleanBuffer::new_set(count);
+        self.parts.iter().try_fold(all, |left, part| part.holds_of(rows, from, &left))
     }
 }
 
@@ -97,18 +96,34 @@ impl Part {
         Ok(Self { expr: reassign_expr_columns(expr.clone(), &schema)?, columns, schema: Arc::new(schema) })
     }
 
-    fn holds(&self, rows: &Rows, from: usize, count: usize) -> Result<BooleanBuffer> {
-        let only = match self.columns.as_slice() {
-            [column] => Some(&*rows.columns[*column]),
+    /// The texts that decide of so many rows, if they are coded and fewer.
+    fn texts_of<'a>(&self, rows: &'a Rows, count: usize) -> Option<(&'a Places, &'a StringViewArray)> {
+        match self.columns.as_slice() {
+            [column] => match &*rows.columns[*column] {
+                Column::Coded { places, texts } if texts.len() <= count => Some((places, texts)),
+                _ => None,
+            },
             _ => None,
-        };
-        let Some(Column::Coded { places, texts }) = only.filter(|column| column.different() <= count) else {
-            return self.of_values(rows, from, count);
-        };
+        }
+    }
+
+    fn holds(&self, rows: &Rows, from: usize, count: usize) -> Result<BooleanBuffer> {
+        let Some((places, texts)) = self.texts_of(rows, count) else { return self.of_values(rows, from, count) };
         // Behind the texts stands what is none.
         let none = StringViewArray::new_null(1);
         let decided = self.decide(vec![concat(&[texts as &dyn Array, &none])?], texts.len() + 1)?;
-        Ok(places.chosen(from, count, &decided))
+        places.chosen(from, count, &decided)
+    }
+
+    /// Those of the rows that are left, from a row on, which satisfy it, too.
+    fn holds_of(&self, rows: &Rows, from: usize, left: &BooleanBuffer) -> Result<BooleanBuffer> {
+        let places: Int32Array = left.set_indices().map(|place| (from + place) as i32).collect();
+        let values = self.columns.iter().map(|column| rows.columns[*column].at(&places));
+        let held = self.decide(values.collect::<Result<_>>()?, places.len())?;
+        let mut all = BooleanBufferBuilder::new(left.len());
+        all.append_n(left.len(), false);
+        held.set_indices().for_each(|place| all.set_bit(places.value(place) as usize - from, true));
+        Ok(all.finish())
     }
 
     fn of_values(&self, rows: &Rows, from: usize, count: usize) -> Result<BooleanBuffer> {
@@ -199,9 +214,29 @@ mod tests {
     }
 
     #[test]
+    fn few_rows_that_are_left_are_asked_alone() {
+        let texts = (0..40).map(|row| (row % 5 > 0).then_some(if row % 20 == 6 { "a" } else { "b" }));
+        let schema =
+            Schema::new(vec![Field::new("text", DataType::Utf8View, true), Field::new("n", DataType::Int64, true)]);
+        let columns = [
+            Arc::new(texts.collect::<StringViewArray>()) as ArrayRef,
+            Arc::new((0..40).map(Some).collect::<Int64Array>()),
+        ];
+        let rows = Rows { count: 40, columns: columns.map(|values| Arc::new(Column::of(values))).to_vec() };
+        let column = |name: &str| col(name, &schema).unwrap();
+        let all = [is(column("n"), Operator::Gt, lit(9_i64)), is(column("text"), Operator::Eq, text("a"))];
+        let condition = Condition::new(&Arc::new(schema.clone()), all).unwrap();
+        for (from, count, expected) in [(0, 40, vec![26]), (20, 20, vec![6]), (26, 1, vec![0]), (7, 0, vec![])] {
+            let held = condition.parts_hold(&rows, from, count).unwrap();
+            assert_eq!(held.set_indices().collect::<Vec<_>>(), expected, "{from}");
+            assert_eq!(condition.parts_hold_in_turn(&rows, from, count).unwrap(), held);
+        }
+    }
+
+    #[test]
     fn a_condition_that_another_one_guards_fails_of_no_other_row() {
         let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8View, false)]));
-        let texts = (0..20).map(|row| Some(if row == 3 { "7" } else { "a" }));
+        let texts = (0..20).map(|row| Some(if row % 2 == 0 { "7" } else { "a" }));
         let values = Arc::new(Column::of(Arc::new(texts.collect::<StringViewArray>())));
         let rows = Rows { count: 20, columns: vec![values] };
         let column = || col("text", &schema).unwrap();
@@ -209,7 +244,7 @@ mod tests {
         let guarded = [is(column(), Operator::Eq, text("7")), is(number, Operator::Gt, lit(3_i64))];
         let condition = Condition::new(&schema, guarded).unwrap();
         assert!(condition.parts_hold(&rows, 0, 20).is_err());
-        let held = condition.holds(&rows, 0, 20).unwrap();
-        assert_eq!(held.set_indices().collect::<Vec<_>>(), [3]);
+        let held = condition.holds(&rows, 4, 5).unwrap();
+        assert_eq!(held.set_indices().collect::<Vec<_>>(), [0, 2, 4]);
     }
 }

@@ -31,6 +31,7 @@ struct Kept {
 
 struct Entry {
     slice: Arc<Slice>,
+    rows: usize,
     bytes: usize,
     used: u64,
 }
@@ -59,12 +60,29 @@ impl KeptRows {
         self.bytes_max / SITE_SHARE
     }
 
+    /// What all rows take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.kept.lock().bytes
+    }
+
+    /// Lets go of rows until the others take no more than so much. Whether it let go of any.
+    pub(crate) fn shrink_to(&self, bytes_max: usize) -> bool {
+        self.kept.lock().shrink_to(bytes_max)
+    }
+
+    /// Lets go of rows of so many bytes, or of all that there are. Whether it let go of any.
+    pub(crate) fn shrink_by(&self, bytes: usize) -> bool {
+        let mut kept = self.kept.lock();
+        let bytes_max = kept.bytes.saturating_sub(bytes);
+        kept.shrink_to(bytes_max)
+    }
+
     /// The rows of a site in a file, of which nothing may be known yet.
     pub(super) fn slice(&self, path: &Path, site: &Arc<str>) -> Arc<Slice> {
         let mut kept = self.kept.lock();
         kept.uses += 1;
         let used = kept.uses;
-        let new = || Entry { slice: Arc::default(), bytes: 0, used };
+        let new = || Entry { slice: Arc::default(), rows: 0, bytes: 0, used };
         let entry = kept.slices.entry((path.clone(), site.clone())).or_insert_with(new);
         entry.used = used;
         entry.slice.clone()
@@ -73,6 +91,12 @@ impl KeptRows {
     /// How many rows of a site the largest of its files has, as far as is known.
     pub(super) fn rows_of_file(&self, site: &str) -> Option<usize> {
         self.kept.lock().rows_of_file.get(site).copied()
+    }
+
+    /// How many rows of a site are kept.
+    pub(crate) fn rows_of(&self, site: &str) -> usize {
+        let kept = self.kept.lock();
+        kept.slices.iter().filter(|((_, of), _)| **of == *site).map(|(_, entry)| entry.rows).sum()
     }
 
     /// Whether so many files' rows of a site may be kept, as far as can be told by those that are.
@@ -96,14 +120,41 @@ impl KeptRows {
         if let Some(entry) = kept.slices.get_mut(&(path.clone(), site.clone()))
             && Arc::ptr_eq(&entry.slice, slice)
         {
+            entry.rows = rows;
             entry.bytes += bytes;
             kept.bytes += bytes;
         }
         while kept.bytes > self.bytes_max || kept.memory.try_resize(kept.bytes).is_err() {
-            let oldest = kept.slices.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
-            let Some(gone) = oldest.and_then(|oldest| kept.slices.remove(&oldest)) else { break };
-            kept.bytes -= gone.bytes;
+            if !kept.lets_go_of_oldest() {
+                break;
+            }
         }
+        metrics::gauge!("dewpond_kept_rows_bytes").set(kept.bytes as f64);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn keep_for_test(&self, path: &str, bytes: usize) {
+        let (path, site) = (Path::from(path), "shop".into());
+        let slice = self.slice(&path, &site);
+        self.grew(&path, &site, &slice, 10, bytes);
+    }
+}
+
+impl Kept {
+    fn shrink_to(&mut self, bytes_max: usize) -> bool {
+        let before = self.bytes;
+        while self.bytes > bytes_max && self.lets_go_of_oldest() {}
+        self.memory.resize(self.bytes);
+        metrics::gauge!("dewpond_kept_rows_bytes").set(self.bytes as f64);
+        self.bytes < before
+    }
+
+    /// Whether there was one.
+    fn lets_go_of_oldest(&mut self) -> bool {
+        let oldest = self.slices.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
+        let Some(gone) = oldest.and_then(|oldest| self.slices.remove(&oldest)) else { return false };
+        self.bytes -= gone.bytes;
+        true
     }
 }
 
@@ -157,10 +208,11 @@ mod tests {
         let (kept, _) = kept(1_000, 10_000);
         assert!(kept.has_room("shop", 50, 8), "nobody knows better yet");
         add(&kept, "a", 80);
-        assert_eq!(kept.rows_of_file("shop"), Some(10));
+        assert_eq!((kept.rows_of_file("shop"), kept.rows_of("shop"), kept.rows_of("blog")), (Some(10), 10, 0));
         assert!(kept.has_room("shop", 6, 8) && !kept.has_room("shop", 7, 8), "a file's rows take 80 bytes");
         add(&kept, "b", 120);
         assert!(kept.has_room("shop", 5, 8) && !kept.has_room("shop", 6, 8), "a file's rows take 100 bytes");
         assert!(kept.has_room("blog", 50, 8));
+        assert_eq!(kept.rows_of("shop"), 20);
     }
 }

@@ -6,6 +6,7 @@
 //! when it spills with very little memory (its issue 24883).
 
 pub mod floors;
+pub(crate) mod memory;
 pub(crate) mod shares;
 
 use std::future::Future;

@@ -9,7 +9,6 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::col;
@@ -22,6 +21,7 @@ use crate::folds::rows::last_passes::LastPasses;
 use crate::folds::rows::memory::{PieceKey, PieceMemory};
 use crate::folds::settings::StateSettings;
 use crate::kept::KeptRows;
+use crate::limits::memory::QueryMemory;
 use crate::limits::shares::{Share, Shares};
 use crate::one_store::OneStore;
 use crate::session::sql_session::SqlSession;
@@ -58,9 +58,6 @@ const KEY_QUERIES_MAX: NonZeroUsize = NonZeroUsize::new(8).expect("it is not zer
 /// The part of a role's memory that recurring queries may fill with rows, most of it between runs, too: one in so many.
 const PIECES_SHARE: usize = 2;
 
-/// The part of it that rows of sites may fill: one in so many.
-const KEPT_SHARE: usize = 4;
-
 impl Engine {
     /// An engine over `lake`. Fails with [`EngineError::Disk`] if the spill directory cannot be used.
     pub fn new(lake: Lake, settings: &EngineSettings) -> Result<Self> {
@@ -69,8 +66,9 @@ impl Engine {
             disk.set_mode(datafusion::execution::disk_manager::DiskManagerMode::Directories(vec![dir.clone()]));
         }
         let store = ObjectStoreUrl::parse(lake.store_url())?;
+        let memory = Arc::new(QueryMemory::new(settings.memory_bytes));
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(settings.memory_bytes)))
+            .with_memory_pool(memory.clone())
             .with_disk_manager_builder(disk)
             .with_object_store_registry(Arc::new(OneStore::new(store.clone(), lake.store())))
             .build_arc()?;
@@ -92,7 +90,6 @@ impl Engine {
         // key below a projection that has computed another column of that name: `SELECT DISTINCT k % 3 AS k`.
         config.options_mut().optimizer.enable_topk_aggregation = false;
         let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / PIECES_SHARE));
-        let kept = Arc::new(KeptRows::new(settings.memory_bytes / KEPT_SHARE, &runtime.memory_pool));
         Ok(Self {
             lake,
             runtime,
@@ -101,7 +98,7 @@ impl Engine {
             pieces,
             steady: Arc::default(),
             last_passes: Arc::default(),
-            kept,
+            kept: memory.kept().clone(),
             found: Arc::default(),
             states: settings.states,
             shares: Arc::new(Shares::new(KEY_QUERIES_MAX)),
@@ -188,7 +185,7 @@ impl Engine {
         let context = self.context();
         let reports = self.lake.table(&REPORTS).load().await?;
         context.register_table(REPORTS.name, Arc::new(self.table_of(&REPORTS, Files::Snapshot(reports))))?;
-        Ok(SqlSession::new(context, true, None))
+        Ok(SqlSession::new(context, true))
     }
 
     /// The rows of some files of a table in the table's order, for a merge.
@@ -214,7 +211,7 @@ impl Engine {
         for (name, schema) in schemas {
             context.register_table(*name, Arc::new(EmptyTable::new(schema.clone())))?;
         }
-        Ok(SqlSession::new(context, true, None))
+        Ok(SqlSession::new(context, true))
     }
 
     pub(crate) fn table_of(&self, spec: &'static TableSpec, files: Files) -> FilesTable {

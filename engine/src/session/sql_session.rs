@@ -43,18 +43,31 @@ const KEPT_JOIN_BYTES_MAX: usize = 256 << 20;
 /// The same in rows, where their size is not known.
 const KEPT_JOIN_ROWS_MAX: usize = 4_000_000;
 
+/// So many rows in memory are read by one thread: a page asks a dozen questions at once, and each of them costs less if it
+/// is not divided.
+const ONE_THREAD_ROWS_MAX: usize = 1 << 20;
+
 /// SQL over some tables, reading only.
 pub struct SqlSession {
     pub(super) context: SessionContext,
     /// Whether it shows plans, which tell of files and rows of all sites.
     explains: bool,
-    /// Where rows of a site are kept, if they may be.
+    /// Where rows of sites are kept, if they may be.
     kept: Option<Arc<KeptRows>>,
+    /// The site whose rows it sees, if it sees those of one.
+    site: Option<Arc<str>>,
 }
 
 impl SqlSession {
-    pub(super) fn new(context: SessionContext, explains: bool, kept: Option<Arc<KeptRows>>) -> Self {
-        Self { context, explains, kept }
+    pub(super) fn new(context: SessionContext, explains: bool) -> Self {
+        Self { context, explains, kept: None, site: None }
+    }
+
+    /// The same session, which may keep rows.
+    ///
+    /// - `site`: whose rows it sees, if it sees those of one site alone.
+    pub(super) fn that_may_keep(self, kept: Arc<KeptRows>, site: Option<Arc<str>>) -> Self {
+        Self { kept: Some(kept), site, ..self }
     }
 
     /// The same session, which keeps what it reads of a site in memory for the next that does: for many small questions about
@@ -66,6 +79,9 @@ impl SqlSession {
             let config = state.config_mut();
             config.set_extension(kept.clone());
             // Rows that are in memory are found sooner than they are divided among threads.
+            if self.site.as_ref().is_some_and(|site| (1..=ONE_THREAD_ROWS_MAX).contains(&kept.rows_of(site))) {
+                config.options_mut().execution.target_partitions = 1;
+            }
             let joins = &mut config.options_mut().optimizer;
             joins.hash_join_single_partition_threshold = KEPT_JOIN_BYTES_MAX;
             joins.hash_join_single_partition_threshold_rows = KEPT_JOIN_ROWS_MAX;

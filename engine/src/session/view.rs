@@ -208,7 +208,7 @@ impl View {
             context.register_table(AUDIT_LOG, Arc::new(AuditTable::new(engine.lake.clone(), None)))?;
         }
         let explains = matches!(who, Who::Everybody(_));
-        Ok(SqlSession::new(context, explains, Some(engine.kept.clone())))
+        Ok(SqlSession::new(context, explains).that_may_keep(engine.kept.clone(), who.site()))
     }
 }
 
@@ -222,6 +222,15 @@ enum Who<'a> {
 }
 
 impl Who<'_> {
+    /// The site whose rows he gets, if it is one.
+    fn site(self) -> Option<Arc<str>> {
+        match self {
+            Self::Everybody(Scope::Site(site)) => Some(site.as_str().into()),
+            Self::MayKnowOf([site]) => Some(site.clone()),
+            _ => None,
+        }
+    }
+
     /// The rows he gets, if not all.
     fn filter(self) -> Option<Expr> {
         match self {

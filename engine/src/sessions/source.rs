@@ -166,6 +166,7 @@ impl SessionSource {
         while all > bytes_max || known.len() > SESSIONS_KNOWN_MAX {
             all -= bytes(&known.remove(0).made);
         }
+        metrics::gauge!("dewpond_kept_sessions_bytes").set(all as f64);
     }
 
     /// The published files.
@@ -185,7 +186,7 @@ impl SessionSource {
 
     /// The sites' rules as they were when the first query of the view asked.
     pub(crate) async fn rules(&self) -> Result<Arc<Rules>> {
-        let load = || async { Ok::<_, lake::LakeError>(Arc::new(Rules::new(&self.lake.sites().await?))) };
+        let load = || async { Ok::<_, lake::LakeError>(Arc::new(Rules::new(&*self.lake.sites().await?))) };
         self.rules.get_or_try_init(load).await.cloned().map_err(|error| DataFusionError::External(error.into()))
     }
 

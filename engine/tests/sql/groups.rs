@@ -318,3 +318,20 @@ async fn distinct_values_are_counted_by_a_constant_and_by_themselves() {
     ])
     .await;
 }
+
+/// Rows of the side of a join that lies in memory begin anew with each row of the other side.
+#[tokio::test]
+async fn a_join_of_windows_is_sorted_for_the_next_window() {
+    let numbered = "WITH w AS (SELECT k AS c, k, row_number() OVER (PARTITION BY k ORDER BY x) AS n FROM (SELECT x, x % 2 AS k FROM generate_series(1, 4) t(x))) SELECT";
+    let joined = "FROM w a JOIN w b USING (k)";
+    check(&[
+        (
+            &format!("{numbered} b.c, a.n, b.n, row_number() OVER (PARTITION BY b.c ORDER BY a.n, b.n) AS r {joined} ORDER BY 1, 4"),
+            "0 1 1 1; 0 1 2 2; 0 2 1 3; 0 2 2 4; 1 1 1 1; 1 1 2 2; 1 2 1 3; 1 2 2 4",
+        ),
+        (&format!("{numbered} a.n, b.n, b.c {joined} ORDER BY b.c, a.n, b.n LIMIT 3"), "1 1 0; 1 2 0; 2 1 0"),
+        (&format!("{numbered} a.n, b.n, b.c {joined} ORDER BY b.c, b.n, a.n LIMIT 3"), "1 1 0; 2 1 0; 1 2 0"),
+        (&format!("{numbered} b.c, a.n, count(*) {joined} GROUP BY b.c, a.n ORDER BY 1, 2"), "0 1 2; 0 2 2; 1 1 2; 1 2 2"),
+    ])
+    .await;
+}

@@ -3,6 +3,8 @@
 //!
 //! Nothing that expires is here: versions are kept for ever. Sign-ins are [objects of their own](crate::sign_ins).
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -178,8 +180,8 @@ impl Organisation {
 
 impl Lake {
     /// The people and organisations as they are now.
-    pub async fn accounts(&self) -> Result<Accounts> {
-        Ok(self.registry().read_document(ACCOUNTS).await?.1)
+    pub async fn accounts(&self) -> Result<Arc<Accounts>> {
+        self.registry().known_document(ACCOUNTS, |accounts: Accounts| accounts).await
     }
 
     /// Changes people and organisations. `change` is asked again if somebody else was faster, with what he left.

@@ -143,7 +143,8 @@ impl Lake {
     /// Fails with [`LakeError::Invalid`] if its name cannot be one or is taken, or an address has credentials, and with [`LakeError::NotFound`] if there is
     /// no such site.
     pub async fn add_destination(&self, spec: &DestinationSpec) -> Result<()> {
-        find_site_id(&self.sites().await?, &spec.site_id)?;
+        let sites = self.sites().await?;
+        find_site_id(&sites, &spec.site_id)?;
         if let Target::Files { url } = &spec.target {
             check_address(url)?;
         }

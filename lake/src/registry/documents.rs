@@ -3,7 +3,6 @@
 //! A document is a sequence of versions. Each is an object that is created once and never changed, and the highest
 //! version counts. Of two writers that race for a version one wins; the other reads the winner's and tries again.
 
-use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, PutOptions};
 use serde::de::DeserializeOwned;
@@ -16,18 +15,10 @@ use crate::layout::REGISTRY_DIR;
 impl Lake {
     /// The newest version of a document, with its number; version 0 is the empty document nobody wrote.
     pub(crate) async fn read_document<T: DeserializeOwned + Default>(&self, name: &str) -> Result<(u64, T)> {
-        let dir = self.path(&format!("{REGISTRY_DIR}/{name}"));
-        let objects: Vec<ObjectMeta> = match self.store().list(Some(&dir)).try_collect().await {
-            Ok(objects) => objects,
-            Err(object_store::Error::NotFound { .. }) => vec![],
-            Err(error) => return Err(LakeError::store(format!("list registry/{name}"), error)),
-        };
-        let Some((version, path)) =
-            objects.into_iter().filter_map(|object| Some((version_of(&object.location)?, object.location))).max()
-        else {
+        let Some((version, object)) = newest(self.list_documents(name, None).await?) else {
             return Ok((0, T::default()));
         };
-        Ok((version, self.read_json(&path).await?))
+        Ok((version, self.read_json(&object.location).await?))
     }
 
     /// One version of a document. Versions never change.
@@ -35,7 +26,16 @@ impl Lake {
         self.read_json(&self.path(&document_path(name, version))).await
     }
 
-    async fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T> {
+    /// The versions of a document, or those whose objects have names behind another one.
+    pub(super) async fn list_documents(&self, name: &str, after: Option<&str>) -> Result<Vec<ObjectMeta>> {
+        let dir = format!("{REGISTRY_DIR}/{name}");
+        match after {
+            Some(after) => self.list_after(&dir, after).await,
+            None => self.list(&dir).await,
+        }
+    }
+
+    pub(super) async fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T> {
         let read = async { self.store().get(path).await?.bytes().await };
         let bytes = read.await.map_err(|error| LakeError::store(format!("read {path}"), error))?;
         serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(path.to_string(), error))
@@ -121,8 +121,19 @@ pub(crate) struct Writer {
     writer: String,
 }
 
+/// The newest of some versions of a document, with its number.
+pub(super) fn newest(objects: Vec<ObjectMeta>) -> Option<(u64, ObjectMeta)> {
+    let versions = objects.into_iter().filter_map(|object| Some((version_of(&object.location)?, object)));
+    versions.max_by_key(|(version, _)| *version)
+}
+
+/// The name of the object of a version. Names are in the order of the versions.
+pub(super) fn object_name(version: u64) -> String {
+    format!("{version:012}.json")
+}
+
 fn document_path(name: &str, version: u64) -> String {
-    format!("{REGISTRY_DIR}/{name}/{version:012}.json")
+    format!("{REGISTRY_DIR}/{name}/{}", object_name(version))
 }
 
 pub(crate) fn version_of(path: &Path) -> Option<u64> {

@@ -6,6 +6,7 @@ pub(crate) mod destinations;
 pub(crate) mod documents;
 pub(crate) mod imports;
 mod keys;
+pub(crate) mod known;
 pub(crate) mod lakes;
 pub(crate) mod names;
 pub(crate) mod own_lake;

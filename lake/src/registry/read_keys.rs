@@ -102,9 +102,8 @@ impl ReadKeys {
 
 impl Lake {
     /// The read keys as they are now.
-    pub async fn read_keys(&self) -> Result<ReadKeys> {
-        let (_, document) = self.registry().read_document::<ReadKeysDocument>(READ_KEYS).await?;
-        Ok(ReadKeys::new(document.keys))
+    pub async fn read_keys(&self) -> Result<Arc<ReadKeys>> {
+        self.registry().known_document(READ_KEYS, |document: ReadKeysDocument| ReadKeys::new(document.keys)).await
     }
 
     /// Issues a key that reads the events of some sites.

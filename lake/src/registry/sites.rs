@@ -243,9 +243,8 @@ impl SiteDirectory {
 
 impl Lake {
     /// The sites as they are now.
-    pub async fn sites(&self) -> Result<SiteDirectory> {
-        let (_, document) = self.registry().read_document::<SitesDocument>(SITES).await?;
-        Ok(SiteDirectory::new(document))
+    pub async fn sites(&self) -> Result<Arc<SiteDirectory>> {
+        self.registry().known_document(SITES, SiteDirectory::new).await
     }
 
     /// The sites whose events lie in this lake.

@@ -95,7 +95,7 @@ async fn rename(
     Sent(sent): Sent<Rename>,
 ) -> Result<Json<Value>, ApiError> {
     let renamed = api.people.rename_organisation(&caller.must_act()?, &id, &sent.name, sent.version).await?;
-    Ok(Json(shown::organisation(&renamed, Role::Owner, &api.people.lake().sites().await?)))
+    Ok(Json(shown::organisation(&renamed, Role::Owner, &*api.people.lake().sites().await?)))
 }
 
 async fn members(

@@ -5,6 +5,7 @@ mod conditions;
 mod dependencies;
 mod forgetful;
 mod interval_joins;
+mod join_orders;
 mod nearest_joins;
 mod offsets;
 mod outer_joins;
@@ -23,7 +24,8 @@ use datafusion::execution::SessionStateBuilder;
 /// A session in which queries are planned as here.
 pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
     let physical = outer_joins::forgetting_constants(statistics::of_one_aggregate(pushdown::rules()));
-    let physical = offsets::hiding_offsets(unique_keys::forgetting_keys(physical));
+    let physical = join_orders::forgetting_orders_in_memory(unique_keys::forgetting_keys(physical));
+    let physical = offsets::hiding_offsets(physical);
     let mut physical = requirements::meeting_requirements_again(physical);
     physical.push(Arc::new(interval_joins::JoinsOfIntervals));
     physical.push(Arc::new(yielding::JoinsPause));

@@ -1,0 +1,83 @@
+//! A join's rows come in the order of the side that is read as it comes, and of no other.
+//!
+//! A hash join keeps one side in memory and reads the other. DataFusion takes the order of its rows for that of the side it
+//! reads, then that of the side in memory. Where rows of the first are equal in their order, the rows of the second begin
+//! anew with each of them: `row_number() OVER (PARTITION BY b.k ORDER BY a.n, b.n)` over a join by k of windows is not
+//! sorted by `a.n` then, without a word. (DataFusion 55.2: `join_equivalence_properties` puts each order of one side behind
+//! each of the other.)
+//!
+//! An operator that does not know the order stands between the join and what it keeps in memory. It hands the rows on as
+//! they are.
+
+use std::sync::Arc;
+
+use datafusion::common::JoinType;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
+
+use super::forgetful::Forgetful;
+use super::physical::{DECIDES_ORDER, Rule, around};
+
+/// The rules, with one before that which would believe it.
+pub(super) fn forgetting_orders_in_memory(rules: Vec<Rule>) -> Vec<Rule> {
+    around(rules, DECIDES_ORDER, &[Arc::new(ForgetOrdersInMemory)], &[])
+}
+
+#[derive(Debug)]
+struct ForgetOrdersInMemory;
+
+impl PhysicalOptimizerRule for ForgetOrdersInMemory {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| {
+            let Some(join) = plan.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(plan)) };
+            let is_believed = matches!(join.join_type(), JoinType::Inner | JoinType::Right);
+            if !is_believed || !may_be_ordered(join.left())? {
+                return Ok(Transformed::no(plan));
+            }
+            let in_memory = Forgetful::over(join.left().clone(), "OrderForgotten", |known| {
+                let mut known = known.clone();
+                known.clear_orderings();
+                known
+            });
+            let inputs = vec![in_memory, join.right().clone()];
+            Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "forget_orders_in_memory"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Whether rows have an order, or will have one: of a window the sort comes later.
+fn may_be_ordered(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    plan.exists(|plan| {
+        let sorts = plan.is::<SortExec>() || plan.is::<WindowAggExec>() || plan.is::<BoundedWindowAggExec>();
+        Ok(sorts || plan.output_ordering().is_some())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+
+    use super::*;
+
+    #[test]
+    fn the_rule_that_believes_orders_is_there() {
+        let rules = forgetting_orders_in_memory(PhysicalOptimizer::new().rules);
+        let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        assert!(names.windows(2).any(|names| names == ["forget_orders_in_memory", DECIDES_ORDER]), "{names:?}");
+    }
+}
