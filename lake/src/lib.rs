@@ -18,6 +18,7 @@
 //! - `copies/times`: how far apart in time two copies of an event may lie.
 //! - `copies/recent_ids`: the cache of published ids, which an open lake keeps in memory.
 //! - `erasure/list`: who was erased, which an open lake keeps in memory.
+//! - `registry/known`: documents as they were last read, which an open lake keeps in memory.
 //! - `lake`: an open lake, and where its objects lie.
 //! - `snapshot`: which files are live.
 //! - `imported_days`: numbers of days that other products counted.

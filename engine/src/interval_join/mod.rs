@@ -79,7 +79,7 @@ pub(crate) struct IntervalJoinExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// The rows with intervals, all of which are read before the first time.
+/// The rows with intervals that a time may be in, all of which are read before the first time is looked up.
 #[derive(Debug)]
 struct Built {
     rows: RecordBatch,
@@ -211,15 +211,15 @@ impl ExecutionPlan for IntervalJoinExec {
         let batches = stream::once(async move {
             let batch_rows = context.session_config().batch_size();
             let ahead = match join.times_of_intervals() {
-                1 => Ahead::read(&join, &mut times).await?,
+                1 => Ahead::read(&join, &mut times, &context).await?,
                 _ => Ahead::default(),
             };
             let built = built.get_or_try_init(|| build(&join, of_intervals, &ahead, context)).await?.clone();
             let times = stream::iter(ahead.batches.into_iter().map(Ok)).chain(times);
-            let running = Arc::new((join, built, of_schema, metrics));
+            let running = Arc::new((join, built, of_schema, metrics, ahead.memory));
             let at_end = running.clone();
             let joined = times.map(move |batch| {
-                let (join, built, schema, metrics) = &*running;
+                let (join, built, schema, metrics, _) = &*running;
                 let _timer = metrics.elapsed_compute().timer();
                 let joined = join.joined(built, &batch?, schema)?;
                 metrics.record_output(joined.num_rows());
@@ -227,7 +227,7 @@ impl ExecutionPlan for IntervalJoinExec {
             });
             let joined = joined.try_filter(|batch| futures::future::ready(batch.num_rows() > 0));
             let rest = async move {
-                let (join, built, schema, metrics) = &*at_end;
+                let (join, built, schema, metrics, _) = &*at_end;
                 let rest = join.at_end(built, schema, batch_rows)?;
                 metrics.record_output(rest.iter().map(RecordBatch::num_rows).sum());
                 Ok::<_, DataFusionError>(stream::iter(rest.into_iter().map(Ok)))
@@ -245,19 +245,22 @@ struct Ahead {
     batches: Vec<RecordBatch>,
     /// The hashes of their keys, if they are all.
     only: Option<HashSet<u64>>,
+    memory: Option<MemoryReservation>,
 }
 
 /// How many times are read ahead before they count as many.
 const AHEAD_ROWS_MAX: usize = 1 << 14;
 
 impl Ahead {
-    async fn read(join: &IntervalJoin, times: &mut SendableRecordBatchStream) -> Result<Self> {
+    async fn read(join: &IntervalJoin, times: &mut SendableRecordBatchStream, context: &TaskContext) -> Result<Self> {
+        let memory = MemoryConsumer::new("times of a join").register(context.memory_pool());
         let (mut batches, mut rows) = (Vec::new(), 0);
         while let Some(batch) = times.try_next().await? {
+            memory.try_grow(batch.get_array_memory_size())?;
             rows += batch.num_rows();
             batches.push(batch);
             if rows > AHEAD_ROWS_MAX {
-                return Ok(Self { batches, only: None });
+                return Ok(Self { batches, only: None, memory: Some(memory) });
             }
         }
         let mut only = HashSet::default();
@@ -265,7 +268,7 @@ impl Ahead {
             let keys = values_of(join.on.iter().map(|(_, time)| time), batch)?;
             only.extend(hashes_of(&keys, batch.num_rows())?.into_iter().flatten());
         }
-        Ok(Self { batches, only: Some(only) })
+        Ok(Self { batches, only: Some(only), memory: Some(memory) })
     }
 
     /// The intervals that a time may be in.

@@ -23,14 +23,18 @@ pub(crate) struct MadeRows {
 }
 
 impl MadeRows {
-    /// All rows of a stream; `None` if they take more than one site's may, or than there is.
+    /// All rows of a stream; `None` if they take more than sessions may, or than there is.
     pub(crate) async fn of(mut rows: SendableRecordBatchStream, kept: &KeptRows) -> Result<Option<Self>> {
         let memory = kept.reserve("kept sessions of sites");
         let (schema, mut parts) = (rows.schema(), Vec::new());
         while let Some(batch) = rows.next().await.transpose()? {
             let columns: Vec<_> = batch.columns().iter().map(|values| Arc::new(Column::of(values.clone()))).collect();
             let bytes: usize = columns.iter().map(|column| column.bytes()).sum();
-            if memory.size() + bytes > kept.site_bytes_max() || memory.try_grow(bytes).is_err() {
+            if memory.size() + bytes > kept.sessions_bytes_max() {
+                return Ok(None);
+            }
+            // Rows go for what is made of them.
+            if memory.try_grow(bytes).is_err() && !(kept.shrink_by(bytes) && memory.try_grow(bytes).is_ok()) {
                 return Ok(None);
             }
             parts.push(Rows { count: batch.num_rows(), columns });

@@ -13,6 +13,9 @@ use super::slice::Slice;
 /// The part of all rows that one site's may take: one in so many.
 const SITE_SHARE: usize = 2;
 
+/// The size of all sessions beside that of all rows: one in so many.
+const SESSIONS_SHARE: usize = 4;
+
 /// Rows of sites by file and site, and their memory.
 pub(crate) struct KeptRows {
     bytes_max: usize,
@@ -56,7 +59,7 @@ impl KeptRows {
     }
 
     /// What one site's rows may take.
-    pub(crate) fn site_bytes_max(&self) -> usize {
+    fn site_bytes_max(&self) -> usize {
         self.bytes_max / SITE_SHARE
     }
 
@@ -77,6 +80,11 @@ impl KeptRows {
         kept.shrink_to(bytes_max)
     }
 
+    /// What all sessions that are kept may take. They do not go when a query needs memory.
+    pub(crate) fn sessions_bytes_max(&self) -> usize {
+        self.bytes_max / SESSIONS_SHARE
+    }
+
     /// The rows of a site in a file, of which nothing may be known yet.
     pub(super) fn slice(&self, path: &Path, site: &Arc<str>) -> Arc<Slice> {
         let mut kept = self.kept.lock();
@@ -93,10 +101,12 @@ impl KeptRows {
         self.kept.lock().rows_of_file.get(site).copied()
     }
 
-    /// How many rows of a site are kept.
-    pub(crate) fn rows_of(&self, site: &str) -> usize {
+    /// How many rows of a site so many files have, as far as can be told by those of which rows are kept.
+    pub(crate) fn rows_expected(&self, site: &str, files: usize) -> Option<usize> {
         let kept = self.kept.lock();
-        kept.slices.iter().filter(|((_, of), _)| **of == *site).map(|(_, entry)| entry.rows).sum()
+        let of_site = kept.slices.iter().filter(|((_, of), entry)| **of == *site && entry.bytes > 0);
+        let (known, rows) = of_site.fold((0, 0), |(known, rows), (_, entry)| (known + 1, rows + entry.rows));
+        (known > 0).then(|| rows * files / known)
     }
 
     /// Whether so many files' rows of a site may be kept, as far as can be told by those that are.
@@ -208,11 +218,11 @@ mod tests {
         let (kept, _) = kept(1_000, 10_000);
         assert!(kept.has_room("shop", 50, 8), "nobody knows better yet");
         add(&kept, "a", 80);
-        assert_eq!((kept.rows_of_file("shop"), kept.rows_of("shop"), kept.rows_of("blog")), (Some(10), 10, 0));
+        assert_eq!(kept.rows_of_file("shop"), Some(10));
         assert!(kept.has_room("shop", 6, 8) && !kept.has_room("shop", 7, 8), "a file's rows take 80 bytes");
         add(&kept, "b", 120);
         assert!(kept.has_room("shop", 5, 8) && !kept.has_room("shop", 6, 8), "a file's rows take 100 bytes");
         assert!(kept.has_room("blog", 50, 8));
-        assert_eq!(kept.rows_of("shop"), 20);
+        assert_eq!((kept.rows_expected("shop", 50), kept.rows_expected("blog", 50)), (Some(500), None));
     }
 }

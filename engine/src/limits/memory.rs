@@ -20,6 +20,7 @@ const KEPT_FLOOR_SHARE: usize = 4;
 pub(crate) struct QueryMemory {
     /// Kept rows take from here as queries do.
     pool: Arc<dyn MemoryPool>,
+    bytes: usize,
     kept: Arc<KeptRows>,
     kept_floor_bytes: usize,
 }
@@ -28,7 +29,7 @@ impl QueryMemory {
     pub(crate) fn new(bytes: usize) -> Self {
         let pool: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(bytes));
         let kept = Arc::new(KeptRows::new(bytes / KEPT_SHARE, &pool));
-        Self { pool, kept, kept_floor_bytes: bytes / KEPT_FLOOR_SHARE }
+        Self { pool, bytes, kept, kept_floor_bytes: bytes / KEPT_FLOOR_SHARE }
     }
 
     /// The rows that are kept in it.
@@ -36,12 +37,13 @@ impl QueryMemory {
         &self.kept
     }
 
-    /// Takes memory from kept rows. Whether there is more now.
+    /// Takes as much memory from kept rows as a query needs, unless they have not that much. Whether there is more now.
     fn takes_back(&self, reservation: &MemoryReservation, additional: usize) -> bool {
-        match reservation.consumer().can_spill() {
-            true => self.kept.shrink_to(self.kept_floor_bytes),
-            false => self.kept.shrink_by(additional),
+        if reservation.consumer().can_spill() {
+            return self.kept.shrink_to(self.kept_floor_bytes);
         }
+        let missing = (self.pool.reserved() + additional).saturating_sub(self.bytes);
+        missing > 0 && missing <= self.kept.bytes() && self.kept.shrink_by(missing)
     }
 }
 
@@ -118,9 +120,11 @@ mod tests {
         let query = consumer(&memory, false);
         query.try_grow(400).unwrap();
         assert_eq!(memory.kept.bytes(), 400, "there was enough");
-        query.try_grow(150).unwrap();
-        assert_eq!((memory.kept.bytes(), memory.reserved()), (200, 550));
-        query.try_grow(250).unwrap();
+        assert!(query.try_grow(401).is_err());
+        assert_eq!(memory.kept.bytes(), 400, "there would never be enough");
+        query.try_grow(50).unwrap();
+        assert_eq!((memory.kept.bytes(), memory.reserved()), (300, 450));
+        query.try_grow(350).unwrap();
         assert_eq!((memory.kept.bytes(), memory.reserved()), (0, ALL));
         assert!(query.try_grow(1).is_err());
     }

@@ -54,8 +54,8 @@ pub struct SqlSession {
     explains: bool,
     /// Where rows of sites are kept, if they may be.
     kept: Option<Arc<KeptRows>>,
-    /// The site whose rows it sees, if it sees those of one.
-    site: Option<Arc<str>>,
+    /// The site whose rows it sees, if it sees those of one, and the number of files that may have some.
+    site: Option<(Arc<str>, usize)>,
 }
 
 impl SqlSession {
@@ -65,8 +65,8 @@ impl SqlSession {
 
     /// The same session, which may keep rows.
     ///
-    /// - `site`: whose rows it sees, if it sees those of one site alone.
-    pub(super) fn that_may_keep(self, kept: Arc<KeptRows>, site: Option<Arc<str>>) -> Self {
+    /// - `site`: whose rows it sees, if it sees those of one site alone, and the number of files that may have some.
+    pub(super) fn that_may_keep(self, kept: Arc<KeptRows>, site: Option<(Arc<str>, usize)>) -> Self {
         Self { kept: Some(kept), site, ..self }
     }
 
@@ -78,10 +78,11 @@ impl SqlSession {
             let mut state = state.write();
             let config = state.config_mut();
             config.set_extension(kept.clone());
-            // Rows that are in memory are found sooner than they are divided among threads.
-            if self.site.as_ref().is_some_and(|site| (1..=ONE_THREAD_ROWS_MAX).contains(&kept.rows_of(site))) {
+            let rows = self.site.as_ref().and_then(|(site, files)| kept.rows_expected(site, *files));
+            if rows.is_some_and(|rows| rows <= ONE_THREAD_ROWS_MAX) {
                 config.options_mut().execution.target_partitions = 1;
             }
+            // Rows that are in memory are found sooner than they are divided among threads.
             let joins = &mut config.options_mut().optimizer;
             joins.hash_join_single_partition_threshold = KEPT_JOIN_BYTES_MAX;
             joins.hash_join_single_partition_threshold_rows = KEPT_JOIN_ROWS_MAX;

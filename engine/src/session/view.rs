@@ -208,7 +208,8 @@ impl View {
             context.register_table(AUDIT_LOG, Arc::new(AuditTable::new(engine.lake.clone(), None)))?;
         }
         let explains = matches!(who, Who::Everybody(_));
-        Ok(SqlSession::new(context, explains).that_may_keep(engine.kept.clone(), who.site()))
+        let site = who.site().map(|site| (site, self.snapshot.events.files.len()));
+        Ok(SqlSession::new(context, explains).that_may_keep(engine.kept.clone(), site))
     }
 }
 

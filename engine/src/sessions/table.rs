@@ -165,7 +165,7 @@ impl SessionTableProvider {
         };
         let known = self.source.known_sessions(format!("{site} {:?}", rules.of_site(site)), bounds.begin_us);
         let rows = known.get_or_try_init(make).await;
-        self.source.forget_sessions(kept.site_bytes_max());
+        self.source.forget_sessions(kept.sessions_bytes_max());
         let Some(rows) = rows? else { return Ok(None) };
         Ok(Some(rows.plan(&places, state.config().target_partitions())?))
     }

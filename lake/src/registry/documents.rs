@@ -3,6 +3,8 @@
 //! A document is a sequence of versions. Each is an object that is created once and never changed, and the highest
 //! version counts. Of two writers that race for a version one wins; the other reads the winner's and tries again.
 
+use std::sync::Arc;
+
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, PutOptions};
 use serde::de::DeserializeOwned;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{LakeError, Result};
 use crate::lake::Lake;
 use crate::layout::REGISTRY_DIR;
+use crate::registry::known::Known;
 
 impl Lake {
     /// The newest version of a document, with its number; version 0 is the empty document nobody wrote.
@@ -21,13 +24,45 @@ impl Lake {
         Ok((version, self.read_json(&object.location).await?))
     }
 
+    /// What `make` makes of the newest version of a document; of the empty document if nobody wrote one. For documents that
+    /// are asked for at every request: the store is asked which version is the newest, but only for those from the known one
+    /// on, and a version that is known is not read again.
+    ///
+    /// - `name`: of which the same is made each time.
+    pub(crate) async fn known_document<T, R>(&self, name: &'static str, make: impl FnOnce(T) -> R) -> Result<Arc<R>>
+    where
+        T: DeserializeOwned + Default,
+        R: Send + Sync + 'static,
+    {
+        let known = self.known_documents().get(name);
+        let mut found = match &known {
+            Some(known) => {
+                let before = object_name(known.version.saturating_sub(1));
+                newest(self.list_documents(name, Some(&before)).await?)
+            }
+            None => None,
+        };
+        if found.is_none() {
+            found = newest(self.list_documents(name, None).await?);
+        }
+        let Some((version, object)) = found else { return Ok(Arc::new(make(T::default()))) };
+        if let Some(known) = known.filter(|known| known.object == object)
+            && let Ok(made) = known.made.downcast::<R>()
+        {
+            return Ok(made);
+        }
+        let made = Arc::new(make(self.read_json(&object.location).await?));
+        self.known_documents().set(name, Known { version, object, made: made.clone() });
+        Ok(made)
+    }
+
     /// One version of a document. Versions never change.
     pub(crate) async fn read_version_of<T: DeserializeOwned>(&self, name: &str, version: u64) -> Result<T> {
         self.read_json(&self.path(&document_path(name, version))).await
     }
 
     /// The versions of a document, or those whose objects have names behind another one.
-    pub(super) async fn list_documents(&self, name: &str, after: Option<&str>) -> Result<Vec<ObjectMeta>> {
+    async fn list_documents(&self, name: &str, after: Option<&str>) -> Result<Vec<ObjectMeta>> {
         let dir = format!("{REGISTRY_DIR}/{name}");
         match after {
             Some(after) => self.list_after(&dir, after).await,
@@ -35,7 +70,7 @@ impl Lake {
         }
     }
 
-    pub(super) async fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T> {
+    async fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T> {
         let read = async { self.store().get(path).await?.bytes().await };
         let bytes = read.await.map_err(|error| LakeError::store(format!("read {path}"), error))?;
         serde_json::from_slice(&bytes).map_err(|error| LakeError::corrupt(path.to_string(), error))
@@ -122,13 +157,13 @@ pub(crate) struct Writer {
 }
 
 /// The newest of some versions of a document, with its number.
-pub(super) fn newest(objects: Vec<ObjectMeta>) -> Option<(u64, ObjectMeta)> {
+fn newest(objects: Vec<ObjectMeta>) -> Option<(u64, ObjectMeta)> {
     let versions = objects.into_iter().filter_map(|object| Some((version_of(&object.location)?, object)));
     versions.max_by_key(|(version, _)| *version)
 }
 
 /// The name of the object of a version. Names are in the order of the versions.
-pub(super) fn object_name(version: u64) -> String {
+fn object_name(version: u64) -> String {
     format!("{version:012}.json")
 }
 
@@ -143,6 +178,7 @@ pub(crate) fn version_of(path: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
+    use object_store::PutPayload;
 
     use super::*;
 
@@ -155,5 +191,53 @@ mod tests {
             .into_iter()
             .for_each(|added| drop(added.unwrap()));
         assert_eq!(lake.sites().await.unwrap().sites().len(), 8);
+    }
+
+    async fn read(lake: &Lake) -> Arc<Vec<String>> {
+        lake.known_document("words", |words: Vec<String>| words).await.unwrap()
+    }
+
+    async fn write(lake: &Lake, version: u64, words: &str) {
+        let path = Path::from(format!("registry/words/{}", object_name(version)));
+        lake.store().put(&path, PutPayload::from(words.to_owned())).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_document_is_the_newest_and_read_once() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        assert!(read(&lake).await.is_empty());
+        write(&lake, 1, r#"["a"]"#).await;
+        let first = read(&lake).await;
+        assert_eq!(*first, ["a"]);
+        assert!(Arc::ptr_eq(&first, &read(&lake).await), "it was read again");
+        for version in 2..13 {
+            write(&lake, version, &format!("[\"{version}\"]")).await;
+            assert_eq!(*read(&lake).await, [version.to_string()]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lake_in_place_of_another_has_documents_of_its_own() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        for version in 1..4 {
+            write(&lake, version, r#"["before"]"#).await;
+        }
+        assert_eq!(*read(&lake).await, ["before"]);
+        write(&lake, 3, r#"["after"]"#).await;
+        assert_eq!(*read(&lake).await, ["after"], "the same number");
+        for version in 2..4 {
+            let path = Path::from(format!("registry/words/{}", object_name(version)));
+            lake.store().delete(&path).await.unwrap();
+        }
+        assert_eq!(*read(&lake).await, ["before"], "a lower number");
+    }
+
+    #[tokio::test]
+    async fn sites_are_those_that_somebody_added_just_now() {
+        let lake = Lake::open("memory:///", []).unwrap();
+        for number in 0..12 {
+            lake.add_site(&format!("site-{number}"), DateTime::UNIX_EPOCH).await.unwrap();
+            assert_eq!(lake.sites().await.unwrap().sites().len(), number + 1);
+        }
     }
 }

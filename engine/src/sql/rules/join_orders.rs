@@ -7,7 +7,7 @@
 //! each of the other.)
 //!
 //! An operator that does not know the order stands between the join and what it keeps in memory. It hands the rows on as
-//! they are.
+//! they are, and goes again where there is no order after all or nobody asks for one.
 
 use std::sync::Arc;
 
@@ -17,12 +17,13 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::HashJoinExec;
-use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
 
 use super::forgetful::Forgetful;
 use super::physical::{DECIDES_ORDER, Rule, around};
+
+/// The operator's name.
+pub(super) const NAME: &str = "OrderForgotten";
 
 /// The rules, with one before that which would believe it.
 pub(super) fn forgetting_orders_in_memory(rules: Vec<Rule>) -> Vec<Rule> {
@@ -37,10 +38,10 @@ impl PhysicalOptimizerRule for ForgetOrdersInMemory {
         plan.transform_up(|plan| {
             let Some(join) = plan.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(plan)) };
             let is_believed = matches!(join.join_type(), JoinType::Inner | JoinType::Right);
-            if !is_believed || !may_be_ordered(join.left())? {
+            if !is_believed || !may_be_ordered(join.left())? || !may_be_ordered(join.right())? {
                 return Ok(Transformed::no(plan));
             }
-            let in_memory = Forgetful::over(join.left().clone(), "OrderForgotten", |known| {
+            let in_memory = Forgetful::over(join.left().clone(), NAME, |known| {
                 let mut known = known.clone();
                 known.clear_orderings();
                 known
@@ -60,11 +61,11 @@ impl PhysicalOptimizerRule for ForgetOrdersInMemory {
     }
 }
 
-/// Whether rows have an order, or will have one: of a window the sort comes later.
+/// Whether rows have an order, or will have one: the sort for a window comes later.
 fn may_be_ordered(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     plan.exists(|plan| {
-        let sorts = plan.is::<SortExec>() || plan.is::<WindowAggExec>() || plan.is::<BoundedWindowAggExec>();
-        Ok(sorts || plan.output_ordering().is_some())
+        let asks_for_order = || plan.required_input_ordering().iter().any(Option::is_some);
+        Ok(plan.output_ordering().is_some() || asks_for_order())
     })
 }
 

@@ -25,6 +25,8 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{
     ChildStats, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
     SendableRecordBatchStream, StatisticsArgs, replace_children_if_necessary,
@@ -66,10 +68,18 @@ fn hidden(limit: &GlobalLimitExec, input: &Arc<dyn ExecutionPlan>) -> Result<Arc
             replace_children_if_necessary(input.clone(), vec![below])
         }
         None => {
-            let required = input.output_ordering().cloned().map(OrderingRequirements::from);
-            Ok(HiddenLimit::over(input.clone(), limit, required))
+            let order = input.output_ordering().filter(|_| comes_sorted(input));
+            Ok(HiddenLimit::over(input.clone(), limit, order.cloned().map(OrderingRequirements::from)))
         }
     }
+}
+
+/// Whether somebody asked for the order of rows. Rows of a file come in one, too, which nobody has to keep.
+fn comes_sorted(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let keeps_order = || plan.maintains_input_order() == [true];
+    plan.is::<SortExec>()
+        || plan.is::<SortPreservingMergeExec>()
+        || keeps_order() && plan.children().into_iter().all(comes_sorted)
 }
 
 #[derive(Debug)]

@@ -17,6 +17,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{
     ChildSatisfactionOptions, Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     replace_children_if_necessary,
@@ -36,10 +37,11 @@ pub(super) fn meeting_requirements_again(rules: Vec<Rule>) -> Vec<Rule> {
 struct MeetRequirementsAgain;
 
 impl PhysicalOptimizerRule for MeetRequirementsAgain {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| {
             let before: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
-            let inputs = sorted(&plan, parted(&plan, before.clone())?)?;
+            let inputs = parted(&plan, before.clone(), config.execution.target_partitions)?;
+            let inputs = sorted(&plan, inputs)?;
             if inputs.iter().zip(&before).all(|(input, before)| Arc::ptr_eq(input, before)) {
                 return Ok(Transformed::no(plan));
             }
@@ -59,8 +61,14 @@ impl PhysicalOptimizerRule for MeetRequirementsAgain {
 
 /// The inputs of an operator, parted as it requires. Where one is not, all that are to be parted by keys are parted anew:
 /// both sides of a join have to be in the same way.
+///
+/// - `partitions`: into how many others have parted theirs.
 #[expect(deprecated, reason = "operators still ask for HashPartitioned")]
-fn parted(plan: &Arc<dyn ExecutionPlan>, inputs: Vec<Arc<dyn ExecutionPlan>>) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+fn parted(
+    plan: &Arc<dyn ExecutionPlan>,
+    inputs: Vec<Arc<dyn ExecutionPlan>>,
+    partitions: usize,
+) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
     let required = plan.input_distribution_requirements();
     let options = ChildSatisfactionOptions::new().with_allow_subset(true);
     let is_met = |place: usize, input: &Arc<dyn ExecutionPlan>| {
@@ -70,14 +78,16 @@ fn parted(plan: &Arc<dyn ExecutionPlan>, inputs: Vec<Arc<dyn ExecutionPlan>>) ->
     if are_met.iter().all(|is_met| *is_met) {
         return Ok(inputs);
     }
-    let partitions = inputs.iter().map(|input| input.output_partitioning().partition_count()).max().unwrap_or(1);
     let parted = inputs.into_iter().zip(required.per_child_distributions()).zip(are_met);
     let parted = parted.map(|((input, required), is_met)| -> Result<Arc<dyn ExecutionPlan>> {
         Ok(match required {
             Distribution::KeyPartitioned(keys) | Distribution::HashPartitioned(keys) => {
                 Arc::new(RepartitionExec::try_new(input, Partitioning::Hash(keys.clone(), partitions))?)
             }
-            Distribution::SinglePartition if !is_met => Arc::new(CoalescePartitionsExec::new(input)),
+            Distribution::SinglePartition if !is_met => match input.output_ordering().cloned() {
+                Some(order) => Arc::new(SortPreservingMergeExec::new(order, input)),
+                None => Arc::new(CoalescePartitionsExec::new(input)),
+            },
             _ => input,
         })
     });

@@ -6,7 +6,8 @@
 //! without a word. (DataFusion 55.2: `EquivalenceProperties::projected_constraints` looks the old places up among the new.)
 //!
 //! While the order of rows is decided, no aggregate says what is unique: an operator above it does not know. The operator goes
-//! again where nobody will ask any more, because workers take plans of DataFusion's own operators alone.
+//! again where nobody will ask any more, and so do those of [`join_orders`], because workers take plans of DataFusion's own
+//! operators alone.
 
 use std::sync::Arc;
 
@@ -19,9 +20,12 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::SortMergeJoinExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
-use datafusion::physical_plan::{ExecutionPlan, InputOrderMode, replace_children_if_necessary};
+use datafusion::physical_plan::{
+    ExecutionPlan, ExecutionPlanProperties, InputOrderMode, replace_children_if_necessary,
+};
 
 use super::forgetful::Forgetful;
+use super::join_orders;
 use super::physical::{DECIDES_ORDER, Rule, around};
 
 const NAME: &str = "KeysForgotten";
@@ -89,11 +93,14 @@ enum Above {
 }
 
 fn remember(plan: Arc<dyn ExecutionPlan>, above: Above) -> Result<Arc<dyn ExecutionPlan>> {
-    let input = plan.downcast_ref::<Forgetful>().filter(|_| plan.name() == NAME).map(Forgetful::input).cloned();
-    if let Some(input) = input {
-        let is_believed = above == Above::AskingOverOrder || above == Above::Asking && puts_in_order(&input);
+    if let Some(input) = plan.downcast_ref::<Forgetful>().map(Forgetful::input) {
+        let is_believed = match plan.name() {
+            NAME => above == Above::AskingOverOrder || above == Above::Asking && puts_in_order(input),
+            join_orders::NAME => above != Above::NothingThatAsks && input.output_ordering().is_some(),
+            _ => true,
+        };
         if !is_believed {
-            return remember(input, above);
+            return remember(input.clone(), above);
         }
     }
     let below = match above {

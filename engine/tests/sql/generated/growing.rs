@@ -198,8 +198,11 @@ async fn answers_are_those_of_another_process_whatever_happened_to_the_lake_sinc
                     let full = view.session(&scope).unwrap().query(sql, &params).await;
                     let (full, answer, how) = match (full, recurring.answer(&scope).await) {
                         (Ok(full), Ok((answer, how))) => (rows(&full), rows(&answer), how),
-                        // A sum may be beyond what its type holds.
-                        (Err(full), Err(answer)) if full.to_string() == answer.to_string() => continue,
+                        (Err(full), Err(answer))
+                            if [&full, &answer].iter().all(|error| error.to_string().contains("a sum is beyond")) =>
+                        {
+                            continue;
+                        }
                         (full, answer) => panic!(
                             "{seed} {happened:?} {scope:?} {sql}: {:?}, in full {:?}",
                             answer.map(|(answer, _)| rows(&answer)),
