@@ -1,4 +1,6 @@
-"""Answers queries with DuckDB: python duckdb.py EVENTS.parquet < QUERIES.
+"""Answers queries with DuckDB: python duckdb.py EVENTS.parquet [plain] < QUERIES.
+
+With "plain", queries are run as they read, without DuckDB's optimizer.
 
 A query is a line of JSON, and so is its answer: the rows, or the error as a string.
 """
@@ -16,6 +18,8 @@ connection = duckdb.connect()
 connection.execute("SET TimeZone = 'UTC'")
 connection.execute("SET threads = 1")
 connection.execute("CREATE TABLE events AS SELECT * FROM read_parquet(?)", [sys.argv[1]])
+if sys.argv[2:] == ["plain"]:
+    connection.execute("PRAGMA disable_optimizer")
 
 
 def plain(value):

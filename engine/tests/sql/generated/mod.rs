@@ -44,14 +44,14 @@ pub(crate) fn python() -> Option<String> {
 async fn generated_queries_are_answered_as_by_duckdb() {
     let Some(python) = python() else { return };
     let seed = seed();
-    let (mut asked, mut unanswered, mut wrong) = (0, 0, Vec::new());
+    let (mut asked, mut unanswered, mut corrected, mut wrong) = (0, 0, 0, Vec::new());
     while asked < queries() {
         let mut random = Random::new(seed + asked as u64);
         let session = session_of(&mut random).await;
         let sql: Vec<String> = (0..QUERIES_A_LAKE).map(|_| query(&mut random)).collect();
         let file = export(&session, seed + asked as u64).await;
-        for (sql, theirs) in sql.iter().zip(duckdb(&python, &file, &sql)) {
-            let Json::Array(theirs) = theirs else {
+        for (sql, theirs) in sql.iter().zip(duckdb(&python, &file, &sql, "")) {
+            let Json::Array(mut theirs) = theirs else {
                 // A query that DuckDB does not answer says nothing of ours. There must be few.
                 println!("{sql}\n  {theirs}");
                 unanswered += 1;
@@ -69,11 +69,13 @@ async fn generated_queries_are_answered_as_by_duckdb() {
                     continue;
                 }
             };
-            let same = ours.len() == theirs.len()
-                && ours.iter().zip(&theirs).all(|(ours, theirs)| {
-                    let theirs = theirs.as_array().unwrap();
-                    ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| is_same(ours, theirs))
-                });
+            let mut same = are_same(&ours, &theirs);
+            // DuckDB's optimizer has faults, too: 1.5.5 decides about rows of a RIGHT JOIN before an OFFSET has skipped any.
+            if !same && let Json::Array(plain) = &duckdb(&python, &file, std::slice::from_ref(sql), "plain")[0] {
+                same = are_same(&ours, plain);
+                corrected += usize::from(same);
+                theirs.clone_from(plain);
+            }
             if !same {
                 let short =
                     |rows: &[Json]| format!("{} rows {:.600}", rows.len(), Json::from(rows.to_vec()).to_string());
@@ -84,9 +86,14 @@ async fn generated_queries_are_answered_as_by_duckdb() {
         std::fs::remove_file(file).unwrap();
         asked += QUERIES_A_LAKE;
     }
-    println!("{asked} queries from the seed {seed} on: {} wrong, {unanswered} not answered by both", wrong.len());
+    println!(
+        "{asked} queries from the seed {seed} on: {} wrong, {unanswered} not answered by both, {corrected} by DuckDB without \
+         its optimizer alone",
+        wrong.len()
+    );
     let shown = wrong.iter().take(10).map(String::as_str).collect::<Vec<_>>().join("\n");
     assert!(wrong.is_empty(), "{} of {asked} queries from the seed {seed} on:\n{shown}", wrong.len());
+    assert!(corrected * 100 <= asked, "{corrected} of {asked} queries were answered by DuckDB's optimizer otherwise");
     assert!(unanswered * 100 <= asked * 3, "{unanswered} of {asked} queries were not answered by both");
 }
 
@@ -105,10 +112,18 @@ pub(crate) async fn export(session: &SqlSession, number: u64) -> PathBuf {
 }
 
 /// DuckDB's answers.
-pub(crate) fn duckdb(python: &str, events: &PathBuf, queries: &[String]) -> Vec<Json> {
+///
+/// - `how`: `plain` for those without its optimizer.
+pub(crate) fn duckdb(python: &str, events: &PathBuf, queries: &[String], how: &str) -> Vec<Json> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sql/generated/duckdb.py");
-    let mut process =
-        Command::new(python).arg(script).arg(events).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut process = Command::new(python)
+        .arg(script)
+        .arg(events)
+        .args(how.split_whitespace())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = process.stdin.take().unwrap();
     let lines: String = queries.iter().map(|query| format!("{}\n", Json::from(query.as_str()))).collect();
     let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()).unwrap());
@@ -119,6 +134,15 @@ pub(crate) fn duckdb(python: &str, events: &PathBuf, queries: &[String]) -> Vec<
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers.len(), queries.len());
     answers
+}
+
+/// Whether all values of two answers are.
+fn are_same(ours: &[Vec<Json>], theirs: &[Json]) -> bool {
+    ours.len() == theirs.len()
+        && ours.iter().zip(theirs).all(|(ours, theirs)| {
+            let theirs = theirs.as_array().unwrap();
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| is_same(ours, theirs))
+        })
 }
 
 /// Whether two values are the same, numbers up to what doubles lose.

@@ -202,7 +202,7 @@ async fn reshaped_rows_are_those_of_duckdb() {
         let session = session_of(&mut random).await;
         let (ours, theirs): (Vec<String>, Vec<String>) = (0..QUERIES_A_LAKE).map(|_| query(&mut random)).unzip();
         let file = export(&session, 7_000 + number).await;
-        for (sql, theirs) in ours.iter().zip(duckdb(&python, &file, &theirs)) {
+        for (sql, theirs) in ours.iter().zip(duckdb(&python, &file, &theirs, "")) {
             let answer = session.query(sql, &[]).await.map(|answer| to_json_rows(&answer).unwrap());
             let (Ok(ours), Json::Array(theirs)) = (&answer, &theirs) else {
                 wrong.push(format!("{sql}\n  ours   {answer:?}\n  theirs {theirs}"));

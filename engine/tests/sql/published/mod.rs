@@ -158,7 +158,7 @@ async fn published_queries_are_answered_as_by_duckdb() {
     let queries: Vec<Published> = published().into_iter().filter(|query| query.in_duckdb.is_some()).collect();
     let file = export(&session, 0).await;
     let theirs: Vec<String> = queries.iter().filter_map(|query| query.in_duckdb).map(str::to_owned).collect();
-    let theirs = duckdb(&python, &file, &theirs);
+    let theirs = duckdb(&python, &file, &theirs, "");
     std::fs::remove_file(file).unwrap();
     let mut wrong = String::new();
     for (query, theirs) in queries.iter().zip(theirs) {
