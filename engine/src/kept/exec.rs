@@ -22,7 +22,7 @@ use futures::stream;
 use super::condition::Condition;
 use super::pushdown::with_conditions;
 use super::slice::Rows;
-use crate::leaf_plan::leaf_plan;
+use crate::plan_inputs::leaf_plan;
 
 /// Rows that are asked at once whether they satisfy a condition. A condition on texts costs as much as there are different
 /// ones, however few rows are asked.

@@ -104,8 +104,7 @@ impl KeptRows {
     /// How many rows of a site so many files have, as far as can be told by those of which rows are kept.
     pub(crate) fn rows_expected(&self, site: &str, files: usize) -> Option<usize> {
         let kept = self.kept.lock();
-        let of_site = kept.slices.iter().filter(|((_, of), entry)| **of == *site && entry.bytes > 0);
-        let (known, rows) = of_site.fold((0, 0), |(known, rows), (_, entry)| (known + 1, rows + entry.rows));
+        let (known, rows, _) = kept.known_of(site);
         (known > 0).then(|| rows * files / known)
     }
 
@@ -115,8 +114,7 @@ impl KeptRows {
     pub(crate) fn has_room(&self, site: &str, files: usize, row_bytes: usize) -> bool {
         let kept = self.kept.lock();
         let rows = kept.rows_of_file.get(site).copied().unwrap_or(0);
-        let of_site = kept.slices.iter().filter(|((_, of), entry)| **of == *site && entry.bytes > 0);
-        let (known, bytes) = of_site.fold((0, 0), |(known, bytes), (_, entry)| (known + 1, bytes + entry.bytes));
+        let (known, _, bytes) = kept.known_of(site);
         let file_bytes = rows.saturating_mul(row_bytes).max(bytes / known.max(1));
         file_bytes.saturating_mul(files) <= self.site_bytes_max()
     }
@@ -134,27 +132,34 @@ impl KeptRows {
             entry.bytes += bytes;
             kept.bytes += bytes;
         }
-        while kept.bytes > self.bytes_max || kept.memory.try_resize(kept.bytes).is_err() {
-            if !kept.lets_go_of_oldest() {
-                break;
-            }
-        }
-        metrics::gauge!("dewpond_kept_rows_bytes").set(kept.bytes as f64);
+        kept.shrink_to(self.bytes_max);
     }
 
     #[cfg(test)]
     pub(crate) fn keep_for_test(&self, path: &str, bytes: usize) {
+        self.added(path, bytes);
+    }
+
+    #[cfg(test)]
+    fn added(&self, path: &str, bytes: usize) -> Arc<Slice> {
         let (path, site) = (Path::from(path), "shop".into());
         let slice = self.slice(&path, &site);
         self.grew(&path, &site, &slice, 10, bytes);
+        slice
     }
 }
 
 impl Kept {
+    /// Of how many files rows of a site are kept, how many rows, and their bytes.
+    fn known_of(&self, site: &str) -> (usize, usize, usize) {
+        let of_site = self.slices.iter().filter(|((_, of), entry)| **of == *site && entry.bytes > 0);
+        of_site.fold((0, 0, 0), |(known, rows, bytes), (_, entry)| (known + 1, rows + entry.rows, bytes + entry.bytes))
+    }
+
+    /// Lets go of rows until the others take no more than so much, and no more than there is. Whether it let go of any.
     fn shrink_to(&mut self, bytes_max: usize) -> bool {
         let before = self.bytes;
-        while self.bytes > bytes_max && self.lets_go_of_oldest() {}
-        self.memory.resize(self.bytes);
+        while (self.bytes > bytes_max || self.memory.try_resize(self.bytes).is_err()) && self.lets_go_of_oldest() {}
         metrics::gauge!("dewpond_kept_rows_bytes").set(self.bytes as f64);
         self.bytes < before
     }
@@ -179,13 +184,6 @@ mod tests {
         (KeptRows::new(bytes_max, &pool), pool)
     }
 
-    fn add(kept: &KeptRows, path: &str, bytes: usize) -> Arc<Slice> {
-        let (path, site) = (Path::from(path), "shop".into());
-        let slice = kept.slice(&path, &site);
-        kept.grew(&path, &site, &slice, 10, bytes);
-        slice
-    }
-
     fn is_kept(kept: &KeptRows, path: &str, slice: &Arc<Slice>) -> bool {
         let kept = kept.kept.lock();
         kept.slices.get(&(Path::from(path), "shop".into())).is_some_and(|entry| Arc::ptr_eq(&entry.slice, slice))
@@ -194,9 +192,9 @@ mod tests {
     #[test]
     fn what_nobody_asked_for_longest_goes_first() {
         let (kept, pool) = kept(100, 1_000);
-        let (a, b) = (add(&kept, "a", 40), add(&kept, "b", 40));
-        add(&kept, "a", 10);
-        let c = add(&kept, "c", 30);
+        let (a, b) = (kept.added("a", 40), kept.added("b", 40));
+        kept.added("a", 10);
+        let c = kept.added("c", 30);
         assert!(is_kept(&kept, "a", &a) && !is_kept(&kept, "b", &b) && is_kept(&kept, "c", &c));
         assert_eq!(pool.reserved(), 80);
         drop(kept);
@@ -208,7 +206,7 @@ mod tests {
         let (kept, pool) = kept(100, 150);
         let queries = MemoryConsumer::new("a query").register(&pool);
         queries.try_grow(100).unwrap();
-        let (a, b) = (add(&kept, "a", 40), add(&kept, "b", 40));
+        let (a, b) = (kept.added("a", 40), kept.added("b", 40));
         assert!(!is_kept(&kept, "a", &a) && is_kept(&kept, "b", &b));
         assert_eq!(pool.reserved(), 140);
     }
@@ -217,10 +215,10 @@ mod tests {
     fn one_site_takes_a_part_of_it() {
         let (kept, _) = kept(1_000, 10_000);
         assert!(kept.has_room("shop", 50, 8), "nobody knows better yet");
-        add(&kept, "a", 80);
+        kept.added("a", 80);
         assert_eq!(kept.rows_of_file("shop"), Some(10));
         assert!(kept.has_room("shop", 6, 8) && !kept.has_room("shop", 7, 8), "a file's rows take 80 bytes");
-        add(&kept, "b", 120);
+        kept.added("b", 120);
         assert!(kept.has_room("shop", 5, 8) && !kept.has_room("shop", 6, 8), "a file's rows take 100 bytes");
         assert!(kept.has_room("blog", 50, 8));
         assert_eq!((kept.rows_expected("shop", 50), kept.rows_expected("blog", 50)), (Some(500), None));

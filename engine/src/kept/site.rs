@@ -24,7 +24,7 @@ use super::exec::{batches, estimate, fmt_condition};
 use super::memory::KeptRows;
 use super::pushdown::with_conditions;
 use super::slice::Rows;
-use crate::leaf_plan::leaf_plan;
+use crate::plan_inputs::leaf_plan;
 use crate::tables::file_scans::{FileScans, is_site, pushed};
 
 /// What a scan is of.

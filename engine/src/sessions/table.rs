@@ -23,7 +23,7 @@ use datafusion::physical_plan::{
 use lake::visitor_id;
 
 use crate::kept::{KeptRows, MadeRows};
-use crate::leaf_plan::leaf_plan;
+use crate::plan_inputs::leaf_plan;
 use crate::sessions::filters::event_bounds;
 use crate::sessions::identities::Identities;
 use crate::sessions::making::finish::Window;

@@ -25,7 +25,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, StatisticsArgs, StatisticsContext,
 };
 
-use crate::leaf_plan::leaf_plan;
+use crate::plan_inputs::leaf_plan;
 
 /// The rows of some sites as a table of its own.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use futures::stream;
 
 use super::changed::Whose;
 use super::piece::PieceRows;
-use crate::leaf_plan::leaf_plan;
+use crate::plan_inputs::leaf_plan;
 
 /// Rows for which a thread of its own is worth it.
 const ROWS_PER_THREAD: usize = 1 << 16;

@@ -7,42 +7,26 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{JoinSide, JoinType, NullEquality};
-use datafusion::config::ConfigOptions;
-use datafusion::error::Result;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use datafusion::physical_expr::{PhysicalExpr, conjunction, split_conjunction};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 
+use super::physical::{Rule, of_each_operator};
 use crate::interval_join::{IntervalJoin, IntervalJoinExec, Joined};
 
 /// Has intervals joined by an operator that knows them.
-#[derive(Debug)]
-pub(super) struct JoinsOfIntervals;
-
-impl PhysicalOptimizerRule for JoinsOfIntervals {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let found = plan.transform_up(|operator| {
-            Ok(match operator.downcast_ref::<HashJoinExec>().and_then(of_intervals) {
-                Some(join) => Transformed::yes(Arc::new(IntervalJoinExec::new(join)) as Arc<dyn ExecutionPlan>),
-                None => Transformed::no(operator),
-            })
-        });
-        found.map(|plan| plan.data)
-    }
-
-    fn name(&self) -> &str {
-        "JoinsOfIntervals"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+pub(super) fn joins_of_intervals() -> Rule {
+    of_each_operator("JoinsOfIntervals", |operator, _| {
+        Ok(match operator.downcast_ref::<HashJoinExec>().and_then(of_intervals) {
+            Some(join) => Transformed::yes(Arc::new(IntervalJoinExec::new(join)) as Arc<dyn ExecutionPlan>),
+            None => Transformed::no(operator),
+        })
+    })
 }
 
 /// A join as one of intervals, if it is.

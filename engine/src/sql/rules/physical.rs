@@ -1,10 +1,42 @@
-//! The rules of DataFusion's physical optimizer, found by their names.
+//! The rules of DataFusion's physical optimizer, found by their names, and rules of our own among them.
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
 
 pub(super) type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+
+/// What becomes of an operator whose inputs have been rewritten.
+type Rewrite = fn(Arc<dyn ExecutionPlan>, &ConfigOptions) -> Result<Transformed<Arc<dyn ExecutionPlan>>>;
+
+/// A rule of our own that rewrites each operator of a plan by itself, from the bottom up. Columns stay as they are.
+pub(super) fn of_each_operator(name: &'static str, rewrite: Rewrite) -> Rule {
+    Arc::new(OfEachOperator { name, rewrite })
+}
+
+#[derive(Debug)]
+struct OfEachOperator {
+    name: &'static str,
+    rewrite: Rewrite,
+}
+
+impl PhysicalOptimizerRule for OfEachOperator {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|operator| (self.rewrite)(operator, config)).data()
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
 
 /// The rule that leaves sorts out where it takes rows to be in order already.
 pub(super) const DECIDES_ORDER: &str = "EnsureRequirements";

@@ -6,34 +6,19 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::config::ConfigOptions;
-use datafusion::error::Result;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::common::tree_node::Transformed;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 
+use super::physical::{Rule, of_each_operator};
+
 /// Lets every join pause between batches of its rows. The last of the rules: none has to look through it.
-#[derive(Debug)]
-pub(super) struct JoinsPause;
-
-impl PhysicalOptimizerRule for JoinsPause {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let pausing = plan.transform_up(|operator| {
-            let is_join = operator.children().len() > 1 && operator.name().contains("Join");
-            Ok(match is_join {
-                true => Transformed::yes(Arc::new(CooperativeExec::new(operator)) as Arc<dyn ExecutionPlan>),
-                false => Transformed::no(operator),
-            })
-        });
-        pausing.map(|plan| plan.data)
-    }
-
-    fn name(&self) -> &str {
-        "JoinsPause"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+pub(super) fn joins_pause() -> Rule {
+    of_each_operator("JoinsPause", |operator, _| {
+        let is_join = operator.children().len() > 1 && operator.name().contains("Join");
+        Ok(match is_join {
+            true => Transformed::yes(Arc::new(CooperativeExec::new(operator)) as Arc<dyn ExecutionPlan>),
+            false => Transformed::no(operator),
+        })
+    })
 }

@@ -16,13 +16,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::Statistics;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::Transformed;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, OrderingRequirements, PhysicalExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::execution_plan::{CardinalityEffect, ReplaceChildrenOptions};
+use datafusion::physical_expr::{EquivalenceProperties, OrderingRequirements};
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -32,31 +31,23 @@ use datafusion::physical_plan::{
     SendableRecordBatchStream, StatisticsArgs, replace_children_if_necessary,
 };
 
-use super::physical::{DECIDES_ORDER, Rule, around};
+use crate::plan_inputs::plan_over_inputs;
+use crate::sql::rules::physical::{DECIDES_ORDER, Rule, around, of_each_operator};
 
 /// The rules, with two around the one that would take a sort past an OFFSET.
 pub(super) fn hiding_offsets(rules: Vec<Rule>) -> Vec<Rule> {
-    around(rules, DECIDES_ORDER, &[Arc::new(HideOffsets)], &[Arc::new(ShowOffsets)])
+    around(
+        rules,
+        DECIDES_ORDER,
+        &[of_each_operator("hide_offsets", hide_offset)],
+        &[of_each_operator("show_offsets", show_offset)],
+    )
 }
 
-#[derive(Debug)]
-struct HideOffsets;
-
-impl PhysicalOptimizerRule for HideOffsets {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| match plan.downcast_ref::<GlobalLimitExec>() {
-            Some(limit) if limit.skip() > 0 => Ok(Transformed::yes(hidden(limit, limit.input())?)),
-            _ => Ok(Transformed::no(plan)),
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "hide_offsets"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
+fn hide_offset(plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    match plan.downcast_ref::<GlobalLimitExec>() {
+        Some(limit) if limit.skip() > 0 => Ok(Transformed::yes(hidden(limit, limit.input())?)),
+        _ => Ok(Transformed::no(plan)),
     }
 }
 
@@ -82,24 +73,10 @@ fn comes_sorted(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || keeps_order() && plan.children().into_iter().all(comes_sorted)
 }
 
-#[derive(Debug)]
-struct ShowOffsets;
-
-impl PhysicalOptimizerRule for ShowOffsets {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| match plan.downcast_ref::<HiddenLimit>() {
-            Some(hidden) => Ok(Transformed::yes(Arc::new(hidden.limit.clone()) as _)),
-            None => Ok(Transformed::no(plan)),
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "show_offsets"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
+fn show_offset(plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    match plan.downcast_ref::<HiddenLimit>() {
+        Some(hidden) => Ok(Transformed::yes(Arc::new(hidden.limit.clone()) as _)),
+        None => Ok(Transformed::no(plan)),
     }
 }
 
@@ -123,8 +100,8 @@ impl HiddenLimit {
         Arc::new(Self { limit, required, properties })
     }
 
-    fn over_another(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        Self::over(input, &self.limit, self.required.clone())
+    fn of_inputs(&self, mut inputs: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Self::over(inputs.swap_remove(0), &self.limit, self.required.clone()))
     }
 }
 
@@ -163,24 +140,7 @@ impl ExecutionPlan for HiddenLimit {
         vec![self.limit.input()]
     }
 
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self.over_another(children.swap_remove(0)))
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self.over_another(children.swap_remove(0)))
-    }
+    plan_over_inputs!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         self.limit.execute(partition, context)

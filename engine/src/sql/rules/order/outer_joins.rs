@@ -13,59 +13,41 @@
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_expr::EquivalenceProperties;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
 
 use super::forgetful::Forgetful;
-use super::physical::{DECIDES_ORDER, Rule, around};
+use crate::sql::rules::physical::{DECIDES_ORDER, Rule, around, of_each_operator};
 
 /// The rules, with one that takes constants away at the beginning and before the one that would believe them: others
 /// in between make operators anew.
 pub(super) fn forgetting_constants(rules: Vec<Rule>) -> Vec<Rule> {
-    let forget: Rule = Arc::new(ForgetConstants);
+    let forget = of_each_operator("forget_constants", forget_constants);
     let mut all = around(rules, DECIDES_ORDER, std::slice::from_ref(&forget), &[]);
     all.insert(0, forget);
     all
 }
 
-#[derive(Debug)]
-struct ForgetConstants;
-
-impl PhysicalOptimizerRule for ForgetConstants {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            let sides = filled_sides(plan.as_ref());
-            let inputs: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
-            let is_believed = |side: usize, input: &Arc<dyn ExecutionPlan>| {
-                (sides.contains(&side) || has_grouping_sets(input))
-                    && !input.equivalence_properties().eq_group().is_empty()
-            };
-            if !inputs.iter().enumerate().any(|(side, input)| is_believed(side, input)) {
-                return Ok(Transformed::no(plan));
-            }
-            let inputs = inputs.iter().enumerate().map(|(side, input)| match is_believed(side, input) {
-                true => filled_with_nulls(input.clone()),
-                false => input.clone(),
-            });
-            let inputs = inputs.collect();
-            Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
-        })
-        .data()
+fn forget_constants(plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let sides = filled_sides(plan.as_ref());
+    let inputs: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
+    let is_believed = |side: usize, input: &Arc<dyn ExecutionPlan>| {
+        (sides.contains(&side) || has_grouping_sets(input)) && !input.equivalence_properties().eq_group().is_empty()
+    };
+    if !inputs.iter().enumerate().any(|(side, input)| is_believed(side, input)) {
+        return Ok(Transformed::no(plan));
     }
-
-    fn name(&self) -> &str {
-        "forget_constants"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    let inputs = inputs.iter().enumerate().map(|(side, input)| match is_believed(side, input) {
+        true => filled_with_nulls(input.clone()),
+        false => input.clone(),
+    });
+    let inputs = inputs.collect();
+    Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
 }
 
 /// The inputs of an outer join whose columns are null in rows without a partner.

@@ -9,11 +9,10 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_expr::LexOrdering;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -23,40 +22,27 @@ use datafusion::physical_plan::{
     replace_children_if_necessary,
 };
 
-use super::physical::{Rule, around};
+use crate::sql::rules::physical::{Rule, around, of_each_operator};
 
 /// The rule after which the plan's shape stays as it is.
 const LAST_RULE: &str = "FilterPushdown(Post)";
 
 /// The rules, with one that meets again what operators require of their inputs.
 pub(super) fn meeting_requirements_again(rules: Vec<Rule>) -> Vec<Rule> {
-    around(rules, LAST_RULE, &[Arc::new(MeetRequirementsAgain)], &[])
+    around(rules, LAST_RULE, &[of_each_operator("meet_requirements_again", meet_requirements)], &[])
 }
 
-#[derive(Debug)]
-struct MeetRequirementsAgain;
-
-impl PhysicalOptimizerRule for MeetRequirementsAgain {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            let before: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
-            let inputs = parted(&plan, before.clone(), config.execution.target_partitions)?;
-            let inputs = sorted(&plan, inputs)?;
-            if inputs.iter().zip(&before).all(|(input, before)| Arc::ptr_eq(input, before)) {
-                return Ok(Transformed::no(plan));
-            }
-            Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
-        })
-        .data()
+fn meet_requirements(
+    plan: Arc<dyn ExecutionPlan>,
+    config: &ConfigOptions,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let before: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
+    let inputs = parted(&plan, before.clone(), config.execution.target_partitions)?;
+    let inputs = sorted(&plan, inputs)?;
+    if inputs.iter().zip(&before).all(|(input, before)| Arc::ptr_eq(input, before)) {
+        return Ok(Transformed::no(plan));
     }
-
-    fn name(&self) -> &str {
-        "meet_requirements_again"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
 }
 
 /// The inputs of an operator, parted as it requires. Where one is not, all that are to be parted by keys are parted anew:

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use datafusion::common::Constraints;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -26,42 +26,26 @@ use datafusion::physical_plan::{
 
 use super::forgetful::Forgetful;
 use super::join_orders;
-use super::physical::{DECIDES_ORDER, Rule, around};
+use crate::sql::rules::physical::{DECIDES_ORDER, Rule, around, of_each_operator};
 
 const NAME: &str = "KeysForgotten";
 
 /// The rules, with two around the one that would believe it.
 pub(super) fn forgetting_keys(rules: Vec<Rule>) -> Vec<Rule> {
-    around(rules, DECIDES_ORDER, &[Arc::new(ForgetKeys)], &[Arc::new(RememberKeys)])
+    around(rules, DECIDES_ORDER, &[of_each_operator("forget_keys", forget_keys)], &[Arc::new(RememberKeys)])
 }
 
-#[derive(Debug)]
-struct ForgetKeys;
-
-impl PhysicalOptimizerRule for ForgetKeys {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            // The second half of an aggregate wants to see the first.
-            if plan.is::<AggregateExec>() || !plan.children().into_iter().any(|input| input.is::<AggregateExec>()) {
-                return Ok(Transformed::no(plan));
-            }
-            let inputs = plan.children().into_iter().cloned().map(|input| match input.is::<AggregateExec>() {
-                true => Forgetful::over(input, NAME, |known| known.clone().with_constraints(Constraints::default())),
-                false => input,
-            });
-            let inputs = inputs.collect();
-            Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
-        })
-        .data()
+fn forget_keys(plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    // The second half of an aggregate wants to see the first.
+    if plan.is::<AggregateExec>() || !plan.children().into_iter().any(|input| input.is::<AggregateExec>()) {
+        return Ok(Transformed::no(plan));
     }
-
-    fn name(&self) -> &str {
-        "forget_keys"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    let inputs = plan.children().into_iter().cloned().map(|input| match input.is::<AggregateExec>() {
+        true => Forgetful::over(input, NAME, |known| known.clone().with_constraints(Constraints::default())),
+        false => input,
+    });
+    let inputs = inputs.collect();
+    Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
 }
 
 #[derive(Debug)]

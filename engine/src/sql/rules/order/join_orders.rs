@@ -12,53 +12,39 @@
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
 
 use super::forgetful::Forgetful;
-use super::physical::{DECIDES_ORDER, Rule, around};
+use crate::sql::rules::physical::{DECIDES_ORDER, Rule, around, of_each_operator};
 
 /// The operator's name.
 pub(super) const NAME: &str = "OrderForgotten";
 
 /// The rules, with one before that which would believe it.
 pub(super) fn forgetting_orders_in_memory(rules: Vec<Rule>) -> Vec<Rule> {
-    around(rules, DECIDES_ORDER, &[Arc::new(ForgetOrdersInMemory)], &[])
+    around(rules, DECIDES_ORDER, &[of_each_operator("forget_orders_in_memory", forget_order_in_memory)], &[])
 }
 
-#[derive(Debug)]
-struct ForgetOrdersInMemory;
-
-impl PhysicalOptimizerRule for ForgetOrdersInMemory {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            let Some(join) = plan.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(plan)) };
-            let is_believed = matches!(join.join_type(), JoinType::Inner | JoinType::Right);
-            if !is_believed || !may_be_ordered(join.left())? || !may_be_ordered(join.right())? {
-                return Ok(Transformed::no(plan));
-            }
-            let in_memory = Forgetful::over(join.left().clone(), NAME, |known| {
-                let mut known = known.clone();
-                known.clear_orderings();
-                known
-            });
-            let inputs = vec![in_memory, join.right().clone()];
-            Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
-        })
-        .data()
+fn forget_order_in_memory(
+    plan: Arc<dyn ExecutionPlan>,
+    _: &ConfigOptions,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let Some(join) = plan.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(plan)) };
+    let is_believed = matches!(join.join_type(), JoinType::Inner | JoinType::Right);
+    if !is_believed || !may_be_ordered(join.left())? || !may_be_ordered(join.right())? {
+        return Ok(Transformed::no(plan));
     }
-
-    fn name(&self) -> &str {
-        "forget_orders_in_memory"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    let in_memory = Forgetful::over(join.left().clone(), NAME, |known| {
+        let mut known = known.clone();
+        known.clear_orderings();
+        known
+    });
+    let inputs = vec![in_memory, join.right().clone()];
+    Ok(Transformed::yes(replace_children_if_necessary(plan, inputs)?))
 }
 
 /// Whether rows have an order, or will have one: the sort for a window comes later.
