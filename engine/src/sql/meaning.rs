@@ -1,12 +1,12 @@
 //! Expressions that DataFusion understands in another way than PostgreSQL, rewritten once their types are known, or
 //! refused in words.
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, plan_err};
 use datafusion::error::Result;
 use datafusion::functions::math::expr_fn::round;
-use datafusion::logical_expr::expr::{AggregateFunction, Between, InList, InSubquery, ScalarFunction, Sort};
+use datafusion::logical_expr::expr::{Between, InList, InSubquery, ScalarFunction, Sort};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::branch_types::{agree_in_case, agree_in_union};
 use super::functions::{Function, bytes};
+use super::lengths::{self, are_compared, in_microseconds};
 
 /// The plan of what its author meant.
 pub(super) fn mend(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -37,21 +38,9 @@ pub(super) fn mend(plan: LogicalPlan) -> Result<LogicalPlan> {
             Expr::GroupingSet(_) => expr.map_children(mend_named),
             expr => mend_named(expr),
         })?
-        .map_data(|plan| in_order_of_length(plan)?.recompute_schema())
+        .map_data(|plan| lengths::in_operator(plan)?.recompute_schema())
     })?;
     Ok(mended.data)
-}
-
-/// Sorts intervals by their length.
-fn in_order_of_length(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let LogicalPlan::Sort(mut sort) = plan else { return Ok(plan) };
-    let schema = sort.input.schema().clone();
-    for Sort { expr, .. } in &mut sort.expr {
-        if matches!(expr.get_type(&schema), Ok(DataType::Interval(_))) {
-            *expr = in_microseconds(expr.clone());
-        }
-    }
-    Ok(LogicalPlan::Sort(sort))
 }
 
 /// Refuses a join of ids with texts: it would match nothing.
@@ -70,14 +59,17 @@ fn check_join(plan: &LogicalPlan) -> Result<()> {
 }
 
 fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match lengths::in_function(&expr, schema)? {
+        Some(by_length) => Ok(Transformed::yes(mend_types(by_length, schema)?.data)),
+        None => mend_types(expr, schema),
+    }
+}
+
+/// Mends what follows from the types of an expression's own parts.
+fn mend_types(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let type_of = |expr: &Expr| expr.get_type(schema).ok();
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let (Some(left_type), Some(right_type)) = (type_of(&left), type_of(&right)) else {
-                return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
-            };
-            mend_binary(*left, left_type, op, *right, right_type)
-        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => mend_binary(*left, op, *right, type_of),
         Expr::InList(InList { expr, list, negated }) => {
             let Some(data_type) = type_of(&expr) else {
                 return Ok(Transformed::no(Expr::InList(InList { expr, list, negated })));
@@ -91,7 +83,7 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 mended.push(compared.data);
             }
             let types = mended.iter().map(type_of).collect::<Option<Vec<_>>>().unwrap_or_default();
-            if are_spans(types.iter().chain([&data_type])) {
+            if are_compared(types.iter().chain([&data_type]))? {
                 let list = mended.into_iter().map(in_microseconds).collect();
                 let expr = Box::new(in_microseconds(*expr));
                 return Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })));
@@ -106,8 +98,9 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let low = compared(&expr, &data_type, *low, low_type.as_ref())?;
             let high = compared(&expr, &data_type, *high, high_type.as_ref())?;
             let changed = low.transformed || high.transformed;
-            let bounds = [low_type, high_type].into_iter().collect::<Option<Vec<_>>>().unwrap_or_default();
-            if are_spans(bounds.iter().chain([&data_type])) {
+            let bounds =
+                [&low.data, &high.data].map(type_of).into_iter().collect::<Option<Vec<_>>>().unwrap_or_default();
+            if are_compared(bounds.iter().chain([&data_type]))? {
                 let (low, high) = (Box::new(in_microseconds(low.data)), Box::new(in_microseconds(high.data)));
                 let between = Between { expr: Box::new(in_microseconds(*expr)), negated, low, high };
                 return Ok(Transformed::yes(Expr::Between(between)));
@@ -126,6 +119,13 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 let compared = compared(&subject, &data_type, *when, when_type.as_ref())?;
                 changed |= compared.transformed;
                 mended.push((Box::new(compared.data), then));
+            }
+            let types = mended.iter().map(|(when, _)| type_of(when)).collect::<Option<Vec<_>>>().unwrap_or_default();
+            let mut subject = subject;
+            if are_compared(types.iter().chain([&data_type]))? {
+                subject = Box::new(in_microseconds(*subject));
+                mended = mended.into_iter().map(|(when, then)| (Box::new(in_microseconds(*when)), then)).collect();
+                changed = true;
             }
             let case = Case { expr: Some(subject), when_then_expr: mended, else_expr };
             match agree_in_case(&case, type_of) {
@@ -167,16 +167,6 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 _ => Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))),
             }
         }
-        Expr::AggregateFunction(AggregateFunction { ref func, ref params })
-            if matches!(func.name(), "min" | "max") && params.args.iter().any(|arg| is_interval(type_of(arg))) =>
-        {
-            plan_err!("{}(x) is of what can be ordered, and x is an interval: write extract(epoch FROM x)", func.name())
-        }
-        Expr::ScalarFunction(ScalarFunction { ref func, ref args })
-            if matches!(func.name(), "greatest" | "least") && args.iter().any(|arg| is_interval(type_of(arg))) =>
-        {
-            plan_err!("{} is of what can be ordered, and not of intervals: write extract(epoch FROM x)", func.name())
-        }
         Expr::WindowFunction(mut window) => {
             // DataFusion knows no range of bytes, not even from the first row to the peers of this one. Their texts are in the
             // same order.
@@ -198,12 +188,14 @@ fn mend_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 
 fn mend_binary(
     left: Expr,
-    left_type: DataType,
     op: Operator,
     right: Expr,
-    right_type: DataType,
+    type_of: impl Fn(&Expr) -> Option<DataType>,
 ) -> Result<Transformed<Expr>> {
     let again = |left: Expr, right: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
+    let (Some(left_type), Some(right_type)) = (type_of(&left), type_of(&right)) else {
+        return Ok(Transformed::no(again(left, right)));
+    };
     if left_type.is_integer()
         && right_type.is_integer()
         && let Some(function) = Function::of(op)
@@ -221,32 +213,23 @@ fn mend_binary(
         let args = [left, right].map(|arg| cast(arg, DataType::Float64));
         return Ok(Transformed::yes(Function::Divide.call(args.into())));
     }
-    if is_comparison(op) && are_spans([&left_type, &right_type]) {
-        return Ok(Transformed::yes(again(in_microseconds(left), in_microseconds(right))));
-    }
     if is_comparison(op) {
         let mended_right = compared(&left, &left_type, right, Some(&right_type))?;
         let mended_left = compared(&mended_right.data, &right_type, left, Some(&left_type))?;
         let changed = mended_left.transformed || mended_right.transformed;
-        return Ok(Transformed::new_transformed(again(mended_left.data, mended_right.data), changed));
+        let sides = [mended_left.data, mended_right.data];
+        let are_compared = match sides.each_ref().map(&type_of) {
+            [Some(left), Some(right)] => are_compared([&left, &right])?,
+            _ => false,
+        };
+        let [left, right] = if are_compared { sides.map(in_microseconds) } else { sides };
+        return Ok(Transformed::new_transformed(again(left, right), changed || are_compared));
     }
     Ok(Transformed::no(again(left, right)))
 }
 
-/// Whether these are spans of time, one of them an interval of months, days and less.
-fn are_spans<'a>(types: impl IntoIterator<Item = &'a DataType>) -> bool {
-    let types: Vec<&DataType> = types.into_iter().collect();
-    let is_span = |of: &&&DataType| matches!(of, DataType::Interval(_) | DataType::Duration(_));
-    types.len() > 1 && types.iter().all(|of| is_span(&of)) && types.iter().any(|of| matches!(of, DataType::Interval(_)))
-}
-
-/// A span of time as a number, which is greater of the longer one.
-fn in_microseconds(span: Expr) -> Expr {
-    Function::Microseconds.call(vec![span])
-}
-
-/// `value` as it is compared with `expr`: the text of an id with the bytes of ids. A text is not compared with a number,
-/// because `'007'` would be 7.
+/// `value` as it is compared with `expr`: the text of an id with the bytes of ids, that of a span of time with intervals. A
+/// text is not compared with a number, because `'007'` would be 7.
 fn compared(
     expr: &Expr,
     data_type: &DataType,
@@ -263,6 +246,12 @@ fn compared(
             Ok(id) => Ok(Transformed::yes(bytes(id.as_bytes()))),
             Err(_) => plan_err!("{} holds UUIDs, and {text:?} is none", plain(expr)),
         };
+    }
+    if matches!(data_type, DataType::Interval(_) | DataType::Duration(_))
+        && let Expr::Literal(..) = value
+        && is_text(value_type)
+    {
+        return Ok(Transformed::yes(cast(value, DataType::Interval(IntervalUnit::MonthDayNano))));
     }
     if is_time(data_type)
         && let Some(whole) = with_seconds(&value)
@@ -341,10 +330,6 @@ fn is_decimal(data_type: &DataType) -> bool {
         data_type,
         DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..)
     )
-}
-
-fn is_interval(data_type: Option<DataType>) -> bool {
-    matches!(data_type, Some(DataType::Interval(_)))
 }
 
 fn is_time(data_type: &DataType) -> bool {

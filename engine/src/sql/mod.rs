@@ -7,6 +7,7 @@ mod correlation;
 mod dialect;
 mod drawing;
 mod functions;
+mod lengths;
 mod meaning;
 mod pattern;
 mod read_only;

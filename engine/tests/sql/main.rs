@@ -10,6 +10,7 @@ mod groups;
 mod harness;
 mod ignored;
 mod intervals;
+mod lengths;
 mod messages;
 mod numbers;
 mod operators;

@@ -198,29 +198,3 @@ async fn the_time_between_two_instants_has_fractions() {
     )])
     .await;
 }
-
-#[tokio::test]
-async fn a_span_of_time_is_compared_by_its_length() {
-    check(&[
-        ("SELECT TIMESTAMP '2026-03-03' - TIMESTAMP '2026-03-01' > INTERVAL '1 day', INTERVAL '47 hours' < TIMESTAMP '2026-03-03' - TIMESTAMP '2026-03-01'", "true true"),
-        ("SELECT INTERVAL '24 hours' = INTERVAL '1 day', INTERVAL '30 days' = INTERVAL '1 month', INTERVAL '36 hours' > INTERVAL '1 day'", "true true true"),
-        ("SELECT count(*) FROM events WHERE TIMESTAMP '2026-03-02 12:00' - occurred_at < INTERVAL '1 day'", "5"),
-        ("SELECT count(*) FROM events WHERE TIMESTAMP '2026-03-02 12:00' - occurred_at >= INTERVAL '1 day'", "3"),
-        ("SELECT count(*) FROM events WHERE TIMESTAMP '2026-03-02 12:00' - occurred_at BETWEEN INTERVAL '0s' AND INTERVAL '1 day'", "6"),
-        (
-            "SELECT count(*) FILTER (WHERE last - first > INTERVAL '1 hour'), count(*) FILTER (WHERE last - first > INTERVAL '1 week')
-             FROM (SELECT visitor_id, min(occurred_at) AS first, max(occurred_at) AS last FROM events GROUP BY 1)",
-            "3 0",
-        ),
-        ("SELECT i FROM (VALUES (INTERVAL '1 day'), (INTERVAL '36 hours'), (INTERVAL '2 minutes')) AS t(i) WHERE i NOT IN (INTERVAL '24 hours') AND i < INTERVAL '1 month' ORDER BY i DESC LIMIT 1", "36 hours"),
-        ("SELECT (INTERVAL '1 day' IS DISTINCT FROM INTERVAL '24 hours'), NULL::interval > INTERVAL '1 day'", "false null"),
-        ("SELECT max(occurred_at - TIMESTAMP '2026-03-01') > INTERVAL '1 day' FROM events", "true"),
-        ("SELECT count(*) FROM events a JOIN events b ON a.visitor_id = b.visitor_id AND b.occurred_at - a.occurred_at > INTERVAL '1 minute' AND b.occurred_at - a.occurred_at < INTERVAL '1 day'", "4"),
-    ])
-    .await;
-    check_refused(&[
-        ("SELECT max(i) FROM (VALUES (INTERVAL '1 day'), (INTERVAL '36 hours')) AS t(i)", &["extract(epoch FROM x)"]),
-        ("SELECT greatest(INTERVAL '1 day', INTERVAL '36 hours')", &["extract(epoch FROM x)"]),
-    ])
-    .await;
-}

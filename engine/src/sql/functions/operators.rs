@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum, Float64Array, Int64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum, Float64Array, Int64Array, new_null_array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::compute::kernels::{cmp, numeric};
 use datafusion::arrow::datatypes::{
@@ -165,6 +165,7 @@ fn microseconds(spans: &ArrayRef) -> Result<ArrayRef> {
             let months = spans.as_primitive::<IntervalYearMonthType>().iter();
             all(months.map(|months| months.map(|months| of_parts(months, 0, 0))).collect())
         }
+        DataType::Null => Ok(new_null_array(&DataType::Int64, spans.len())),
         other => exec_err!("{other} is no span of time"),
     }
 }

@@ -162,6 +162,8 @@ enum Kind {
     Date,
     /// A timestamp without a zone.
     Local,
+    /// An interval.
+    Span,
 }
 
 /// A table, or a WITH, and its columns.
@@ -171,9 +173,11 @@ struct Relation {
     columns: Vec<(String, Kind)>,
 }
 
-/// The events with columns that are computed: JSON, and local days.
+/// The events with columns that are computed: JSON, local days, and intervals of three lengths, two of them in two forms.
 const COMPUTED: &str = "e AS (SELECT visitor_id, name, path, user_id, revenue, date, properties->>'plan' AS plan, \
-    (properties->>'items')::bigint AS items, date_trunc('day', occurred_at AT TIME ZONE 'Europe/Berlin') AS day FROM events)";
+    (properties->>'items')::bigint AS items, date_trunc('day', occurred_at AT TIME ZONE 'Europe/Berlin') AS day, \
+    CASE (properties->>'items')::bigint WHEN 0 THEN INTERVAL '24 hours' WHEN 1 THEN INTERVAL '1 month' WHEN 2 THEN NULL \
+    WHEN 3 THEN INTERVAL '30 days' WHEN 4 THEN INTERVAL '36 hours' ELSE INTERVAL '1 day' END AS span FROM events)";
 
 fn events() -> Relation {
     let columns = [
@@ -186,6 +190,7 @@ fn events() -> Relation {
         ("plan", Kind::Text),
         ("items", Kind::Integer),
         ("day", Kind::Local),
+        ("span", Kind::Span),
     ];
     Relation { name: "e".into(), columns: columns.map(|(name, kind)| (name.to_owned(), kind)).into() }
 }
@@ -205,7 +210,7 @@ pub(crate) fn query(random: &mut Random) -> String {
     let shown: Vec<String> = columns
         .iter()
         .map(|(name, kind)| match kind {
-            Kind::Local => format!("extract(epoch FROM {name}) AS {name}"),
+            Kind::Local | Kind::Span => format!("extract(epoch FROM {name}) AS {name}"),
             Kind::Date => format!("extract(epoch FROM {name}::timestamp) AS {name}"),
             _ => name.clone(),
         })
@@ -379,6 +384,8 @@ fn key(random: &mut Random, columns: &[(String, Kind)]) -> (String, Kind) {
         (Kind::Date, 0) => (format!("CAST(extract(day FROM {name}) AS bigint)"), Kind::Integer),
         (Kind::Date, 1) => (format!("date_trunc('month', {name}::timestamp)"), Kind::Local),
         (Kind::Local, 0) => (format!("CAST({name} AS date)"), Kind::Date),
+        (Kind::Span, 0) => (format!("nullif({name}, INTERVAL '24 hours')"), kind),
+        (Kind::Span, 1) => (format!("CASE {name} WHEN INTERVAL '1 month' THEN 'm' ELSE 's' END"), Kind::Text),
         _ => (name, kind),
     }
 }
@@ -392,6 +399,8 @@ fn aggregate(random: &mut Random, columns: &[(String, Kind)]) -> (String, Kind) 
     match random.below(6) {
         0 => (format!("count(*){filter}"), Kind::Integer),
         1 => (format!("count(DISTINCT {name}){filter}"), Kind::Integer),
+        // Which of intervals is the greatest, we do not say.
+        _ if kind == Kind::Span => (format!("count(DISTINCT {name}){filter}"), Kind::Integer),
         2 if matches!(kind, Kind::Integer | Kind::Number) => (format!("sum({name}){filter}"), kind),
         3 if matches!(kind, Kind::Integer | Kind::Number) => (format!("sum(DISTINCT {name}){filter}"), kind),
         4 => (format!("max({name}){filter}"), kind),
@@ -442,5 +451,13 @@ fn comparison(random: &mut Random, columns: &[(String, Kind)]) -> String {
         (_, Kind::Text) => format!("{name} {op} '{}'", random.choose(&["signup", "/docs", "u1", "u2", ""])),
         (_, Kind::Date) => format!("{name} {op} DATE '2026-03-0{}'", 1 + random.below(3)),
         (_, Kind::Local) => format!("{name} {op} TIMESTAMP '2026-03-0{} 00:00:00'", 1 + random.below(3)),
+        (_, Kind::Span) => {
+            let spans = ["1 day", "24 hours", "36 hours", "1 month", "720 hours"];
+            let mut span = || format!("INTERVAL '{}'", random.choose(&spans));
+            match op {
+                &"=" => format!("{name} IN ({}, {})", span(), span()),
+                op => format!("{name} {op} {}", span()),
+            }
+        }
     }
 }
