@@ -146,9 +146,9 @@ impl Forwarder {
                 Arc::new(Meta::new(dataset_id, token, test_code.clone(), url.as_deref(), clock)?)
             }
             Target::Postgres { url_variable, table } => Arc::new(Postgres::new(&secret(url_variable)?, table)?),
-            Target::Kafka { brokers, topic, user, password_variable } => {
-                let password = optional(password_variable)?;
-                Arc::new(Kafka::new(brokers, topic, user.clone().zip(password)))
+            Target::Kafka { brokers, topic, user, password_variable, mechanism, tls } => {
+                let sign_in = user.clone().zip(optional(password_variable)?);
+                Arc::new(Kafka::new(brokers, topic, sign_in, *mechanism, *tls)?)
             }
             Target::Files { url } => Arc::new(Files::new(url, &self.environment)?),
         })

@@ -77,7 +77,7 @@ pub use self::raw::batch::{EventColumns, RawBatch, RawParts};
 pub use self::raw::damaged::DamagedFile;
 pub use self::raw::lane::{AppendError, Lane, LaneSettings};
 pub use self::registry::accounts::{Accounts, Invitation, Member, Organisation, Passkey, Role, User};
-pub use self::registry::destinations::{DestinationSpec, Target};
+pub use self::registry::destinations::{DestinationSpec, SaslMechanism, Target};
 pub use self::registry::imports::ImportRun;
 pub use self::registry::lakes::Lakes;
 pub use self::registry::names::domain_form;

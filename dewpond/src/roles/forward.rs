@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use engine::{Engine, EngineSettings, Engines, text_table};
 use forward::{ForwardSettings, Forwarder, Selection};
-use lake::{DestinationSpec, Lake, Lakes, Position, Scan, Target};
+use lake::{DestinationSpec, Lake, Lakes, Position, SaslMechanism, Scan, Target};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -105,9 +105,17 @@ struct AddFlags {
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', requires = "kafka")]
     brokers: Vec<String>,
 
-    /// Who signs in to Kafka, by SCRAM-SHA-512, with the password of --secret-variable.
+    /// Encrypt connections to Kafka (its `SSL` and `SASL_SSL`), trusting the certificates that this machine trusts.
+    #[arg(long, requires = "kafka")]
+    tls: bool,
+
+    /// Who signs in to Kafka, with the password of --secret-variable.
     #[arg(long, value_name = "USER", requires_all = ["kafka", "secret_variable"])]
     user: Option<String>,
+
+    /// How he signs in. `plain` sends the password itself, so it needs --tls.
+    #[arg(long, value_name = "MECHANISM", requires = "user", default_value = "scram-sha-512")]
+    sasl_mechanism: Mechanism,
 
     /// Write Parquet files by day: a path, or s3://…, gs://… or az://…
     #[arg(long, value_name = "URL", group = "target")]
@@ -279,6 +287,26 @@ async fn add(flags: AddFlags) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How somebody signs in to Kafka, in the words of its settings.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mechanism {
+    Plain,
+    #[value(name = "scram-sha-256")]
+    ScramSha256,
+    #[value(name = "scram-sha-512")]
+    ScramSha512,
+}
+
+impl From<Mechanism> for SaslMechanism {
+    fn from(mechanism: Mechanism) -> Self {
+        match mechanism {
+            Mechanism::Plain => Self::Plain,
+            Mechanism::ScramSha256 => Self::ScramSha256,
+            Mechanism::ScramSha512 => Self::ScramSha512,
+        }
+    }
+}
+
 impl AddFlags {
     /// Where to.
     fn target(&self) -> anyhow::Result<Target> {
@@ -313,7 +341,11 @@ impl AddFlags {
         if let Some(topic) = self.kafka.clone() {
             let (brokers, user) = (self.brokers.clone(), self.user.clone());
             let password_variable = self.secret_variable.clone().filter(|_| user.is_some());
-            return Ok(Target::Kafka { brokers, topic, user, password_variable });
+            let mechanism = self.sasl_mechanism.into();
+            if mechanism == SaslMechanism::Plain && !self.tls {
+                bail!("--sasl-mechanism plain would send the password for everybody to read: add --tls");
+            }
+            return Ok(Target::Kafka { brokers, topic, user, password_variable, mechanism, tls: self.tls });
         }
         if let Some(url) = self.files.clone() {
             return Ok(Target::Files { url });

@@ -1,6 +1,7 @@
 //! A lake, the binary, and a receiver that answers as a test wants.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,8 +115,46 @@ impl World {
         }
     }
 
+    /// Waits until a destination fails. Returns its status, with the reason.
+    pub async fn wait_for_failure(&self, name: &str) -> String {
+        let started = Instant::now();
+        loop {
+            let status = self.run(&["forward", "status", "--json"]);
+            let all: Vec<Json> = serde_json::from_str(&status).unwrap();
+            let own = all.iter().find(|one| one["destination"] == name).unwrap().to_string();
+            if own.contains("failing since") {
+                return own;
+            }
+            assert!(started.elapsed() < Duration::from_secs(90), "{status}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     pub fn ask(&self, sql: &str) -> String {
         self.run(&["query", "--format", "csv", "-e", sql])
+    }
+}
+
+/// A certificate of this machine that nobody has signed.
+pub struct Certificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Certificate {
+    pub fn make(dir: &Path) -> Self {
+        let (certificate, key) = (dir.join("certificate.pem"), dir.join("key.pem"));
+        let done = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+            .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        Self { certificate, key }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 
-use crate::harness::{World, event};
+use crate::harness::{Certificate, World, event};
 
 /// A cluster, stopped when it is dropped.
 struct Cluster {
@@ -28,19 +28,20 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    fn start(topic: &str) -> Option<Self> {
-        let python = std::env::var("DEWPOND_TEST_PYTHON").ok()?;
-        if !Command::new(&python)
-            .args(["-c", "import confluent_kafka"])
-            .output()
-            .is_ok_and(|done| done.status.success())
-        {
+    /// - `guard`: who stands before the brokers: the arguments of the script after the topic.
+    fn start(topic: &str, guard: &[&str]) -> Option<Self> {
+        let python = std::env::var("DEWPOND_TEST_PYTHON").unwrap_or_default();
+        let import = Command::new(&python).args(["-c", "import confluent_kafka"]).output();
+        if !import.is_ok_and(|done| done.status.success()) {
+            assert!(std::env::var("CI").is_err(), "CI installs the brokers");
+            eprintln!("skipped: there are no brokers of Kafka; `make test` installs them and sets DEWPOND_TEST_PYTHON");
             return None;
         }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka_broker/broker.py");
         let mut process = Command::new(python)
             .arg(script)
             .arg(topic)
+            .args(guard)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -73,11 +74,7 @@ impl Cluster {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_appended_by_visitor_and_in_order() {
-    let Some(cluster) = Cluster::start("events") else {
-        assert!(std::env::var("CI").is_err(), "CI installs the brokers");
-        eprintln!("skipped: there are no brokers of Kafka; `make test` installs them and sets DEWPOND_TEST_PYTHON");
-        return;
-    };
+    let Some(cluster) = Cluster::start("events", &[]) else { return };
     let world = World::new();
     world.add("bus", &["--kafka", "events", "--brokers", &cluster.brokers]);
     let visitor = |id: usize| format!("visitor-{}", id % 11);
@@ -105,18 +102,45 @@ async fn events_are_appended_by_visitor_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn brokers_behind_tls_and_a_sign_in_are_reached_by_each_mechanism() {
+    for (mechanism, options) in [
+        ("SCRAM-SHA-512", &[] as &[&str]),
+        ("SCRAM-SHA-256", &["--sasl-mechanism", "scram-sha-256"]),
+        ("PLAIN", &["--sasl-mechanism", "plain"]),
+    ] {
+        let mut world = World::new();
+        let Certificate { certificate, key } = Certificate::make(world.dir.path());
+        let [certificate, key] = [certificate, key].map(|path| path.to_str().unwrap().to_owned());
+        let Some(cluster) = Cluster::start("events", &[&certificate, &key, mechanism, "ann", "s3cret"]) else { return };
+        let add = |name: &str, variable: &str, others: &[&str]| {
+            let to =
+                ["--kafka", "events", "--brokers", &cluster.brokers, "--user", "ann", "--secret-variable", variable];
+            world.add(name, &[&to, options, others].concat());
+        };
+        add("bus", "KAFKA_PASSWORD", &["--tls"]);
+        add("guesser", "WRONG_PASSWORD", &["--tls"]);
+        world.publish("shop", &(0..60).map(|id| event(id, "a", "a")).collect::<Vec<_>>());
+        let variables = [("KAFKA_PASSWORD", "s3cret"), ("WRONG_PASSWORD", "guess"), ("SSL_CERT_FILE", &certificate)];
+        world.variables.extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let _forward = world.forward();
+        world.wait_for_delivered("bus", 60, 0).await;
+        cluster.wait_for(60).await;
+        let status = world.wait_for_failure("guesser").await;
+        assert!(status.contains("SaslAuthenticationFailed"), "{mechanism}: {status}");
+        assert_eq!(cluster.records.lock().len(), 60);
+    }
+    let world = World::new();
+    let plain =
+        ["forward", "add", "bus", "--site", "shop", "--kafka", "events", "--brokers", "kafka:9092", "--user", "ann"];
+    let refusal = world.refuse(&[&plain as &[&str], &["--secret-variable", "P", "--sasl-mechanism", "plain"]].concat());
+    assert!(refusal.contains("add --tls"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_not_there_is_named_and_waited_for() {
     let world = World::new();
     world.add("bus", &["--kafka", "nothing", "--brokers", "127.0.0.1:1"]);
     world.publish("shop", &[event(1, "a", "a")]);
     let _forward = world.forward();
-    let started = Instant::now();
-    loop {
-        let status = world.run(&["forward", "status", "--json"]);
-        if status.contains("failing since") {
-            break;
-        }
-        assert!(started.elapsed() < Duration::from_secs(90), "{status}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    world.wait_for_failure("bus").await;
 }

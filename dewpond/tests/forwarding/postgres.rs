@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{World, event};
+use crate::harness::{Certificate, World, event};
 
 /// A server, stopped when it is dropped.
 struct Server {
@@ -49,16 +49,7 @@ impl Server {
         }
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("password"), "s3cret\n").unwrap();
-        done(
-            Command::new("openssl")
-                .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-                .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-                .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
-                .arg(dir.path().join("key.pem"))
-                .arg("-out")
-                .arg(dir.path().join("certificate.pem"))
-                .output(),
-        );
+        let Certificate { certificate, key } = Certificate::make(dir.path());
         let _ = Command::new("chown").args(["-R", "postgres"]).arg(dir.path()).output();
         let data = dir.path().join("data");
         done(
@@ -70,7 +61,6 @@ impl Server {
                 .output(),
         );
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (key, certificate) = (dir.path().join("key.pem"), dir.path().join("certificate.pem"));
         let process = as_user(&programs.join("postgres"))
             .arg("-D")
             .arg(&data)

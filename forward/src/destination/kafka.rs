@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
+use lake::SaslMechanism;
 use rskafka::BackoffConfig;
 use rskafka::client::error::{Error, ProtocolError};
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
@@ -19,9 +20,11 @@ use rskafka::record::Record;
 use serde_json::Value as Json;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::batch::Batch;
 use crate::destination::answer::words;
+use crate::destination::tls::client_config;
 use crate::destination::{Destination, Limits, SendError};
 use crate::message::Event;
 
@@ -38,21 +41,43 @@ const TRIES: Duration = Duration::from_secs(20);
 pub(crate) struct Kafka {
     brokers: Vec<String>,
     topic: String,
-    sign_in: Option<(String, String)>,
+    sign_in: Option<SaslConfig>,
+    tls: Option<Arc<ClientConfig>>,
     partitions: Mutex<Option<Arc<[PartitionClient]>>>,
 }
 
 impl Kafka {
-    /// - `sign_in`: user and password, for SCRAM-SHA-512.
-    pub(crate) fn new(brokers: &[String], topic: &str, sign_in: Option<(String, String)>) -> Self {
-        Self { brokers: brokers.to_vec(), topic: topic.to_owned(), sign_in, partitions: Mutex::default() }
+    /// - `sign_in`: user and password, by a mechanism.
+    /// - `tls`: whether connections are encrypted.
+    ///
+    /// Fails if TLS cannot be had.
+    pub(crate) fn new(
+        brokers: &[String],
+        topic: &str,
+        sign_in: Option<(String, String)>,
+        mechanism: SaslMechanism,
+        tls: bool,
+    ) -> anyhow::Result<Self> {
+        let sign_in = sign_in.map(|(user, password)| {
+            let credentials = Credentials::new(user, password);
+            match mechanism {
+                SaslMechanism::Plain => SaslConfig::Plain(credentials),
+                SaslMechanism::ScramSha256 => SaslConfig::ScramSha256(credentials),
+                SaslMechanism::ScramSha512 => SaslConfig::ScramSha512(credentials),
+            }
+        });
+        let tls = tls.then(client_config).transpose()?;
+        Ok(Self { brokers: brokers.to_vec(), topic: topic.to_owned(), sign_in, tls, partitions: Mutex::default() })
     }
 
     async fn connect(&self) -> Result<Arc<[PartitionClient]>, SendError> {
         let backoff = BackoffConfig { deadline: Some(TRIES), ..BackoffConfig::default() };
         let mut builder = ClientBuilder::new(self.brokers.clone()).client_id("dewpond").backoff_config(backoff);
-        if let Some((user, password)) = &self.sign_in {
-            builder = builder.sasl_config(SaslConfig::ScramSha512(Credentials::new(user.clone(), password.clone())));
+        if let Some(sign_in) = &self.sign_in {
+            builder = builder.sasl_config(sign_in.clone());
+        }
+        if let Some(tls) = &self.tls {
+            builder = builder.tls_config(tls.clone());
         }
         let client = builder.build().await.map_err(|error| judge(&error))?;
         let topics = client.list_topics().await.map_err(|error| judge(&error))?;

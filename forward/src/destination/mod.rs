@@ -9,6 +9,7 @@ pub(crate) mod kafka;
 pub(crate) mod meta;
 pub(crate) mod postgres;
 mod postgres_tls;
+mod tls;
 pub(crate) mod webhook;
 
 use std::time::Duration;

@@ -55,7 +55,7 @@ impl Postgres {
         )?;
         Ok(Self {
             config,
-            tls: Tls::new().context("could not prepare TLS")?,
+            tls: Tls::new()?,
             table: quoted_table(table).context("its table must be NAME or SCHEMA.NAME")?,
             connected: Mutex::default(),
         })

@@ -3,15 +3,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
-use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::{TlsConnector, client};
+
+use crate::destination::tls::client_config;
 
 /// Trusts whom this machine trusts.
 #[derive(Clone)]
@@ -26,16 +25,7 @@ pub(crate) struct Encrypted<S>(Box<client::TlsStream<S>>);
 impl Tls {
     /// Fails if TLS cannot be had.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for certificate in rustls_native_certs::load_native_certs().certs {
-            // One that cannot be read is in nobody's way.
-            let _ = roots.add(certificate);
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        Ok(Self(TlsConnector::from(client_config()?)))
     }
 }
 

@@ -109,12 +109,33 @@ pub enum Target {
         user: Option<String>,
         /// The password.
         password_variable: Option<String>,
+        /// How he signs in.
+        #[serde(default)]
+        mechanism: SaslMechanism,
+        /// Whether connections are encrypted.
+        #[serde(default)]
+        tls: bool,
     },
     /// Parquet files by day in an object store.
     Files {
         /// The directory.
         url: String,
     },
+}
+
+/// How a client signs in to Kafka (its `sasl.mechanism`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SaslMechanism {
+    /// The password as it is (RFC 4616): over TLS alone.
+    Plain,
+    /// Without sending the password (RFC 7677).
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    /// The same with longer hashes.
+    #[default]
+    #[serde(rename = "scram-sha-512")]
+    ScramSha512,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
