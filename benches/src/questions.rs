@@ -39,6 +39,10 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME")]
     question: Option<String>,
 
+    /// Ask it once, as ad-hoc SQL is: states are neither made nor written.
+    #[arg(long)]
+    once: bool,
+
     #[command(flatten)]
     engine: EngineSettings,
 }
@@ -95,7 +99,11 @@ pub(crate) async fn run(flags: &Flags) -> anyhow::Result<()> {
     let started = Instant::now();
     let view = Arc::new(Engine::new(lake, &flags.engine)?.view().await?);
     ensure!(view.snapshot().events.rows() > 0, "the lake is empty: make it with --make");
-    let (answer, how) = view.recurring(sql, &[]).await?.answer(&Scope::Lake).await?;
+    let (answer, how) = if flags.once {
+        (view.session(&Scope::Lake)?.query(sql, &[]).await?, How::InFull { why: "it is asked once".into() })
+    } else {
+        view.recurring(sql, &[]).await?.answer(&Scope::Lake).await?
+    };
     let seconds = started.elapsed().as_secs_f64();
     let rss_bytes_max = machine::usage(std::process::id())?.rss_bytes_max;
     let how = match how {

@@ -4,11 +4,11 @@
 //! differ in the rows of those visitors alone of whom an event came or went, or who are somebody else now. What a fold made of
 //! their rows in the earlier view is subtracted, and what it makes of them in the later one is added.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Int64Type;
+use datafusion::common::HashSet;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;

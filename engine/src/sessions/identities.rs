@@ -2,16 +2,17 @@
 //!
 //! Applied when an answer is finished and never kept with a file, so that a sign-in today joins yesterday's visits.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use datafusion::common::{HashMap, HashSet};
 use lake::visitor_id;
 
+use crate::sessions::rows::bots_of;
+
 /// Columns of `events` that tell who an anonymous id belongs to.
-pub(crate) const IDENTITY_COLUMNS: [&str; 6] =
-    ["site_id", "occurred_at", "visitor_id", "user_id", "anonymous_id", "is_bot"];
+pub(crate) const IDENTITY_COLUMNS: [&str; 5] = ["site_id", "occurred_at", "user_id", "anonymous_id", "is_bot"];
 
 /// Columns of `events` that tell whether anybody was anonymous under a visitor id.
 pub(crate) const PRESENCE_COLUMNS: [&str; 3] = ["visitor_id", "user_id", "is_bot"];
@@ -38,29 +39,37 @@ impl Identities {
         let text = |name: &str| batch[name].as_string_view();
         let (sites, users, anonymous) = (text("site_id"), text("user_id"), text("anonymous_id"));
         let times = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>().values();
-        let bots = batch["is_bot"].as_boolean();
-        let mut before: Option<([u128; 3], i64)> = None;
-        for row in 0..batch.num_rows() {
-            if users.is_null(row) || anonymous.is_null(row) || bots.value(row) {
-                continue;
-            }
-            // Equal views are equal texts: nearly all events are like the one before.
-            let views = [sites, users, anonymous].map(|texts| texts.views()[row]);
-            if let Some((of, visitor)) = before
-                && of == views
-            {
-                let identity = self.by_visitor.get_mut(&visitor).expect("the event before made it");
-                // It may be another user's by now, whose last time this is not.
-                if *identity.user_id == *users.value(row) {
-                    identity.last_seen_us = identity.last_seen_us.max(times[row]);
-                    continue;
-                }
-            }
+        let bots = bots_of(batch);
+        let mut note = |row: usize, last_us: i64| {
             let (site_id, anonymous_id) = (sites.value(row), anonymous.value(row));
             let visitor = visitor_id(site_id, anonymous_id);
-            before = Some((views, visitor));
-            self.note(visitor, times[row], users.value(row), || (site_id.into(), anonymous_id.into()));
+            self.note(visitor, last_us, users.value(row), || (site_id.into(), anonymous_id.into()));
+        };
+        // Nearly all events are like the one before: the first of those that are alike, and the last of their times.
+        let mut alike: Option<([u128; 3], usize, i64)> = None;
+        for row in 0..batch.num_rows() {
+            if users.is_null(row) || anonymous.is_null(row) || bots.is_some_and(|bots| bots.value(row)) {
+                continue;
+            }
+            // Equal views are equal texts.
+            let views = [sites, users, anonymous].map(|texts| texts.views()[row]);
+            match &mut alike {
+                Some((of, _, last_us)) if *of == views => *last_us = times[row].max(*last_us),
+                before => {
+                    if let Some((_, first, last_us)) = before.replace((views, row, times[row])) {
+                        note(first, last_us);
+                    }
+                }
+            }
         }
+        if let Some((_, first, last_us)) = alike {
+            note(first, last_us);
+        }
+    }
+
+    /// The visitor ids that they name.
+    pub(crate) fn visitors(&self) -> HashSet<i64> {
+        self.by_visitor.keys().copied().collect()
     }
 
     /// Adds another part.
@@ -90,7 +99,7 @@ impl Identities {
     }
 }
 
-/// Under which visitor ids somebody was anonymous, and under which a user was known, as far as `identities` names them.
+/// Under which visitor ids somebody was anonymous, and under which a user was known, as far as identities name them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Presence {
     anonymous: HashSet<i64>,
@@ -99,13 +108,15 @@ pub(crate) struct Presence {
 
 impl Presence {
     /// Adds events in any order.
-    pub(crate) fn add(&mut self, batch: &RecordBatch, identities: &Identities) {
+    ///
+    /// - `named`: the visitor ids that identities name.
+    pub(crate) fn add(&mut self, batch: &RecordBatch, named: &HashSet<i64>) {
         let visitors = batch["visitor_id"].as_primitive::<Int64Type>();
         let users: &StringViewArray = batch["user_id"].as_string_view();
-        let bots = batch["is_bot"].as_boolean();
+        let bots = bots_of(batch);
         let mut before = None;
         for (row, visitor) in visitors.values().iter().enumerate() {
-            if visitors.is_null(row) || bots.value(row) {
+            if visitors.is_null(row) || bots.is_some_and(|bots| bots.value(row)) {
                 continue;
             }
             let is_known = users.is_valid(row);
@@ -113,7 +124,7 @@ impl Presence {
                 continue;
             }
             before = Some((*visitor, is_known));
-            if identities.by_visitor.contains_key(visitor) {
+            if named.contains(visitor) {
                 if is_known { &mut self.known } else { &mut self.anonymous }.insert(*visitor);
             }
         }
@@ -178,7 +189,7 @@ impl Stitching {
     /// their own is not joined.
     pub(crate) fn moved(&self, later: &Self) -> Vec<[i64; 3]> {
         let of = |stitching: &Self, id: &i64| (stitching.visitor_of(*id, false), stitching.mixed.contains(id));
-        let gone = self.users.keys().filter(|id| !later.users.contains_key(id));
+        let gone = self.users.keys().filter(|id| !later.users.contains_key(*id));
         let ids = later.users.keys().chain(gone);
         let moved = ids.filter_map(|id| {
             let (was, is) = (of(self, id), of(later, id));
@@ -189,7 +200,7 @@ impl Stitching {
 
     /// The visitor ids of all events of some visitors, and maybe of others.
     pub(crate) fn ids_of(&self, visitors: &HashSet<i64>) -> HashSet<i64> {
-        let joined = self.users.iter().filter(|(_, user)| visitors.contains(user)).map(|(anonymous, _)| *anonymous);
+        let joined = self.users.iter().filter(|(_, user)| visitors.contains(*user)).map(|(anonymous, _)| *anonymous);
         visitors.iter().copied().chain(joined).collect()
     }
 

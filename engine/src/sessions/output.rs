@@ -430,6 +430,9 @@ impl Chunk {
     }
 
     fn texts(&self, text: usize, place: impl Fn(&Row) -> Option<RunPlace>) -> Result<ArrayRef> {
+        if self.batches.iter().all(|batch| batch.texts[text].null_count() == batch.runs.len()) {
+            return Ok(Arc::new(StringViewArray::new_null(self.rows.len())));
+        }
         let none = StringViewArray::new_null(1);
         let arrays = self.batches.iter().map(|batch| &batch.texts[text] as &dyn Array);
         let arrays: Vec<&dyn Array> = arrays.chain([&none as &dyn Array]).collect();

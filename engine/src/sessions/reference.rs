@@ -1,7 +1,7 @@
 //! Sessions by a plain reading of their definition, over all events in one list; and what the tables answer for the same
 //! events, however they are divided among files.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Offset, TimeDelta, TimeZone};
@@ -9,6 +9,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::HashSet;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::TaskContext;
 use datafusion::prelude::SessionContext;
@@ -297,10 +298,10 @@ async fn answer_of(
         part.add(batch);
         identities.merge(part);
     }
-    let mut presence = Presence::default();
+    let (mut presence, named) = (Presence::default(), identities.visitors());
     for batch in inputs.iter().flatten() {
         let mut part = Presence::default();
-        part.add(batch, &identities);
+        part.add(batch, &named);
         presence.merge(part);
     }
     let stitching = Stitching::new(&identities, &presence);

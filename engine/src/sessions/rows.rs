@@ -6,7 +6,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Decimal128Array, Int64Array, RecordBatch, StringViewArray,
     make_view,
 };
-use datafusion::arrow::buffer::ScalarBuffer;
+use datafusion::arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType};
 use datafusion::error::{DataFusionError, Result};
 
@@ -18,7 +18,8 @@ pub(crate) struct Rows {
     pub(crate) sites: StringViewArray,
     pub(crate) visitors: Int64Array,
     pub(crate) times_us: ScalarBuffer<i64>,
-    pub(crate) bots: BooleanArray,
+    /// Which events are of robots; none if there are no such ones.
+    bots: Option<BooleanBuffer>,
     pub(crate) session_ids: Option<StringViewArray>,
     pub(crate) names: Option<StringViewArray>,
     pub(crate) users: Option<StringViewArray>,
@@ -56,7 +57,7 @@ impl Rows {
             sites: text_of("site_id")?,
             visitors: column("visitor_id")?.as_primitive::<Int64Type>().clone(),
             times_us: times.as_primitive::<TimestampMicrosecondType>().values().clone(),
-            bots: column("is_bot")?.as_boolean().clone(),
+            bots: bots_of(batch).cloned(),
             session_ids: if_read(wanted.sessions, "session_id")?,
             names: if_read(wanted.names(), "name")?,
             users: if_read(wanted.user_ids(), "user_id")?,
@@ -74,6 +75,11 @@ impl Rows {
         self.times_us.len()
     }
 
+    /// Whether an event is of a robot.
+    pub(crate) fn is_bot(&self, row: usize) -> bool {
+        self.bots.as_ref().is_some_and(|bots| bots.value(row))
+    }
+
     /// The id of an event; zeros if ids were not read.
     pub(crate) fn id(&self, row: usize) -> Id {
         let mut id = Id::default();
@@ -84,6 +90,11 @@ impl Rows {
         }
         id
     }
+}
+
+/// Which rows are of robots; none if no row is.
+pub(crate) fn bots_of(batch: &RecordBatch) -> Option<&BooleanBuffer> {
+    Some(batch["is_bot"].as_boolean()).filter(|bots| bots.has_true()).map(BooleanArray::values)
 }
 
 /// A text of a row, if the column was read and has one there.

@@ -2,10 +2,12 @@
 //! them, a visitor at a time.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::common::HashSet;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -17,10 +19,11 @@ use tokio::task::JoinSet;
 use crate::sessions::identities::Stitching;
 use crate::sessions::making::builder::{Choice, RunBuilder};
 use crate::sessions::making::cuts::{LongChain, LongChains};
+use crate::sessions::making::days::LocalDays;
 use crate::sessions::making::finish::{At, Finished, RunPlace, Window, sessions_of};
 use crate::sessions::making::run::RunBatch;
 use crate::sessions::output::{Body, Chunk, Columns, Day, Kind, Row, User, Visitor};
-use crate::sessions::rules::Rules;
+use crate::sessions::rules::{Rules, SiteRules};
 use crate::sessions::source::{Inputs, narrowed};
 
 /// Batches of runs that a reader may be ahead of the merge.
@@ -58,6 +61,13 @@ struct NobodyListens;
 /// A visitor: site and visitor id.
 type VisitorKey = (Arc<str>, i64);
 
+/// The rules of the site of the rows that are made.
+struct OfSite<'a> {
+    site: Arc<str>,
+    rules: &'a SiteRules,
+    days: LocalDays,
+}
+
 /// Runs of visitors whose runs do not lie together, until all of them are there.
 #[derive(Default)]
 struct Aside {
@@ -76,6 +86,7 @@ struct Merge<'a> {
     aside: Aside,
     round: Round,
     left: Left,
+    of_site: Option<OfSite<'a>>,
     /// Counts chunks, so that cursors know when their place in one is void.
     chunk_number: u64,
 }
@@ -85,6 +96,8 @@ struct Cursor {
     runs: mpsc::Receiver<Result<RunBatch>>,
     batch: Arc<RunBatch>,
     next: usize,
+    /// The site whose runs are merged, among those of `batch`; none if the next run is of another.
+    site: Option<u32>,
     /// The number of `batch` in a chunk, and which chunk.
     in_chunk: Option<(u64, u32)>,
 }
@@ -191,6 +204,7 @@ impl Scan {
             aside: Aside::default(),
             round,
             left: Left::default(),
+            of_site: None,
             chunk_number: 0,
         };
         match merge.run(receivers).await {
@@ -240,12 +254,19 @@ impl Cursor {
     /// The cursor at an input's first run; `None` if it has none.
     async fn new(mut runs: mpsc::Receiver<Result<RunBatch>>) -> Result<Option<Self>> {
         let first = runs.recv().await.transpose()?;
-        Ok(first.map(|batch| Self { runs, batch: Arc::new(batch), next: 0, in_chunk: None }))
+        Ok(first.map(|batch| Self { runs, batch: Arc::new(batch), next: 0, site: None, in_chunk: None }))
     }
 
-    /// The visitor of the next run; `None` at the end of the batch.
-    fn visitor(&self) -> Option<(&Arc<str>, i64)> {
-        self.batch.runs.get(self.next).map(|run| (self.batch.site_of(run), run.visitor))
+    /// The site of the next run; `None` at the end of the input.
+    fn next_site(&self) -> Option<&Arc<str>> {
+        self.batch.runs.get(self.next).map(|run| self.batch.site_of(run))
+    }
+
+    /// Begins with the runs of a site. Returns the first visitor; `None` if the next run is of another site.
+    fn enter(&mut self, site: &Arc<str>) -> Option<i64> {
+        let run = self.batch.runs.get(self.next).filter(|run| self.batch.site_of(run) == site);
+        self.site = run.map(|run| run.site);
+        run.map(|run| run.visitor)
     }
 
     /// Goes to the next batch. Returns whether there is one.
@@ -262,65 +283,74 @@ impl Cursor {
 }
 
 impl Merge<'_> {
+    /// Merges site by site, so that visitors are compared by their ids alone.
     async fn run(&mut self, receivers: Vec<mpsc::Receiver<Result<RunBatch>>>) -> std::result::Result<(), Stop> {
-        let (mut cursors, mut heap) = (Vec::new(), BinaryHeap::new());
+        let mut cursors = Vec::new();
         for receiver in receivers {
-            if let Some(cursor) = Cursor::new(receiver).await? {
-                let (site, visitor) = cursor.visitor().expect("a batch has runs");
-                heap.push(Reverse((site.clone(), visitor, cursors.len())));
-                cursors.push(cursor);
-            }
+            cursors.extend(Cursor::new(receiver).await?);
         }
+        // The next visitor of each input.
+        let mut heap: BinaryHeap<Reverse<(i64, usize)>> = BinaryHeap::new();
         let mut places = Vec::new();
-        while let Some(Reverse((site, visitor, number))) = heap.pop() {
-            places.clear();
-            let mut number = number;
-            loop {
-                let cursor = &mut cursors[number];
-                if self.gather(cursor, &site, visitor, &mut places).await? {
-                    let (next_site, next) = cursor.visitor().expect("there are runs left");
-                    let next_site = if *next_site == site { site.clone() } else { next_site.clone() };
-                    heap.push(Reverse((next_site, next, number)));
-                }
-                match heap.peek() {
-                    Some(Reverse((same_site, same, other))) if *same == visitor && *same_site == site => {
-                        number = *other;
-                        heap.pop();
+        while let Some(site) = cursors.iter().filter_map(Cursor::next_site).min().cloned() {
+            let of_site =
+                cursors.iter_mut().enumerate().filter_map(|(number, cursor)| Some((cursor.enter(&site)?, number)));
+            heap.extend(of_site.map(Reverse));
+            while let Some(Reverse((visitor, number))) = heap.peek() {
+                let (visitor, mut number) = (*visitor, *number);
+                places.clear();
+                loop {
+                    let next = self.gather(&mut cursors[number], &site, visitor, &mut places).await?;
+                    {
+                        let mut first = heap.peek_mut().expect("the input is there");
+                        match next {
+                            Some(next) => first.0.0 = next,
+                            None => drop(PeekMut::pop(first)),
+                        }
                     }
-                    _ => break,
+                    match heap.peek() {
+                        Some(Reverse((same, other))) if *same == visitor => number = *other,
+                        _ => break,
+                    }
                 }
+                self.take(&site, visitor, &mut places)?;
+                self.flush_if_full().await?;
             }
-            self.take(&site, visitor, &mut places)?;
-            self.flush_if_full().await?;
         }
         self.flush().await?;
         self.finish_aside().await
     }
 
-    /// Gathers the runs of a visitor from one input. Returns whether other runs follow.
+    /// Gathers the runs of a visitor from one input. Returns the next visitor of the site, if it has one.
     async fn gather(
         &mut self,
         cursor: &mut Cursor,
         site: &Arc<str>,
         visitor: i64,
         places: &mut Vec<RunPlace>,
-    ) -> Result<bool> {
+    ) -> Result<Option<i64>> {
         loop {
-            if cursor.visitor().is_some_and(|(of, next)| next == visitor && (Arc::ptr_eq(of, site) || of == site)) {
-                let batch = match cursor.in_chunk {
-                    Some((chunk, batch)) if chunk == self.chunk_number => batch,
-                    _ => {
-                        let batch = self.chunk.number_of(&cursor.batch);
-                        cursor.in_chunk = Some((self.chunk_number, batch));
-                        batch
+            match cursor.batch.runs.get(cursor.next) {
+                Some(run) if cursor.site != Some(run.site) => return Ok(None),
+                Some(run) if run.visitor != visitor => return Ok(Some(run.visitor)),
+                Some(_) => {
+                    let batch = match cursor.in_chunk {
+                        Some((chunk, batch)) if chunk == self.chunk_number => batch,
+                        _ => {
+                            let batch = self.chunk.number_of(&cursor.batch);
+                            cursor.in_chunk = Some((self.chunk_number, batch));
+                            batch
+                        }
+                    };
+                    places.push(RunPlace { batch, run: cursor.next as u32 });
+                    cursor.next += 1;
+                }
+                None => match cursor.refill().await? {
+                    true => {
+                        cursor.enter(site);
                     }
-                };
-                places.push(RunPlace { batch, run: cursor.next as u32 });
-                cursor.next += 1;
-            } else if cursor.next < cursor.batch.runs.len() {
-                return Ok(true);
-            } else if !cursor.refill().await? {
-                return Ok(false);
+                    false => return Ok(None),
+                },
             }
         }
     }
@@ -331,7 +361,7 @@ impl Merge<'_> {
         let stitching = &scan.stitching;
         if !stitching.names(visitor) {
             if self.is_chosen(visitor) {
-                self.finish((site.clone(), visitor), places);
+                self.finish(site, visitor, places);
             }
             return Ok(());
         }
@@ -350,9 +380,15 @@ impl Merge<'_> {
     }
 
     /// Answers for a visitor all of whose runs are there.
-    fn finish(&mut self, key: VisitorKey, places: &mut [RunPlace]) {
-        let columns = &self.scan.columns;
-        let rules = self.scan.rules.of_site(&key.0);
+    fn finish(&mut self, site: &Arc<str>, visitor: i64, places: &mut [RunPlace]) {
+        let scan = self.scan;
+        let columns = &scan.columns;
+        if self.of_site.as_ref().is_none_or(|of| of.site != *site) {
+            let rules = scan.rules.of_site(site);
+            self.of_site = Some(OfSite { site: site.clone(), rules, days: rules.days() });
+        }
+        let OfSite { rules, days: days_of_site, .. } = self.of_site.as_mut().expect("it is the one of this site");
+        let number = self.chunk.site(site);
         let batches = &self.chunk.batches;
         let mut sessions = vec![];
         if columns.wanted.sessions {
@@ -363,13 +399,13 @@ impl Merge<'_> {
                     let ids: HashSet<i64> = places.iter().map(|place| run_of(place).visitor).collect();
                     for part in long {
                         let times = (part.start_us, part.end_us);
-                        self.left.long.add(LongChain::new(key.1, part.session_id, times, rules.cap_us), &ids);
+                        self.left.long.add(LongChain::new(visitor, part.session_id, times, rules.cap_us), &ids);
                     }
-                    self.left.to_cut.insert(key.1);
+                    self.left.to_cut.insert(visitor);
                     return;
                 }
                 Finished::BegunBefore => {
-                    self.left.begun_before.insert(key.1);
+                    self.left.begun_before.insert(visitor);
                     return;
                 }
             }
@@ -379,19 +415,17 @@ impl Merge<'_> {
             sessions.retain(|session| session.first.moment.at_us >= window.sessions_from_us);
         }
         let user = match columns.user_of(places, batches) {
-            User::Unknown => self.scan.stitching.user_id(key.1).map_or(User::Unknown, |name| User::Named(name.clone())),
+            User::Unknown => scan.stitching.user_id(visitor).map_or(User::Unknown, |name| User::Named(name.clone())),
             known => known,
         };
         let run_of = |place: &RunPlace| &batches[place.batch as usize].runs[place.run as usize];
-        let mut days_of_site = rules.days();
-        let bodies: Vec<Body> = match columns.kind {
-            Kind::Sessions => {
-                let body = |session: crate::sessions::making::finish::Session| {
-                    let day = days_of_site.day_of(session.first.moment.at_us);
-                    Body::Session(Box::new(session), day)
-                };
-                sessions.into_iter().map(body).collect()
-            }
+        let rows = &mut self.chunk.rows;
+        let row = |body: Body| Row { site: number, visitor, user: user.clone(), body };
+        match columns.kind {
+            Kind::Sessions => rows.extend(sessions.into_iter().map(|session| {
+                let day = days_of_site.day_of(session.first.moment.at_us);
+                row(Body::Session(Box::new(session), day))
+            })),
             Kind::VisitorDays => {
                 let mut days: Vec<Day> = places
                     .iter()
@@ -406,18 +440,16 @@ impl Merge<'_> {
                     .collect();
                 days.sort_unstable_by_key(|day| day.day);
                 let parts = days.chunk_by(|one, next| one.day == next.day).enumerate();
-                parts
-                    .map(|(number, parts)| {
-                        let mut day = Day { is_new: number == 0, day: parts[0].day, ..Day::default() };
-                        for part in parts {
-                            day.events += part.events;
-                            day.page_views += part.page_views;
-                            day.sessions += part.sessions;
-                            day.engaged_s += part.engaged_s;
-                        }
-                        Body::Day(day)
-                    })
-                    .collect()
+                rows.extend(parts.map(|(number, parts)| {
+                    let mut day = Day { is_new: number == 0, day: parts[0].day, ..Day::default() };
+                    for part in parts {
+                        day.events += part.events;
+                        day.page_views += part.page_views;
+                        day.sessions += part.sessions;
+                        day.engaged_s += part.engaged_s;
+                    }
+                    row(Body::Day(day))
+                }));
             }
             Kind::Visitors => {
                 let at = |place: &RunPlace, moment| At { moment, place: *place };
@@ -431,11 +463,9 @@ impl Merge<'_> {
                     sessions: sessions.len() as u64,
                     entry: entries.min_by_key(|at| at.moment),
                 };
-                vec![Body::Visitor(Box::new(visitor))]
+                rows.push(row(Body::Visitor(Box::new(visitor))));
             }
-        };
-        let site = self.chunk.site(&key.0);
-        self.chunk.rows.extend(bodies.into_iter().map(|body| Row { site, visitor: key.1, user: user.clone(), body }));
+        }
     }
 
     async fn flush_if_full(&mut self) -> std::result::Result<(), Stop> {
@@ -476,7 +506,7 @@ impl Merge<'_> {
             for place in &mut places {
                 place.batch = self.chunk.number_of(&batches[place.batch as usize]);
             }
-            self.finish(key, &mut places);
+            self.finish(&key.0, key.1, &mut places);
             self.flush_if_full().await?;
         }
         self.flush().await

@@ -1,14 +1,13 @@
 //! The events that the tables over sessions are made of: published files and pending rows of one view, as inputs in the
 //! table's order.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, HashMap, HashSet};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
@@ -190,9 +189,9 @@ impl SessionSource {
         self.rules.get_or_try_init(load).await.cloned().map_err(|error| DataFusionError::External(error.into()))
     }
 
-    /// Inputs in the table's order.
+    /// Inputs in the table's order; in none where its columns are not read.
     ///
-    /// - `columns`: the numbers of the columns of `events` to read; site, visitor and time among them.
+    /// - `columns`: the numbers of the columns of `events` to read.
     /// - `filters`: which rows are of interest; others may come, too.
     pub(crate) async fn inputs(&self, state: &dyn Session, columns: &Vec<usize>, filters: &[Expr]) -> Result<Inputs> {
         let table = FilesTable::of(&EVENTS, self.store.clone(), Files::Snapshot(self.published.clone()));
@@ -224,8 +223,8 @@ impl SessionSource {
             let fields = EVENTS.file_schema.fields().iter().enumerate();
             fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(number, _)| number).collect()
         };
-        // With the columns of the order, so that pending rows need no other kind of plan.
-        let presence = [&PRESENCE_COLUMNS[..], &["site_id", "occurred_at"]].concat();
+        let mut presence = PRESENCE_COLUMNS.to_vec();
+        presence.extend(site.map(|_| "site_id"));
         // Most parts of most files have no users at all.
         let of_users = [filters, &[Expr::Column("user_id".into()).is_not_null()]].concat();
         Ok(IdentityInputs {
@@ -256,7 +255,8 @@ impl SessionSource {
     pub(crate) fn learn_identities(&self, identities: &[RecordBatch], presence: &[RecordBatch]) {
         let (mut found, mut present) = (Identities::default(), Presence::default());
         identities.iter().for_each(|batch| found.add(batch));
-        presence.iter().for_each(|batch| present.add(batch, &found));
+        let named = found.visitors();
+        presence.iter().for_each(|batch| present.add(batch, &named));
         let stitching = Arc::new(Stitching::new(&found, &present));
         let identified = Arc::new(Identified::new(found, stitching));
         // Whoever found it out meanwhile found the same.
@@ -288,19 +288,14 @@ async fn find_identities(inputs: &IdentityInputs, context: &Arc<TaskContext>) ->
     if identities.by_visitor.is_empty() {
         return Ok(Arc::new(Identified::new(identities, Arc::default())));
     }
-    let presence = match identities.by_visitor.len() {
-        0..=VISITORS_LOOKED_UP_MAX => {
-            let visitors: HashSet<i64> = identities.by_visitor.keys().copied().collect();
-            &narrowed(&inputs.presence, &visitors, context.session_config().options())?
-        }
+    let named = Arc::new(identities.visitors());
+    let presence = match named.len() {
+        0..=VISITORS_LOOKED_UP_MAX => &narrowed(&inputs.presence, &named, context.session_config().options())?,
         _ => &inputs.presence,
     };
-    let identities = Arc::new(identities);
-    let known = identities.clone();
-    let add = move |found: &mut Presence, batch: &_| found.add(batch, &known);
+    let add = move |found: &mut Presence, batch: &_| found.add(batch, &named);
     let presence = fold(presence, context, add, Presence::merge).await?;
     let stitching = Arc::new(Stitching::new(&identities, &presence));
-    let identities = Arc::try_unwrap(identities).unwrap_or_else(|shared| (*shared).clone());
     Ok(Arc::new(Identified::new(identities, stitching)))
 }
 
@@ -332,9 +327,12 @@ async fn fold<T: Default + Send + 'static>(
     Ok(all)
 }
 
-/// The table's order over the columns of a plan; none if it has no rows to sort.
+/// The table's order over the columns of a plan; none if it has no rows to sort, or not all of the columns.
 fn ordering(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<LexOrdering>> {
     let schema = plan.schema();
+    if EVENTS.sort.iter().any(|name| schema.index_of(name).is_err()) {
+        return Ok(None);
+    }
     let options = SortOptions { descending: false, nulls_first: true };
     let columns = EVENTS.sort.iter().map(|name| Ok(PhysicalSortExpr::new(col(name, &schema)?, options)));
     Ok(LexOrdering::new(columns.collect::<Result<Vec<_>>>()?))

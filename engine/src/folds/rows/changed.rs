@@ -1,13 +1,13 @@
 //! Of whom something is new: the visitors whose rows differ between two sets of pieces, and everybody who is one user with
 //! them. Pure.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
 use datafusion::arrow::compute::{concat_batches, filter_record_batch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::arrow::row::{Row, RowConverter, Rows, SortField};
+use datafusion::common::{HashMap, HashSet};
 use datafusion::error::Result;
 
 use super::piece::{Piece, PieceRows};

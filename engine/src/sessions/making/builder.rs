@@ -1,10 +1,10 @@
 //! Makes runs of the events of one input, in one pass without a sort.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, RecordBatch, StringViewArray};
 use datafusion::arrow::compute::interleave;
+use datafusion::common::HashSet;
 use datafusion::error::{DataFusionError, Result};
 
 use crate::sessions::making::cuts::LongChains;
@@ -58,9 +58,8 @@ struct Open {
     revenue: Vec<Money>,
 }
 
-/// A run that is over, and where its texts are.
-struct Closed {
-    run: Run,
+/// Where the texts of a run are.
+struct TextPlaces {
     first: RowPlace,
     entry: Option<RowPlace>,
     exit: Option<RowPlace>,
@@ -83,7 +82,9 @@ pub(crate) struct RunBuilder {
     visitor: Option<i64>,
     last_us: i64,
     open: Vec<Open>,
-    closed: Vec<Closed>,
+    /// Runs that are over, and where the texts of each are.
+    closed: Vec<Run>,
+    closed_texts: Vec<TextPlaces>,
     pings: Vec<Ping>,
     revenue: Vec<Money>,
     page_views: PageViews,
@@ -107,6 +108,7 @@ impl RunBuilder {
             last_us: i64::MIN,
             open: vec![],
             closed: vec![],
+            closed_texts: vec![],
             pings: vec![],
             revenue: vec![],
             page_views: PageViews::default(),
@@ -189,7 +191,7 @@ impl RunBuilder {
         // The session id of the event before as a view, and its run: nearly always the next event's too.
         let mut before: Option<(Option<u128>, bool, usize)> = None;
         for row in begin..end {
-            if rows.bots.value(row) {
+            if rows.is_bot(row) {
                 continue;
             }
             let at_us = rows.times_us[row];
@@ -307,6 +309,9 @@ impl RunBuilder {
 
     /// Closes runs that no later event of the visitor belongs to, so that few are searched.
     fn close_those_over(&mut self, at_us: i64) {
+        if self.open.is_empty() {
+            return;
+        }
         let gap_us = self.gap_us;
         let (open, over) =
             std::mem::take(&mut self.open).into_iter().partition(|open| at_us.saturating_sub(open.end_us) <= gap_us);
@@ -316,8 +321,10 @@ impl RunBuilder {
     }
 
     fn close_all(&mut self) {
-        let open = std::mem::take(&mut self.open);
-        open.into_iter().for_each(|open| self.close(open));
+        let mut open = std::mem::take(&mut self.open);
+        open.drain(..).for_each(|open| self.close(open));
+        // With the room that it has.
+        self.open = open;
     }
 
     fn close(&mut self, mut open: Open) {
@@ -329,7 +336,7 @@ impl RunBuilder {
         open.pings.dedup();
         self.pings.append(&mut open.pings);
         self.revenue.append(&mut open.revenue);
-        let run = Run {
+        self.closed.push(Run {
             site: self.sites.len() as u32 - 1,
             visitor: self.visitor.expect("a run has a visitor"),
             known: open.known,
@@ -342,26 +349,30 @@ impl RunBuilder {
             exit,
             pings: pings..self.pings.len() as u32,
             revenue: revenue..self.revenue.len() as u32,
-        };
+        });
         let place = |(_, place)| place;
-        let closed = Closed {
-            run,
+        self.closed_texts.push(TextPlaces {
             first: open.first,
             entry: open.entry.map(place),
             exit: open.exit.map(place),
             signed_in: open.signed_in,
-        };
-        self.closed.push(closed);
+        });
     }
 
     /// The runs that are over, with their texts. Lets go of rows that no open run is in.
     fn take_closed(&mut self) -> Result<Option<RunBatch>> {
-        let closed = std::mem::take(&mut self.closed);
+        let runs = std::mem::take(&mut self.closed);
+        let closed = std::mem::take(&mut self.closed_texts);
         let none: StringViewArray = StringViewArray::new_null(1);
         let mut texts = Vec::new();
         for (number, (place, _)) in self.wanted.kept_texts().into_iter().enumerate() {
             if closed.is_empty() {
                 break;
+            }
+            // Hardly any text, or none, is what many columns have.
+            if self.rows.iter().all(|rows| rows.texts[number].null_count() == rows.len()) {
+                texts.push(StringViewArray::new_null(closed.len()));
+                continue;
             }
             let columns = self.rows.iter().map(|rows| &rows.texts[number] as &dyn Array);
             let columns: Vec<&dyn Array> = columns.chain([&none as &dyn Array]).collect();
@@ -387,7 +398,7 @@ impl RunBuilder {
         let current = self.sites.last().cloned();
         Ok(Some(RunBatch {
             sites: std::mem::replace(&mut self.sites, current.into_iter().collect()),
-            runs: closed.into_iter().map(|closed| closed.run).collect(),
+            runs,
             texts,
             pings: std::mem::take(&mut self.pings),
             revenue: std::mem::take(&mut self.revenue),

@@ -4,10 +4,10 @@
 //! the cap after the beginning of the one before. Runs do not tell which event that is. Such chains are rare, so only their
 //! events are read again: first their times, which tell where the chain is cut, then the events, whose runs end there.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::Array;
+use datafusion::common::{HashMap, HashSet};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlanProperties;
@@ -122,7 +122,7 @@ async fn times_of(
     while let Some(batch) = events.next().await {
         let rows = Rows::new(&batch?, &wanted)?;
         for row in 0..rows.len() {
-            if rows.visitors.is_null(row) || rows.bots.value(row) {
+            if rows.visitors.is_null(row) || rows.is_bot(row) {
                 continue;
             }
             let (visitor, at_us) = (rows.visitors.value(row), rows.times_us[row]);
