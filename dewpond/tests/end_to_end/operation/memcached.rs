@@ -14,13 +14,13 @@ use tokio::time::sleep;
 use crate::harness::clients::{client, post_accepted};
 use crate::harness::role::{Role, add_site, queries_dir, run, run_well};
 
-struct Memcached {
+pub(super) struct Memcached {
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Memcached {
-    async fn start(address: SocketAddr) -> Self {
+    pub(super) async fn start(address: SocketAddr) -> Self {
         Self::start_with(address, &[]).await
     }
 
@@ -41,7 +41,7 @@ impl Memcached {
     }
 
     /// What a client gets with the plain text protocol.
-    async fn get(&self, key: &str) -> Option<Vec<u8>> {
+    pub(super) async fn get(&self, key: &str) -> Option<Vec<u8>> {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(format!("get {key}\r\nquit\r\n").as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -59,7 +59,7 @@ fn spawn(flags: &[&str]) -> Child {
     command.spawn().expect("memcached is installed: `make test` does it, or `apt-get install memcached`")
 }
 
-async fn free_address() -> SocketAddr {
+pub(super) async fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 

@@ -1,12 +1,17 @@
 //! A lake of an organisation's own: its events lie there and nowhere else, whatever comes in and whatever is asked.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::{Json as Body, State};
+use axum::routing;
 use chrono::Utc;
 use engine::{Engine, EngineSettings, Scope, to_json_rows};
 use futures::TryStreamExt;
 use lake::{Lake, read_batches};
+use parking_lot::Mutex;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value as Json, json};
 use tokio::time::{sleep, timeout};
@@ -14,13 +19,21 @@ use tokio::time::{sleep, timeout};
 use crate::harness::clients::{client, post, post_accepted};
 use crate::harness::role::{Role, queries_dir, run, run_well};
 use crate::harness::s3_server;
+use crate::operation::memcached::{Memcached, free_address};
 
 /// What every event of the organisation has in it.
 const SECRET: &str = "acme-only";
 
+/// A metric with an alert that fires for the organisation's site alone.
+const CROWDED: &str = "-- Whether there are many events.\n-- alert: value > 2\nSELECT count(*) FROM events\n";
+
 /// An installation whose main lake and the organisation's lie in two stores, each with its own endpoint and credentials.
 struct World {
     dir: tempfile::TempDir,
+    memcached: Memcached,
+    /// What was posted of alerts.
+    posted: Arc<Mutex<Vec<Json>>>,
+    alert_webhook: String,
     env: Vec<(String, String)>,
     client: Client,
 }
@@ -34,7 +47,10 @@ impl World {
         let mut env = s3_server::start(&main).await;
         let of_own = s3_server::start(&own).await.into_iter();
         env.extend(of_own.map(|(name, value)| (format!("DEWPOND_LAKE_ACME_{name}"), value)));
-        Self { dir, env, client: client() }
+        let memcached = Memcached::start(free_address().await).await;
+        let posted = Arc::default();
+        let alert_webhook = receiver(&posted).await;
+        Self { dir, memcached, posted, alert_webhook, env, client: client() }
     }
 
     /// Runs a command on the main lake.
@@ -54,7 +70,13 @@ impl World {
     }
 
     async fn up(&self) -> Role {
-        let queries = queries_dir();
+        let queries = self.dir.path().join("queries");
+        std::fs::create_dir(&queries).unwrap();
+        for file in std::fs::read_dir(queries_dir()).unwrap().map(|file| file.unwrap()) {
+            std::fs::copy(file.path(), queries.join(file.file_name())).unwrap();
+        }
+        std::fs::write(queries.join("crowded.sql"), CROWDED).unwrap();
+        let memcached = self.memcached.address.to_string();
         let args = [
             "up",
             "--lake",
@@ -73,6 +95,10 @@ impl World {
             "*/2 * * * * *",
             "--queries",
             queries.to_str().unwrap(),
+            "--memcached",
+            &memcached,
+            "--alert-webhook",
+            &self.alert_webhook,
         ];
         Role::start(&args, &self.env, "analytics").await
     }
@@ -94,6 +120,17 @@ impl World {
         }
         request.send().await.unwrap().text().await.unwrap()
     }
+}
+
+/// A receiver of alerts. Returns its address.
+async fn receiver(posted: &Arc<Mutex<Vec<Json>>>) -> String {
+    let take =
+        |State(posted): State<Arc<Mutex<Vec<Json>>>>, Body(alert): Body<Json>| async move { posted.lock().push(alert) };
+    let routes = Router::new().route("/", routing::post(take)).with_state(posted.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    format!("http://{address}/")
 }
 
 fn event(id: &str, path: &str) -> Json {
@@ -132,6 +169,8 @@ async fn an_organisations_events_lie_in_its_lake_alone_whatever_is_asked_of_them
 
     published_and_reported(&world, &analytics).await;
     numbers_are_asked_for(&world, &analytics).await;
+    models_ask(&world, &analytics).await;
+    alerts_and_the_cache_have_each_site(&world).await;
     commands_follow_the_site(&world).await;
     assert_eq!(world.sql(&analytics, None, json!({"sql": count, "site": "acme-shop"})).await, "n\n3\n");
     assert!(up.stop().await.success());
@@ -190,6 +229,45 @@ async fn numbers_are_asked_for(world: &World, analytics: &str) {
     assert_eq!(visits["data"].as_object().unwrap().len(), 3, "{visits}");
     let sql = json!({"sql": "SELECT reason FROM quarantine", "site": "acme-shop"});
     assert_eq!(world.sql(analytics, None, sql).await.lines().count(), 2, "what was refused");
+}
+
+async fn models_ask(world: &World, analytics: &str) {
+    let issued = |text: String| serde_json::from_str::<Json>(&text).unwrap()["read_key"].as_str().unwrap().to_owned();
+    for (site, events) in [("acme-shop", 3), ("shop", 2)] {
+        let key = issued(world.well(&["key", "add", "--site", site, "--json"]).await);
+        let call = async |tool: &str, arguments: Json| -> Json {
+            let params = json!({"name": tool, "arguments": arguments});
+            let request = world.client.post(format!("{analytics}/mcp")).bearer_auth(&key);
+            let request = request.header("accept", "application/json, text/event-stream");
+            let asked = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+            let answer: Json = request.json(&asked).send().await.unwrap().json().await.unwrap();
+            serde_json::from_str(answer["result"]["content"][0]["text"].as_str().unwrap()).unwrap()
+        };
+        let answer = call("run_sql", json!({"sql": "SELECT count(*), min(site_id), max(site_id) FROM events"})).await;
+        assert_eq!(answer["rows"], json!([[events, site, site]]), "{answer}");
+        let answer = call("read_report", json!({})).await;
+        assert_eq!(answer["report"]["site"], site);
+        assert_eq!(answer["report"]["metrics"]["events"]["value"], events);
+    }
+}
+
+async fn alerts_and_the_cache_have_each_site(world: &World) {
+    let posted = timeout(Duration::from_secs(60), async {
+        loop {
+            let posted = world.posted.lock().clone();
+            if !posted.is_empty() {
+                return posted;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let posted = posted.await.expect("the alert is posted within a minute");
+    let said: Vec<_> = posted.iter().map(|alert| (&alert["site"], &alert["state"], &alert["value"])).collect();
+    assert_eq!(said, [(&json!("acme-shop"), &json!("firing"), &json!(3))]);
+    for (key, events) in [("dewpond:report:acme-shop", 3), ("dewpond:report:shop", 2), ("dewpond:report", 2)] {
+        let report: Json = serde_json::from_slice(&world.memcached.get(key).await.expect(key)).unwrap();
+        assert_eq!(report["metrics"]["events"]["value"], events, "{key}");
+    }
 }
 
 async fn commands_follow_the_site(world: &World) {
