@@ -8,16 +8,20 @@ use analytics::{Analytics, Jobs};
 use api::{Api, OutwardSettings, SqlSettings};
 use chrono::{DateTime, Utc};
 use engine::{Engine, EngineSettings, QueryLimits};
-use lake::{Lake, MailState};
+use lake::{Lake, Lakes, MailState};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::*;
 use crate::analytics_settings;
+use crate::stats::stored::{event_of, pend};
 
 /// A Monday, after seven in Berlin: the week of the events of `shop` is over.
 const MONDAY: &str = "2026-04-06T05:00:00Z";
 const WEEK: &str = "2026-W14";
+
+/// After seven in UTC, too.
+const MONDAY_MORNING_EVERYWHERE: &str = "2026-04-06T07:30:00Z";
 
 /// The time of the server on which people are signed in.
 pub(super) const NOW: &str = "2026-03-31T10:00:00Z";
@@ -149,6 +153,33 @@ async fn a_report_is_sent_once_by_however_many_and_ended_by_its_link() {
     assert_eq!(left.iter().map(|item| &item.says["recipient"]).collect::<Vec<_>>(), ["berta@example.com"]);
     server.sending(&mailbox, "2026-04-13T05:00:00Z").api.send_due_mails().await.unwrap();
     assert_eq!(mailbox.mails().len(), 3, "the next week goes to Berta alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_in_a_lake_of_its_own_is_reported_on_from_there() {
+    let Some(mailbox) = Mailbox::start(&[]).await else { return };
+    let server = shop().await;
+    let ada = ada(&server).await;
+    let acme = as_page(&server, "POST", "/v1/organisations", &ada, json!({ "name": "Acme" })).await.body;
+    let acme = acme["id"].as_str().unwrap().to_owned();
+    let (dir, lakes) = (tempfile::tempdir().unwrap(), Lakes::from(server.lake.clone()));
+    let own = lakes.set(&acme, dir.path().to_str().unwrap(), None).await.unwrap();
+    let path = format!("/v1/organisations/{acme}/sites");
+    assert_eq!(as_page(&server, "POST", &path, &ada, json!({ "id": "acme-shop" })).await.status, 201);
+    let events = ["~eve", "~finn", "~gil"]
+        .map(|visitor| event_of("acme-shop", visitor, "2026-03-31T09:00:00Z", "page_view", "/only-acme"));
+    pend(&lakes.lake(Some(&own)).await.unwrap(), &events).await;
+
+    let sent = json!({ "recipient": "ada@example.com", "interval": "week", "language": "en" });
+    let added = as_page(&server, "POST", "/v1/sites/acme-shop/email-reports", &ada, sent).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    subscribe(&server, &ada, "ada@example.com", "en").await;
+    server.sending(&mailbox, MONDAY_MORNING_EVERYWHERE).api.send_due_mails().await.unwrap();
+    let mails = mailbox.mails();
+    let of = |site: &str| mails.iter().find(|mail| mail.contains(&format!("Subject: {site}: "))).unwrap();
+    assert_eq!(mails.len(), 2, "{mails:?}");
+    assert!(of("acme-shop").contains("acme-shop: 3 visitors") && of("acme-shop").contains("/only-acme"), "{mails:?}");
+    assert!(of("shop").contains("shop: 2 visitors") && !of("shop").contains("/only-acme"), "{mails:?}");
 }
 
 /// The address in the header, whose lines are folded.

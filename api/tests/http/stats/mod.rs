@@ -7,7 +7,7 @@ mod plain;
 mod random;
 mod refusals;
 #[path = "../../../../engine/tests/stored/mod.rs"]
-mod stored;
+pub mod stored;
 
 use std::sync::Arc;
 
