@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ahash::{HashMap, HashMapExt};
 use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Int32Array, PrimitiveArray, StringViewArray, UInt8Array, UInt16Array,
-    UInt32Array, UInt32Builder,
+    UInt32Array, UInt32Builder, new_null_array,
 };
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::kernels::cmp;
@@ -13,11 +13,17 @@ use datafusion::arrow::compute::{prep_null_mask_filter, take};
 use datafusion::arrow::datatypes::{ArrowNativeType, DataType};
 use datafusion::error::Result;
 
+use super::narrow::Narrow;
+
 /// The values of a column.
 #[derive(Debug)]
 pub(super) enum Column {
     /// As they are read.
     Plain(ArrayRef),
+    /// Numbers that lie close together.
+    Narrow(Narrow),
+    /// None at all, of a type.
+    Null(DataType),
     /// Texts: of each row the place of its text among the different ones, which are fewer.
     Coded { places: Places, texts: StringViewArray },
 }
@@ -83,16 +89,22 @@ fn chosen<T: ArrowPrimitiveType>(places: &PrimitiveArray<T>, is_chosen: &Boolean
     })
 }
 
-/// What a row takes at the least, in bytes.
+/// About what a row takes at the least, in bytes.
 pub(super) fn row_bytes(data_type: &DataType) -> usize {
     match data_type {
-        DataType::Utf8View => size_of::<u8>(),
+        DataType::Utf8View | DataType::Decimal128(..) => size_of::<u8>(),
         other => other.primitive_width().unwrap_or(size_of::<u128>()),
     }
 }
 
 impl Column {
     pub(super) fn of(values: ArrayRef) -> Self {
+        if values.null_count() == values.len() {
+            return Self::Null(values.data_type().clone());
+        }
+        if let Some(narrow) = Narrow::of(&values) {
+            return Self::Narrow(narrow);
+        }
         // Views hold on to all that lies beside what they show: the same column of other rows of the file.
         if let Some(ids) = values.as_binary_view_opt() {
             return Self::Plain(Arc::new(ids.gc()));
@@ -108,6 +120,8 @@ impl Column {
     pub(super) fn values(&self, from: usize, count: usize) -> Result<ArrayRef> {
         Ok(match self {
             Self::Plain(values) => values.slice(from, count),
+            Self::Narrow(narrow) => narrow.values(from, count),
+            Self::Null(data_type) => new_null_array(data_type, count),
             Self::Coded { places, texts } => take(texts, &places.array().slice(from, count), None)?,
         })
     }
@@ -116,6 +130,8 @@ impl Column {
     pub(super) fn at(&self, rows: &Int32Array) -> Result<ArrayRef> {
         Ok(match self {
             Self::Plain(values) => take(values, rows, None)?,
+            Self::Narrow(narrow) => narrow.at(rows)?,
+            Self::Null(data_type) => new_null_array(data_type, rows.len()),
             Self::Coded { places, texts } => take(texts, &take(places.array(), rows, None)?, None)?,
         })
     }
@@ -123,6 +139,8 @@ impl Column {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Plain(values) => values.get_array_memory_size(),
+            Self::Narrow(narrow) => narrow.bytes(),
+            Self::Null(_) => 0,
             Self::Coded { places, texts } => places.array().get_array_memory_size() + texts.get_array_memory_size(),
         }
     }

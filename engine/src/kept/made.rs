@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
@@ -22,24 +24,46 @@ pub(crate) struct MadeRows {
     memory: MemoryReservation,
 }
 
+/// Rows of a part. The different texts of each part are kept once, so larger parts take less.
+const PART_ROWS: usize = 1 << 15;
+
 impl MadeRows {
     /// All rows of a stream; `None` if they take more than sessions may, or than there is.
     pub(crate) async fn of(mut rows: SendableRecordBatchStream, kept: &KeptRows) -> Result<Option<Self>> {
-        let memory = kept.reserve("kept sessions of sites");
-        let (schema, mut parts) = (rows.schema(), Vec::new());
-        while let Some(batch) = rows.next().await.transpose()? {
-            let columns: Vec<_> = batch.columns().iter().map(|values| Arc::new(Column::of(values.clone()))).collect();
-            let bytes: usize = columns.iter().map(|column| column.bytes()).sum();
-            if memory.size() + bytes > kept.sessions_bytes_max() {
-                return Ok(None);
+        let schema = rows.schema();
+        let mut made = Self { schema: schema.clone(), parts: vec![], memory: kept.reserve("kept sessions of sites") };
+        let mut parts = BatchCoalescer::new(schema, PART_ROWS);
+        loop {
+            let batch = rows.next().await.transpose()?;
+            let is_over = batch.is_none();
+            match batch {
+                Some(batch) => parts.push_batch(batch)?,
+                None => parts.finish_buffered_batch()?,
             }
-            // Rows go for what is made of them.
-            if memory.try_grow(bytes).is_err() && !(kept.shrink_by(bytes) && memory.try_grow(bytes).is_ok()) {
-                return Ok(None);
+            while let Some(part) = parts.next_completed_batch() {
+                if !made.push(&part, kept) {
+                    return Ok(None);
+                }
             }
-            parts.push(Rows { count: batch.num_rows(), columns });
+            if is_over {
+                return Ok(Some(made));
+            }
         }
-        Ok(Some(Self { schema, parts, memory }))
+    }
+
+    /// Adds a part. Returns whether there is room for it.
+    fn push(&mut self, part: &RecordBatch, kept: &KeptRows) -> bool {
+        let columns: Vec<_> = part.columns().iter().map(|values| Arc::new(Column::of(values.clone()))).collect();
+        let bytes: usize = columns.iter().map(|column| column.bytes()).sum();
+        if self.memory.size() + bytes > kept.sessions_bytes_max() {
+            return false;
+        }
+        // Rows go for what is made of them.
+        if self.memory.try_grow(bytes).is_err() && !(kept.shrink_by(bytes) && self.memory.try_grow(bytes).is_ok()) {
+            return false;
+        }
+        self.parts.push(Rows { count: part.num_rows(), columns });
+        true
     }
 
     pub(crate) fn bytes(&self) -> usize {

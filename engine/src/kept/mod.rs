@@ -2,7 +2,7 @@
 //!
 //! A dashboard asks a dozen questions of one site at once, and a dozen more at each click. Files of the table never change, so
 //! what a question reads of one is there for the next: the rows of the site in a file, column by column as they are asked for,
-//! texts as numbers of the different ones ([`column`]). Pending rows are not kept; they are few, and others at each moment.
+//! texts as numbers of the different ones, numbers in as few bytes as they need ([`column`]). Pending rows are not kept; they are few, and others at each moment.
 //! What rows have to satisfy is decided by the numbers ([`condition`]), and nothing else of the others is looked at.
 //! Sessions are kept as they were made ([`made`]), for as long as no event comes.
 //!
@@ -14,6 +14,7 @@ mod condition;
 mod exec;
 mod made;
 mod memory;
+mod narrow;
 mod pushdown;
 mod site;
 mod slice;

@@ -127,7 +127,7 @@ pub(super) fn in_function(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>
                 expr,
                 column_in_microseconds(subquery)?,
                 *op,
-                quantifier.clone(),
+                *quantifier,
             ))))
         }
         _ => Ok(None),
