@@ -129,6 +129,26 @@ async fn brokers_behind_tls_and_a_sign_in_are_reached_by_each_mechanism() {
         assert!(status.contains("SaslAuthenticationFailed"), "{mechanism}: {status}");
         assert_eq!(cluster.records.lock().len(), 60);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_with_a_certificate_that_nobody_signed_get_nothing() {
+    let mut world = World::new();
+    let Certificate { certificate, key } = Certificate::make(world.dir.path());
+    let guard = [certificate.to_str().unwrap(), key.to_str().unwrap(), "SCRAM-SHA-512", "ann", "s3cret"];
+    let Some(cluster) = Cluster::start("events", &guard) else { return };
+    let to = ["--kafka", "events", "--brokers", &cluster.brokers, "--tls"];
+    world.add("bus", &[&to[..], &["--user", "ann", "--secret-variable", "KAFKA_PASSWORD"]].concat());
+    world.publish("shop", &[event(1, "a", "a")]);
+    world.variables.push(("KAFKA_PASSWORD".into(), "s3cret".into()));
+    let _forward = world.forward();
+    let status = world.wait_for_failure("bus").await;
+    assert!(status.contains("certificate"), "{status}");
+    assert!(cluster.records.lock().is_empty());
+}
+
+#[test]
+fn a_password_is_not_sent_for_everybody_to_read() {
     let world = World::new();
     let plain =
         ["forward", "add", "bus", "--site", "shop", "--kafka", "events", "--brokers", "kafka:9092", "--user", "ann"];

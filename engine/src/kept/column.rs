@@ -89,7 +89,7 @@ fn chosen<T: ArrowPrimitiveType>(places: &PrimitiveArray<T>, is_chosen: &Boolean
     })
 }
 
-/// About what a row takes at the least, in bytes.
+/// About what a row takes, in bytes: of texts and money the least, which is what most columns of them take.
 pub(super) fn row_bytes(data_type: &DataType) -> usize {
     match data_type {
         DataType::Utf8View | DataType::Decimal128(..) => size_of::<u8>(),
@@ -109,7 +109,12 @@ impl Column {
         if let Some(ids) = values.as_binary_view_opt() {
             return Self::Plain(Arc::new(ids.gc()));
         }
-        let Some(texts) = values.as_string_view_opt() else { return Self::Plain(values) };
+        let Some(texts) = values.as_string_view_opt() else {
+            let mut values = values;
+            // What was made in parts may have room for more.
+            values.shrink_to_fit();
+            return Self::Plain(values);
+        };
         match coded(texts) {
             Some((places, texts)) => Self::Coded { places, texts },
             None => Self::Plain(Arc::new(texts.gc())),

@@ -32,18 +32,24 @@ impl MadeRows {
     pub(crate) async fn of(mut rows: SendableRecordBatchStream, kept: &KeptRows) -> Result<Option<Self>> {
         let schema = rows.schema();
         let mut made = Self { schema: schema.clone(), parts: vec![], memory: kept.reserve("kept sessions of sites") };
-        let mut parts = BatchCoalescer::new(schema, PART_ROWS);
+        let (mut parts, filling) = (BatchCoalescer::new(schema, PART_ROWS), kept.reserve("a part of kept sessions"));
         loop {
             let batch = rows.next().await.transpose()?;
             let is_over = batch.is_none();
             match batch {
-                Some(batch) => parts.push_batch(batch)?,
+                Some(batch) => {
+                    if !grow(&filling, batch.get_array_memory_size(), kept) {
+                        return Ok(None);
+                    }
+                    parts.push_batch(batch)?;
+                }
                 None => parts.finish_buffered_batch()?,
             }
             while let Some(part) = parts.next_completed_batch() {
-                if !made.push(&part, kept) {
+                if !made.push(part, kept) {
                     return Ok(None);
                 }
+                filling.free();
             }
             if is_over {
                 return Ok(Some(made));
@@ -52,17 +58,14 @@ impl MadeRows {
     }
 
     /// Adds a part. Returns whether there is room for it.
-    fn push(&mut self, part: &RecordBatch, kept: &KeptRows) -> bool {
-        let columns: Vec<_> = part.columns().iter().map(|values| Arc::new(Column::of(values.clone()))).collect();
+    fn push(&mut self, part: RecordBatch, kept: &KeptRows) -> bool {
+        let (_, columns, count) = part.into_parts();
+        let columns: Vec<_> = columns.into_iter().map(|values| Arc::new(Column::of(values))).collect();
         let bytes: usize = columns.iter().map(|column| column.bytes()).sum();
-        if self.memory.size() + bytes > kept.sessions_bytes_max() {
+        if self.memory.size() + bytes > kept.sessions_bytes_max() || !grow(&self.memory, bytes, kept) {
             return false;
         }
-        // Rows go for what is made of them.
-        if self.memory.try_grow(bytes).is_err() && !(kept.shrink_by(bytes) && self.memory.try_grow(bytes).is_ok()) {
-            return false;
-        }
-        self.parts.push(Rows { count: part.num_rows(), columns });
+        self.parts.push(Rows { count, columns });
         true
     }
 
@@ -83,5 +86,32 @@ impl MadeRows {
             groups.push(vec![]);
         }
         Ok(Arc::new(KeptRowsExec::new(Arc::new(self.schema.project(columns)?), groups)))
+    }
+}
+
+/// Takes memory. Rows go for what is made of them. Returns whether there is so much.
+fn grow(memory: &MemoryReservation, bytes: usize, kept: &KeptRows) -> bool {
+    memory.try_grow(bytes).is_ok() || kept.shrink_by(bytes) && memory.try_grow(bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::Int64Array;
+    use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use futures::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn few_rows_take_little() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(64 << 20));
+        let kept = KeptRows::new(32 << 20, &pool);
+        let visitors = Int64Array::from(vec![i64::MIN, 0, i64::MAX]);
+        let rows = RecordBatch::try_from_iter([("visitor_id", Arc::new(visitors) as _)]).unwrap();
+        let rows = RecordBatchStreamAdapter::new(rows.schema(), stream::iter([Ok(rows.clone()), Ok(rows)]));
+        let made = MadeRows::of(Box::pin(rows), &kept).await.unwrap().unwrap();
+        assert!((1..1_000).contains(&made.bytes()), "{} bytes", made.bytes());
+        assert_eq!((made.parts.len(), pool.reserved()), (1, made.bytes()));
     }
 }

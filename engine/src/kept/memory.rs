@@ -110,7 +110,7 @@ impl KeptRows {
 
     /// Whether so many files' rows of a site may be kept, as far as can be told by those that are.
     ///
-    /// - `row_bytes`: what a row takes at the least.
+    /// - `row_bytes`: about what a row takes.
     pub(crate) fn has_room(&self, site: &str, files: usize, row_bytes: usize) -> bool {
         let kept = self.kept.lock();
         let rows = kept.rows_of_file.get(site).copied().unwrap_or(0);

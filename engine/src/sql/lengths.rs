@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, plan_err};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::first_value;
@@ -87,7 +88,6 @@ pub(super) fn in_operator(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// Compares by length what a function or an operator over a subquery compares, or refuses it in words. `None` is what
 /// stays as it is.
 pub(super) fn in_function(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
-    let is_interval = |expr: &Expr| expr.get_type(schema).is_ok_and(|of| matches!(of, DataType::Interval(_)));
     let holds = |expr: &Expr| is_of_intervals(expr, schema);
     match expr {
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
@@ -109,6 +109,9 @@ pub(super) fn in_function(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>
             if !are_compared(&types)? {
                 return Ok(None);
             }
+            if value.is_volatile() {
+                return plan_err!("nullif would draw twice at random: name what it takes in a query below");
+            }
             let differs = in_microseconds(value.clone()).not_eq(in_microseconds(other.clone()));
             Ok(Some(when(differs.is_not_false(), value.clone()).end()?))
         }
@@ -117,18 +120,20 @@ pub(super) fn in_function(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>
         {
             refuse(func.name())
         }
-        Expr::InSubquery(InSubquery { expr, subquery, negated }) if is_interval(expr) => {
+        Expr::ScalarFunction(ScalarFunction { func, args })
+            if func.name() == "map_extract" && args.get(1).is_some_and(holds) =>
+        {
+            refuse(func.name())
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) if is_among_spans(expr, subquery, schema)? => {
             let subquery = column_in_microseconds(subquery)?;
             Ok(Some(Expr::InSubquery(InSubquery::new(Box::new(in_microseconds(*expr.clone())), subquery, *negated))))
         }
-        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) if is_interval(expr) => {
+        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier })
+            if is_among_spans(expr, subquery, schema)? =>
+        {
             let expr = Box::new(in_microseconds(*expr.clone()));
-            Ok(Some(Expr::SetComparison(SetComparison::new(
-                expr,
-                column_in_microseconds(subquery)?,
-                *op,
-                *quantifier,
-            ))))
+            Ok(Some(Expr::SetComparison(SetComparison::new(expr, column_in_microseconds(subquery)?, *op, *quantifier))))
         }
         _ => Ok(None),
     }
@@ -202,47 +207,50 @@ fn key(expr: Expr, schema: &DFSchema) -> Result<Expr> {
 
 /// Groups by the lengths of intervals. Each group keeps one interval of this length.
 fn grouped(aggregate: Aggregate) -> Result<LogicalPlan> {
-    let input = aggregate.input.schema();
-    let groups: Vec<Expr> = grouping_set_to_exprlist(&aggregate.group_expr)?.into_iter().cloned().collect();
+    let groups = grouping_set_to_exprlist(&aggregate.group_expr)?;
+    // By their places among what is grouped by.
     let mut intervals = Vec::new();
-    for (index, expr) in groups.iter().enumerate() {
-        if are_compared([&expr.get_type(input)?])? {
+    for (index, expr) in groups.into_iter().enumerate() {
+        if are_compared([&expr.get_type(aggregate.input.schema())?])? {
             intervals.push((index, expr.clone().unalias()));
         }
     }
     if intervals.is_empty() {
         return Ok(LogicalPlan::Aggregate(aggregate));
     }
+    // What is drawn at random is drawn once.
+    let (input, columns) = with_columns(&aggregate.input, intervals.iter().map(|(_, expr)| expr))?;
+    let key = |expr: &Expr| {
+        let interval = intervals.iter().position(|(_, of)| *of == expr.clone().unalias());
+        interval.map_or_else(|| expr.clone(), |number| in_microseconds(columns[number].clone()))
+    };
+    let keys = |exprs: &[Expr]| exprs.iter().map(key).collect::<Vec<_>>();
     let group_expr = aggregate.group_expr.iter().map(|expr| match expr {
-        Expr::GroupingSet(GroupingSet::Rollup(exprs)) => {
-            Ok(Expr::GroupingSet(GroupingSet::Rollup(keys(exprs.clone(), input)?)))
-        }
-        Expr::GroupingSet(GroupingSet::Cube(exprs)) => {
-            Ok(Expr::GroupingSet(GroupingSet::Cube(keys(exprs.clone(), input)?)))
-        }
+        Expr::GroupingSet(GroupingSet::Rollup(exprs)) => Expr::GroupingSet(GroupingSet::Rollup(keys(exprs))),
+        Expr::GroupingSet(GroupingSet::Cube(exprs)) => Expr::GroupingSet(GroupingSet::Cube(keys(exprs))),
         Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
-            let sets = sets.iter().map(|set| keys(set.clone(), input)).collect::<Result<_>>()?;
-            Ok(Expr::GroupingSet(GroupingSet::GroupingSets(sets)))
+            Expr::GroupingSet(GroupingSet::GroupingSets(sets.iter().map(|set| keys(set)).collect()))
         }
-        expr => key(expr.clone(), input),
+        expr => key(expr),
     });
-    let group_expr = group_expr.collect::<Result<Vec<_>>>()?;
-    let aggregates = aggregate.aggr_expr.iter().map(|expr| match expr.clone() {
+    let group_expr: Vec<Expr> = group_expr.collect();
+    let by_name = |expr: Expr| match expr {
         // It names what is grouped by.
         Expr::AggregateFunction(mut function) if function.func.name() == "grouping" => {
-            function.params.args = keys(function.params.args, input)?;
-            Ok(Expr::AggregateFunction(function))
+            function.params.args = keys(&function.params.args);
+            Ok(Transformed::yes(Expr::AggregateFunction(function)))
         }
-        expr => Ok(expr),
-    });
+        expr => Ok(Transformed::no(expr)),
+    };
+    let aggregates = aggregate.aggr_expr.iter().map(|expr| Ok(expr.clone().transform_up(by_name)?.data));
     // The same one whatever the order of the rows is.
-    let one = |expr: &Expr| first_value(expr.clone(), vec![cast(expr.clone(), DataType::Utf8).sort(true, true)]);
-    let aggregates = aggregates.chain(intervals.iter().map(|(_, expr)| Ok(one(expr)))).collect::<Result<Vec<_>>>()?;
-    let by_length = Aggregate::try_new(aggregate.input.clone(), group_expr, aggregates)?;
+    let one = |column: &Expr| first_value(column.clone(), vec![cast(column.clone(), DataType::Utf8).sort(true, true)]);
+    let aggregates = aggregates.chain(columns.iter().map(|column| Ok(one(column)))).collect::<Result<Vec<_>>>()?;
+    let by_length = Aggregate::try_new(input, group_expr, aggregates)?;
 
     let column = |index: usize| Expr::Column(Column::from(by_length.schema.qualified_field(index)));
     let width = aggregate.schema.fields().len();
-    let mut columns = Vec::with_capacity(width);
+    let mut answer = Vec::with_capacity(width);
     for index in 0..width {
         let (qualifier, field) = aggregate.schema.qualified_field(index);
         if field.name() == Aggregate::INTERNAL_GROUPING_ID {
@@ -253,9 +261,40 @@ fn grouped(aggregate: Aggregate) -> Result<LogicalPlan> {
             Some(position) => when(column(index).is_not_null(), column(width + position)).end()?,
             None => column(index),
         };
-        columns.push(value.alias_qualified(qualifier.cloned(), field.name()));
+        answer.push(value.alias_qualified(qualifier.cloned(), field.name()));
     }
-    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(LogicalPlan::Aggregate(by_length)))?))
+    Ok(LogicalPlan::Projection(Projection::try_new(answer, Arc::new(LogicalPlan::Aggregate(by_length)))?))
+}
+
+/// A plan with expressions as columns, and these columns. Those that are columns stay what they are.
+fn with_columns<'a>(
+    input: &Arc<LogicalPlan>,
+    exprs: impl Iterator<Item = &'a Expr>,
+) -> Result<(Arc<LogicalPlan>, Vec<Expr>)> {
+    let (mut columns, mut made) = (Vec::new(), Vec::new());
+    for expr in exprs {
+        if let Expr::Column(_) = expr {
+            columns.push(expr.clone());
+            continue;
+        }
+        let name = format!("__interval_{}", made.len());
+        columns.push(Expr::Column(Column::from_name(&name)));
+        made.push(expr.clone().alias(name));
+    }
+    if made.is_empty() {
+        return Ok((input.clone(), columns));
+    }
+    let all = input.schema().columns().into_iter().map(Expr::Column).chain(made).collect();
+    Ok((Arc::new(LogicalPlan::Projection(Projection::try_new(all, input.clone())?)), columns))
+}
+
+/// Whether an expression is compared by length with what a subquery finds.
+fn is_among_spans(expr: &Expr, subquery: &Subquery, schema: &DFSchema) -> Result<bool> {
+    let [found] = &subquery.subquery.schema().fields()[..] else { return Ok(false) };
+    match expr.get_type(schema) {
+        Ok(of) => are_compared([&of, found.data_type()]),
+        Err(_) => Ok(false),
+    }
 }
 
 /// A subquery whose only column is spans of time, with their lengths in their place.

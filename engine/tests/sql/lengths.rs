@@ -52,6 +52,14 @@ async fn intervals_of_one_length_are_one_group() {
             "SELECT i, grouping(i), count(*) FROM t GROUP BY ROLLUP (i) ORDER BY 2, 1",
             "1 days 0 2; 36 hours 0 1; 1 mons 0 2; null 0 1; null 1 6",
         ),
+        (
+            "SELECT grouping(i + i) AS g, count(*) FROM t GROUP BY ROLLUP (i + i) ORDER BY 1, 2",
+            "0 1; 0 1; 0 2; 0 2; 1 6",
+        ),
+        (
+            "SELECT count(*) = count(DISTINCT k) FROM (SELECT CASE WHEN random() < 0.5 THEN INTERVAL '1 day' ELSE INTERVAL '36 hours' END AS k, count(*) FROM t GROUP BY 1)",
+            "true",
+        ),
         ("SELECT count(*) FROM (SELECT DISTINCT i FROM t)", "4"),
         ("SELECT count(*), count(n) FROM (SELECT DISTINCT i, n / 3 AS n FROM t)", "5 5"),
         ("SELECT n FROM (SELECT DISTINCT ON (i) i, n FROM t ORDER BY i, n DESC) ORDER BY n", "2; 3; 4; 6"),
@@ -93,10 +101,14 @@ async fn intervals_are_looked_for_and_joined_by_length() {
             "3; 5; 6",
         ),
         (
-            "SELECT n FROM t WHERE TIMESTAMP '2026-03-02' - TIMESTAMP '2026-03-01' IN (SELECT i FROM t WHERE n = 2) AND n = 1",
+            "SELECT n FROM t WHERE TIMESTAMP '2026-03-02' - TIMESTAMP '2026-03-01' IN (SELECT i FROM t WHERE n = 1) AND n = 1",
             "1",
         ),
         ("SELECT n FROM t WHERE i = ANY (SELECT INTERVAL '720 hours') ORDER BY n", "5; 6"),
+        (
+            "SELECT n FROM t WHERE i > ALL (SELECT TIMESTAMP '2026-03-02' - TIMESTAMP '2026-03-01') ORDER BY n",
+            "3; 5; 6",
+        ),
         (
             "SELECT n, nullif(i, INTERVAL '24 hours') IS NULL FROM t ORDER BY n",
             "1 true; 2 true; 3 false; 4 true; 5 false; 6 false",
@@ -134,6 +146,8 @@ async fn what_cannot_compare_intervals_by_length_says_what_to_write() {
         "SELECT greatest(i, INTERVAL '36 hours') FROM t",
         "SELECT array_agg(DISTINCT i) FROM t",
         "SELECT [i] = [INTERVAL '24 hours'] FROM t",
+        "SELECT n FROM t WHERE [i] IN (SELECT [i] FROM t)",
+        "SELECT map_extract(MAP {INTERVAL '1 day': 1}, INTERVAL '24 hours') FROM t",
         "SELECT n FROM t WHERE [i] IN ([INTERVAL '24 hours'])",
         "SELECT array_has(array_agg(i), INTERVAL '24 hours') FROM t",
         "SELECT list_distinct(array_agg(i)) FROM t",

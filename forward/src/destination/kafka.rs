@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
@@ -50,7 +51,7 @@ impl Kafka {
     /// - `sign_in`: user and password, by a mechanism.
     /// - `tls`: whether connections are encrypted.
     ///
-    /// Fails if TLS cannot be had.
+    /// Fails if TLS cannot be had, and if the password would be sent for everybody to read.
     pub(crate) fn new(
         brokers: &[String],
         topic: &str,
@@ -58,6 +59,9 @@ impl Kafka {
         mechanism: SaslMechanism,
         tls: bool,
     ) -> anyhow::Result<Self> {
+        if sign_in.is_some() && mechanism == SaslMechanism::Plain && !tls {
+            bail!("SASL by PLAIN would send the password for everybody to read: add the destination with --tls");
+        }
         let sign_in = sign_in.map(|(user, password)| {
             let credentials = Credentials::new(user, password);
             match mechanism {
