@@ -1,13 +1,8 @@
 //! What physical plans say of their inputs, and of expressions, alike.
 
-/// The methods of [`ExecutionPlan`](datafusion::physical_plan::ExecutionPlan) that say that a plan has no inputs and no
-/// expressions.
-macro_rules! leaf_plan {
+/// The method that says that a plan shows no expressions.
+macro_rules! no_expressions {
     () => {
-        fn children(&self) -> Vec<&std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
-            vec![]
-        }
-
         fn apply_expressions(
             &self,
             _: &mut dyn FnMut(
@@ -16,6 +11,18 @@ macro_rules! leaf_plan {
         ) -> datafusion::error::Result<datafusion::common::tree_node::TreeNodeRecursion> {
             Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
         }
+    };
+}
+
+/// The methods of [`ExecutionPlan`](datafusion::physical_plan::ExecutionPlan) that say that a plan has no inputs and no
+/// expressions.
+macro_rules! leaf_plan {
+    () => {
+        fn children(&self) -> Vec<&std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
+            vec![]
+        }
+
+        $crate::plan_inputs::no_expressions!();
 
         fn replace_children(
             self: std::sync::Arc<Self>,
@@ -37,14 +44,7 @@ macro_rules! leaf_plan {
 /// The methods that make a plan of other inputs by its own `of_inputs(&self, inputs)`, and say that it shows no expressions.
 macro_rules! plan_over_inputs {
     () => {
-        fn apply_expressions(
-            &self,
-            _: &mut dyn FnMut(
-                &std::sync::Arc<dyn datafusion::physical_plan::PhysicalExpr>,
-            ) -> datafusion::error::Result<datafusion::common::tree_node::TreeNodeRecursion>,
-        ) -> datafusion::error::Result<datafusion::common::tree_node::TreeNodeRecursion> {
-            Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
-        }
+        $crate::plan_inputs::no_expressions!();
 
         fn replace_children(
             self: std::sync::Arc<Self>,
@@ -63,4 +63,4 @@ macro_rules! plan_over_inputs {
     };
 }
 
-pub(crate) use {leaf_plan, plan_over_inputs};
+pub(crate) use {leaf_plan, no_expressions, plan_over_inputs};

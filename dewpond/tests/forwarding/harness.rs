@@ -102,31 +102,28 @@ impl World {
 
     /// Waits until so many events of a destination were delivered, and so many refused.
     pub async fn wait_for_delivered(&self, name: &str, delivered: u64, refused: u64) {
-        let started = Instant::now();
-        loop {
-            let status = self.run(&["forward", "status", "--json"]);
-            let all: Vec<Json> = serde_json::from_str(&status).unwrap();
-            let own = all.iter().find(|one| one["destination"] == name).unwrap();
-            if own["delivered"] == delivered && own["refused"] == refused {
-                return;
-            }
-            assert!(started.elapsed() < Duration::from_secs(60), "{status}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let is_there = |own: &Json| own["delivered"] == delivered && own["refused"] == refused;
+        self.wait_until(name, Duration::from_secs(60), is_there).await;
     }
 
     /// Waits until a destination fails. Returns its status, with the reason.
     pub async fn wait_for_failure(&self, name: &str) -> String {
+        let fails = |own: &Json| own.to_string().contains("failing since");
+        self.wait_until(name, Duration::from_secs(90), fails).await.to_string()
+    }
+
+    /// Waits until something holds of a destination's status. Returns the status.
+    async fn wait_until(&self, name: &str, at_most: Duration, holds: impl Fn(&Json) -> bool) -> Json {
         let started = Instant::now();
         loop {
             let status = self.run(&["forward", "status", "--json"]);
             let all: Vec<Json> = serde_json::from_str(&status).unwrap();
-            let own = all.iter().find(|one| one["destination"] == name).unwrap().to_string();
-            if own.contains("failing since") {
+            let own = all.into_iter().find(|one| one["destination"] == name).unwrap();
+            if holds(&own) {
                 return own;
             }
-            assert!(started.elapsed() < Duration::from_secs(90), "{status}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert!(started.elapsed() < at_most, "{status}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

@@ -63,16 +63,21 @@ def sign_in(mechanism, user, password):
     return Scram(mechanism.replace("SCRAM-", "").replace("-", "").lower(), user, password)
 
 
-def read_frame(connection):
-    """The next message without its length; None at the end."""
-    frame = b""
-    while len(frame) < 4 or len(frame) < 4 + struct.unpack(">i", frame[:4])[0]:
-        wanted = 4 if len(frame) < 4 else 4 + struct.unpack(">i", frame[:4])[0]
-        part = connection.recv(wanted - len(frame))
+def read_exactly(connection, length):
+    """So many bytes; None at the end."""
+    read = b""
+    while len(read) < length:
+        part = connection.recv(length - len(read))
         if not part:
             return None
-        frame += part
-    return frame[4:]
+        read += part
+    return read
+
+
+def read_frame(connection):
+    """The next message without its length; None at the end."""
+    length = read_exactly(connection, 4)
+    return length and read_exactly(connection, struct.unpack(">i", length)[0])
 
 
 def send_frame(connection, frame):

@@ -39,7 +39,7 @@ impl Identities {
         let text = |name: &str| batch[name].as_string_view();
         let (sites, users, anonymous) = (text("site_id"), text("user_id"), text("anonymous_id"));
         let times = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>().values();
-        let bots = bots_of(batch);
+        let bots = bots_of(&batch["is_bot"]);
         let mut note = |row: usize, last_us: i64| {
             let (site_id, anonymous_id) = (sites.value(row), anonymous.value(row));
             let visitor = visitor_id(site_id, anonymous_id);
@@ -113,7 +113,7 @@ impl Presence {
     pub(crate) fn add(&mut self, batch: &RecordBatch, named: &HashSet<i64>) {
         let visitors = batch["visitor_id"].as_primitive::<Int64Type>();
         let users: &StringViewArray = batch["user_id"].as_string_view();
-        let bots = bots_of(batch);
+        let bots = bots_of(&batch["is_bot"]);
         let mut before = None;
         for (row, visitor) in visitors.values().iter().enumerate() {
             if visitors.is_null(row) || bots.is_some_and(|bots| bots.value(row)) {

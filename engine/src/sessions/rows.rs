@@ -57,7 +57,7 @@ impl Rows {
             sites: text_of("site_id")?,
             visitors: column("visitor_id")?.as_primitive::<Int64Type>().clone(),
             times_us: times.as_primitive::<TimestampMicrosecondType>().values().clone(),
-            bots: bots_of(batch).cloned(),
+            bots: bots_of(column("is_bot")?).cloned(),
             session_ids: if_read(wanted.sessions, "session_id")?,
             names: if_read(wanted.names(), "name")?,
             users: if_read(wanted.user_ids(), "user_id")?,
@@ -92,9 +92,9 @@ impl Rows {
     }
 }
 
-/// Which rows are of robots; none if no row is.
-pub(crate) fn bots_of(batch: &RecordBatch) -> Option<&BooleanBuffer> {
-    Some(batch["is_bot"].as_boolean()).filter(|bots| bots.has_true()).map(BooleanArray::values)
+/// Which rows are of robots, by the column that says so; none if no row is.
+pub(crate) fn bots_of(is_bot: &ArrayRef) -> Option<&BooleanBuffer> {
+    Some(is_bot.as_boolean()).filter(|bots| bots.has_true()).map(BooleanArray::values)
 }
 
 /// A text of a row, if the column was read and has one there.

@@ -1,13 +1,11 @@
 //! From the text of a query to a plan that answers as PostgreSQL does, or to words that say what to write instead.
 
 mod binding;
-mod branch_types;
 mod casts;
 mod correlation;
 mod dialect;
 mod drawing;
 mod functions;
-mod lengths;
 mod meaning;
 mod pattern;
 mod read_only;

@@ -5,6 +5,15 @@ use crate::harness::{check, check_refused};
 /// Spans of three lengths, two of them written in two ways, and one that is not known.
 const SPANS: &str = "(VALUES (1, INTERVAL '1 day'), (2, INTERVAL '24 hours'), (3, INTERVAL '36 hours'), (4, NULL), (5, INTERVAL '30 days'), (6, INTERVAL '1 month')) AS t(n, i)";
 
+fn over_spans(sql: &str) -> String {
+    sql.replace("FROM t", &format!("FROM {SPANS}"))
+}
+
+async fn check_over_spans(cases: &[(&str, &str)]) {
+    let asked: Vec<(String, &str)> = cases.iter().map(|(sql, rows)| (over_spans(sql), *rows)).collect();
+    check(&asked.iter().map(|(sql, rows)| (sql.as_str(), *rows)).collect::<Vec<_>>()).await;
+}
+
 #[tokio::test]
 async fn a_span_of_time_is_compared_by_its_length() {
     check(&[
@@ -77,13 +86,7 @@ async fn intervals_of_one_length_are_one_group() {
         ("SELECT count(*) FROM (SELECT i FROM t INTERSECT SELECT INTERVAL '720 hours')", "1"),
         ("SELECT count(*) FROM (SELECT i FROM t EXCEPT SELECT INTERVAL '720 hours')", "3"),
     ];
-    check(
-        &cases
-            .map(|(sql, rows)| (sql.replace("FROM t", &format!("FROM {SPANS}")), rows))
-            .each_ref()
-            .map(|(sql, rows)| (sql.as_str(), *rows)),
-    )
-    .await;
+    check_over_spans(&cases).await;
 }
 
 #[tokio::test]
@@ -127,13 +130,7 @@ async fn intervals_are_looked_for_and_joined_by_length() {
         ("SELECT n FROM t WHERE i BETWEEN '23 hours' AND '25 hours' ORDER BY n", "1; 2"),
         ("SELECT n, CASE i WHEN '24 hours' THEN 1 END FROM t WHERE n < 3 ORDER BY n", "1 1; 2 1"),
     ];
-    check(
-        &cases
-            .map(|(sql, rows)| (sql.replace("FROM t", &format!("FROM {SPANS}")), rows))
-            .each_ref()
-            .map(|(sql, rows)| (sql.as_str(), *rows)),
-    )
-    .await;
+    check_over_spans(&cases).await;
 }
 
 #[tokio::test]
@@ -159,8 +156,5 @@ async fn what_cannot_compare_intervals_by_length_says_what_to_write() {
         "SELECT count(*) OVER (ORDER BY i RANGE BETWEEN INTERVAL '1 day' PRECEDING AND CURRENT ROW) FROM t",
         "WITH RECURSIVE r AS (SELECT INTERVAL '1 day' AS i UNION SELECT INTERVAL '24 hours' FROM r) SELECT count(*) FROM r",
     ];
-    check_refused(
-        &cases.map(|sql| sql.replace("FROM t", &format!("FROM {SPANS}"))).each_ref().map(|sql| (sql.as_str(), words)),
-    )
-    .await;
+    check_refused(&cases.map(over_spans).each_ref().map(|sql| (sql.as_str(), words))).await;
 }

@@ -369,7 +369,7 @@ impl RunBuilder {
             if closed.is_empty() {
                 break;
             }
-            // Hardly any text, or none, is what many columns have.
+            // Many columns have no text at all.
             if self.rows.iter().all(|rows| rows.texts[number].null_count() == rows.len()) {
                 texts.push(StringViewArray::new_null(closed.len()));
                 continue;

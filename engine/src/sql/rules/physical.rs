@@ -58,3 +58,9 @@ pub(super) fn bound(rules: Vec<Rule>, names: &[&str], bind: impl Fn(Rule) -> Rul
     let bound = |rule: Rule| if names.contains(&rule.name()) { bind(rule) } else { rule };
     rules.into_iter().map(bound).collect()
 }
+
+/// The names of rules, in their order.
+#[cfg(test)]
+pub(super) fn names_of(rules: &[Rule]) -> Vec<&str> {
+    rules.iter().map(|rule| rule.name()).collect()
+}

@@ -60,11 +60,12 @@ mod tests {
     use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
     use super::*;
+    use crate::sql::rules::physical::names_of;
 
     #[test]
     fn the_rule_that_believes_orders_is_there() {
         let rules = forgetting_orders_in_memory(PhysicalOptimizer::new().rules);
-        let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        let names = names_of(&rules);
         assert!(names.windows(2).any(|names| names == ["forget_orders_in_memory", DECIDES_ORDER]), "{names:?}");
     }
 }

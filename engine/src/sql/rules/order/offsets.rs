@@ -164,11 +164,12 @@ mod tests {
     use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
     use super::*;
+    use crate::sql::rules::physical::names_of;
 
     #[test]
     fn the_rule_that_takes_sorts_past_an_offset_is_there() {
         let rules = hiding_offsets(PhysicalOptimizer::new().rules);
-        let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        let names = names_of(&rules);
         let around = ["hide_offsets", DECIDES_ORDER, "show_offsets"];
         assert_eq!(names.windows(3).filter(|names| *names == around).count(), 1, "{names:?}");
     }

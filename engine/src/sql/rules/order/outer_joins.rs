@@ -81,11 +81,12 @@ mod tests {
     use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
     use super::*;
+    use crate::sql::rules::physical::names_of;
 
     #[test]
     fn the_rule_that_believes_constants_is_there() {
         let rules = forgetting_constants(PhysicalOptimizer::new().rules);
-        let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        let names = names_of(&rules);
         let place = names.iter().position(|name| *name == DECIDES_ORDER);
         let place = place.unwrap_or_else(|| panic!("{DECIDES_ORDER} has another name now: {names:?}"));
         assert_eq!(names[place - 1], "forget_constants");

@@ -99,11 +99,12 @@ mod tests {
     use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
     use super::*;
+    use crate::sql::rules::physical::names_of;
 
     #[test]
     fn the_last_rule_is_there() {
         let rules = meeting_requirements_again(PhysicalOptimizer::new().rules);
-        let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        let names = names_of(&rules);
         assert_eq!(names[names.len() - 3..], ["meet_requirements_again", LAST_RULE, "SanityCheckPlan"]);
     }
 }

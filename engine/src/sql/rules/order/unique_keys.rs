@@ -115,11 +115,12 @@ mod tests {
     use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
     use super::*;
+    use crate::sql::rules::physical::names_of;
 
     #[test]
     fn the_rule_that_believes_keys_is_there() {
         let rules = forgetting_keys(PhysicalOptimizer::new().rules);
-        let names: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        let names = names_of(&rules);
         let around = [["forget_keys", DECIDES_ORDER, "remember_keys"]];
         assert_eq!(
             names.windows(3).filter(|names| around.contains(&[names[0], names[1], names[2]])).count(),

@@ -9,8 +9,7 @@ use datafusion::common::{DFSchema, plan_err};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::first_value;
 use datafusion::logical_expr::expr::{
-    AggregateFunction, AggregateFunctionParams, GroupingSet, InSubquery, ScalarFunction, SetComparison, Sort,
-    WindowFunction,
+    AggregateFunction, GroupingSet, InSubquery, ScalarFunction, SetComparison, Sort, WindowFunction,
 };
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{
@@ -19,7 +18,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::Column;
 
-use super::functions::Function;
+use crate::sql::functions::Function;
 
 /// Functions that compare the elements of arrays.
 const COMPARING: [&str; 22] = [
@@ -91,22 +90,19 @@ pub(super) fn in_function(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>
     let holds = |expr: &Expr| is_of_intervals(expr, schema);
     match expr {
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
-            let Some(args) = of_aggregate(func.name(), params.distinct, &params.args, schema)? else {
-                if !params.order_by.iter().any(|sort| holds(&sort.expr)) {
-                    return Ok(None);
-                }
-                let order_by = sorted(params.order_by.clone(), schema)?;
-                let params = AggregateFunctionParams { order_by, ..params.clone() };
-                return Ok(Some(Expr::AggregateFunction(AggregateFunction { func: func.clone(), params })));
-            };
-            let params = AggregateFunctionParams { args, ..params.clone() };
+            let args = of_aggregate(func.name(), params.distinct, &params.args, schema)?;
+            if args.is_none() && !params.order_by.iter().any(|sort| holds(&sort.expr)) {
+                return Ok(None);
+            }
+            let mut params = params.clone();
+            params.args = args.unwrap_or(params.args);
+            params.order_by = sorted(params.order_by, schema)?;
             Ok(Some(Expr::AggregateFunction(AggregateFunction { func: func.clone(), params })))
         }
         Expr::WindowFunction(window) => in_window(window, schema),
         Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "nullif" && args.iter().any(holds) => {
             let [value, other] = &args[..] else { return Ok(None) };
-            let types = [value.get_type(schema)?, other.get_type(schema)?];
-            if !are_compared(&types)? {
+            if !are_spans(args, |arg| arg.get_type(schema).ok())? {
                 return Ok(None);
             }
             if value.is_volatile() {
@@ -139,9 +135,18 @@ pub(super) fn in_function(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>
     }
 }
 
+/// Whether expressions are compared with each other by their length.
+pub(super) fn are_spans<'a>(
+    exprs: impl IntoIterator<Item = &'a Expr>,
+    type_of: impl Fn(&Expr) -> Option<DataType>,
+) -> Result<bool> {
+    let types: Option<Vec<DataType>> = exprs.into_iter().map(type_of).collect();
+    types.map_or(Ok(false), |types| are_compared(&types))
+}
+
 /// Whether values of these types are compared by their length: all are spans of time, and one of them an interval. Values
 /// with intervals in them, as in an array, are not compared at all.
-pub(super) fn are_compared<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Result<bool> {
+fn are_compared<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Result<bool> {
     let types: Vec<&DataType> = types.into_iter().collect();
     if types.iter().any(|of| of.is_nested() && holds_intervals(of)) {
         return refuse("a comparison");
@@ -220,24 +225,24 @@ fn grouped(aggregate: Aggregate) -> Result<LogicalPlan> {
     }
     // What is drawn at random is drawn once.
     let (input, columns) = with_columns(&aggregate.input, intervals.iter().map(|(_, expr)| expr))?;
-    let key = |expr: &Expr| {
+    let group = |expr: &Expr| {
         let interval = intervals.iter().position(|(_, of)| *of == expr.clone().unalias());
         interval.map_or_else(|| expr.clone(), |number| in_microseconds(columns[number].clone()))
     };
-    let keys = |exprs: &[Expr]| exprs.iter().map(key).collect::<Vec<_>>();
+    let all = |exprs: &[Expr]| exprs.iter().map(group).collect::<Vec<_>>();
     let group_expr = aggregate.group_expr.iter().map(|expr| match expr {
-        Expr::GroupingSet(GroupingSet::Rollup(exprs)) => Expr::GroupingSet(GroupingSet::Rollup(keys(exprs))),
-        Expr::GroupingSet(GroupingSet::Cube(exprs)) => Expr::GroupingSet(GroupingSet::Cube(keys(exprs))),
+        Expr::GroupingSet(GroupingSet::Rollup(exprs)) => Expr::GroupingSet(GroupingSet::Rollup(all(exprs))),
+        Expr::GroupingSet(GroupingSet::Cube(exprs)) => Expr::GroupingSet(GroupingSet::Cube(all(exprs))),
         Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
-            Expr::GroupingSet(GroupingSet::GroupingSets(sets.iter().map(|set| keys(set)).collect()))
+            Expr::GroupingSet(GroupingSet::GroupingSets(sets.iter().map(|set| all(set)).collect()))
         }
-        expr => key(expr),
+        expr => group(expr),
     });
     let group_expr: Vec<Expr> = group_expr.collect();
     let by_name = |expr: Expr| match expr {
         // It names what is grouped by.
         Expr::AggregateFunction(mut function) if function.func.name() == "grouping" => {
-            function.params.args = keys(&function.params.args);
+            function.params.args = all(&function.params.args);
             Ok(Transformed::yes(Expr::AggregateFunction(function)))
         }
         expr => Ok(Transformed::no(expr)),

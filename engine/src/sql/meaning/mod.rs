@@ -1,6 +1,9 @@
 //! Expressions that DataFusion understands in another way than PostgreSQL, rewritten once their types are known, or
 //! refused in words.
 
+mod branch_types;
+mod lengths;
+
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, plan_err};
@@ -14,9 +17,9 @@ use datafusion::logical_expr::{
 };
 use uuid::Uuid;
 
-use super::branch_types::{agree_in_case, agree_in_union};
+use self::branch_types::{agree_in_case, agree_in_union};
+use self::lengths::{are_spans, in_microseconds};
 use super::functions::{Function, bytes};
-use super::lengths::{self, are_compared, in_microseconds};
 
 /// The plan of what its author meant.
 pub(super) fn mend(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -82,8 +85,7 @@ fn mend_types(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 changed |= compared.transformed;
                 mended.push(compared.data);
             }
-            let types = mended.iter().map(type_of).collect::<Option<Vec<_>>>().unwrap_or_default();
-            if are_compared(types.iter().chain([&data_type]))? {
+            if are_spans(mended.iter().chain([&*expr]), type_of)? {
                 let list = mended.into_iter().map(in_microseconds).collect();
                 let expr = Box::new(in_microseconds(*expr));
                 return Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })));
@@ -98,9 +100,7 @@ fn mend_types(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let low = compared(&expr, &data_type, *low, low_type.as_ref())?;
             let high = compared(&expr, &data_type, *high, high_type.as_ref())?;
             let changed = low.transformed || high.transformed;
-            let bounds =
-                [&low.data, &high.data].map(type_of).into_iter().collect::<Option<Vec<_>>>().unwrap_or_default();
-            if are_compared(bounds.iter().chain([&data_type]))? {
+            if are_spans([&*expr, &low.data, &high.data], type_of)? {
                 let (low, high) = (Box::new(in_microseconds(low.data)), Box::new(in_microseconds(high.data)));
                 let between = Between { expr: Box::new(in_microseconds(*expr)), negated, low, high };
                 return Ok(Transformed::yes(Expr::Between(between)));
@@ -120,9 +120,8 @@ fn mend_types(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 changed |= compared.transformed;
                 mended.push((Box::new(compared.data), then));
             }
-            let types = mended.iter().map(|(when, _)| type_of(when)).collect::<Option<Vec<_>>>().unwrap_or_default();
             let mut subject = subject;
-            if are_compared(types.iter().chain([&data_type]))? {
+            if are_spans(mended.iter().map(|(when, _)| &**when).chain([&*subject]), type_of)? {
                 subject = Box::new(in_microseconds(*subject));
                 mended = mended.into_iter().map(|(when, then)| (Box::new(in_microseconds(*when)), then)).collect();
                 changed = true;
@@ -218,12 +217,9 @@ fn mend_binary(
         let mended_left = compared(&mended_right.data, &right_type, left, Some(&left_type))?;
         let changed = mended_left.transformed || mended_right.transformed;
         let sides = [mended_left.data, mended_right.data];
-        let are_compared = match sides.each_ref().map(&type_of) {
-            [Some(left), Some(right)] => are_compared([&left, &right])?,
-            _ => false,
-        };
-        let [left, right] = if are_compared { sides.map(in_microseconds) } else { sides };
-        return Ok(Transformed::new_transformed(again(left, right), changed || are_compared));
+        let are_spans = are_spans(&sides, type_of)?;
+        let [left, right] = if are_spans { sides.map(in_microseconds) } else { sides };
+        return Ok(Transformed::new_transformed(again(left, right), changed || are_spans));
     }
     Ok(Transformed::no(again(left, right)))
 }
