@@ -5,16 +5,17 @@
 //! bin, may be of UTC again.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use datafusion::arrow::array::timezone::Tz;
-use datafusion::arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
-use crate::time_zone::{local_time, time_zone};
+use crate::time_zone::{Clocks, time_zone};
 
 /// The zone of a session: in what is written without a zone, the clock shows UTC.
 pub(crate) const SESSION_ZONE: &str = "UTC";
@@ -83,12 +84,15 @@ impl ScalarUDFImpl for Timezone {
             ColumnarValue::Scalar(zone) => match zone.try_as_str().flatten() {
                 Some(zone) => {
                     let zone = zone_of(zone)?;
-                    times_us.try_unary(|us| shift(us, zone, to_instant))?
+                    match to_instant {
+                        true => times_us.try_unary(|us| checked(us, instant_us(us, zone)))?,
+                        false => local_times(times_us, Clocks::new(zone))?,
+                    }
                 }
                 None => TimestampMicrosecondArray::new_null(times_us.len()),
             },
             ColumnarValue::Array(zones) => {
-                let mut known: HashMap<&str, Tz> = HashMap::new();
+                let mut known: HashMap<&str, (Tz, Clocks)> = HashMap::new();
                 let zones = zones.as_string::<i32>();
                 let mut shifted = Vec::with_capacity(times_us.len());
                 for (zone, us) in zones.iter().zip(times_us) {
@@ -96,11 +100,15 @@ impl ScalarUDFImpl for Timezone {
                         shifted.push(None);
                         continue;
                     };
-                    let zone = match known.get(name) {
-                        Some(zone) => *zone,
-                        None => *known.entry(name).or_insert(zone_of(name)?),
+                    let (zone, clocks) = match known.entry(name) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => {
+                            let zone = zone_of(name)?;
+                            new.insert((zone, Clocks::new(zone)))
+                        }
                     };
-                    shifted.push(Some(shift(us, zone, to_instant)?));
+                    let other = if to_instant { instant_us(us, *zone) } else { clocks.local_us(us) };
+                    shifted.push(Some(checked(us, other)?));
                 }
                 shifted.into()
             }
@@ -124,19 +132,32 @@ fn zone_of(name: &str) -> Result<Tz> {
     }
 }
 
-/// The instant of a local time, or the local time of an instant; both in microseconds.
-fn shift(us: i64, zone: Tz, to_instant: bool) -> Result<i64> {
-    let Some(time) = DateTime::from_timestamp_micros(us).map(|time| time.naive_utc()) else {
-        return exec_err!("the time {us} µs is beyond the calendar");
-    };
-    let shifted = match to_instant {
-        true => instant_of(time, zone),
-        false => local_time(time, zone),
-    };
-    match shifted {
-        Some(time) => Ok(time.and_utc().timestamp_micros()),
-        None => exec_err!("the time {time} is beyond the calendar"),
+/// What clocks show at instants.
+fn local_times(times: &TimestampMicrosecondArray, mut clocks: Clocks) -> Result<TimestampMicrosecondArray> {
+    let mut shown = Vec::with_capacity(times.len());
+    for (row, us) in times.values().iter().enumerate() {
+        shown.push(match clocks.local_us(*us) {
+            Some(local_us) => local_us,
+            // What stands in the place of a null may be anything.
+            None if times.is_null(row) => 0,
+            None => checked(*us, None)?,
+        });
     }
+    Ok(TimestampMicrosecondArray::new(shown.into(), times.nulls().cloned()))
+}
+
+/// The other time of a time, which has one within the calendar.
+fn checked(us: i64, other_us: Option<i64>) -> Result<i64> {
+    match other_us {
+        Some(other_us) => Ok(other_us),
+        None => exec_err!("the time {us} µs is beyond the calendar"),
+    }
+}
+
+/// The instant at which clocks in the zone show a time, in microseconds.
+fn instant_us(us: i64, zone: Tz) -> Option<i64> {
+    let time = DateTime::from_timestamp_micros(us)?.naive_utc();
+    Some(instant_of(time, zone)?.and_utc().timestamp_micros())
 }
 
 /// The instant at which clocks in the zone show `time`. Of two, the later; if clocks pass over it, the one that they would
@@ -174,16 +195,23 @@ mod tests {
     fn check(zone: &str, local: &str, instant: &str) {
         let us = |text: &str| text.parse::<NaiveDateTime>().unwrap().and_utc().timestamp_micros();
         let zone_read = zone_of(zone).unwrap();
-        assert_eq!(shift(us(local), zone_read, true).unwrap(), us(instant), "{local} in {zone}");
+        assert_eq!(instant_us(us(local), zone_read), Some(us(instant)), "{local} in {zone}");
     }
 
     #[test]
     fn an_instant_is_the_local_time_that_clocks_show() {
         let us = |text: &str| text.parse::<NaiveDateTime>().unwrap().and_utc().timestamp_micros();
-        let berlin = zone_of("Europe/Berlin").unwrap();
-        assert_eq!(shift(us("2026-06-30T22:00:00"), berlin, false).unwrap(), us("2026-07-01T00:00:00"));
-        assert_eq!(shift(us("2026-10-25T00:30:00"), berlin, false).unwrap(), us("2026-10-25T02:30:00"));
-        assert_eq!(shift(us("2026-10-25T01:30:00"), berlin, false).unwrap(), us("2026-10-25T02:30:00"));
+        let instants = ["2026-06-30T22:00:00", "2026-10-25T00:30:00", "2026-10-25T01:30:00"].map(us);
+        let shown = ["2026-07-01T00:00:00", "2026-10-25T02:30:00", "2026-10-25T02:30:00"].map(us);
+        // One by one, all within a summer or a winter, some of each, and none.
+        for rows in [0..1, 1..2, 2..3, 0..3, 1..3, 0..0] {
+            let times = |of: &[i64]| of.iter().map(|us| Some(*us)).chain([None]).collect::<TimestampMicrosecondArray>();
+            let clocks = Clocks::new(zone_of("Europe/Berlin").unwrap());
+            let found = local_times(&times(&instants[rows.clone()]), clocks).unwrap();
+            assert_eq!(found, times(&shown[rows]));
+        }
+        let beyond = TimestampMicrosecondArray::from(vec![i64::MAX]);
+        assert!(local_times(&beyond, Clocks::new(zone_of("Asia/Tokyo").unwrap())).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, Int64Builder, ListArray, ListBuilder,
 };
-use datafusion::arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use datafusion::arrow::buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
@@ -140,10 +140,18 @@ impl GroupsAccumulator for DistinctNumbers {
     ) -> Result<()> {
         self.groups.resize_with(group_count, Group::default);
         let numbers = values[0].as_primitive::<Int64Type>();
-        for (row, group) in groups.iter().enumerate() {
-            if numbers.is_valid(row) && is_counted(filter, row) {
-                self.note(*group, numbers.value(row));
+        // Most rows are of the visitor and the group of the row before.
+        let mut last = None;
+        let mut note = |row: usize| {
+            let (group, number) = (groups[row], numbers.values()[row]);
+            if last != Some((group, number)) {
+                last = Some((group, number));
+                self.note(group, number);
             }
+        };
+        match counted(numbers, filter) {
+            Some(rows) => rows.set_indices().for_each(note),
+            None => (0..groups.len()).for_each(&mut note),
         }
         Ok(())
     }
@@ -171,8 +179,9 @@ impl GroupsAccumulator for DistinctNumbers {
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let numbers = values[0].as_primitive::<Int64Type>();
         let mut lists = ListBuilder::new(Int64Builder::with_capacity(numbers.len())).with_field(number_field());
+        let counted = counted(numbers, filter);
         for row in 0..numbers.len() {
-            if numbers.is_valid(row) && is_counted(filter, row) {
+            if counted.as_ref().is_none_or(|counted| counted.value(row)) {
                 lists.values().append_value(numbers.value(row));
             }
             lists.append(true);
@@ -185,9 +194,17 @@ impl GroupsAccumulator for DistinctNumbers {
     }
 }
 
-/// Whether a filter holds for a row; null is not true.
-fn is_counted(filter: Option<&BooleanArray>, row: usize) -> bool {
-    filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+/// The rows with a number, for which a filter holds; `None` if that are all. Null is not true.
+fn counted(numbers: &Int64Array, filter: Option<&BooleanArray>) -> Option<BooleanBuffer> {
+    let holds = filter.map(|filter| match filter.nulls() {
+        Some(nulls) => filter.values() & nulls.inner(),
+        None => filter.values().clone(),
+    });
+    match (holds, numbers.nulls()) {
+        (Some(holds), Some(nulls)) => Some(&holds & nulls.inner()),
+        (None, Some(nulls)) => Some(nulls.inner().clone()),
+        (holds, None) => holds,
+    }
 }
 
 #[cfg(test)]

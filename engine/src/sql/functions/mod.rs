@@ -1,6 +1,7 @@
 //! Functions of ours: for operators that DataFusion carries out in another way than PostgreSQL, and for what SQL cannot say
 //! well. What can be written in SQL is, see [`spelling`](super::spelling).
 
+pub(super) mod calendar;
 mod columns;
 mod count;
 mod distinct;
@@ -20,7 +21,7 @@ pub(super) use operators::{Function, bytes};
 
 /// The functions that make one value of one row.
 pub(super) fn scalar() -> Vec<ScalarUDF> {
-    let all = [json::all(), times::all(), sequences::all()];
+    let all = [json::all(), times::all(), sequences::all(), calendar::all()];
     all.into_iter().flatten().collect()
 }
 

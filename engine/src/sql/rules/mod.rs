@@ -1,6 +1,7 @@
 //! Rules of DataFusion that are left out, and rules of our own, so that a plan answers as its query reads.
 
 mod aggregates;
+mod calendar;
 mod conditions;
 mod dependencies;
 mod interval_joins;
@@ -19,6 +20,7 @@ use datafusion::execution::SessionStateBuilder;
 /// A session in which queries are planned as here.
 pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
     let mut physical = order::doubting(statistics::of_one_aggregate(pushdown::rules()));
+    physical.insert(0, calendar::begins_by_division());
     physical.push(interval_joins::joins_of_intervals());
     physical.push(yielding::joins_pause());
     let logical = dependencies::forgetting_before(conditions::staying(aggregates::rules()));
