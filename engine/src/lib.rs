@@ -14,6 +14,7 @@ mod folds;
 mod interval_join;
 mod kept;
 mod limits;
+mod lookup_join;
 mod one_store;
 pub mod params;
 mod plan_inputs;

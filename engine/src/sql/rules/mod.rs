@@ -5,6 +5,7 @@ mod calendar;
 mod conditions;
 mod dependencies;
 mod interval_joins;
+mod lookup_joins;
 mod nearest_joins;
 mod order;
 mod physical;
@@ -22,6 +23,7 @@ pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
     let mut physical = order::doubting(statistics::of_one_aggregate(pushdown::rules()));
     physical.insert(0, calendar::begins_by_division());
     physical.push(interval_joins::joins_of_intervals());
+    physical.push(lookup_joins::joins_by_looking_up());
     physical.push(yielding::joins_pause());
     let logical = dependencies::forgetting_before(conditions::staying(aggregates::rules()));
     state
