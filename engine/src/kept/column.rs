@@ -4,20 +4,27 @@ use std::sync::Arc;
 
 use ahash::{HashMap, HashMapExt};
 use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int32Array, PrimitiveArray, StringViewArray, UInt8Array, UInt16Array,
-    UInt32Array, UInt32Builder, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Int32Array, PrimitiveArray, StringViewArray,
+    UInt8Array, UInt16Array, UInt32Array, UInt32Builder, new_null_array,
 };
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::kernels::cmp;
-use datafusion::arrow::compute::{prep_null_mask_filter, take};
+use datafusion::arrow::compute::{FilterPredicate, max_boolean, min_boolean, prep_null_mask_filter, take};
 use datafusion::arrow::datatypes::{ArrowNativeType, DataType};
 use datafusion::error::Result;
 
-use super::narrow::Narrow;
+use super::narrow::{self, Narrow};
 
-/// The values of a column.
+/// A column's values.
 #[derive(Debug)]
-pub(super) enum Column {
+pub(super) struct Column {
+    values: Values,
+    /// The least and the greatest of them, if they are numbers or booleans and none is null.
+    extremes: Option<ArrayRef>,
+}
+
+#[derive(Debug)]
+enum Values {
     /// As they are read.
     Plain(ArrayRef),
     /// Numbers that lie close together.
@@ -92,13 +99,71 @@ fn chosen<T: ArrowPrimitiveType>(places: &PrimitiveArray<T>, is_chosen: &Boolean
 /// About what a row takes, in bytes: of texts and money the least, which is what most columns of them take.
 pub(super) fn row_bytes(data_type: &DataType) -> usize {
     match data_type {
-        DataType::Utf8View | DataType::Decimal128(..) => size_of::<u8>(),
+        DataType::Utf8View | DataType::Decimal128(..) | DataType::Boolean => size_of::<u8>(),
         other => other.primitive_width().unwrap_or(size_of::<u128>()),
     }
 }
 
 impl Column {
     pub(super) fn of(values: ArrayRef) -> Self {
+        Self { extremes: extremes_of(&values), values: Values::of(values) }
+    }
+
+    /// Of texts that are fewer than rows: the place of each row's text, and the texts.
+    pub(super) fn coded(&self) -> Option<(&Places, &StringViewArray)> {
+        match &self.values {
+            Values::Coded { places, texts } => Some((places, texts)),
+            _ => None,
+        }
+    }
+
+    /// The least and the greatest value, if they are known and none is null.
+    pub(super) fn extremes(&self) -> Option<&ArrayRef> {
+        self.extremes.as_ref()
+    }
+
+    /// The values of some rows that follow each other.
+    pub(super) fn values(&self, from: usize, count: usize) -> Result<ArrayRef> {
+        Ok(match &self.values {
+            Values::Plain(values) => values.slice(from, count),
+            Values::Narrow(narrow) => narrow.values(from, count),
+            Values::Null(data_type) => new_null_array(data_type, count),
+            Values::Coded { places, texts } => take(texts, &places.array().slice(from, count), None)?,
+        })
+    }
+
+    /// The values of those that are chosen among as many rows that follow each other.
+    pub(super) fn chosen(&self, from: usize, chosen: &FilterPredicate, rows: usize) -> Result<ArrayRef> {
+        Ok(match &self.values {
+            Values::Plain(values) => chosen.filter(&values.slice(from, rows))?,
+            Values::Narrow(narrow) => narrow.chosen(from, chosen, rows)?,
+            Values::Null(data_type) => new_null_array(data_type, chosen.count()),
+            Values::Coded { places, texts } => take(texts, &chosen.filter(&places.array().slice(from, rows))?, None)?,
+        })
+    }
+
+    /// The values of some rows.
+    pub(super) fn at(&self, rows: &Int32Array) -> Result<ArrayRef> {
+        Ok(match &self.values {
+            Values::Plain(values) => take(values, rows, None)?,
+            Values::Narrow(narrow) => narrow.at(rows)?,
+            Values::Null(data_type) => new_null_array(data_type, rows.len()),
+            Values::Coded { places, texts } => take(texts, &take(places.array(), rows, None)?, None)?,
+        })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match &self.values {
+            Values::Plain(values) => values.get_array_memory_size(),
+            Values::Narrow(narrow) => narrow.bytes(),
+            Values::Null(_) => 0,
+            Values::Coded { places, texts } => places.array().get_array_memory_size() + texts.get_array_memory_size(),
+        }
+    }
+}
+
+impl Values {
+    fn of(mut values: ArrayRef) -> Self {
         if values.null_count() == values.len() {
             return Self::Null(values.data_type().clone());
         }
@@ -110,7 +175,6 @@ impl Column {
             return Self::Plain(Arc::new(ids.gc()));
         }
         let Some(texts) = values.as_string_view_opt() else {
-            let mut values = values;
             // What was made in parts may have room for more.
             values.shrink_to_fit();
             return Self::Plain(values);
@@ -120,34 +184,16 @@ impl Column {
             None => Self::Plain(Arc::new(texts.gc())),
         }
     }
+}
 
-    /// The values of some rows that follow each other.
-    pub(super) fn values(&self, from: usize, count: usize) -> Result<ArrayRef> {
-        Ok(match self {
-            Self::Plain(values) => values.slice(from, count),
-            Self::Narrow(narrow) => narrow.values(from, count),
-            Self::Null(data_type) => new_null_array(data_type, count),
-            Self::Coded { places, texts } => take(texts, &places.array().slice(from, count), None)?,
-        })
+/// The least and the greatest of values, if they are numbers or booleans and none is null.
+fn extremes_of(values: &ArrayRef) -> Option<ArrayRef> {
+    if values.null_count() > 0 {
+        return None;
     }
-
-    /// The values of some rows.
-    pub(super) fn at(&self, rows: &Int32Array) -> Result<ArrayRef> {
-        Ok(match self {
-            Self::Plain(values) => take(values, rows, None)?,
-            Self::Narrow(narrow) => narrow.at(rows)?,
-            Self::Null(data_type) => new_null_array(data_type, rows.len()),
-            Self::Coded { places, texts } => take(texts, &take(places.array(), rows, None)?, None)?,
-        })
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Plain(values) => values.get_array_memory_size(),
-            Self::Narrow(narrow) => narrow.bytes(),
-            Self::Null(_) => 0,
-            Self::Coded { places, texts } => places.array().get_array_memory_size() + texts.get_array_memory_size(),
-        }
+    match values.as_boolean_opt() {
+        Some(values) => Some(Arc::new(BooleanArray::from(vec![min_boolean(values)?, max_boolean(values)?]))),
+        None => narrow::extremes_of(values),
     }
 }
 
@@ -174,7 +220,8 @@ fn coded(all: &StringViewArray) -> Option<(Places, StringViewArray)> {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::Int64Array;
+    use datafusion::arrow::array::{Date32Array, Float64Array, Int64Array};
+    use datafusion::arrow::compute::{FilterBuilder, filter};
 
     use super::*;
 
@@ -188,11 +235,15 @@ mod tests {
             [(Arc::new(few) as ArrayRef, true), (Arc::new(many), false), (Arc::new(numbers), false)]
         {
             let column = Column::of(values.clone());
-            assert_eq!(matches!(column, Column::Coded { .. }), is_coded);
+            assert_eq!(column.coded().is_some(), is_coded);
             for (from, count) in [(0, 6), (1, 3), (5, 1), (2, 0)] {
                 assert_eq!(&*column.values(from, count).unwrap(), &*values.slice(from, count));
                 let rows: Int32Array = (from as i32..(from + count) as i32).collect();
                 assert_eq!(&*column.at(&rows).unwrap(), &*values.slice(from, count));
+                let every_other: BooleanArray = (0..count).map(|row| Some(row % 2 == 0)).collect();
+                let chosen = FilterBuilder::new(&every_other).optimize().build();
+                let expected = filter(&values.slice(from, count), &every_other).unwrap();
+                assert_eq!(&*column.chosen(from, &chosen, count).unwrap(), &*expected);
             }
         }
     }
@@ -204,10 +255,27 @@ mod tests {
             let all: StringViewArray =
                 (0..rows).map(|row| (row != rows / 2).then(|| format!("{}", row % different))).collect();
             let column = Column::of(Arc::new(all.clone()));
-            let Column::Coded { places, .. } = &column else { panic!("{different} texts are not coded") };
+            let Some((places, _)) = column.coded() else { panic!("{different} texts are not coded") };
             assert_eq!(places.array().data_type().primitive_width(), Some(bytes), "{different}");
             assert_eq!(&*column.values(0, rows).unwrap(), &all as &dyn Array);
         }
+    }
+
+    #[test]
+    fn the_least_and_the_greatest_are_known_where_none_is_null() {
+        let extremes = |values: ArrayRef| Column::of(values).extremes().cloned();
+        let far = Int64Array::from(vec![3, i64::MIN, i64::MAX]);
+        let expected: ArrayRef = Arc::new(Int64Array::from(vec![i64::MIN, i64::MAX]));
+        assert_eq!(extremes(Arc::new(far)).as_ref(), Some(&expected));
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![7, 7]));
+        assert_eq!(extremes(days.clone()).as_ref(), Some(&days));
+        for (values, expected) in [(vec![false, false], [false, false]), (vec![true, false], [false, true])] {
+            let expected: ArrayRef = Arc::new(BooleanArray::from(expected.to_vec()));
+            assert_eq!(extremes(Arc::new(BooleanArray::from(values))).as_ref(), Some(&expected));
+        }
+        assert!(extremes(Arc::new(Int64Array::from(vec![Some(1), None]))).is_none());
+        assert!(extremes(Arc::new(BooleanArray::from(Vec::<bool>::new()))).is_none());
+        assert!(extremes(Arc::new(Float64Array::from(vec![1.0, f64::NAN]))).is_none());
     }
 
     #[test]

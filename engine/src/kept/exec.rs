@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int32Array, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::compute::BatchCoalescer;
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::{BatchCoalescer, FilterBuilder};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::config::ConfigOptions;
@@ -28,6 +28,9 @@ use crate::plan_inputs::leaf_plan;
 /// ones, however few rows are asked.
 const ASKED_ROWS: usize = 1 << 16;
 
+/// Rows are many of which at least one in so many is chosen: the others are left out, and those not picked one by one.
+const MANY: usize = 2;
+
 /// Rows that are in memory, where other plans may have them, too.
 #[derive(Clone, Debug)]
 pub(super) struct KeptRowsExec {
@@ -45,6 +48,11 @@ impl KeptRowsExec {
             Boundedness::Bounded,
         );
         Self { partitions, condition: None, properties: Arc::new(properties) }
+    }
+
+    /// Those of rows that satisfy a condition.
+    pub(super) fn satisfying(schema: SchemaRef, partitions: Vec<Vec<Rows>>, condition: Option<Condition>) -> Self {
+        Self { condition, ..Self::new(schema, partitions) }
     }
 
     fn count(&self, partition: Option<usize>) -> usize {
@@ -204,19 +212,29 @@ impl Iterator for Chosen {
 impl Chosen {
     fn choose(&mut self, Piece { rows, from, count }: &Piece) -> Result<()> {
         let holds = self.condition.holds(rows, *from, *count)?;
-        if holds.count_set_bits() == *count {
-            for start in (*from..from + count).step_by(self.batch_rows) {
-                let batch = batch(&self.schema, rows, start, self.batch_rows.min(from + count - start))?;
-                self.coalescer.push_batch(batch)?;
+        if holds.count_set_bits() * MANY < *count {
+            let places: Vec<i32> = holds.set_indices().map(|place| (from + place) as i32).collect();
+            for places in places.chunks(self.batch_rows) {
+                let places = Int32Array::from(places.to_vec());
+                self.push(rows.columns.iter().map(|column| column.at(&places)), places.len())?;
             }
             return Ok(());
         }
-        let places: Vec<i32> = holds.set_indices().map(|place| (from + place) as i32).collect();
-        for places in places.chunks(self.batch_rows) {
-            let places = Int32Array::from(places.to_vec());
-            let batch = batch_of(&self.schema, rows.columns.iter().map(|column| column.at(&places)), places.len())?;
-            self.coalescer.push_batch(batch)?;
+        for start in (0..*count).step_by(self.batch_rows) {
+            let (from, asked) = (from + start, self.batch_rows.min(count - start));
+            let holds = BooleanArray::new(holds.slice(start, asked), None);
+            if holds.true_count() == asked {
+                self.push(rows.columns.iter().map(|column| column.values(from, asked)), asked)?;
+            } else {
+                // What is left out comes in runs: the robots among the visitors.
+                let chosen = FilterBuilder::new(&holds).optimize().build();
+                self.push(rows.columns.iter().map(|column| column.chosen(from, &chosen, asked)), chosen.count())?;
+            }
         }
         Ok(())
+    }
+
+    fn push(&mut self, columns: impl Iterator<Item = Result<ArrayRef>>, rows: usize) -> Result<()> {
+        Ok(self.coalescer.push_batch(batch_of(&self.schema, columns, rows)?)?)
     }
 }

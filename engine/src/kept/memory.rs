@@ -8,6 +8,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReser
 use object_store::path::Path;
 use parking_lot::Mutex;
 
+use super::question::Questions;
 use super::slice::Slice;
 
 /// The part of all rows that one site's may take: one in so many.
@@ -21,6 +22,7 @@ pub(crate) struct KeptRows {
     bytes_max: usize,
     pool: Arc<dyn MemoryPool>,
     kept: Mutex<Kept>,
+    questions: Questions,
 }
 
 struct Kept {
@@ -36,6 +38,8 @@ struct Entry {
     slice: Arc<Slice>,
     rows: usize,
     bytes: usize,
+    /// What states that were made of the rows take besides.
+    states_bytes: usize,
     used: u64,
 }
 
@@ -50,12 +54,17 @@ impl KeptRows {
     pub(crate) fn new(bytes_max: usize, pool: &Arc<dyn MemoryPool>) -> Self {
         let memory = MemoryConsumer::new("kept rows of sites").register(pool);
         let kept = Kept { slices: HashMap::new(), rows_of_file: HashMap::new(), bytes: 0, uses: 0, memory };
-        Self { bytes_max, pool: pool.clone(), kept: Mutex::new(kept) }
+        Self { bytes_max, pool: pool.clone(), kept: Mutex::new(kept), questions: Questions::default() }
     }
 
     /// Memory for what is made of the rows. It is that of all queries, whoever asked first.
     pub(super) fn reserve(&self, what: &str) -> MemoryReservation {
         MemoryConsumer::new(what).register(&self.pool)
+    }
+
+    /// What files have states for.
+    pub(super) fn questions(&self) -> &Questions {
+        &self.questions
     }
 
     /// What one site's rows may take.
@@ -90,7 +99,7 @@ impl KeptRows {
         let mut kept = self.kept.lock();
         kept.uses += 1;
         let used = kept.uses;
-        let new = || Entry { slice: Arc::default(), rows: 0, bytes: 0, used };
+        let new = || Entry { slice: Arc::default(), rows: 0, bytes: 0, states_bytes: 0, used };
         let entry = kept.slices.entry((path.clone(), site.clone())).or_insert_with(new);
         entry.used = used;
         entry.slice.clone()
@@ -135,6 +144,18 @@ impl KeptRows {
         kept.shrink_to(self.bytes_max);
     }
 
+    /// Takes note that states that were made of a slice's rows take more or less than before, and lets go of others if it must.
+    pub(super) fn states_grew(&self, path: &Path, site: &Arc<str>, slice: &Arc<Slice>, grown_bytes: isize) {
+        let mut kept = self.kept.lock();
+        if let Some(entry) = kept.slices.get_mut(&(path.clone(), site.clone()))
+            && Arc::ptr_eq(&entry.slice, slice)
+        {
+            entry.states_bytes = entry.states_bytes.saturating_add_signed(grown_bytes);
+            kept.bytes = kept.bytes.saturating_add_signed(grown_bytes);
+        }
+        kept.shrink_to(self.bytes_max);
+    }
+
     #[cfg(test)]
     pub(crate) fn keep_for_test(&self, path: &str, bytes: usize) {
         self.added(path, bytes);
@@ -168,7 +189,7 @@ impl Kept {
     fn lets_go_of_oldest(&mut self) -> bool {
         let oldest = self.slices.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
         let Some(gone) = oldest.and_then(|oldest| self.slices.remove(&oldest)) else { return false };
-        self.bytes -= gone.bytes;
+        self.bytes -= gone.bytes + gone.states_bytes;
         true
     }
 }

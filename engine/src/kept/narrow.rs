@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Int32Array, PrimitiveArray};
-use datafusion::arrow::compute::{max, min, take};
+use datafusion::arrow::compute::{FilterPredicate, max, min, take};
 use datafusion::arrow::datatypes::{
     ArrowNativeType, ArrowNativeTypeOp, DataType, Date32Type, Decimal128Type, Int64Type, TimeUnit,
     TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
@@ -48,6 +48,11 @@ impl Narrow {
         Ok(self.widened(&take(&self.above, rows, None)?))
     }
 
+    /// The numbers of those that are chosen among as many rows that follow each other.
+    pub(super) fn chosen(&self, from: usize, chosen: &FilterPredicate, rows: usize) -> Result<ArrayRef> {
+        Ok(self.widened(&chosen.filter(&self.above.slice(from, rows))?))
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.above.get_array_memory_size() + self.least.get_array_memory_size()
     }
@@ -55,6 +60,17 @@ impl Narrow {
     fn widened(&self, above: &ArrayRef) -> ArrayRef {
         of_type!(self.least.data_type(), widened, above, &self.least).expect("numbers of this type were narrowed")
     }
+}
+
+/// The least and the greatest number, if there is one, of a type that may be narrowed.
+pub(super) fn extremes_of(values: &ArrayRef) -> Option<ArrayRef> {
+    of_type!(values.data_type(), ends, values).flatten()
+}
+
+fn ends<T: ArrowPrimitiveType>(values: &ArrayRef) -> Option<ArrayRef> {
+    let numbers = values.as_primitive::<T>();
+    let ends = PrimitiveArray::<T>::from_iter_values([min(numbers)?, max(numbers)?]);
+    Some(Arc::new(ends.with_data_type(values.data_type().clone())))
 }
 
 fn narrowed<T: ArrowPrimitiveType>(values: &ArrayRef) -> Option<Narrow> {

@@ -17,13 +17,14 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, Statistics, StatisticsArgs, StatisticsContext,
 };
 use futures::{TryStreamExt, stream};
+use object_store::path::Path;
 
 use super::column;
 use super::condition::Condition;
 use super::exec::{batches, estimate, fmt_condition};
 use super::memory::KeptRows;
 use super::pushdown::with_conditions;
-use super::slice::Rows;
+use super::slice::{Rows, Slice};
 use crate::plan_inputs::leaf_plan;
 use crate::tables::file_scans::{FileScans, is_site, pushed};
 
@@ -41,6 +42,13 @@ pub(crate) struct SiteRows {
     pub(crate) scans: FileScans,
     /// Reads the same from the files, with rows of other sites.
     pub(crate) plain: Arc<dyn ExecutionPlan>,
+}
+
+/// The rows of the site in a file.
+pub(super) struct FileRows {
+    pub(super) path: Path,
+    pub(super) slice: Arc<Slice>,
+    pub(super) rows: Rows,
 }
 
 /// Reads rows of a site, those that are kept from memory. Rows of other sites come, too, where they are too many to be kept.
@@ -61,6 +69,28 @@ impl SiteRowsExec {
             Boundedness::Bounded,
         );
         Self { kept, rows: Arc::new(rows), condition: None, properties: Arc::new(properties) }
+    }
+
+    pub(super) fn kept(&self) -> &Arc<KeptRows> {
+        &self.kept
+    }
+
+    pub(super) fn site(&self) -> &Arc<str> {
+        &self.rows.site
+    }
+
+    pub(super) fn columns(&self) -> &[usize] {
+        &self.rows.columns
+    }
+
+    /// What has to hold of its rows.
+    pub(super) fn condition(&self) -> Option<&Condition> {
+        self.condition.as_ref()
+    }
+
+    /// The rows in each file of a partition, whatever has to hold of them; `None` if they are too many to be kept.
+    pub(super) async fn files_of(&self, partition: usize, context: &Arc<TaskContext>) -> Result<Option<Vec<FileRows>>> {
+        self.rows.of_partition(partition, &self.kept, context).await
     }
 }
 
@@ -98,7 +128,7 @@ impl SiteRows {
         partition: usize,
         kept: &KeptRows,
         context: &Arc<TaskContext>,
-    ) -> Result<Option<Vec<Rows>>> {
+    ) -> Result<Option<Vec<FileRows>>> {
         let mut all = Vec::new();
         for file in &self.groups[partition] {
             let path = &file.object_meta.location;
@@ -113,7 +143,7 @@ impl SiteRows {
                     rows
                 }
             };
-            all.push(rows);
+            all.push(FileRows { path: path.clone(), slice, rows });
         }
         Ok(Some(all))
     }
@@ -171,7 +201,10 @@ impl ExecutionPlan for SiteRowsExec {
         let of_schema: SchemaRef = schema.clone();
         let found = stream::once(async move {
             match rows.of_partition(partition, &kept, &context).await? {
-                Some(found) => Ok(batches(&of_schema, found, condition, &context)),
+                Some(files) => {
+                    let rows = files.into_iter().map(|file| file.rows).collect();
+                    Ok(batches(&of_schema, rows, condition, &context))
+                }
                 None => rows.plain_satisfying(condition)?.execute(partition, context),
             }
         });

@@ -14,6 +14,7 @@ use lake::EVENTS;
 use parking_lot::Mutex;
 
 use super::column::Column;
+use super::question::Question;
 use crate::tables::file_scans::{FileScans, of_site};
 
 /// Columns of rows.
@@ -27,6 +28,8 @@ pub(super) struct Rows {
 #[derive(Debug, Default)]
 pub(super) struct Slice {
     known: Mutex<Known>,
+    /// States that were made of the rows, those that were asked for last behind.
+    states: Mutex<Vec<States>>,
     /// Held by whoever reads more of the file, so that those who come meanwhile need not.
     reading: tokio::sync::Mutex<()>,
 }
@@ -34,8 +37,20 @@ pub(super) struct Slice {
 #[derive(Debug, Default)]
 struct Known {
     count: Option<usize>,
+    bytes: usize,
     columns: HashMap<usize, Arc<Column>>,
 }
+
+/// What an aggregation makes of the rows.
+#[derive(Debug)]
+struct States {
+    question: Arc<Question>,
+    states: RecordBatch,
+    bytes: usize,
+}
+
+/// What all states of a file may take, however few rows it has, in bytes.
+const STATES_BYTES_MIN: usize = 1 << 15;
 
 /// The number of the column that tells whose a row is.
 fn site_column() -> usize {
@@ -48,6 +63,37 @@ impl Slice {
         let known = self.known.lock();
         let columns: Option<Vec<_>> = columns.iter().map(|column| known.columns.get(column).cloned()).collect();
         Some(Rows { count: known.count?, columns: columns? })
+    }
+
+    /// The states that are kept for a question.
+    pub(super) fn states(&self, question: &Arc<Question>) -> Option<RecordBatch> {
+        let mut all = self.states.lock();
+        let place = all.iter().position(|states| Arc::ptr_eq(&states.question, question))?;
+        let asked = all.remove(place);
+        let states = asked.states.clone();
+        all.push(asked);
+        Some(states)
+    }
+
+    /// Keeps states for a question. All states take no more than the rows; those that were not asked for longest go.
+    /// Returns by how many bytes they are more than before.
+    pub(super) fn keep_states(&self, question: Arc<Question>, states: &RecordBatch) -> isize {
+        let bytes = states.get_array_memory_size();
+        let bytes_max = self.known.lock().bytes.max(STATES_BYTES_MIN);
+        let mut all = self.states.lock();
+        // Others may have asked the same meanwhile.
+        if bytes > bytes_max / 2 || all.iter().any(|states| Arc::ptr_eq(&states.question, &question)) {
+            return 0;
+        }
+        let before: usize = all.iter().map(|states| states.bytes).sum();
+        all.push(States { question, states: states.clone(), bytes });
+        let (mut now, mut gone) = (before + bytes, 0);
+        while now > bytes_max {
+            now -= all[gone].bytes;
+            gone += 1;
+        }
+        all.drain(..gone);
+        now as isize - before as isize
     }
 
     /// These columns, of which it reads those that are not kept yet. With how many bytes it keeps more than before.
@@ -82,6 +128,7 @@ impl Slice {
             bytes += column.bytes();
             known.columns.insert(*number, Arc::new(column));
         }
+        known.bytes += bytes;
         drop(known);
         let rows = self.known(columns).expect("all of them are kept now");
         Ok((rows, bytes))

@@ -73,7 +73,7 @@ impl TableProvider for ConfinedTable {
             rows = rows.select(projection.clone())?;
         }
         let rows = state.create_physical_plan(&rows.limit(0, limit)?.build()?).await?;
-        Ok(Arc::new(ConfinedExec { rows }))
+        Ok(Arc::new(ConfinedExec::new(rows)))
     }
 }
 
@@ -109,8 +109,19 @@ fn cannot_fail(condition: &Expr) -> bool {
 
 /// Hands the rows of a plan on, of which no rule of the optimizer sees more than its properties.
 #[derive(Debug)]
-struct ConfinedExec {
+pub(crate) struct ConfinedExec {
     rows: Arc<dyn ExecutionPlan>,
+}
+
+impl ConfinedExec {
+    pub(crate) fn new(rows: Arc<dyn ExecutionPlan>) -> Self {
+        Self { rows }
+    }
+
+    /// For what keeps answers of its rows. It must hand none of them, and no word of the plan, on.
+    pub(crate) fn rows(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.rows
+    }
 }
 
 impl DisplayAs for ConfinedExec {
@@ -132,7 +143,7 @@ impl ExecutionPlan for ConfinedExec {
 
     /// A recursive query runs its plan again and again.
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self { rows: reset_plan_states(self.rows.clone())? }))
+        Ok(Arc::new(Self::new(reset_plan_states(self.rows.clone())?)))
     }
 
     fn statistics_from_inputs(&self, _: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod following;
+mod kept_states;
 #[path = "../sql/generated/random.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod random;

@@ -4,6 +4,7 @@ mod aggregates;
 mod calendar;
 mod conditions;
 mod dependencies;
+mod file_partials;
 mod interval_joins;
 mod lookup_joins;
 mod nearest_joins;
@@ -24,6 +25,7 @@ pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
     physical.insert(0, calendar::begins_by_division());
     physical.push(interval_joins::joins_of_intervals());
     physical.push(lookup_joins::joins_by_looking_up());
+    physical.push(file_partials::first_steps_by_file());
     physical.push(yielding::joins_pause());
     let logical = dependencies::forgetting_before(conditions::staying(aggregates::rules()));
     state

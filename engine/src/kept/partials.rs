@@ -1,0 +1,344 @@
+//! What an aggregation makes of each file's rows, kept for whoever asks the same of them next.
+//!
+//! A dashboard asks the same questions again and again, of a range that ends now: only rows of the newest files are others
+//! than before. The first step of an aggregation gives a state for each group, and its states of several files are put
+//! together by the second step. So the first step is done for each file by itself, and its states are kept with the file's rows.
+//!
+//! States hold for whoever asks for the same groups and aggregates under the same conditions. Bounds of time that all rows of
+//! a file are within do not count among them, so they hold for any range around the file. Who is who is part of what is
+//! asked: states are made anew when somebody signs in.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr_common::physical_expr::is_volatile;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputOrderMode, PlanProperties,
+    replace_children_if_necessary,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::condition::Condition;
+use super::exec::KeptRowsExec;
+use super::memory::KeptRows;
+use super::question::{Question, Step};
+use super::site::{FileRows, SiteRowsExec};
+use crate::lookup_join::LookupJoinExec;
+use crate::plan_inputs::plan_over_inputs;
+use crate::tables::confined::ConfinedExec;
+
+type Plan = Arc<dyn ExecutionPlan>;
+
+/// The aggregates whose states may be made of any part of the rows and put together in any order.
+const AGGREGATES: [&str; 4] = ["count", "sum", "min", "max"];
+
+/// Does the first step of an aggregation for each file by itself.
+pub(crate) struct FilePartialsExec {
+    /// The first step, of all rows.
+    aggregate: Plan,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// What is asked of a file's rows.
+#[derive(Clone)]
+struct Asked {
+    /// What has to hold of a row and does not hold of all.
+    condition: Option<Condition>,
+    /// By which others find the states; `None` if nobody else will ask for them.
+    question: Option<Arc<Question>>,
+}
+
+impl FilePartialsExec {
+    /// A plan that answers the same, in which the first steps of aggregations over rows of a site are done by file.
+    pub(crate) fn in_plan(plan: &Plan) -> Result<Option<Plan>> {
+        let Some(aggregate) = plan.downcast_ref::<AggregateExec>().filter(|aggregate| may_be_by_file(aggregate)) else {
+            return Ok(None);
+        };
+        match aggregate.mode() {
+            AggregateMode::Partial => by_file(plan, aggregate.input()),
+            AggregateMode::Single => {
+                let input = match aggregate.input().downcast_ref::<CoalescePartitionsExec>() {
+                    Some(together) => together.input(),
+                    None => aggregate.input(),
+                };
+                let first: Plan = Arc::new(AggregateExec::try_new(
+                    AggregateMode::Partial,
+                    aggregate.group_expr().clone(),
+                    aggregate.aggr_expr().to_vec(),
+                    aggregate.filter_expr().to_vec(),
+                    input.clone(),
+                    aggregate.input_schema(),
+                )?);
+                let Some(mut first) = by_file(&first, input)? else { return Ok(None) };
+                if first.output_partitioning().partition_count() > 1 {
+                    first = Arc::new(CoalescePartitionsExec::new(first));
+                }
+                Ok(Some(Arc::new(AggregateExec::try_new(
+                    AggregateMode::Final,
+                    aggregate.group_expr().as_final(),
+                    aggregate.aggr_expr().to_vec(),
+                    vec![None; aggregate.aggr_expr().len()],
+                    first,
+                    aggregate.input_schema(),
+                )?)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Whether the first step of an aggregation may be done for each file by itself, whatever its rows are of.
+fn may_be_by_file(aggregate: &AggregateExec) -> bool {
+    let groups = aggregate.group_expr();
+    let exprs = groups.expr().iter().map(|(expr, _)| expr).chain(aggregate.filter_expr().iter().flatten());
+    let mut is_repeatable = exprs.into_iter().all(|expr| !is_volatile(expr));
+    for function in aggregate.aggr_expr() {
+        is_repeatable &= AGGREGATES.contains(&function.fun().name())
+            && function.order_bys().is_empty()
+            && function.expressions().iter().all(|expr| !is_volatile(expr));
+    }
+    is_repeatable
+        && !groups.has_grouping_set()
+        && aggregate.limit_options().is_none()
+        && aggregate.dynamic_expressions_produced().is_empty()
+        && *aggregate.input_order_mode() == InputOrderMode::Linear
+}
+
+/// The first step with its part over rows of a site done by file, if it has one.
+///
+/// - `input`: of the first step.
+fn by_file(first: &Plan, input: &Plan) -> Result<Option<Plan>> {
+    let over = |input: Plan| replace_children_if_necessary(first.clone(), vec![input]);
+    let of_site = |input: &Plan| -> Result<Plan> {
+        let first = over(input.clone())?;
+        Ok(match leaf_of(input) {
+            Some(Leaf::Site(_)) => Arc::new(FilePartialsExec::new(first)),
+            _ => first,
+        })
+    };
+    match leaf_of(input) {
+        Some(Leaf::Site(_)) => of_site(input).map(Some),
+        Some(Leaf::Union(union)) => {
+            let inputs = union.children().into_iter().map(|half| above(input, half)).collect::<Result<Vec<_>>>()?;
+            if !inputs.iter().any(|input| matches!(leaf_of(input), Some(Leaf::Site(_)))) {
+                return Ok(None);
+            }
+            UnionExec::try_new(inputs.iter().map(of_site).collect::<Result<_>>()?).map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// What rows come from, through operators that treat each by itself.
+enum Leaf<'a> {
+    Site(&'a SiteRowsExec),
+    Union(&'a UnionExec),
+}
+
+fn leaf_of(plan: &Plan) -> Option<Leaf<'_>> {
+    if let Some(site) = plan.downcast_ref() {
+        return Some(Leaf::Site(site));
+    }
+    if let Some(union) = plan.downcast_ref() {
+        return Some(Leaf::Union(union));
+    }
+    leaf_of(row_by_row(plan)?)
+}
+
+/// The rows of which an operator leaves some out, or makes one row each.
+fn row_by_row(plan: &Plan) -> Option<&Plan> {
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        return projection.expr().iter().all(|of| !is_volatile(&of.expr)).then(|| projection.input());
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        return (!is_volatile(filter.predicate()) && filter.fetch().is_none()).then(|| filter.input());
+    }
+    if plan.is::<LookupJoinExec>() {
+        return plan.children().get(1).copied();
+    }
+    if let Some(confined) = plan.downcast_ref::<ConfinedExec>() {
+        return Some(confined.rows());
+    }
+    plan.is::<CooperativeExec>().then(|| plan.children()[0])
+}
+
+/// The operators of a plan above its leaf, over another.
+fn above(plan: &Plan, leaf: &Plan) -> Result<Plan> {
+    let Some(input) = row_by_row(plan) else { return Ok(leaf.clone()) };
+    let input = above(input, leaf)?;
+    if let Some(lookup) = plan.downcast_ref::<LookupJoinExec>() {
+        return Ok(Arc::new(lookup.with_right(input)?));
+    }
+    match plan.is::<ConfinedExec>() {
+        true => Ok(Arc::new(ConfinedExec::new(input))),
+        false => replace_children_if_necessary(plan.clone(), vec![input]),
+    }
+}
+
+impl FilePartialsExec {
+    fn new(aggregate: Plan) -> Self {
+        Self { aggregate, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    fn of_inputs(&self, inputs: Vec<Plan>) -> Result<Plan> {
+        let [aggregate] = <[_; 1]>::try_from(inputs)
+            .map_err(|_| DataFusionError::Internal("the first step of an aggregation is one plan".into()))?;
+        Ok(Arc::new(Self::new(aggregate)))
+    }
+
+    fn first_step(&self) -> Option<(&AggregateExec, &SiteRowsExec)> {
+        let aggregate = self.aggregate.downcast_ref::<AggregateExec>()?;
+        match leaf_of(aggregate.input())? {
+            Leaf::Site(site) => Some((aggregate, site)),
+            Leaf::Union(_) => None,
+        }
+    }
+
+    /// What is made of rows before they are aggregated; `None` if it is not known for sure.
+    async fn steps(&self, context: &Arc<TaskContext>) -> Result<Option<Vec<Step>>> {
+        let (mut steps, mut plan) = (Vec::new(), self.aggregate.children()[0]);
+        while let Some(input) = row_by_row(plan) {
+            if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+                let columns = filter.projection().as_ref().map(|columns| columns.to_vec());
+                steps.push(Step::Filtered(filter.predicate().clone(), columns));
+            }
+            if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+                let named = |ProjectionExpr { expr, alias }: &ProjectionExpr| (expr.clone(), alias.clone());
+                steps.push(Step::Selected(projection.expr().iter().map(named).collect()));
+            }
+            if let Some(lookup) = plan.downcast_ref::<LookupJoinExec>() {
+                let Some(looked) = lookup.looked(context).await? else { return Ok(None) };
+                steps.push(Step::Looked(looked));
+            }
+            plan = input;
+        }
+        Ok(Some(steps))
+    }
+
+    /// The states of a partition's files.
+    async fn states(self: Arc<Self>, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let schema = self.schema();
+        let as_usual = || self.aggregate.execute(partition, context.clone());
+        let Some((aggregate, site)) = self.first_step() else { return as_usual() };
+        let Some(steps) = self.steps(&context).await? else { return as_usual() };
+        let Some(files) = site.files_of(partition, &context).await? else { return as_usual() };
+        let kept = site.kept().clone();
+        let known = MetricBuilder::new(&self.metrics).counter("states_kept", partition);
+        // What is asked of most files is the same, and of the one that a range begins or ends in something else.
+        let mut questions: HashMap<Vec<usize>, Asked> = HashMap::new();
+        let mut asked = Vec::with_capacity(files.len());
+        for file in files {
+            let left = site.condition().map_or(vec![], |condition| condition.left_of(&file.rows));
+            let of_file = match questions.entry(left) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(new) => {
+                    let condition = site.condition().and_then(|condition| condition.only(new.key()));
+                    let is_for_others = condition.as_ref().is_none_or(|condition| !condition.is_of_time());
+                    let question = is_for_others.then(|| Question {
+                        groups: aggregate.group_expr().clone(),
+                        aggregates: aggregate.aggr_expr().to_vec(),
+                        filters: aggregate.filter_expr().to_vec(),
+                        steps: steps.clone(),
+                        columns: site.columns().to_vec(),
+                        condition: condition.as_ref().map(|condition| condition.expr().clone()),
+                    });
+                    let question = question.map(|question| kept.questions().known(question));
+                    new.insert(Asked { condition, question }).clone()
+                }
+            };
+            asked.push((file, of_file));
+        }
+        let states = stream::iter(asked).then(move |(file, asked)| {
+            let (this, kept, known, context) = (self.clone(), kept.clone(), known.clone(), context.clone());
+            async move {
+                if let Some(states) = asked.question.as_ref().and_then(|question| file.slice.states(question)) {
+                    known.add(1);
+                    return Ok(vec![states]);
+                }
+                this.make_states(file, asked, &kept, context).await
+            }
+        });
+        let states = states.map_ok(|states| stream::iter(states.into_iter().map(Ok))).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, states)))
+    }
+
+    async fn make_states(
+        &self,
+        file: FileRows,
+        Asked { condition, question }: Asked,
+        kept: &KeptRows,
+        context: Arc<TaskContext>,
+    ) -> Result<Vec<RecordBatch>> {
+        let Some((aggregate, site)) = self.first_step() else {
+            return Err(DataFusionError::Internal("the first step of an aggregation has lost its rows".into()));
+        };
+        let rows = KeptRowsExec::satisfying(site.schema(), vec![vec![file.rows.clone()]], condition);
+        let input = above(aggregate.input(), &(Arc::new(rows) as Plan))?;
+        let first = replace_children_if_necessary(self.aggregate.clone(), vec![input])?;
+        let memory = MemoryConsumer::new("states of a file").register(context.memory_pool());
+        let (mut stream, mut states) = (first.execute(0, context)?, Vec::new());
+        while let Some(batch) = stream.try_next().await? {
+            memory.try_grow(batch.get_array_memory_size())?;
+            states.push(batch);
+        }
+        let Some(question) = question else { return Ok(states) };
+        // They may be parts of one batch, each of which keeps all of it.
+        let states = concat_batches(&self.schema(), &states)?;
+        let grown_bytes = file.slice.keep_states(question, &states);
+        kept.states_grew(&file.path, site.site(), &file.slice, grown_bytes);
+        Ok(vec![states])
+    }
+}
+
+impl fmt::Debug for FilePartialsExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FilePartialsExec({:?})", self.aggregate)
+    }
+}
+
+impl DisplayAs for FilePartialsExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FilePartialsExec")
+    }
+}
+
+impl ExecutionPlan for FilePartialsExec {
+    fn name(&self) -> &str {
+        "FilePartialsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.aggregate.properties()
+    }
+
+    fn children(&self) -> Vec<&Plan> {
+        vec![&self.aggregate]
+    }
+
+    plan_over_inputs!();
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let this = Arc::new(Self { aggregate: self.aggregate.clone(), metrics: self.metrics.clone() });
+        let states = stream::once(this.states(partition, context)).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), states)))
+    }
+}
