@@ -28,6 +28,7 @@ mod shared_views;
 mod sql;
 mod tables;
 mod time_zone;
+mod truth;
 mod worker_side;
 
 pub use answer::binary_text::binary_as_text;

@@ -7,25 +7,28 @@
 //! The rule `rules::lookup_joins` puts this in the join's place.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ahash::{HashMap, HashMapExt, RandomState};
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, RecordBatch, RecordBatchOptions,
-    UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanBufferBuilder, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
+    new_null_array,
 };
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
-use datafusion::arrow::compute::{concat_batches, take};
+use datafusion::arrow::compute::{concat_batches, is_null, take};
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use datafusion::common::cast::as_boolean_array;
 use datafusion::common::hash_utils::create_hashes_with_hasher;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::common::{JoinSide, JoinType, NullEquality};
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::joins::utils::ColumnIndex;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
+use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -36,10 +39,14 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
+use crate::truth::where_true;
+
 /// Joins rows. Left are those that are looked up.
 pub(crate) struct LookupJoinExec {
     join: Arc<dyn ExecutionPlan>,
     read: Arc<OnceCell<Arc<Left>>>,
+    /// The join as DataFusion has it, where rows cannot be looked up.
+    other: Arc<OnceLock<Arc<dyn ExecutionPlan>>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -48,13 +55,14 @@ enum Left {
     /// No two of them have one number.
     Unique(Lookup),
     /// The rows as a plan, for the join as DataFusion has it.
-    Any(Arc<dyn ExecutionPlan>),
+    Any { rows: Arc<dyn ExecutionPlan>, _memory: MemoryReservation },
 }
 
 /// Rows by their numbers.
 struct Lookup {
     rows: RecordBatch,
     place_of: HashMap<i64, u32>,
+    fingerprint: [u64; 2],
     _memory: MemoryReservation,
 }
 
@@ -64,7 +72,8 @@ pub(crate) struct Looked {
     on: (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>),
     filter: Option<(Arc<dyn PhysicalExpr>, Vec<ColumnIndex>)>,
     projection: Option<Vec<usize>>,
-    /// Of the rows that are looked up: other rows have another one.
+    /// The columns that are looked up, and a hash of all rows: other rows have another one.
+    schema: SchemaRef,
     fingerprint: [u64; 2],
 }
 
@@ -90,14 +99,16 @@ impl LookupJoinExec {
         };
         let is_of_one_number =
             matches!(plan.on(), [(one, other)] if is_number(plan.left(), one) && is_number(plan.right(), other));
-        let asks_right_alone = plan
-            .filter()
-            .is_none_or(|filter| filter.column_indices().iter().all(|column| column.side == JoinSide::Right));
-        (is_plain && is_of_one_number && asks_right_alone).then(|| Self::new(join.clone()))
+        let is_repeatable = plan.on().iter().all(|(one, other)| !is_volatile(one) && !is_volatile(other));
+        let asks_right_alone = plan.filter().is_none_or(|filter| {
+            filter.column_indices().iter().all(|column| column.side == JoinSide::Right)
+                && !is_volatile(filter.expression())
+        });
+        (is_plain && is_of_one_number && is_repeatable && asks_right_alone).then(|| Self::new(join.clone()))
     }
 
     fn new(join: Arc<dyn ExecutionPlan>) -> Self {
-        Self { join, read: Arc::default(), metrics: ExecutionPlanMetricsSet::new() }
+        Self { join, read: Arc::default(), other: Arc::default(), metrics: ExecutionPlanMetricsSet::new() }
     }
 
     /// The same join of other rows with the rows that are looked up, which are read once for both.
@@ -116,7 +127,8 @@ impl LookupJoinExec {
             on: join.on()[0].clone(),
             filter: join.filter().map(|filter| (filter.expression().clone(), filter.column_indices().to_vec())),
             projection: join.projection.as_ref().map(|columns| columns.to_vec()),
-            fingerprint: lookup.fingerprint()?,
+            schema: lookup.rows.schema(),
+            fingerprint: lookup.fingerprint,
         }))
     }
 
@@ -205,13 +217,14 @@ impl ExecutionPlan for LookupJoinExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (join, read) = (self.join.clone(), self.read.clone());
+        let (join, read, other) = (self.join.clone(), self.read.clone(), self.other.clone());
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let joined = stream::once(async move {
             let left = read.get_or_try_init(|| read_left(&join, context.clone())).await?.clone();
-            if let Left::Any(rows) = &*left {
+            if let Left::Any { rows, .. } = &*left {
                 let inputs = vec![rows.clone(), hash_join(&join).right().clone()];
-                return replace_children_if_necessary(join, inputs)?.execute(partition, context);
+                let joined = replace_children_if_necessary(join, inputs)?;
+                return other.get_or_init(|| joined).execute(partition, context);
             }
             let (right, schema) = (hash_join(&join).right().execute(partition, context)?, join.schema());
             let of_schema = schema.clone();
@@ -231,10 +244,11 @@ impl ExecutionPlan for LookupJoinExec {
 async fn read_left(join: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<Arc<Left>> {
     let plan = hash_join(join);
     let memory = MemoryConsumer::new("rows that are looked up").register(context.memory_pool());
-    let (mut rows, mut batches) = (plan.left().execute(0, context)?, Vec::new());
+    let (mut rows, mut batches, mut counter) =
+        (plan.left().execute(0, context)?, Vec::new(), RecordBatchMemoryCounter::new());
     while let Some(batch) = rows.try_next().await? {
-        // Once as it comes, and once put together.
-        memory.try_grow(2 * batch.get_array_memory_size() + batch.num_rows() * ROW_BYTES)?;
+        // Once as it comes, and once put together. Batches may be parts of one.
+        memory.try_grow(2 * counter.count_batch(&batch) + batch.num_rows() * ROW_BYTES)?;
         batches.push(batch);
     }
     let rows = concat_batches(&plan.left().schema(), &batches)?;
@@ -244,35 +258,46 @@ async fn read_left(join: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> 
     for (place, key) in (0_u32..).zip(&keys) {
         let Some(key) = key else { continue };
         if place_of.insert(key, place).is_some() {
-            memory.free();
+            memory.try_resize(rows.get_array_memory_size())?;
             let rows = MemorySourceConfig::try_new_exec(&[vec![rows]], plan.left().schema(), None)?;
-            return Ok(Arc::new(Left::Any(rows)));
+            return Ok(Arc::new(Left::Any { rows, _memory: memory }));
         }
     }
     memory.try_resize(rows.get_array_memory_size() + place_of.capacity() * ROW_BYTES)?;
-    Ok(Arc::new(Left::Unique(Lookup { rows, place_of, _memory: memory })))
+    let fingerprint = fingerprint(&rows)?;
+    Ok(Arc::new(Left::Unique(Lookup { rows, place_of, fingerprint, _memory: memory })))
 }
 
 fn numbers(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<Int64Array> {
     Ok(expr.evaluate(rows)?.into_array(rows.num_rows())?.as_primitive::<Int64Type>().clone())
 }
 
-impl Lookup {
-    /// A hash of all rows in their order.
-    fn fingerprint(&self) -> Result<[u64; 2]> {
-        let of_seed = |seed: u64| -> Result<u64> {
-            let state = RandomState::with_seed(seed as usize);
-            let mut hashes = vec![0; self.rows.num_rows()];
-            create_hashes_with_hasher(self.rows.columns(), &state, &mut hashes)?;
-            Ok(state.hash_one(hashes))
-        };
-        Ok([of_seed(1)?, of_seed(2)?])
+/// A hash of rows in their order. Nulls leave a hash as it is, so where they are is hashed, too.
+fn fingerprint(rows: &RecordBatch) -> Result<[u64; 2]> {
+    let mut columns = rows.columns().to_vec();
+    for column in rows.columns() {
+        columns.push(Arc::new(is_null(column)?));
     }
+    let of_seed = |seed: usize| -> Result<u64> {
+        let (state, mut hashes) = (RandomState::with_seed(seed), vec![0; rows.num_rows()]);
+        create_hashes_with_hasher(&columns, &state, &mut hashes)?;
+        Ok(state.hash_one(hashes))
+    };
+    Ok([of_seed(1)?, of_seed(2)?])
+}
 
+impl Lookup {
     /// The rows of a batch, each with the row that it names.
     fn joined(&self, join: &HashJoinExec, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let keys = numbers(&join.on()[0].1, batch)?;
-        let found = self.places(&keys, asked(join, batch, &keys)?.as_ref());
+        let mut found = self.found(&keys);
+        if let Some(filter) = join.filter().filter(|_| !found.is_empty()) {
+            // It may fail of rows that have no partner, so it is asked of the others alone.
+            let holds = of_rows(filter, batch, &found)?;
+            let mut holds = holds.iter();
+            found.retain(|_| holds.next() == Some(true));
+        }
+        let found = places(&found, batch.num_rows());
         let left_columns = self.rows.num_columns();
         let column = |column: usize| -> Result<ArrayRef> {
             Ok(match (column.checked_sub(left_columns), &found) {
@@ -289,60 +314,46 @@ impl Lookup {
         Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
     }
 
-    /// Where the rows are that keys name; `None` if none of them is there.
-    ///
-    /// - `asked`: the keys that are looked up, if not all.
-    fn places(&self, keys: &Int64Array, asked: Option<&BooleanBuffer>) -> Option<UInt32Array> {
-        let keys = keys.values();
-        let mut found = Vec::new();
-        let mut last = None;
-        let mut look_up = |row: usize| {
-            let key = keys[row];
+    /// The rows of keys that name one, and its place.
+    fn found(&self, keys: &Int64Array) -> Vec<(usize, u32)> {
+        let (mut found, mut last) = (Vec::new(), None);
+        for (row, key) in keys.values().iter().enumerate() {
             let place = match last {
-                Some((last, place)) if last == key => place,
-                _ => self.place_of.get(&key).copied(),
+                Some((last, place)) if last == *key => place,
+                _ => self.place_of.get(key).copied(),
             };
-            last = Some((key, place));
-            if let Some(place) = place {
+            last = Some((*key, place));
+            if let Some(place) = place.filter(|_| keys.is_valid(row)) {
                 found.push((row, place));
             }
-        };
-        match asked {
-            Some(asked) => asked.set_indices().for_each(look_up),
-            None => (0..keys.len()).for_each(&mut look_up),
         }
-        if found.is_empty() {
-            return None;
-        }
-        let (mut places, mut is_found) = (vec![0; keys.len()], BooleanBufferBuilder::new(keys.len()));
-        is_found.append_n(keys.len(), false);
-        for (row, place) in found {
-            places[row] = place;
-            is_found.set_bit(row, true);
-        }
-        Some(UInt32Array::new(places.into(), Some(NullBuffer::new(is_found.finish()))))
+        found
     }
 }
 
-/// The rows of a batch that are joined, as far as they have a key; `None` if that are all.
-fn asked(join: &HashJoinExec, batch: &RecordBatch, keys: &Int64Array) -> Result<Option<BooleanBuffer>> {
-    let has_key = keys.nulls().map(|nulls| nulls.inner().clone());
-    let Some(filter) = join.filter() else { return Ok(has_key) };
-    let columns = filter.column_indices().iter().map(|column| batch.column(column.index).clone()).collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let rows = RecordBatch::try_new_with_options(filter.schema().clone(), columns, &options)?;
-    let holds = filter.expression().evaluate(&rows)?.into_array(batch.num_rows())?;
-    let holds: &BooleanArray = holds
-        .as_boolean_opt()
-        .ok_or_else(|| DataFusionError::Internal("the condition of a join is true or false".into()))?;
-    let holds = match holds.nulls() {
-        Some(nulls) => holds.values() & nulls.inner(),
-        None => holds.values().clone(),
-    };
-    Ok(Some(match has_key {
-        Some(has_key) => &holds & &has_key,
-        None => holds,
-    }))
+/// The places of all rows, null where none was found; `None` if none was found of any.
+fn places(found: &[(usize, u32)], rows: usize) -> Option<UInt32Array> {
+    if found.is_empty() {
+        return None;
+    }
+    let (mut places, mut is_found) = (vec![0; rows], BooleanBufferBuilder::new(rows));
+    is_found.append_n(rows, false);
+    for (row, place) in found {
+        places[*row] = *place;
+        is_found.set_bit(*row, true);
+    }
+    Some(UInt32Array::new(places.into(), Some(NullBuffer::new(is_found.finish()))))
+}
+
+/// For which of the found rows the condition of a join holds.
+fn of_rows(filter: &JoinFilter, batch: &RecordBatch, found: &[(usize, u32)]) -> Result<BooleanBuffer> {
+    let rows: UInt32Array = found.iter().map(|(row, _)| *row as u32).collect();
+    let columns = filter.column_indices().iter().map(|column| take(batch.column(column.index), &rows, None));
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let rows =
+        RecordBatch::try_new_with_options(filter.schema().clone(), columns.collect::<Result<_, _>>()?, &options)?;
+    let holds = filter.expression().evaluate(&rows)?.into_array(rows.num_rows())?;
+    Ok(where_true(as_boolean_array(&holds)?))
 }
 
 #[cfg(test)]
@@ -353,7 +364,6 @@ mod tests {
     use datafusion::logical_expr::Operator;
     use datafusion::physical_expr::expressions::{BinaryExpr, col, lit};
     use datafusion::physical_plan::collect;
-    use datafusion::physical_plan::joins::utils::JoinFilter;
     use datafusion::prelude::SessionContext;
     use proptest::prelude::*;
 
@@ -434,6 +444,31 @@ mod tests {
         assert_eq!(found.column(2).as_primitive(), &right);
         let joined = found.column(0).as_primitive::<Int64Type>();
         assert!(joined.iter().zip(&right).all(|(one, other)| one == other.filter(|key| *key == 9)));
+    }
+
+    #[tokio::test]
+    async fn a_condition_is_asked_of_rows_with_a_partner_alone() {
+        let join = join_of(&[Some(2)], &[Some(0), Some(2), None, Some(0)], None, None);
+        let schema = Arc::new(Schema::new(vec![Field::new("key", DataType::Int64, true)]));
+        let inverse = BinaryExpr::new(lit(6_i64), Operator::Divide, col("key", &schema).unwrap());
+        let is_three = Arc::new(BinaryExpr::new(Arc::new(inverse), Operator::Eq, lit(3_i64)));
+        let filter = JoinFilter::new(is_three, vec![ColumnIndex { index: 0, side: JoinSide::Right }], schema);
+        let join: Arc<dyn ExecutionPlan> =
+            Arc::new(hash_join(&join).builder().with_filter(Some(filter)).build().unwrap());
+        let found = rows_of(Arc::new(LookupJoinExec::of(&join).unwrap())).await;
+        assert_eq!(found.column(0).as_primitive(), &Int64Array::from(vec![None, Some(2), None, None]));
+    }
+
+    #[test]
+    fn rows_with_nulls_elsewhere_are_other_rows() {
+        let of = |values: [Option<i64>; 3]| {
+            let fields = ["a", "b", "c"].map(|name| Field::new(name, DataType::Int64, true)).to_vec();
+            let columns = values.map(|value| Arc::new(Int64Array::from(vec![value])) as ArrayRef).to_vec();
+            fingerprint(&RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()).unwrap()
+        };
+        assert_eq!(of([Some(7), Some(9), None]), of([Some(7), Some(9), None]));
+        assert_ne!(of([Some(7), Some(9), None]), of([Some(7), None, Some(9)]));
+        assert_ne!(of([Some(7), Some(9), Some(9)]), of([Some(7), Some(9), Some(8)]));
     }
 
     #[test]

@@ -9,11 +9,12 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::compute::kernels::cmp;
-use datafusion::arrow::compute::{FilterPredicate, max_boolean, min_boolean, prep_null_mask_filter, take};
+use datafusion::arrow::compute::{FilterPredicate, max_boolean, min_boolean, take};
 use datafusion::arrow::datatypes::{ArrowNativeType, DataType};
 use datafusion::error::Result;
 
 use super::narrow::{self, Narrow};
+use crate::truth::where_true;
 
 /// A column's values.
 #[derive(Debug)]
@@ -82,10 +83,7 @@ fn chosen<T: ArrowPrimitiveType>(places: &PrimitiveArray<T>, is_chosen: &Boolean
     {
         // By far the most frequent: a page, a name. It is compared for many rows at a time.
         let is_it = cmp::eq(places, &PrimitiveArray::<T>::new_scalar(chosen))?;
-        return Ok(match is_it.null_count() {
-            0 => is_it.values().clone(),
-            _ => prep_null_mask_filter(&is_it).values().clone(),
-        });
+        return Ok(where_true(&is_it));
     }
     Ok(match places.nulls() {
         None => BooleanBuffer::collect_bool(values.len(), |row| is_chosen.value(values[row].as_usize())),

@@ -9,7 +9,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Int32Array, RecordBatch, RecordBatchOptions, StringViewArray,
 };
 use datafusion::arrow::buffer::BooleanBuffer;
-use datafusion::arrow::compute::{concat, prep_null_mask_filter};
+use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::error::Result;
@@ -20,6 +20,7 @@ use datafusion::physical_expr::{PhysicalExpr, split_conjunction};
 
 use super::column::Places;
 use super::slice::Rows;
+use crate::truth::where_true;
 
 /// Rows are few that are one in so many: to ask of them alone costs less than to ask of all.
 const FEW: usize = 8;
@@ -183,10 +184,7 @@ impl Part {
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), values, &options)?;
         let held = self.expr.evaluate(&batch)?.into_array(count)?;
         let held: &BooleanArray = as_boolean_array(&held)?;
-        Ok(match held.null_count() {
-            0 => held.values().clone(),
-            _ => prep_null_mask_filter(held).values().clone(),
-        })
+        Ok(where_true(held))
     }
 }
 

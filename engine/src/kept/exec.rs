@@ -50,9 +50,9 @@ impl KeptRowsExec {
         Self { partitions, condition: None, properties: Arc::new(properties) }
     }
 
-    /// Those of rows that satisfy a condition.
-    pub(super) fn satisfying(schema: SchemaRef, partitions: Vec<Vec<Rows>>, condition: Option<Condition>) -> Self {
-        Self { condition, ..Self::new(schema, partitions) }
+    /// Those of other rows that satisfy a condition, in one partition as these are.
+    pub(super) fn satisfying(&self, rows: Vec<Rows>, condition: Option<Condition>) -> Self {
+        Self { partitions: vec![rows], condition, properties: self.properties.clone() }
     }
 
     fn count(&self, partition: Option<usize>) -> usize {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::question::Questions;
 use super::slice::Slice;
 
-/// The part of all rows that one site's may take: one in so many.
+/// The part of all rows that one site's may take: one in so many. What was made of them comes besides.
 const SITE_SHARE: usize = 2;
 
 /// The size of all sessions beside that of all rows: one in so many.
@@ -144,14 +144,15 @@ impl KeptRows {
         kept.shrink_to(self.bytes_max);
     }
 
-    /// Takes note that states that were made of a slice's rows take more or less than before, and lets go of others if it must.
-    pub(super) fn states_grew(&self, path: &Path, site: &Arc<str>, slice: &Arc<Slice>, grown_bytes: isize) {
+    /// Takes note of what a slice's states take now, and lets go of others if it must.
+    pub(super) fn states_changed(&self, path: &Path, site: &Arc<str>, slice: &Arc<Slice>) {
         let mut kept = self.kept.lock();
         if let Some(entry) = kept.slices.get_mut(&(path.clone(), site.clone()))
             && Arc::ptr_eq(&entry.slice, slice)
         {
-            entry.states_bytes = entry.states_bytes.saturating_add_signed(grown_bytes);
-            kept.bytes = kept.bytes.saturating_add_signed(grown_bytes);
+            let before = std::mem::replace(&mut entry.states_bytes, slice.states_bytes());
+            let now = entry.states_bytes;
+            kept.bytes = kept.bytes + now - before;
         }
         kept.shrink_to(self.bytes_max);
     }

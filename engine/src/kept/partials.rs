@@ -15,13 +15,20 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
@@ -44,13 +51,15 @@ use crate::tables::confined::ConfinedExec;
 
 type Plan = Arc<dyn ExecutionPlan>;
 
-/// The aggregates whose states may be made of any part of the rows and put together in any order.
+/// The aggregates whose states may be made of any part of the rows and put together in any order, but for sums of floating-point
+/// numbers.
 const AGGREGATES: [&str; 4] = ["count", "sum", "min", "max"];
 
 /// Does the first step of an aggregation for each file by itself.
 pub(crate) struct FilePartialsExec {
     /// The first step, of all rows.
     aggregate: Plan,
+    properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -72,10 +81,9 @@ impl FilePartialsExec {
         match aggregate.mode() {
             AggregateMode::Partial => by_file(plan, aggregate.input()),
             AggregateMode::Single => {
-                let input = match aggregate.input().downcast_ref::<CoalescePartitionsExec>() {
-                    Some(together) => together.input(),
-                    None => aggregate.input(),
-                };
+                let together = aggregate.input().downcast_ref::<CoalescePartitionsExec>();
+                let together = together.filter(|together| together.fetch().is_none());
+                let input = together.map_or(aggregate.input(), CoalescePartitionsExec::input);
                 let first: Plan = Arc::new(AggregateExec::try_new(
                     AggregateMode::Partial,
                     aggregate.group_expr().clone(),
@@ -106,11 +114,12 @@ impl FilePartialsExec {
 fn may_be_by_file(aggregate: &AggregateExec) -> bool {
     let groups = aggregate.group_expr();
     let exprs = groups.expr().iter().map(|(expr, _)| expr).chain(aggregate.filter_expr().iter().flatten());
-    let mut is_repeatable = exprs.into_iter().all(|expr| !is_volatile(expr));
+    let mut is_repeatable = exprs.into_iter().all(is_repeated);
     for function in aggregate.aggr_expr() {
         is_repeatable &= AGGREGATES.contains(&function.fun().name())
             && function.order_bys().is_empty()
-            && function.expressions().iter().all(|expr| !is_volatile(expr));
+            && !function.field().data_type().is_floating()
+            && function.expressions().iter().all(is_repeated);
     }
     is_repeatable
         && !groups.has_grouping_set()
@@ -123,25 +132,46 @@ fn may_be_by_file(aggregate: &AggregateExec) -> bool {
 ///
 /// - `input`: of the first step.
 fn by_file(first: &Plan, input: &Plan) -> Result<Option<Plan>> {
-    let over = |input: Plan| replace_children_if_necessary(first.clone(), vec![input]);
-    let of_site = |input: &Plan| -> Result<Plan> {
-        let first = over(input.clone())?;
-        Ok(match leaf_of(input) {
-            Some(Leaf::Site(_)) => Arc::new(FilePartialsExec::new(first)),
-            _ => first,
-        })
+    let over = |input: &Plan| replace_children_if_necessary(first.clone(), vec![input.clone()]);
+    let by_file = |input: &Plan| -> Result<Plan> {
+        // States that are kept are always ready, so that nothing else would let others run.
+        Ok(Arc::new(CooperativeExec::new(Arc::new(FilePartialsExec::new(over(input)?)))))
     };
     match leaf_of(input) {
-        Some(Leaf::Site(_)) => of_site(input).map(Some),
+        Some(Leaf::Site(_)) => by_file(input).map(Some),
         Some(Leaf::Union(union)) => {
-            let inputs = union.children().into_iter().map(|half| above(input, half)).collect::<Result<Vec<_>>>()?;
-            if !inputs.iter().any(|input| matches!(leaf_of(input), Some(Leaf::Site(_)))) {
+            let halves = union.children();
+            let names = |plan: &dyn ExecutionPlan| -> Vec<String> {
+                plan.schema().fields().iter().map(|field| field.name().clone()).collect()
+            };
+            // What stands above the union names its columns.
+            if halves.iter().any(|half| names(half.as_ref()) != names(union)) {
                 return Ok(None);
             }
-            UnionExec::try_new(inputs.iter().map(of_site).collect::<Result<_>>()?).map(Some)
+            let inputs = halves.into_iter().map(|half| above(input, half)).collect::<Result<Vec<_>>>()?;
+            let is_of_site = |input: &Plan| matches!(leaf_of(input), Some(Leaf::Site(_)));
+            if !inputs.iter().any(is_of_site) {
+                return Ok(None);
+            }
+            let halves = inputs.iter().map(|input| if is_of_site(input) { by_file(input) } else { over(input) });
+            UnionExec::try_new(halves.collect::<Result<_>>()?).map(Some)
         }
         None => Ok(None),
     }
+}
+
+/// Whether an expression gives the same of a row in every query that has it.
+fn is_repeated(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    !is_volatile(expr) && !expr.exists(|expr| Ok(expr.is::<ScalarSubqueryExpr>())).unwrap_or(true)
+}
+
+/// Whether a condition is about a time, such as now: nobody will ask for it again.
+fn is_for_once(condition: &Arc<dyn PhysicalExpr>) -> bool {
+    let is_time = |expr: &Arc<dyn PhysicalExpr>| {
+        expr.downcast_ref::<Literal>()
+            .is_some_and(|literal| matches!(literal.value().data_type(), DataType::Timestamp(..)))
+    };
+    condition.exists(|expr| Ok(is_time(expr))).unwrap_or(true)
 }
 
 /// What rows come from, through operators that treat each by itself.
@@ -163,10 +193,10 @@ fn leaf_of(plan: &Plan) -> Option<Leaf<'_>> {
 /// The rows of which an operator leaves some out, or makes one row each.
 fn row_by_row(plan: &Plan) -> Option<&Plan> {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        return projection.expr().iter().all(|of| !is_volatile(&of.expr)).then(|| projection.input());
+        return projection.expr().iter().all(|of| is_repeated(&of.expr)).then(|| projection.input());
     }
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        return (!is_volatile(filter.predicate()) && filter.fetch().is_none()).then(|| filter.input());
+        return (is_repeated(filter.predicate()) && filter.fetch().is_none()).then(|| filter.input());
     }
     if plan.is::<LookupJoinExec>() {
         return plan.children().get(1).copied();
@@ -192,7 +222,14 @@ fn above(plan: &Plan, leaf: &Plan) -> Result<Plan> {
 
 impl FilePartialsExec {
     fn new(aggregate: Plan) -> Self {
-        Self { aggregate, metrics: ExecutionPlanMetricsSet::new() }
+        // A group may come once for each file.
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(aggregate.schema()),
+            Partitioning::UnknownPartitioning(aggregate.output_partitioning().partition_count()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { aggregate, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
     }
 
     fn of_inputs(&self, inputs: Vec<Plan>) -> Result<Plan> {
@@ -237,8 +274,13 @@ impl FilePartialsExec {
         let Some((aggregate, site)) = self.first_step() else { return as_usual() };
         let Some(steps) = self.steps(&context).await? else { return as_usual() };
         let Some(files) = site.files_of(partition, &context).await? else { return as_usual() };
-        let kept = site.kept().clone();
+        let (kept, over) = (site.kept().clone(), KeptRowsExec::new(site.schema(), vec![vec![]]));
+        // The same operators for all files, of which only the rows are others.
+        let first_step = self.over(&(Arc::new(over.clone()) as Plan))?;
         let known = MetricBuilder::new(&self.metrics).counter("states_kept", partition);
+        let asks_for_once = |step: &Step| matches!(step, Step::Filtered(condition, _) if is_for_once(condition));
+        let is_for_others =
+            !steps.iter().any(asks_for_once) && !aggregate.filter_expr().iter().flatten().any(is_for_once);
         // What is asked of most files is the same, and of the one that a range begins or ends in something else.
         let mut questions: HashMap<Vec<usize>, Asked> = HashMap::new();
         let mut asked = Vec::with_capacity(files.len());
@@ -248,7 +290,8 @@ impl FilePartialsExec {
                 Entry::Occupied(known) => known.get().clone(),
                 Entry::Vacant(new) => {
                     let condition = site.condition().and_then(|condition| condition.only(new.key()));
-                    let is_for_others = condition.as_ref().is_none_or(|condition| !condition.is_of_time());
+                    let is_for_others =
+                        is_for_others && condition.as_ref().is_none_or(|condition| !condition.is_of_time());
                     let question = is_for_others.then(|| Question {
                         groups: aggregate.group_expr().clone(),
                         aggregates: aggregate.aggr_expr().to_vec(),
@@ -261,48 +304,68 @@ impl FilePartialsExec {
                     new.insert(Asked { condition, question }).clone()
                 }
             };
+            if of_file.question.as_ref().is_some_and(|question| file.slice.has_no_room_for(question)) {
+                return as_usual();
+            }
             asked.push((file, of_file));
         }
+        let site_id = site.site().clone();
         let states = stream::iter(asked).then(move |(file, asked)| {
             let (this, kept, known, context) = (self.clone(), kept.clone(), known.clone(), context.clone());
+            let (site_id, over, first_step) = (site_id.clone(), over.clone(), first_step.clone());
             async move {
                 if let Some(states) = asked.question.as_ref().and_then(|question| file.slice.states(question)) {
                     known.add(1);
                     return Ok(vec![states]);
                 }
-                this.make_states(file, asked, &kept, context).await
+                let rows = over.satisfying(vec![file.rows.clone()], asked.condition);
+                let first = with_rows(&first_step, &(Arc::new(rows) as Plan))?;
+                this.make_states(first, file, asked.question, &kept, &site_id, context).await
             }
         });
         let states = states.map_ok(|states| stream::iter(states.into_iter().map(Ok))).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, states)))
     }
 
+    /// The first step over other rows of the same columns.
+    fn over(&self, rows: &Plan) -> Result<Plan> {
+        with_rows(&self.aggregate, rows)
+    }
+
+    /// - `first`: the first step over the file's rows.
     async fn make_states(
         &self,
+        first: Plan,
         file: FileRows,
-        Asked { condition, question }: Asked,
+        question: Option<Arc<Question>>,
         kept: &KeptRows,
+        site: &Arc<str>,
         context: Arc<TaskContext>,
     ) -> Result<Vec<RecordBatch>> {
-        let Some((aggregate, site)) = self.first_step() else {
-            return Err(DataFusionError::Internal("the first step of an aggregation has lost its rows".into()));
-        };
-        let rows = KeptRowsExec::satisfying(site.schema(), vec![vec![file.rows.clone()]], condition);
-        let input = above(aggregate.input(), &(Arc::new(rows) as Plan))?;
-        let first = replace_children_if_necessary(self.aggregate.clone(), vec![input])?;
         let memory = MemoryConsumer::new("states of a file").register(context.memory_pool());
-        let (mut stream, mut states) = (first.execute(0, context)?, Vec::new());
+        let (mut stream, mut states, mut counter) =
+            (first.execute(0, context)?, Vec::new(), RecordBatchMemoryCounter::new());
         while let Some(batch) = stream.try_next().await? {
-            memory.try_grow(batch.get_array_memory_size())?;
+            // They may be parts of one batch, each of which keeps all of it.
+            memory.try_grow(counter.count_batch(&batch))?;
             states.push(batch);
         }
         let Some(question) = question else { return Ok(states) };
-        // They may be parts of one batch, each of which keeps all of it.
+        if !file.slice.has_room_for(memory.size()) {
+            file.slice.note_no_room_for(question);
+            return Ok(states);
+        }
+        memory.try_grow(memory.size())?;
         let states = concat_batches(&self.schema(), &states)?;
-        let grown_bytes = file.slice.keep_states(question, &states);
-        kept.states_grew(&file.path, site.site(), &file.slice, grown_bytes);
+        file.slice.keep_states(question, &states);
+        kept.states_changed(&file.path, site, &file.slice);
         Ok(vec![states])
     }
+}
+
+/// The first step of an aggregation over other rows of the same columns.
+fn with_rows(first: &Plan, rows: &Plan) -> Result<Plan> {
+    replace_children_if_necessary(first.clone(), vec![above(first.children()[0], rows)?])
 }
 
 impl fmt::Debug for FilePartialsExec {
@@ -323,7 +386,7 @@ impl ExecutionPlan for FilePartialsExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.aggregate.properties()
+        &self.properties
     }
 
     fn children(&self) -> Vec<&Plan> {
@@ -337,7 +400,8 @@ impl ExecutionPlan for FilePartialsExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let this = Arc::new(Self { aggregate: self.aggregate.clone(), metrics: self.metrics.clone() });
+        let (aggregate, properties) = (self.aggregate.clone(), self.properties.clone());
+        let this = Arc::new(Self { aggregate, properties, metrics: self.metrics.clone() });
         let states = stream::once(this.states(partition, context)).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), states)))
     }

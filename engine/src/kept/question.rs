@@ -34,20 +34,28 @@ pub(super) enum Step {
 
 /// Questions that were asked. Those that are the same are compared once, and not once for each file.
 #[derive(Debug, Default)]
-pub(super) struct Questions(Mutex<HashMap<u64, Vec<Arc<Question>>>>);
+pub(super) struct Questions(Mutex<Asked>);
 
-/// Questions from which on those are forgotten of which no file has states.
-const QUESTIONS_MAX: usize = 1 << 12;
+#[derive(Debug, Default)]
+struct Asked {
+    by_hash: HashMap<u64, Vec<Arc<Question>>>,
+    /// How many were left when those were forgotten last of which no file has anything.
+    left: usize,
+}
+
+/// Questions that are never looked through for such.
+const QUESTIONS_MIN: usize = 1 << 10;
 
 impl Questions {
     /// The question as it was asked before, if it was.
     pub(super) fn known(&self, question: Question) -> Arc<Question> {
         let hash = ahash::RandomState::with_seed(0).hash_one(&question);
         let mut all = self.0.lock();
-        if all.len() >= QUESTIONS_MAX {
-            all.retain(|_, alike| alike.iter().any(|question| Arc::strong_count(question) > 1));
+        if all.by_hash.len() >= QUESTIONS_MIN.max(2 * all.left) {
+            all.by_hash.retain(|_, alike| alike.iter().any(|question| Arc::strong_count(question) > 1));
+            all.left = all.by_hash.len();
         }
-        let alike = all.entry(hash).or_default();
+        let alike = all.by_hash.entry(hash).or_default();
         if let Some(known) = alike.iter().find(|known| ***known == question) {
             return known.clone();
         }

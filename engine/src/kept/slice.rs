@@ -28,8 +28,7 @@ pub(super) struct Rows {
 #[derive(Debug, Default)]
 pub(super) struct Slice {
     known: Mutex<Known>,
-    /// States that were made of the rows, those that were asked for last behind.
-    states: Mutex<Vec<States>>,
+    states: Mutex<AllStates>,
     /// Held by whoever reads more of the file, so that those who come meanwhile need not.
     reading: tokio::sync::Mutex<()>,
 }
@@ -41,6 +40,21 @@ struct Known {
     columns: HashMap<usize, Arc<Column>>,
 }
 
+/// What aggregations make of the rows.
+#[derive(Debug, Default)]
+struct AllStates {
+    /// Those that were asked for last come last.
+    kept: Vec<States>,
+    /// Questions whose states are too large, those that were asked last behind.
+    without_room: Vec<Arc<Question>>,
+}
+
+impl AllStates {
+    fn bytes(&self) -> usize {
+        self.kept.iter().map(|states| states.bytes).sum()
+    }
+}
+
 /// What an aggregation makes of the rows.
 #[derive(Debug)]
 struct States {
@@ -49,8 +63,17 @@ struct States {
     bytes: usize,
 }
 
+/// What all states of a file may take of what its rows do: one in so many bytes.
+const STATES_SHARE: usize = 2;
+
 /// What all states of a file may take, however few rows it has, in bytes.
-const STATES_BYTES_MIN: usize = 1 << 15;
+const STATES_BYTES_MIN: usize = 1 << 16;
+
+/// About what a question takes, in bytes.
+const QUESTION_BYTES: usize = 1 << 11;
+
+/// Questions of which a file remembers that their states are too large.
+const WITHOUT_ROOM_MAX: usize = 16;
 
 /// The number of the column that tells whose a row is.
 fn site_column() -> usize {
@@ -68,32 +91,56 @@ impl Slice {
     /// The states that are kept for a question.
     pub(super) fn states(&self, question: &Arc<Question>) -> Option<RecordBatch> {
         let mut all = self.states.lock();
-        let place = all.iter().position(|states| Arc::ptr_eq(&states.question, question))?;
-        let asked = all.remove(place);
+        let place = all.kept.iter().position(|states| Arc::ptr_eq(&states.question, question))?;
+        let asked = all.kept.remove(place);
         let states = asked.states.clone();
-        all.push(asked);
+        all.kept.push(asked);
         Some(states)
     }
 
-    /// Keeps states for a question. All states take no more than the rows; those that were not asked for longest go.
-    /// Returns by how many bytes they are more than before.
-    pub(super) fn keep_states(&self, question: Arc<Question>, states: &RecordBatch) -> isize {
-        let bytes = states.get_array_memory_size();
-        let bytes_max = self.known.lock().bytes.max(STATES_BYTES_MIN);
+    /// Whether states of so many bytes may be kept.
+    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+        bytes <= self.states_bytes_max() / 2
+    }
+
+    /// What all states may take: a part of what the rows do, and some for questions however few the rows are.
+    fn states_bytes_max(&self) -> usize {
+        (self.known.lock().bytes / STATES_SHARE).max(STATES_BYTES_MIN)
+    }
+
+    /// Takes note that a question's states are too large to be kept.
+    pub(super) fn note_no_room_for(&self, question: Arc<Question>) {
+        let mut states = self.states.lock();
+        states.without_room.retain(|other| !Arc::ptr_eq(other, &question));
+        states.without_room.push(question);
+        let too_many = states.without_room.len().saturating_sub(WITHOUT_ROOM_MAX);
+        states.without_room.drain(..too_many);
+    }
+
+    pub(super) fn has_no_room_for(&self, question: &Arc<Question>) -> bool {
+        self.states.lock().without_room.iter().any(|other| Arc::ptr_eq(other, question))
+    }
+
+    /// Keeps states for a question. Those that were not asked for longest go if there is no room for all.
+    pub(super) fn keep_states(&self, question: Arc<Question>, states: &RecordBatch) {
+        let (bytes, bytes_max) = (states.get_array_memory_size() + QUESTION_BYTES, self.states_bytes_max());
         let mut all = self.states.lock();
         // Others may have asked the same meanwhile.
-        if bytes > bytes_max / 2 || all.iter().any(|states| Arc::ptr_eq(&states.question, &question)) {
-            return 0;
+        if all.kept.iter().any(|states| Arc::ptr_eq(&states.question, &question)) {
+            return;
         }
-        let before: usize = all.iter().map(|states| states.bytes).sum();
-        all.push(States { question, states: states.clone(), bytes });
-        let (mut now, mut gone) = (before + bytes, 0);
-        while now > bytes_max {
-            now -= all[gone].bytes;
+        all.kept.push(States { question, states: states.clone(), bytes });
+        let (mut left, mut gone) = (all.bytes(), 0);
+        while left > bytes_max && gone < all.kept.len() {
+            left -= all.kept[gone].bytes;
             gone += 1;
         }
-        all.drain(..gone);
-        now as isize - before as isize
+        all.kept.drain(..gone);
+    }
+
+    /// What all states take.
+    pub(super) fn states_bytes(&self) -> usize {
+        self.states.lock().bytes()
     }
 
     /// These columns, of which it reads those that are not kept yet. With how many bytes it keeps more than before.

@@ -107,7 +107,8 @@ fn cannot_fail(condition: &Expr) -> bool {
     }
 }
 
-/// Hands the rows of a plan on, of which no rule of the optimizer sees more than its properties.
+/// Hands the rows of a plan on. Rules of the optimizer see no more of it than its properties, but for the one that keeps what is
+/// made of rows of a site by file: it moves no condition.
 #[derive(Debug)]
 pub(crate) struct ConfinedExec {
     rows: Arc<dyn ExecutionPlan>,

@@ -15,6 +15,8 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
+use crate::truth::where_true;
+
 /// Numbers of a group from which on equal ones are let go of while they are noted.
 const SORTED_MIN: usize = 1 << 10;
 
@@ -196,10 +198,7 @@ impl GroupsAccumulator for DistinctNumbers {
 
 /// The rows with a number, for which a filter holds; `None` if that are all. Null is not true.
 fn counted(numbers: &Int64Array, filter: Option<&BooleanArray>) -> Option<BooleanBuffer> {
-    let holds = filter.map(|filter| match filter.nulls() {
-        Some(nulls) => filter.values() & nulls.inner(),
-        None => filter.values().clone(),
-    });
+    let holds = filter.map(where_true);
     match (holds, numbers.nulls()) {
         (Some(holds), Some(nulls)) => Some(&holds & nulls.inner()),
         (None, Some(nulls)) => Some(nulls.inner().clone()),

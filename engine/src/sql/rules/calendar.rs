@@ -3,7 +3,7 @@
 //! Most questions are told apart by days, of a site's time zone or of UTC. Of what they took, `date_trunc('day', occurred_at)` was nine
 //! tenths over all events, and `CAST(occurred_at AT TIME ZONE zone AS DATE)` a third over those of a site.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -21,12 +21,12 @@ use crate::sql::functions::calendar::{Told, Unit, begin, is_time};
 
 /// Has begins that are selected or grouped by found so. The first of the rules: what is selected may be moved into scans of files.
 pub(super) fn begins_by_division() -> Rule {
-    of_each_operator("BeginsByDivision", |operator, config| {
+    of_each_operator("BeginsByDivision", |operator, _| {
         if let Some(projection) = operator.downcast_ref::<ProjectionExec>() {
-            return in_projection(projection, config).map(|rewritten| of(operator, rewritten));
+            return in_projection(projection).map(|rewritten| of(operator, rewritten));
         }
         if let Some(aggregate) = operator.downcast_ref::<AggregateExec>() {
-            return in_groups(aggregate, config).map(|rewritten| of(operator, rewritten));
+            return in_groups(aggregate).map(|rewritten| of(operator, rewritten));
         }
         Ok(Transformed::no(operator))
     })
@@ -39,10 +39,10 @@ fn of(
     rewritten.map_or_else(|| Transformed::no(operator), Transformed::yes)
 }
 
-fn in_projection(projection: &ProjectionExec, config: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn in_projection(projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let schema = projection.input().schema();
     let exprs = projection.expr().iter().map(|ProjectionExpr { expr, alias }| {
-        let rewritten = by_division(expr, &schema, config)?;
+        let rewritten = by_division(expr, &schema)?;
         Ok((rewritten.transformed, ProjectionExpr { expr: rewritten.data, alias: alias.clone() }))
     });
     let (rewritten, exprs): (Vec<bool>, Vec<ProjectionExpr>) = exprs.collect::<Result<Vec<_>>>()?.into_iter().unzip();
@@ -52,10 +52,10 @@ fn in_projection(projection: &ProjectionExec, config: &ConfigOptions) -> Result<
     Ok(Some(Arc::new(ProjectionExec::try_new(exprs, projection.input().clone())?)))
 }
 
-fn in_groups(aggregate: &AggregateExec, config: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn in_groups(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let (schema, groups) = (aggregate.input().schema(), aggregate.group_expr());
     let exprs = groups.expr().iter().map(|(expr, name)| {
-        let rewritten = by_division(expr, &schema, config)?;
+        let rewritten = by_division(expr, &schema)?;
         Ok((rewritten.transformed, (rewritten.data, name.clone())))
     });
     let (rewritten, exprs): (Vec<bool>, Vec<_>) = exprs.collect::<Result<Vec<_>>>()?.into_iter().unzip();
@@ -75,16 +75,18 @@ fn in_groups(aggregate: &AggregateExec, config: &ConfigOptions) -> Result<Option
     Ok(Some(Arc::new(rewritten.with_limit_options(aggregate.limit_options()))))
 }
 
+/// The same for all calls, so that calls which are the same are found to be at once. The functions ask for none.
+fn no_options() -> Arc<ConfigOptions> {
+    static OPTIONS: LazyLock<Arc<ConfigOptions>> = LazyLock::new(Arc::default);
+    OPTIONS.clone()
+}
+
 /// An expression in which begins are found by dividing.
-fn by_division(
-    expr: &Arc<dyn PhysicalExpr>,
-    schema: &Schema,
-    config: &ConfigOptions,
-) -> Result<Transformed<Arc<dyn PhysicalExpr>>> {
+fn by_division(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Transformed<Arc<dyn PhysicalExpr>>> {
     expr.clone().transform_down(|expr| {
         let Some((begin, time)) = begin_of(&expr, schema)? else { return Ok(Transformed::no(expr)) };
         let (name, given) = (begin.name().to_owned(), expr.return_field(schema)?);
-        let call = ScalarFunctionExpr::new(&name, Arc::new(begin), vec![time], given, Arc::new(config.clone()));
+        let call = ScalarFunctionExpr::new(&name, Arc::new(begin), vec![time], given, no_options());
         Ok(Transformed::yes(Arc::new(call)))
     })
 }

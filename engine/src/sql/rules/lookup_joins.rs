@@ -1,7 +1,7 @@
 //! Rows that are joined with the one row that a number names are looked up.
 //!
-//! Only in tables that are made here, such as `identities`, whose rows have a number each. What reads files on both sides
-//! stays a join that workers can run, see [`lookup_join`](crate::lookup_join).
+//! Only in tables that are made here, such as `identities`, whose rows have a number each. What shows that it reads files to be looked up
+//! in stays a join that workers can run, see [`lookup_join`](crate::lookup_join).
 
 use std::sync::Arc;
 

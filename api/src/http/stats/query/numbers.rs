@@ -121,7 +121,7 @@ impl Numbers {
         if let Some(Times::Intervals(interval, zone)) = &self.times {
             expressions.push(match interval.length() {
                 Some(_) => {
-                    let origin = values.time(interval.origin(self.counted.range, zone));
+                    let origin = values.time(interval.bin_origin(self.counted.range, zone));
                     let name = interval.name();
                     format!("date_bin(INTERVAL '1 {name}', {time}, CAST({origin} AS TIMESTAMP WITH TIME ZONE)) AS t")
                 }

@@ -84,6 +84,15 @@ impl Interval {
         range.from - into - TimeDelta::nanoseconds(i64::from(local.nanosecond()))
     }
 
+    /// The same as a time of 1970, if all intervals are of one length: ranges that begin at other hours have it in common.
+    pub(in crate::http::stats) fn bin_origin(self, range: Range, zone: &Zone) -> DateTime<Utc> {
+        let origin = self.origin(range, zone);
+        let length_us = self.length().and_then(|length| length.num_microseconds());
+        length_us.map_or(origin, |length_us| {
+            DateTime::UNIX_EPOCH + TimeDelta::microseconds(origin.timestamp_micros().rem_euclid(length_us))
+        })
+    }
+
     /// The first day of the one that a day lies in.
     fn first_day(self, day: NaiveDate) -> NaiveDate {
         match self {
