@@ -15,7 +15,7 @@ use datafusion::arrow::array::{
     new_null_array,
 };
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
-use datafusion::arrow::compute::{concat_batches, is_null, take};
+use datafusion::arrow::compute::{concat_batches, take};
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::hash_utils::create_hashes_with_hasher;
@@ -116,6 +116,11 @@ impl LookupJoinExec {
         let inputs = vec![hash_join(&self.join).left().clone(), right];
         let join = replace_children_if_necessary(self.join.clone(), inputs)?;
         Ok(Self { read: self.read.clone(), ..Self::new(join) })
+    }
+
+    /// The rows that are looked up, as a plan.
+    pub(crate) fn left(&self) -> &Arc<dyn ExecutionPlan> {
+        hash_join(&self.join).left()
     }
 
     /// What it makes of a row; `None` if not by looking up.
@@ -272,16 +277,16 @@ fn numbers(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<Int64Arra
     Ok(expr.evaluate(rows)?.into_array(rows.num_rows())?.as_primitive::<Int64Type>().clone())
 }
 
-/// A hash of rows in their order. Nulls leave a hash as it is, so where they are is hashed, too.
+/// A hash of rows in their order. Each column is hashed by itself: nulls leave a row's hash as the columns before have it.
 fn fingerprint(rows: &RecordBatch) -> Result<[u64; 2]> {
-    let mut columns = rows.columns().to_vec();
-    for column in rows.columns() {
-        columns.push(Arc::new(is_null(column)?));
-    }
     let of_seed = |seed: usize| -> Result<u64> {
-        let (state, mut hashes) = (RandomState::with_seed(seed), vec![0; rows.num_rows()]);
-        create_hashes_with_hasher(&columns, &state, &mut hashes)?;
-        Ok(state.hash_one(hashes))
+        let state = RandomState::with_seed(seed);
+        let columns = rows.columns().iter().map(|column| {
+            let mut hashes = vec![0; rows.num_rows()];
+            create_hashes_with_hasher([column], &state, &mut hashes)?;
+            Ok(hashes)
+        });
+        Ok(state.hash_one(columns.collect::<Result<Vec<_>>>()?))
     };
     Ok([of_seed(1)?, of_seed(2)?])
 }

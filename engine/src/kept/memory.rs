@@ -197,9 +197,13 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::array::RecordBatch;
+    use datafusion::arrow::datatypes::Schema;
     use datafusion::execution::memory_pool::GreedyMemoryPool;
+    use datafusion::physical_plan::aggregates::PhysicalGroupBy;
 
     use super::*;
+    use crate::kept::question::Question;
 
     fn kept(bytes_max: usize, pool_bytes: usize) -> (KeptRows, Arc<dyn MemoryPool>) {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(pool_bytes));
@@ -221,6 +225,33 @@ mod tests {
         assert_eq!(pool.reserved(), 80);
         drop(kept);
         assert_eq!(pool.reserved(), 0);
+    }
+
+    #[test]
+    fn states_count_beside_the_rows_that_they_go_with() {
+        let (kept, pool) = kept(1 << 20, 1 << 21);
+        let (a, site) = (kept.added("a", 40), "shop".into());
+        let question = Question {
+            groups: PhysicalGroupBy::default(),
+            aggregates: vec![],
+            filters: vec![],
+            steps: vec![],
+            columns: vec![],
+            condition: None,
+        };
+        let (question, states) = (kept.questions().known(question), RecordBatch::new_empty(Arc::new(Schema::empty())));
+        for _ in 0..2 {
+            a.keep_states(question.clone(), &states);
+            kept.states_changed(&Path::from("a"), &site, &a);
+            assert!(a.states(&question).is_some());
+            assert_eq!(kept.bytes(), 40 + a.states_bytes());
+            assert_eq!(pool.reserved(), kept.bytes());
+        }
+        assert!(kept.has_room("shop", 10_000, 8), "a site's share is of its rows");
+        kept.shrink_to(0);
+        assert_eq!((kept.bytes(), pool.reserved()), (0, 0));
+        kept.states_changed(&Path::from("a"), &site, &a);
+        assert_eq!(kept.bytes(), 0, "what is gone is not counted");
     }
 
     #[test]

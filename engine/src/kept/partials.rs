@@ -144,8 +144,8 @@ fn by_file(first: &Plan, input: &Plan) -> Result<Option<Plan>> {
             let names = |plan: &dyn ExecutionPlan| -> Vec<String> {
                 plan.schema().fields().iter().map(|field| field.name().clone()).collect()
             };
-            // What stands above the union names its columns.
-            if halves.iter().any(|half| names(half.as_ref()) != names(union)) {
+            // What stands above the union names its columns, and is done for each half.
+            if halves.iter().any(|half| names(half.as_ref()) != names(union)) || !may_be_twice(input) {
                 return Ok(None);
             }
             let inputs = halves.into_iter().map(|half| above(input, half)).collect::<Result<Vec<_>>>()?;
@@ -157,6 +157,20 @@ fn by_file(first: &Plan, input: &Plan) -> Result<Option<Plan>> {
             UnionExec::try_new(halves.collect::<Result<_>>()?).map(Some)
         }
         None => Ok(None),
+    }
+}
+
+/// Whether operators above a leaf may be run twice: rows that are looked up are read for each, which not every plan allows.
+fn may_be_twice(plan: &Plan) -> bool {
+    plan.downcast_ref::<LookupJoinExec>().is_none_or(|lookup| is_simple(lookup.left()))
+        && row_by_row(plan).is_none_or(may_be_twice)
+}
+
+/// Whether a plan is a leaf, but for operators that treat each row by itself.
+fn is_simple(plan: &Plan) -> bool {
+    match row_by_row(plan) {
+        Some(input) => !plan.is::<LookupJoinExec>() && is_simple(input),
+        None => plan.children().is_empty(),
     }
 }
 

@@ -41,11 +41,25 @@ impl Group {
         if self.numbers.last() == Some(&number) {
             return;
         }
+        self.make_room(1);
+        self.numbers.push(number);
+    }
+
+    /// Notes numbers in their order, each of which differs from the one before.
+    fn note_all(&mut self, numbers: &[i64]) {
+        let is_known = self.numbers.last().is_some_and(|last| numbers.first() == Some(last));
+        let numbers = &numbers[usize::from(is_known)..];
+        self.make_room(numbers.len());
+        self.numbers.extend_from_slice(numbers);
+    }
+
+    /// Lets go of equal numbers before more room is taken for others.
+    fn make_room(&mut self, others: usize) {
+        let is_full = self.numbers.len() + others > self.numbers.capacity();
         // Twice as many as are known to differ: so each is sorted a few times at most.
-        if self.numbers.len() == self.numbers.capacity() && self.numbers.len() >= SORTED_MIN.max(2 * self.distinct) {
+        if is_full && self.numbers.len() >= SORTED_MIN.max(2 * self.distinct) {
             self.settle();
         }
-        self.numbers.push(number);
     }
 
     /// Brings all numbers into order, each once.
@@ -64,9 +78,13 @@ impl Group {
 
 impl DistinctNumbers {
     fn note(&mut self, group: usize, number: i64) {
+        self.in_group(group, |group| group.note(number));
+    }
+
+    fn in_group(&mut self, group: usize, note: impl FnOnce(&mut Group)) {
         let group = &mut self.groups[group];
         let before = group.numbers.capacity();
-        group.note(number);
+        note(group);
         self.noted_bytes += (group.numbers.capacity() - before) * size_of::<i64>();
     }
 
@@ -164,7 +182,7 @@ impl GroupsAccumulator for DistinctNumbers {
         let numbers = lists.values().as_primitive::<Int64Type>().values();
         for (row, group) in groups.iter().enumerate() {
             let (begin, end) = (lists.value_offsets()[row] as usize, lists.value_offsets()[row + 1] as usize);
-            numbers[begin..end].iter().for_each(|number| self.note(*group, *number));
+            self.in_group(*group, |group| group.note_all(&numbers[begin..end]));
         }
         Ok(())
     }
