@@ -247,7 +247,7 @@ mod tests {
             assert_eq!(kept.bytes(), 40 + a.states_bytes());
             assert_eq!(pool.reserved(), kept.bytes());
         }
-        assert!(kept.has_room("shop", 10_000, 8), "a site's share is of its rows");
+        assert!(kept.has_room("shop", 6_000, 8), "a site's share is of its rows");
         kept.shrink_to(0);
         assert_eq!((kept.bytes(), pool.reserved()), (0, 0));
         kept.states_changed(&Path::from("a"), &site, &a);

@@ -32,6 +32,7 @@ use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
@@ -166,11 +167,15 @@ fn may_be_twice(plan: &Plan) -> bool {
         && row_by_row(plan).is_none_or(may_be_twice)
 }
 
-/// Whether a plan is a leaf, but for operators that treat each row by itself.
+/// Whether a plan is one line of operators, none of which divides rows anew: those can be asked for each partition once.
 fn is_simple(plan: &Plan) -> bool {
-    match row_by_row(plan) {
-        Some(input) => !plan.is::<LookupJoinExec>() && is_simple(input),
-        None => plan.children().is_empty(),
+    if let Some(confined) = plan.downcast_ref::<ConfinedExec>() {
+        return is_simple(confined.rows());
+    }
+    match plan.children().as_slice() {
+        [] => true,
+        [input] => !plan.is::<RepartitionExec>() && is_simple(input),
+        _ => false,
     }
 }
 
