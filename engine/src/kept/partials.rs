@@ -52,6 +52,9 @@ use crate::tables::confined::ConfinedExec;
 
 type Plan = Arc<dyn ExecutionPlan>;
 
+/// States of so few bytes are copied to find out what they take: those of few groups come with room for many.
+const COPIED_BYTES_MAX: usize = 1 << 20;
+
 /// The aggregates whose states may be made of any part of the rows and put together in any order, but for sums of floating-point
 /// numbers.
 const AGGREGATES: [&str; 4] = ["count", "sum", "min", "max"];
@@ -370,12 +373,16 @@ impl FilePartialsExec {
             states.push(batch);
         }
         let Some(question) = question else { return Ok(states) };
-        if !file.slice.has_room_for(memory.size()) {
+        if memory.size() > COPIED_BYTES_MAX && !file.slice.has_room_for(memory.size()) {
             file.slice.note_no_room_for(question);
             return Ok(states);
         }
         memory.try_grow(memory.size())?;
         let states = concat_batches(&self.schema(), &states)?;
+        if !file.slice.has_room_for(states.get_array_memory_size()) {
+            file.slice.note_no_room_for(question);
+            return Ok(vec![states]);
+        }
         file.slice.keep_states(question, &states);
         kept.states_changed(&file.path, site, &file.slice);
         Ok(vec![states])
