@@ -32,7 +32,6 @@ use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
-use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{
@@ -46,7 +45,7 @@ use super::exec::KeptRowsExec;
 use super::memory::KeptRows;
 use super::question::{Question, Step};
 use super::site::{FileRows, SiteRowsExec};
-use crate::lookup_join::LookupJoinExec;
+use crate::joins::lookup_join::LookupJoinExec;
 use crate::plan_inputs::plan_over_inputs;
 use crate::tables::confined::ConfinedExec;
 
@@ -148,8 +147,8 @@ fn by_file(first: &Plan, input: &Plan) -> Result<Option<Plan>> {
             let names = |plan: &dyn ExecutionPlan| -> Vec<String> {
                 plan.schema().fields().iter().map(|field| field.name().clone()).collect()
             };
-            // What stands above the union names its columns, and is done for each half.
-            if halves.iter().any(|half| names(half.as_ref()) != names(union)) || !may_be_twice(input) {
+            // What stands above the union names its columns.
+            if halves.iter().any(|half| names(half.as_ref()) != names(union)) {
                 return Ok(None);
             }
             let inputs = halves.into_iter().map(|half| above(input, half)).collect::<Result<Vec<_>>>()?;
@@ -161,24 +160,6 @@ fn by_file(first: &Plan, input: &Plan) -> Result<Option<Plan>> {
             UnionExec::try_new(halves.collect::<Result<_>>()?).map(Some)
         }
         None => Ok(None),
-    }
-}
-
-/// Whether operators above a leaf may be run twice: rows that are looked up are read for each, which not every plan allows.
-fn may_be_twice(plan: &Plan) -> bool {
-    plan.downcast_ref::<LookupJoinExec>().is_none_or(|lookup| is_simple(lookup.left()))
-        && row_by_row(plan).is_none_or(may_be_twice)
-}
-
-/// Whether a plan is one line of operators, none of which divides rows anew: those can be asked for each partition once.
-fn is_simple(plan: &Plan) -> bool {
-    if let Some(confined) = plan.downcast_ref::<ConfinedExec>() {
-        return is_simple(confined.rows());
-    }
-    match plan.children().as_slice() {
-        [] => true,
-        [input] => !plan.is::<RepartitionExec>() && is_simple(input),
-        _ => false,
     }
 }
 

@@ -9,7 +9,7 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::aggregates::PhysicalGroupBy;
 use parking_lot::Mutex;
 
-use crate::lookup_join::Looked;
+use crate::joins::lookup_join::Looked;
 
 /// What is asked of a file's rows.
 #[derive(Clone, Debug)]

@@ -14,10 +14,10 @@ use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 use super::columns::of_columns;
+use super::times::DAY_US;
 use crate::sql::zone::SESSION_ZONE;
 
-const HOUR_US: i64 = 3_600_000_000;
-const DAY_US: i64 = 24 * HOUR_US;
+const HOUR_US: i64 = DAY_US / 24;
 
 /// What begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

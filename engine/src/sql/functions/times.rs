@@ -135,7 +135,7 @@ enum Unit {
 }
 
 const SECOND_US: i64 = 1_000_000;
-const DAY_US: i64 = 86_400 * SECOND_US;
+pub(super) const DAY_US: i64 = 86_400 * SECOND_US;
 
 impl Unit {
     fn named(name: &str) -> Result<Self> {

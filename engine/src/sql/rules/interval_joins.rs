@@ -2,7 +2,7 @@
 //!
 //! DataFusion joins by what is equal and looks at all else of each pair afterwards: of a visitor with a hundred sessions, each
 //! event with a hundred. Where two of the conditions are an interval around a column of the other side, an operator that knows
-//! intervals takes the join's place, see [`interval_join`](crate::interval_join).
+//! intervals takes the join's place, see [`interval_join`](crate::joins::interval_join).
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 
 use super::physical::{Rule, of_each_operator};
-use crate::interval_join::{IntervalJoin, IntervalJoinExec, Joined};
+use crate::joins::interval_join::{IntervalJoin, IntervalJoinExec, Joined};
 
 /// Has intervals joined by an operator that knows them.
 pub(super) fn joins_of_intervals() -> Rule {

@@ -1,7 +1,7 @@
 //! Rows that are joined with the one row that a number names are looked up.
 //!
 //! Only in tables that are made here, such as `identities`, whose rows have a number each. What shows that it reads files to be looked up
-//! in stays a join that workers can run, see [`lookup_join`](crate::lookup_join).
+//! in stays a join that workers can run, see [`lookup_join`](crate::joins::lookup_join).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::physical::{Rule, of_each_operator};
-use crate::lookup_join::LookupJoinExec;
+use crate::joins::lookup_join::LookupJoinExec;
 
 /// Has rows looked up where they may be.
 pub(super) fn joins_by_looking_up() -> Rule {

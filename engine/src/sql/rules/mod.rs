@@ -25,8 +25,9 @@ pub(crate) fn configure(state: SessionStateBuilder) -> SessionStateBuilder {
     physical.insert(0, calendar::begins_by_division());
     physical.push(interval_joins::joins_of_intervals());
     physical.push(lookup_joins::joins_by_looking_up());
-    physical.push(file_partials::first_steps_by_file());
     physical.push(yielding::joins_pause());
+    // Behind all rules that make joins anew: halves of a union share the rows that their joins look up.
+    physical.push(file_partials::first_steps_by_file());
     let logical = dependencies::forgetting_before(conditions::staying(aggregates::rules()));
     state
         .with_optimizer_rules(unions::knowing_their_nulls(logical))

@@ -12,7 +12,7 @@ use datafusion::physical_plan::coop::CooperativeExec;
 
 use super::physical::{Rule, of_each_operator};
 
-/// Lets every join pause between batches of its rows. The last of the rules: none has to look through it.
+/// Lets every join pause between batches of its rows. The last rule but the one of first steps, which looks through it.
 pub(super) fn joins_pause() -> Rule {
     of_each_operator("JoinsPause", |operator, _| {
         let is_join = operator.children().len() > 1 && operator.name().contains("Join");

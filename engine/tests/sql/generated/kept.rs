@@ -89,6 +89,7 @@ const TIMES: [&str; 5] = [
 #[tokio::test]
 async fn states_that_are_kept_of_files_are_those_of_their_rows() {
     let mut random = Random::new(12);
+    let mut taken = 0;
     for _ in 0..LAKES {
         let view = view_of(&mut random, "shop blog", &EngineSettings::default()).await;
         let plain = view.session(&Scope::Site("shop".into())).unwrap();
@@ -112,12 +113,16 @@ async fn states_that_are_kept_of_files_are_those_of_their_rows() {
                  AND occurred_at >= '{from}' AND occurred_at < '{until}') AS e \
                  ON i.anonymous_visitor_id = e.visitor_id AND e.user_id IS NULL {together}"
             );
+            let analyzed = keeping.query(&format!("EXPLAIN ANALYZE {sql}"), &[]).await.unwrap();
+            let analyzed = format!("{:?}", analyzed.batches);
+            taken += usize::from(analyzed.contains("states_kept=") && !analyzed.contains("states_kept=0"));
             let expected = answer(&plain, &sql).await;
             for session in [&keeping, &keeping, &confined, &confined] {
                 assert_eq!(answer(session, &sql).await, expected, "{sql}");
             }
         }
     }
+    assert!(taken > 30, "{taken} queries took states");
 }
 
 async fn answer(session: &SqlSession, sql: &str) -> Result<Vec<Vec<Json>>, String> {

@@ -15,7 +15,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
 };
 use datafusion::arrow::compute::kernels::cmp;
-use datafusion::arrow::compute::{cast, concat_batches, filter, filter_record_batch, prep_null_mask_filter, take};
+use datafusion::arrow::compute::{cast, concat_batches, filter, filter_record_batch, take};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::JoinSide;
 use datafusion::error::{DataFusionError, Result};
@@ -34,6 +34,7 @@ use tokio::sync::OnceCell;
 
 use self::intervals::{Intervals, Last, hashes_of};
 use crate::plan_inputs::plan_over_inputs;
+use crate::truth::where_true;
 
 /// What is joined, and how.
 #[derive(Clone, Debug)]
@@ -388,7 +389,7 @@ struct Pairs<'a> {
 impl Pairs<'_> {
     /// Keeps those pairs for which it is true.
     fn keep(&mut self, is_kept: BooleanArray) -> Result<()> {
-        let is_kept = if is_kept.null_count() > 0 { prep_null_mask_filter(&is_kept) } else { is_kept };
+        let is_kept = BooleanArray::new(where_true(&is_kept), None);
         if is_kept.true_count() < is_kept.len() {
             self.left = filter(&self.left, &is_kept)?.as_primitive().clone();
             self.right = filter(&self.right, &is_kept)?.as_primitive().clone();

@@ -62,7 +62,7 @@ enum Left {
 struct Lookup {
     rows: RecordBatch,
     place_of: HashMap<i64, u32>,
-    fingerprint: [u64; 2],
+    fingerprint: OnceLock<[u64; 2]>,
     _memory: MemoryReservation,
 }
 
@@ -118,11 +118,6 @@ impl LookupJoinExec {
         Ok(Self { read: self.read.clone(), ..Self::new(join) })
     }
 
-    /// The rows that are looked up, as a plan.
-    pub(crate) fn left(&self) -> &Arc<dyn ExecutionPlan> {
-        hash_join(&self.join).left()
-    }
-
     /// What it makes of a row; `None` if not by looking up.
     pub(crate) async fn looked(&self, context: &Arc<TaskContext>) -> Result<Option<Looked>> {
         let left = self.read.get_or_try_init(|| read_left(&self.join, context.clone())).await?;
@@ -133,7 +128,7 @@ impl LookupJoinExec {
             filter: join.filter().map(|filter| (filter.expression().clone(), filter.column_indices().to_vec())),
             projection: join.projection.as_ref().map(|columns| columns.to_vec()),
             schema: lookup.rows.schema(),
-            fingerprint: lookup.fingerprint,
+            fingerprint: lookup.fingerprint()?,
         }))
     }
 
@@ -269,8 +264,7 @@ async fn read_left(join: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> 
         }
     }
     memory.try_resize(rows.get_array_memory_size() + place_of.capacity() * ROW_BYTES)?;
-    let fingerprint = fingerprint(&rows)?;
-    Ok(Arc::new(Left::Unique(Lookup { rows, place_of, fingerprint, _memory: memory })))
+    Ok(Arc::new(Left::Unique(Lookup { rows, place_of, fingerprint: OnceLock::new(), _memory: memory })))
 }
 
 fn numbers(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<Int64Array> {
@@ -292,6 +286,14 @@ fn fingerprint(rows: &RecordBatch) -> Result<[u64; 2]> {
 }
 
 impl Lookup {
+    /// Found when somebody asks for it.
+    fn fingerprint(&self) -> Result<[u64; 2]> {
+        match self.fingerprint.get() {
+            Some(known) => Ok(*known),
+            None => fingerprint(&self.rows).map(|found| *self.fingerprint.get_or_init(|| found)),
+        }
+    }
+
     /// The rows of a batch, each with the row that it names.
     fn joined(&self, join: &HashJoinExec, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let keys = numbers(&join.on()[0].1, batch)?;
