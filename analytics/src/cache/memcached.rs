@@ -1,7 +1,8 @@
 //! A connection to a Memcached server, opened anew as needed.
 //!
 //! Whoever gets a value while the connection is busy waits together with all others who do, and one request asks for what all
-//! of them want: so many readers cost about as much as one, and nobody gets a value from before he asked.
+//! of them want. What the server said is given to whoever asks within the next [`FRESH_FOR`], so that many readers cost the
+//! server no more than some. A value that this process sets is what its readers get from then on.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
@@ -12,7 +13,7 @@ use memcache_async::ascii::Protocol;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Mutex, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use super::address::MemcachedAddress;
@@ -27,6 +28,9 @@ const ITEM_OVERHEAD_BYTES: usize = 1_024;
 /// Keys in one request. Old servers take a line of 2 048 bytes, and a key has 250.
 const KEYS_AT_ONCE_MAX: usize = 8;
 
+/// How old a value may be that is given without asking the server again. A report is of a minute, so nobody can tell.
+const FRESH_FOR: Duration = Duration::from_millis(10);
+
 /// A Memcached server.
 pub struct Memcached {
     address: MemcachedAddress,
@@ -35,6 +39,21 @@ pub struct Memcached {
     connection: Mutex<Option<Connection>>,
     /// Who waits for a request that has not begun.
     waiting: parking_lot::Mutex<Vec<Waiting>>,
+    /// What the server said last. Changes only while the connection is held, so that a value from before a set of ours
+    /// cannot come after it.
+    fresh: parking_lot::RwLock<HashMap<String, Fresh>>,
+}
+
+/// A value, and when the server was asked for it.
+struct Fresh {
+    asked_at: Instant,
+    value: Arc<CachedJson>,
+}
+
+impl Fresh {
+    fn holds(&self, now: Instant) -> bool {
+        now.duration_since(self.asked_at) < FRESH_FOR
+    }
 }
 
 /// Somebody who wants the value of a key.
@@ -99,7 +118,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 impl Memcached {
     pub(super) fn new(address: MemcachedAddress, login: Option<Login>, timeout: Duration) -> Self {
-        Self { address, login, timeout, connection: Mutex::default(), waiting: parking_lot::Mutex::default() }
+        Self {
+            address,
+            login,
+            timeout,
+            connection: Mutex::default(),
+            waiting: parking_lot::Mutex::default(),
+            fresh: parking_lot::RwLock::default(),
+        }
     }
 
     /// Where it listens.
@@ -116,8 +142,13 @@ impl Memcached {
         Ok(self.connection.lock().await.as_ref().map_or(ITEM_BYTES_DEFAULT, |connection| connection.value_bytes_max))
     }
 
-    /// The value of a key as it was after this call, if the server has one.
+    /// The value of a key, if the server has one: as it was after this call, or at most [`FRESH_FOR`] before it.
     pub(super) async fn get(&self, key: &str) -> io::Result<Option<Arc<CachedJson>>> {
+        let now = Instant::now();
+        let fresh = self.fresh.read().get(key).filter(|fresh| fresh.holds(now)).map(|fresh| fresh.value.clone());
+        if fresh.is_some() {
+            return Ok(fresh);
+        }
         loop {
             let (answer, mut answered) = oneshot::channel();
             self.waiting.lock().push(Waiting { key: key.to_owned(), answer });
@@ -142,6 +173,7 @@ impl Memcached {
         let waiting = take_some(&mut self.waiting.lock());
         let keys: HashSet<&String> = waiting.iter().map(|waiting| &waiting.key).collect();
         let keys: Vec<String> = keys.into_iter().cloned().collect();
+        let asked_at = Instant::now();
         let answer = match self.run_on(slot, Operation::Get(&keys)).await {
             Ok(values) => {
                 let values = values.into_iter().map(|(key, value)| (key, Arc::new(CachedJson::new(value))));
@@ -149,6 +181,13 @@ impl Memcached {
             }
             Err(error) => Err((error.kind(), error.to_string())),
         };
+        {
+            let mut fresh = self.fresh.write();
+            let now = Instant::now();
+            fresh.retain(|_, fresh| fresh.holds(now));
+            let values = answer.iter().flatten().map(|(key, value)| (key.clone(), value.clone()));
+            fresh.extend(values.map(|(key, value)| (key, Fresh { asked_at, value })));
+        }
         for Waiting { key, answer: to } in waiting {
             // Whoever does not listen any more has gone away.
             let _ = to.send(answer.as_ref().map(|values| values.get(&key).cloned()).map_err(Clone::clone));
@@ -159,7 +198,11 @@ impl Memcached {
     ///
     /// Returns the values of a get, and nothing of the others.
     pub(super) async fn run(&self, operation: Operation<'_>) -> io::Result<HashMap<String, Vec<u8>>> {
-        self.run_on(&mut *self.connection.lock().await, operation).await
+        let mut slot = self.connection.lock().await;
+        if let Operation::Add(key, _) | Operation::Set(key, _) | Operation::Delete(key) = operation {
+            self.fresh.write().remove(key);
+        }
+        self.run_on(&mut slot, operation).await
     }
 
     /// Runs an operation on the open connection, or on a new one if there is none or the server closed it.
@@ -365,6 +408,8 @@ mod tests {
                     while stream.read_line(&mut line).await.unwrap() > 0 {
                         let command = std::mem::take(&mut line);
                         let answer = match command.trim().strip_prefix("get ") {
+                            // The client wants no reply.
+                            None if command.starts_with("delete ") => String::new(),
                             None => "END\r\n".to_owned(),
                             Some(keys) => {
                                 heard.lock().push(keys.to_owned());
@@ -413,6 +458,28 @@ mod tests {
         let (first, second) = tokio::join!(first, memcached.get("a"));
         assert_eq!((bytes(&first), bytes(&second)), (Some(&b"a!"[..]), Some(&b"a!"[..])));
         assert_eq!(*asked.lock(), ["a", "a"]);
+    }
+
+    #[tokio::test]
+    async fn what_the_server_said_is_given_for_a_moment_and_not_after_a_change_of_ours() {
+        let (memcached, asked) = server().await;
+        // As if asked in an hour, so that it is not too old however slow the test is.
+        let value = Arc::new(CachedJson::new("a!"));
+        let say = || {
+            let fresh = Fresh { asked_at: Instant::now() + Duration::from_secs(3_600), value: value.clone() };
+            memcached.fresh.write().insert("a".to_owned(), fresh);
+        };
+        say();
+        assert_eq!(bytes(&memcached.get("a").await), Some(&b"a!"[..]));
+        assert_eq!(bytes(&memcached.get("b").await), Some(&b"b!"[..]));
+        assert_eq!(*asked.lock(), ["b"], "only what is not known is asked for");
+        memcached.run(Operation::Delete("a")).await.unwrap();
+        assert_eq!(bytes(&memcached.get("a").await), Some(&b"a!"[..]));
+        assert_eq!(*asked.lock(), ["b", "a"], "a change of ours is seen at once");
+
+        let now = Instant::now();
+        let fresh = Fresh { asked_at: now, value };
+        assert!(fresh.holds(now + FRESH_FOR / 2) && !fresh.holds(now + FRESH_FOR));
     }
 
     #[tokio::test]

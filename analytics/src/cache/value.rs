@@ -1,6 +1,6 @@
 //! A value of the cache.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -12,6 +12,7 @@ pub struct CachedJson {
     bytes: Bytes,
     digest: OnceLock<String>,
     head: OnceLock<Option<Head>>,
+    hushed: OnceLock<Arc<CachedJson>>,
 }
 
 impl CachedJson {
@@ -28,6 +29,13 @@ impl CachedJson {
     /// What tells it from any other: 32 hexadecimal digits of its BLAKE3 hash.
     pub fn digest(&self) -> &str {
         self.digest.get_or_init(|| blake3::hash(&self.bytes).to_hex()[..32].to_owned())
+    }
+
+    /// The same as others may read it.
+    ///
+    /// - `hush`: makes it of these bytes; the first one asked with is the one that counts.
+    pub fn hushed(&self, hush: impl FnOnce(&[u8]) -> Vec<u8>) -> &Arc<Self> {
+        self.hushed.get_or_init(|| Arc::new(Self::new(hush(&self.bytes))))
     }
 
     /// What tells whether it can be served; `None` if it is no report.

@@ -1,9 +1,9 @@
 //! `GET /metrics`, the latest report, which runs no SQL, and `GET /metrics/history`, a metric over time.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use analytics::{CachedJson, Served};
+use analytics::Served;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +11,7 @@ use axum::routing::get;
 use axum::{Extension, Json, Router};
 use chrono::Days;
 use engine::{EngineError, Param, SqlSession};
+use metrics::Counter;
 use serde_json::{Value, json};
 
 use super::caller::reader::{Part, Reader};
@@ -44,9 +45,8 @@ async fn latest(
     let found = job.latest(site.as_deref()).await;
     let found = found.map_err(of_history).map_err(ApiError::unread("the latest report"))?;
     let Some((body, served)) = found else { return Err(no_report(&api, site.as_deref()).await) };
-    let body = if is_confined { Arc::new(CachedJson::new(hushed(body.bytes()))) } else { body };
-    let served = x_cache(served);
-    metrics::counter!("dewpond_analytics_reports_served_total", "cache" => served).increment(1);
+    let body = if is_confined { body.hushed(hushed).clone() } else { body };
+    count(served);
     let etag = format!("\"{}\"", body.digest());
     let mut response = if matches_etag(&headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -54,7 +54,7 @@ async fn latest(
         ([(header::CONTENT_TYPE, "application/json")], body.bytes().clone()).into_response()
     };
     let headers = response.headers_mut();
-    headers.insert("x-cache", HeaderValue::from_static(served));
+    headers.insert("x-cache", HeaderValue::from_static(x_cache(served)));
     // Readers may keep it and must ask whether it still holds: a report is replaced at any moment.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if let Ok(etag) = HeaderValue::from_str(&etag) {
@@ -91,6 +91,21 @@ fn hushed(report: &[u8]) -> Vec<u8> {
 fn header_text(words: &str) -> HeaderValue {
     let plain: String = words.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).collect();
     HeaderValue::from_str(&plain).expect("printable ASCII can be a header")
+}
+
+/// Counts a report that was served. The counters are looked up once: a cached report takes some microseconds.
+fn count(served: Served) {
+    static COUNTERS: LazyLock<[Counter; 3]> = LazyLock::new(|| {
+        let of = |served| metrics::counter!("dewpond_analytics_reports_served_total", "cache" => x_cache(served));
+        [Served::Hit, Served::Miss, Served::Stale].map(of)
+    });
+    let [hit, miss, stale] = &*COUNTERS;
+    let counter = match served {
+        Served::Hit => hit,
+        Served::Miss => miss,
+        Served::Stale => stale,
+    };
+    counter.increment(1);
 }
 
 /// How a report was found, as the header `X-Cache` says it.
