@@ -5,10 +5,14 @@
 --
 -- Returns day (date), active_users, sessions (counts), events (count, pings left out); oldest first.
 WITH days AS (
-    -- Every day of the range, whether anything happened or not.
-    SELECT CAST(unnest(generate_series(
-        CAST($from AT TIME ZONE $time_zone AS DATE), CAST($until AT TIME ZONE $time_zone AS DATE), INTERVAL '1 day'
-    )) AS DATE) AS day
+    -- Every day of the range, whether anything happened or not. What began at $until is not in it.
+    SELECT day
+    FROM (
+        SELECT CAST(unnest(generate_series(
+            CAST($from AT TIME ZONE $time_zone AS DATE), CAST($until AT TIME ZONE $time_zone AS DATE), INTERVAL '1 day'
+        )) AS DATE) AS day
+    )
+    WHERE CAST(day AS TIMESTAMP) AT TIME ZONE $time_zone < $until
 ),
 seen AS (
     -- The days of every visitor id, those of the anonymous apart.
@@ -53,5 +57,4 @@ FROM days
 LEFT JOIN active ON active.day = days.day
 LEFT JOIN begun ON begun.day = days.day
 LEFT JOIN happened ON happened.day = days.day
-WHERE CAST(days.day AS TIMESTAMP) AT TIME ZONE $time_zone < $until
 ORDER BY days.day

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{Days, NaiveDate};
+use chrono::{Datelike, Days, NaiveDate, Weekday};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::SchemaRef;
@@ -14,14 +14,18 @@ use super::aggregate::bounds::{Lies, TimeBounds};
 use super::aggregate::making::PieceMaker;
 use super::fold_use::FoldUse;
 use super::hash::hash_of;
-use super::rows::memory::{PieceKey, PieceMemory};
+use super::rows::memory::{PieceKey, PieceMemory, RunNumber};
 use super::rows::piece::Piece;
 use crate::error::Result;
 use crate::session::{Engine, View};
 use crate::tables::files::Files;
 
-/// Events come up to 72 hours late. Dates further back than this from the newest seldom change, and are one piece.
+/// Events come up to 72 hours late. Dates further back than this from the newest seldom change. Once their week is over they
+/// are one piece with all others of their month.
 pub(super) const OPEN_DAYS: u64 = 4;
+
+/// Dates that become part of the piece of a month at once, at most: a week, and some without events.
+const CLOSING_DATES_MAX: usize = 12;
 
 /// One fold over one snapshot.
 pub(super) struct Gathering<'a> {
@@ -45,9 +49,14 @@ impl Gathering<'_> {
             used.files += 1;
         }
         if let Some(newest) = within.keys().next_back().copied() {
-            let closed_until = newest.checked_sub_days(Days::new(OPEN_DAYS)).unwrap_or(newest);
-            let open = within.split_off(&closed_until);
-            pieces.extend(self.closed_piece(within, &mut used).await?);
+            let open = within.split_off(&closed_until(newest));
+            let mut months: BTreeMap<(i32, u32), Vec<Vec<&TableFile>>> = BTreeMap::new();
+            for (date, files) in within {
+                months.entry((date.year(), date.month())).or_default().push(files);
+            }
+            for dates in months.values() {
+                pieces.push(self.closed_piece(dates, &mut used).await?);
+            }
             for files in open.values() {
                 pieces.push(self.date_piece(files, &mut used).await?.0);
             }
@@ -67,6 +76,10 @@ impl Gathering<'_> {
         self.engine().pieces()
     }
 
+    fn run(&self) -> RunNumber {
+        self.memory().run_of(self.view.pieces())
+    }
+
     fn key(&self, what: &str, bounds: TimeBounds, names: &[&str]) -> PieceKey {
         let mut names = names.to_vec();
         names.sort_unstable();
@@ -75,38 +88,47 @@ impl Gathering<'_> {
         hash_of([&definition, what, &bounds].into_iter().chain(names))
     }
 
-    /// The rows of all dates that seldom change, as one piece.
-    async fn closed_piece(
-        &self,
-        dates: BTreeMap<NaiveDate, Vec<&TableFile>>,
-        used: &mut FoldUse,
-    ) -> Result<Option<Arc<Piece>>> {
-        if dates.is_empty() {
-            return Ok(None);
+    /// The rows of some dates that seldom change, as one piece.
+    ///
+    /// - `dates`: the files of each, in order.
+    async fn closed_piece(&self, dates: &[Vec<&TableFile>], used: &mut FoldUse) -> Result<Arc<Piece>> {
+        // Most often there is one of all dates but the newest.
+        let fewest = dates.len().saturating_sub(CLOSING_DATES_MAX).max(1);
+        let known = (fewest..=dates.len()).rev().find_map(|count| {
+            let key = self.closed_key(&dates[..count]);
+            self.memory().get(self.run(), &key).map(|piece| (piece, key, count))
+        });
+        let (mut pieces, mut keys, mut known_dates) = (Vec::new(), Vec::new(), 0);
+        if let Some((piece, key, count)) = known {
+            used.known_files += dates[..count].iter().map(Vec::len).sum::<usize>();
+            if count == dates.len() {
+                return Ok(piece);
+            }
+            pieces.push(piece);
+            keys.push(key);
+            known_dates = count;
         }
-        let names: Vec<&str> = dates.values().flatten().map(|file| file.log_path.as_str()).collect();
-        let key = self.key("closed", TimeBounds::default(), &names);
-        if let Some(piece) = self.memory().get(&key) {
-            used.known_files += names.len();
-            return Ok(Some(piece));
-        }
-        let (mut pieces, mut keys) = (Vec::new(), Vec::new());
-        for files in dates.values() {
+        for files in &dates[known_dates..] {
             let (piece, key) = self.date_piece(files, used).await?;
             pieces.push(piece);
             keys.push(key);
         }
         let piece = self.merge(&pieces).await?;
-        self.memory().put(key, piece.clone());
+        self.memory().put(self.run(), self.closed_key(dates), piece.clone());
         keys.iter().for_each(|key| self.memory().remove(key));
-        Ok(Some(piece))
+        Ok(piece)
+    }
+
+    fn closed_key(&self, dates: &[Vec<&TableFile>]) -> PieceKey {
+        let names: Vec<&str> = dates.iter().flatten().map(|file| file.log_path.as_str()).collect();
+        self.key("closed", TimeBounds::default(), &names)
     }
 
     /// The rows of the files of one date, none of them cut by a bound.
     async fn date_piece(&self, files: &[&TableFile], used: &mut FoldUse) -> Result<(Arc<Piece>, PieceKey)> {
         let names: Vec<&str> = files.iter().map(|file| file.log_path.as_str()).collect();
         let key = self.key("date", TimeBounds::default(), &names);
-        if let Some(piece) = self.memory().get(&key) {
+        if let Some(piece) = self.memory().get(self.run(), &key) {
             used.known_files += files.len();
             return Ok((piece, key));
         }
@@ -123,20 +145,20 @@ impl Gathering<'_> {
         if !small.is_empty() {
             let names: Vec<&str> = small.iter().map(|file| file.log_path.as_str()).collect();
             let key = self.key("small", TimeBounds::default(), &names);
-            pieces.push(match self.memory().get(&key) {
+            pieces.push(match self.memory().get(self.run(), &key) {
                 Some(piece) => {
                     used.known_files += small.len();
                     piece
                 }
                 None => {
                     let piece = self.of_files(&small, TimeBounds::default(), used).await?;
-                    self.memory().put(key, piece.clone());
+                    self.memory().put(self.run(), key, piece.clone());
                     piece
                 }
             });
         }
         let piece = self.merge(&pieces).await?;
-        self.memory().put(key, piece.clone());
+        self.memory().put(self.run(), key, piece.clone());
         Ok((piece, key))
     }
 
@@ -144,7 +166,7 @@ impl Gathering<'_> {
     async fn file_piece(&self, file: &TableFile) -> Result<(Arc<Piece>, FoldUse)> {
         let known = FoldUse { known_files: 1, ..FoldUse::default() };
         let key = self.key("file", TimeBounds::default(), &[&file.log_path]);
-        if let Some(piece) = self.memory().get(&key) {
+        if let Some(piece) = self.memory().get(self.run(), &key) {
             return Ok((piece, known));
         }
         let lake = self.engine().lake();
@@ -159,7 +181,7 @@ impl Gathering<'_> {
         let bytes_max = (file.size_bytes as f64 * self.engine().states().state_share_max) as u64;
         // What does not fit into memory is larger than a state may be.
         let Some(rows) = piece.in_memory()? else {
-            self.memory().put(key, piece.clone());
+            self.memory().put(self.run(), key, piece.clone());
             return Ok((piece, used));
         };
         let rows = std::slice::from_ref(&rows);
@@ -167,11 +189,11 @@ impl Gathering<'_> {
         match kept {
             Ok(bytes) if bytes <= bytes_max => {}
             // It saves nothing in the lake. In memory it does as long as there is room.
-            Ok(_) => self.memory().put(key, piece.clone()),
+            Ok(_) => self.memory().put(self.run(), key, piece.clone()),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(file = %file.path, error, "could not keep a state; it will be made again");
-                self.memory().put(key, piece.clone());
+                self.memory().put(self.run(), key, piece.clone());
             }
         }
         Ok((piece, used))
@@ -182,12 +204,12 @@ impl Gathering<'_> {
         let bounds = self.bounds.cutting(files);
         let names: Vec<&str> = files.iter().map(|file| file.log_path.as_str()).collect();
         let key = self.key("cut", bounds, &names);
-        if let Some(piece) = self.memory().get(&key) {
+        if let Some(piece) = self.memory().get(self.run(), &key) {
             used.known_files += files.len();
             return Ok(piece);
         }
         let piece = self.of_files(files, bounds, used).await?;
-        self.memory().put(key, piece.clone());
+        self.memory().put(self.run(), key, piece.clone());
         Ok(piece)
     }
 
@@ -225,6 +247,12 @@ impl Gathering<'_> {
     }
 }
 
+/// The first date that is not closed, by the newest there is: the Monday of the week in which late events may still come. Pure.
+fn closed_until(newest: NaiveDate) -> NaiveDate {
+    let open_from = newest.checked_sub_days(Days::new(OPEN_DAYS)).unwrap_or(newest);
+    open_from.week(Weekday::Mon).checked_first_day().unwrap_or(open_from)
+}
+
 /// Rows as they are in memory. `None` if they are of another kind.
 pub(super) fn in_types_of(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Option<Vec<RecordBatch>> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
@@ -237,4 +265,25 @@ pub(super) fn in_types_of(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Opti
         RecordBatch::try_new(schema.clone(), columns.collect::<Option<_>>()?).ok()
     });
     converted.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_closed_by_weeks_once_no_late_event_can_come() {
+        let date = |text: &str| text.parse::<NaiveDate>().unwrap();
+        // The 2nd of March 2026 is a Monday.
+        for (newest, first_open) in [
+            ("2026-03-06", "2026-03-02"),
+            ("2026-03-12", "2026-03-02"),
+            ("2026-03-13", "2026-03-09"),
+            ("2026-03-19", "2026-03-09"),
+            ("2026-01-04", "2025-12-29"),
+        ] {
+            assert_eq!(closed_until(date(newest)), date(first_open), "{newest}");
+        }
+        assert_eq!(closed_until(NaiveDate::MIN), NaiveDate::MIN);
+    }
 }

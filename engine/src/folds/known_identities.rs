@@ -6,6 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::recurring::RecurringQuery;
+use super::rows::identity_rows::IdentityRows;
 use super::rows::piece::Piece;
 use crate::error::{EngineError, Result};
 use crate::scope::Scope;
@@ -52,13 +53,21 @@ impl View {
         .boxed()
     }
 
-    /// The rows of `identities`, made once for each view.
-    pub(super) async fn identity_piece(self: &Arc<Self>) -> Result<Arc<Piece>> {
+    /// The rows of `identities`, made once for each view. As long as they are the same, they are those of the view before.
+    pub(super) async fn identity_rows(self: &Arc<Self>) -> Result<Arc<IdentityRows>> {
         self.know_identities().await?;
         let make = async || {
             let unknown = || EngineError::Defect { message: "it is not known who is who".into() };
             let rows = known_identity_rows(self.sessions()).ok_or_else(unknown)??;
-            Ok(Piece::new(&rows.schema(), &[rows])?)
+            let last = &mut self.engine().last_passes().lock().await.identities;
+            if let Some(last) = last
+                && last.piece().all_rows()? == rows
+            {
+                return Ok(last.clone());
+            }
+            let made = Arc::new(IdentityRows::new(Piece::new(&rows.schema(), &[rows])?));
+            *last = Some(made.clone());
+            Ok::<_, EngineError>(made)
         };
         self.pieces().identities.get_or_try_init(make).await.cloned()
     }

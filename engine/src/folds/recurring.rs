@@ -21,6 +21,7 @@ use super::fold_use::FoldUse;
 use super::gathering::Gathering;
 use super::hash::hash_of;
 use super::rows::counted::Counted;
+use super::rows::identity_rows::IdentityRows;
 use super::rows::piece::Piece;
 use super::rows::rows_table::{Place, RowsTable, fill_physical_places, fill_places, places_in};
 use super::tally::Tally;
@@ -79,7 +80,7 @@ struct FewRowsPlan {
 struct Gathered {
     pieces: Vec<Vec<Arc<Piece>>>,
     /// The rows of `identities`, if the plan or a tally reads them.
-    identities: Option<Arc<Piece>>,
+    identities: Option<Arc<IdentityRows>>,
     tallies: Vec<Arc<Counted>>,
     used: FoldUse,
 }
@@ -297,7 +298,7 @@ impl FoldedPlan {
         let by_visitor: Vec<&Fold> = self.folds.iter().filter(|fold| fold.is_by_visitor()).collect();
         view.pass_over(&by_visitor).await?;
         let identities = match self.reads_identities()? {
-            true => Some(view.identity_piece().await?),
+            true => Some(view.identity_rows().await?),
             false => None,
         };
         let mut gathered = Gathered { pieces: vec![], identities, tallies: vec![], used: FoldUse::default() };
@@ -314,13 +315,14 @@ impl FoldedPlan {
             gathered.used.add(used);
         }
         let memory = view.engine().pieces();
+        let run = memory.run_of(view.pieces());
         for tally in &self.tallies {
             let base = tally.base(&gathered.pieces, gathered.identities.as_ref());
-            let (counted, updated) = tally.count(view, base, memory.tally(&tally.key).as_deref()).await?;
+            let (counted, updated) = tally.count(view, base, memory.tally(run, &tally.key).as_deref()).await?;
             let counted = Arc::new(counted);
             gathered.used.tallies += 1;
             gathered.used.updated_tallies += usize::from(updated);
-            memory.put_tally(tally.key, counted.clone());
+            memory.put_tally(run, tally.key, counted.clone());
             gathered.tallies.push(counted);
         }
         Ok(gathered)
@@ -335,7 +337,9 @@ impl FoldedPlan {
                 Place::Fold(number) => {
                     table(gathered.pieces[number].iter().filter_map(|piece| piece.rows(scope)).collect())
                 }
-                Place::Identities => table(gathered.identities.iter().filter_map(|piece| piece.rows(scope)).collect()),
+                Place::Identities => {
+                    table(gathered.identities.iter().filter_map(|identities| identities.piece().rows(scope)).collect())
+                }
                 Place::Tally(number) => table(gathered.tallies[number].rows(scope)),
             });
         }

@@ -23,12 +23,12 @@ use super::aggregate::subtraction::subtract;
 use super::by_user::{Part, SITE_OF_USER, part_of};
 use super::fold::Fold;
 use super::hash::hash_of;
-use super::rows::changed::{Changes, Visitors, Whose, links_of};
+use super::rows::changed::{Changes, Visitors, Whose};
 use super::rows::counted::{Base, Counted, Nobody};
+use super::rows::identity_rows::{IdentityRows, Links};
 use super::rows::memory::{PieceKey, address};
 use super::rows::piece::{EVERYWHERE, Piece, PieceRows};
 use super::rows::rows_table::{Place, RowsTable, fill_places, places_in};
-use super::rows::text_codes::decode;
 use crate::error::Result;
 use crate::session::View;
 
@@ -50,8 +50,8 @@ pub(super) struct Tally {
     /// Makes its rows, with places for the rows of folds.
     users: LogicalPlan,
     folds: Vec<FoldRows>,
-    /// The columns of `identities` that have visitor ids, if it reads them.
-    identities: Option<[usize; 2]>,
+    /// The column of `identities` that has anonymous visitor ids, if it reads them.
+    identities: Option<usize>,
 }
 
 /// The rows of a fold that a tally reads.
@@ -127,8 +127,7 @@ impl Tally {
                     of_folds.push(FoldRows { number: fold, schema, visitors: column });
                 }
                 Place::Identities => {
-                    let column = |name| schema.index_of(name).map_err(|error| error.to_string());
-                    identities = Some([column("anonymous_visitor_id")?, column("user_visitor_id")?]);
+                    identities = Some(schema.index_of("anonymous_visitor_id").map_err(|error| error.to_string())?);
                 }
                 Place::Tally(_) => return Err("it counts what is counted".into()),
             }
@@ -138,7 +137,7 @@ impl Tally {
     }
 
     /// The rows that it needs of a view.
-    pub(super) fn base(&self, folds: &[Vec<Arc<Piece>>], identities: Option<&Arc<Piece>>) -> Base {
+    pub(super) fn base(&self, folds: &[Vec<Arc<Piece>>], identities: Option<&Arc<IdentityRows>>) -> Base {
         let identities = identities.filter(|_| self.identities.is_some()).cloned();
         Base { folds: self.folds.iter().map(|fold| folds[fold.number].clone()).collect(), identities }
     }
@@ -193,16 +192,12 @@ impl Tally {
                 return Ok(None);
             }
         }
-        if let (Some(before), Some(now), Some(columns)) = (&before.identities, &now.identities, self.identities) {
-            let mut links = links_of(now, columns)?;
-            if !Arc::ptr_eq(before, now) {
-                let (before, now) = (std::slice::from_ref(before), std::slice::from_ref(now));
-                if !changes.add(before, now, &columns)? {
-                    return Ok(None);
-                }
-                links.extend(links_of(&before[0], columns)?);
+        if let (Some(before), Some(now)) = (&before.identities, &now.identities) {
+            let Some(others) = now.changed_since(before)? else { return Ok(None) };
+            changes.visitors.extend(others.iter());
+            if !changes.visitors.is_empty() {
+                Links::extend(&[now.links()?, before.links()?], &mut changes.visitors);
             }
-            changes.add_linked(&links);
         }
         Ok(Some(changes))
     }
@@ -236,7 +231,8 @@ impl Tally {
         for (fold, pieces) in self.folds.iter().zip(&base.folds) {
             tables.push(table(Place::Fold(fold.number), fold.schema.clone(), pieces, fold.visitors));
         }
-        if let (Some(piece), Some([anonymous, _])) = (&base.identities, self.identities) {
+        if let (Some(identities), Some(anonymous)) = (&base.identities, self.identities) {
+            let piece = identities.piece();
             tables.push(table(Place::Identities, piece.schema(), std::slice::from_ref(piece), anonymous));
         }
         let users = fill_places(self.users.clone(), &tables)?;
@@ -252,8 +248,8 @@ impl Tally {
                 chosen.add(piece, whose, fold.visitors)?;
             }
         }
-        if let (Some(piece), Some([anonymous, _])) = (&base.identities, self.identities) {
-            chosen.add(piece, whose, anonymous)?;
+        if let (Some(identities), Some(anonymous)) = (&base.identities, self.identities) {
+            chosen.add(identities.piece(), whose, anonymous)?;
         }
         Ok(())
     }
@@ -294,11 +290,10 @@ impl Chosen {
     /// Forgets of which sites the rows are.
     fn forget_sites(&mut self) -> datafusion::error::Result<()> {
         for rows in self.of_pieces.values_mut().flatten() {
-            let PieceRows::Memory(rows) = rows else { continue };
-            *rows = decode(rows)?;
-            let mut columns = rows.columns().to_vec();
-            columns[0] = Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(EVERYWHERE, rows.num_rows())));
-            *rows = RecordBatch::try_new(rows.schema(), columns)?;
+            let known = rows.together()?;
+            let mut columns = known.columns().to_vec();
+            columns[0] = Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(EVERYWHERE, known.num_rows())));
+            *rows = PieceRows::new(RecordBatch::try_new(known.schema(), columns)?, known.schema());
         }
         Ok(())
     }

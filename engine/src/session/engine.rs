@@ -89,7 +89,7 @@ impl Engine {
         // In DataFusion 55 this rule looks for the column of ORDER BY … LIMIT by its name, and keeps the least of a group's
         // key below a projection that has computed another column of that name: `SELECT DISTINCT k % 3 AS k`.
         config.options_mut().optimizer.enable_topk_aggregation = false;
-        let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / PIECES_SHARE));
+        let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / PIECES_SHARE, runtime.clone()));
         Ok(Self {
             lake,
             runtime,

@@ -130,6 +130,39 @@ async fn whoever_signs_in_joins_what_they_did_long_ago() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn late_events_change_late_sessions_and_early_ones_any() {
+    const QUERIES: [&str; 3] = [
+        "SELECT date, count(*), sum(events) FROM sessions GROUP BY 1",
+        "SELECT is_cut, date, count(*), sum(duration_s) FROM sessions GROUP BY 1, 2",
+        "SELECT user_id IS NULL, date, count(*) FROM sessions GROUP BY 1, 2",
+    ];
+    let of = |n: usize, time: &str| event(&format!("user{n}"), time, "page_view", "/");
+    let mut events: Vec<Event> = (0..1_000).map(|n| of(n, &format!("2026-03-{:02}T10:00:00Z", 1 + n % 20))).collect();
+    // Somebody whose tab says something each 25 minutes from the 17th on, so that a late event cuts a chain.
+    for minutes in (0..3 * 1_440).step_by(25) {
+        let at = format!("2026-03-{:02}T{:02}:{:02}:00Z", 17 + minutes / 1_440, minutes / 60 % 24, minutes % 60);
+        events.push(of(0, &at));
+    }
+    let lake = lake(&events, &[], "UTC").await;
+    let engine = engine_of(&lake);
+    for sql in QUERIES {
+        run(&engine, sql).await;
+    }
+    let late: Vec<Event> = (0..100).map(|n| of(7 * n, "2026-03-20T10:10:00Z")).collect();
+    let early = |day: u32| -> Vec<Event> {
+        (0..3).map(|n| of(7 * n + 1, &format!("2026-03-{day:02}T10:{:02}:00Z", 10 + n))).collect()
+    };
+    for (number, more) in [late, early(2), [early(3), vec![of(0, "2026-03-20T00:10:00Z")]].concat()].iter().enumerate()
+    {
+        pend(&lake, more).await;
+        for sql in QUERIES {
+            let (_, known_files, _) = run(&engine, sql).await;
+            assert_eq!(known_files, 20, "{sql} after {number}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_never_pauses_is_cut_as_if_all_were_read() {
     // Every 25 minutes from the first of March to the 20th, so that no day tells where a session began.
     let minutes = (0..19 * 24 * 60).step_by(25);
@@ -149,8 +182,10 @@ async fn a_session_that_never_pauses_is_cut_as_if_all_were_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_changes_no_answer() {
-    const QUERIES: [&str; 5] = [
+    const QUERIES: [&str; 6] = [
         SESSIONS,
+        // Any event of a visitor may name the user, and the next session tells that one was cut.
+        "SELECT user_id, is_cut, count(*), sum(events) FROM sessions GROUP BY 1, 2",
         "SELECT entry_page, count(*), count(DISTINCT visitor_id), sum(engaged_s), sum(duration_s) FROM sessions
             WHERE started_at >= '2026-03-04T12:30:00Z' AND started_at < '2026-03-20T12:30:00Z' GROUP BY 1",
         "SELECT date, is_bounce, count(*) FROM sessions GROUP BY 1, 2",

@@ -64,7 +64,8 @@ impl PieceMaker<'_> {
         }
         let rows = pieces.iter().filter_map(|piece| piece.rows(&Scope::Lake)).collect();
         let parts = context.read_table(Arc::new(RowsTable::new(Place::Fold(0), self.schema.clone(), rows)))?;
-        self.run(room, context, self.definition.merge(parts.into_unoptimized_plan())?).await
+        let merged = self.run(room, context, self.definition.merge(parts.into_unoptimized_plan())?).await?;
+        Ok(merged.merged_of(pieces))
     }
 
     async fn run(&self, room: &Room, context: &SessionContext, plan: LogicalPlan) -> Result<Arc<Piece>> {

@@ -1,15 +1,15 @@
-//! Of whom something is new: the visitors whose rows differ between two sets of pieces, and everybody who is one user with
-//! them. Pure.
+//! Of whom something is new: the visitors whose rows differ between two sets of pieces. Pure.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
-use datafusion::arrow::compute::{concat_batches, filter_record_batch};
-use datafusion::arrow::datatypes::Int64Type;
+use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::row::{Row, RowConverter, Rows, SortField};
 use datafusion::common::{HashMap, HashSet};
 use datafusion::error::Result;
 
+use super::encoding::decode_column;
 use super::piece::{Piece, PieceRows};
 use crate::scope::Scope;
 
@@ -75,21 +75,15 @@ impl Whose<'_> {
         if matches!(self, Self::All) {
             return Ok(Some(rows));
         }
-        let chosen = match rows {
-            PieceRows::Memory(rows) => self.rows(&rows, visitors)?,
-            PieceRows::Disk(..) => {
-                let batches = rows.batches(None).map(|batch| self.rows(&batch?, visitors));
-                concat_batches(&piece.schema(), &batches.collect::<Result<Vec<_>>>()?)?
-            }
-        };
-        Ok(Some(PieceRows::Memory(chosen)))
+        rows.chosen(|rows| self.rows(rows, visitors)).map(Some)
     }
 
-    /// The chosen rows.
+    /// The chosen rows, as they are or encoded.
     ///
     /// - `visitors`: the column that has the visitor id.
     pub(in crate::folds) fn rows(self, rows: &RecordBatch, visitors: usize) -> Result<RecordBatch> {
-        let ids = rows.column(visitors).as_primitive::<Int64Type>();
+        let ids = decode_column(rows.column(visitors), &DataType::Int64)?;
+        let ids = ids.as_primitive::<Int64Type>();
         let chosen = match self {
             Self::All if ids.null_count() == 0 => return Ok(rows.clone()),
             Self::All => BooleanArray::from_unary(ids, |_| true),
@@ -113,8 +107,14 @@ impl Changes {
         now: &[Arc<Piece>],
         visitors: &[usize],
     ) -> Result<bool> {
+        // A piece that was merged of others has their rows.
         let unshared = |some: &[Arc<Piece>], others: &[Arc<Piece>]| -> Result<Option<Vec<RecordBatch>>> {
-            let is_shared = |piece: &&Arc<Piece>| others.iter().any(|other| Arc::ptr_eq(piece, other));
+            let is_shared = |piece: &&Arc<Piece>| {
+                let is_same = |other: &Arc<Piece>| Arc::ptr_eq(piece, other);
+                others.iter().any(is_same)
+                    || is_merged_of(piece, others)
+                    || others.iter().any(|other| other.parts().contains(&piece.parts()[0]) && is_merged_of(other, some))
+            };
             some.iter().filter(|piece| !is_shared(piece)).map(|piece| piece.in_memory()).collect()
         };
         let (Some(before), Some(now)) = (unshared(before, now)?, unshared(now, before)?) else { return Ok(false) };
@@ -144,37 +144,20 @@ impl Changes {
         }
         Ok(true)
     }
-
-    /// Adds everybody who is one user with a changed visitor.
-    ///
-    /// - `links`: pairs of visitor ids of one user, now or before.
-    pub(in crate::folds) fn add_linked(&mut self, links: &[(i64, i64)]) {
-        loop {
-            let known = self.visitors.len();
-            for (one, other) in links {
-                if self.visitors.contains(one) || self.visitors.contains(other) {
-                    self.visitors.extend([*one, *other]);
-                }
-            }
-            if self.visitors.len() == known {
-                return;
-            }
-        }
-    }
 }
 
-/// The pairs of two columns of visitor ids.
-pub(in crate::folds) fn links_of(piece: &Piece, columns: [usize; 2]) -> Result<Vec<(i64, i64)>> {
-    let rows = piece.all_rows()?;
-    let [one, other]: [&Int64Array; 2] = columns.map(|column| rows.column(column).as_primitive::<Int64Type>());
-    let pairs = one.iter().zip(other);
-    Ok(pairs.filter_map(|(one, other)| Some((one?, other?))).collect())
+/// Whether a piece has the rows of some of these pieces, no more and no less.
+fn is_merged_of(piece: &Piece, pieces: &[Arc<Piece>]) -> bool {
+    let parts = piece.parts();
+    let are_all = |other: &&Arc<Piece>| other.parts().iter().all(|part| parts.contains(part));
+    let found: usize = pieces.iter().filter(are_all).map(|other| other.parts().len()).sum();
+    parts.len() > 1 && found == parts.len()
 }
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{ArrayRef, StringViewArray};
-    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::arrow::array::{ArrayRef, Int64Array, StringViewArray};
+    use datafusion::arrow::datatypes::{Field, Schema};
 
     use super::*;
 
@@ -220,17 +203,27 @@ mod tests {
     }
 
     #[test]
-    fn who_is_one_user_with_somebody_changes_with_them() {
-        let check = |changed: &[i64], links: &[(i64, i64)], all: &[i64]| {
-            let mut changes = Changes { visitors: ids(changed), of_nobody: false };
-            changes.add_linked(links);
-            assert_eq!(changes.visitors, ids(all), "{changed:?} {links:?}");
+    fn pieces_that_were_merged_are_those_that_they_were_merged_of() {
+        let [one, two, three, four] = [1, 2, 3, 4].map(|visitor| piece(&[(Some(visitor), visitor)]));
+        let merged = |rows: &[(Option<i64>, i64)], pieces: &[&Arc<Piece>]| {
+            piece(rows).merged_of(&pieces.iter().map(|piece| (*piece).clone()).collect::<Vec<_>>())
         };
-        check(&[1], &[], &[1]);
-        check(&[1], &[(2, 3)], &[1]);
-        check(&[1], &[(1, 9), (2, 9), (3, 8)], &[1, 2, 9]);
-        // An anonymous id that belonged to one user and belongs to another now.
-        check(&[9], &[(3, 8), (2, 8), (2, 9)], &[9, 2, 8, 3]);
+        // Its rows are others, so that it tells whether they were compared.
+        let both = merged(&[(Some(8), 8)], &[&one, &two]);
+        let three_of = merged(&[(Some(9), 9)], &[&both, &three]);
+        let check = |before: &[&Arc<Piece>], now: &[&Arc<Piece>], visitors: &[i64]| {
+            let owned = |pieces: &[&Arc<Piece>]| pieces.iter().map(|piece| (*piece).clone()).collect::<Vec<_>>();
+            let mut changes = Changes::default();
+            assert!(changes.add(&owned(before), &owned(now), &[1]).unwrap());
+            assert_eq!(changes.visitors, ids(visitors));
+        };
+        check(&[&one, &two, &three], &[&both, &three], &[]);
+        check(&[&both, &three, &four], &[&three_of, &four], &[]);
+        check(&[&one, &two, &three], &[&three_of, &four], &[4]);
+        check(&[&three_of], &[&both, &three], &[]);
+        check(&[&one, &four], &[&both], &[1, 4, 8]);
+        check(&[&both], &[&three_of], &[8, 9]);
+        check(&[&one], &[&one, &both], &[8]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
 
+use super::identity_rows::IdentityRows;
 use super::piece::{Piece, PieceRows};
 use crate::scope::Scope;
 
@@ -12,7 +13,7 @@ use crate::scope::Scope;
 pub(in crate::folds) struct Base {
     /// For each fold of the tally.
     pub(in crate::folds) folds: Vec<Vec<Arc<Piece>>>,
-    pub(in crate::folds) identities: Option<Arc<Piece>>,
+    pub(in crate::folds) identities: Option<Arc<IdentityRows>>,
 }
 
 /// A tally over some rows.
@@ -34,7 +35,7 @@ pub(in crate::folds) struct Nobody {
 
 impl Base {
     fn pieces(&self) -> impl Iterator<Item = &Arc<Piece>> {
-        self.folds.iter().flatten().chain(&self.identities)
+        self.folds.iter().flatten().chain(self.identities.iter().map(|identities| identities.piece()))
     }
 
     pub(in crate::folds) fn rows(&self) -> usize {

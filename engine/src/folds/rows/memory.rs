@@ -1,12 +1,16 @@
-//! Pieces and tallies kept between runs, within a bound. The least recently used go first; each can be made again.
+//! Pieces and tallies kept between runs, within a bound. What nobody has used for long goes; of what is needed the largest pieces
+//! move to disk. Each can be made again.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::Occupied;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use parking_lot::Mutex;
 
 use super::counted::Counted;
+use super::identity_rows::IdentityRows;
 use super::piece::Piece;
 use super::room::Room;
 use crate::folds::fold_use::FoldUse;
@@ -20,31 +24,47 @@ pub(crate) struct PieceMemory {
     bytes_max: usize,
     kept: Mutex<Kept>,
     room: Room,
+    /// Has the disk that pieces move to.
+    runtime: Arc<RuntimeEnv>,
 }
 
 /// Quarters of the room for all pieces that those may take which are kept.
 const KEPT_QUARTERS: usize = 3;
 
-/// An entry that was not used while all of them were, so many times over, is not needed.
-const UNUSED_TURNS: u64 = 2;
+/// An entry that so many runs did not ask for is not needed.
+const UNUSED_RUNS: u64 = 2;
+
+/// Which run asks: later ones have greater numbers.
+pub(in crate::folds) type RunNumber = u64;
 
 /// Pieces made for one view alone, each once.
 #[derive(Debug, Default)]
 pub(crate) struct ViewPieces {
+    /// The number of the run that the view is of, once it asked for what is kept.
+    run: OnceLock<RunNumber>,
     pub(in crate::folds) made: tokio::sync::Mutex<HashMap<PieceKey, Arc<Piece>>>,
     /// What passes read, where that was less than all events.
     pub(in crate::folds) passes: Mutex<HashMap<PieceKey, FoldUse>>,
     /// The rows of `identities`.
-    pub(in crate::folds) identities: tokio::sync::OnceCell<Arc<Piece>>,
+    pub(in crate::folds) identities: tokio::sync::OnceCell<Arc<IdentityRows>>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
-    entries: HashMap<PieceKey, (Entry, u64)>,
-    /// How many entries hold a piece, and its bytes: pieces are shared.
-    held: HashMap<usize, (usize, usize)>,
+    /// Each with the run that used it last.
+    entries: HashMap<PieceKey, (Entry, RunNumber)>,
+    /// By their addresses: pieces are shared.
+    held: HashMap<usize, Held>,
     bytes: usize,
-    uses: u64,
+    runs: RunNumber,
+}
+
+/// A piece that entries hold.
+#[derive(Debug)]
+struct Held {
+    piece: Arc<Piece>,
+    holders: usize,
+    bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -55,9 +75,9 @@ enum Entry {
 
 impl PieceMemory {
     /// - `room_bytes`: what all pieces may take, those that are kept and those that are only made.
-    pub(crate) fn new(room_bytes: usize) -> Self {
+    pub(crate) fn new(room_bytes: usize, runtime: Arc<RuntimeEnv>) -> Self {
         let bytes_max = room_bytes / 4 * KEPT_QUARTERS;
-        Self { bytes_max, kept: Mutex::default(), room: Room::new(room_bytes) }
+        Self { bytes_max, kept: Mutex::default(), room: Room::new(room_bytes), runtime }
     }
 
     /// The room for the rows of all pieces, kept or not.
@@ -65,47 +85,54 @@ impl PieceMemory {
         &self.room
     }
 
-    pub(in crate::folds) fn get(&self, key: &PieceKey) -> Option<Arc<Piece>> {
-        match self.kept.lock().used(key)? {
+    /// The number of the run that a view is of.
+    pub(in crate::folds) fn run_of(&self, view: &ViewPieces) -> RunNumber {
+        *view.run.get_or_init(|| {
+            let mut kept = self.kept.lock();
+            kept.runs += 1;
+            kept.runs
+        })
+    }
+
+    pub(in crate::folds) fn get(&self, run: RunNumber, key: &PieceKey) -> Option<Arc<Piece>> {
+        match self.kept.lock().used(run, key)? {
             Entry::Piece(piece) => Some(piece),
             Entry::Tally(_) => None,
         }
     }
 
-    pub(in crate::folds) fn tally(&self, key: &PieceKey) -> Option<Arc<Counted>> {
-        match self.kept.lock().used(key)? {
+    pub(in crate::folds) fn tally(&self, run: RunNumber, key: &PieceKey) -> Option<Arc<Counted>> {
+        match self.kept.lock().used(run, key)? {
             Entry::Tally(counted) => Some(counted),
             Entry::Piece(_) => None,
         }
     }
 
     /// Keeps a piece if there is room.
-    pub(in crate::folds) fn put(&self, key: PieceKey, piece: Arc<Piece>) {
-        self.keep(key, Entry::Piece(piece));
+    pub(in crate::folds) fn put(&self, run: RunNumber, key: PieceKey, piece: Arc<Piece>) {
+        self.keep(run, key, Entry::Piece(piece));
     }
 
     /// Keeps a tally with the rows that it was made of, in the place of the one before.
-    pub(in crate::folds) fn put_tally(&self, key: PieceKey, counted: Arc<Counted>) {
-        self.keep(key, Entry::Tally(counted));
+    pub(in crate::folds) fn put_tally(&self, run: RunNumber, key: PieceKey, counted: Arc<Counted>) {
+        self.keep(run, key, Entry::Tally(counted));
     }
 
-    fn keep(&self, key: PieceKey, entry: Entry) {
+    fn keep(&self, run: RunNumber, key: PieceKey, entry: Entry) {
         let mut kept = self.kept.lock();
         kept.remove(&key);
-        if entry.pieces().iter().map(|piece| piece.weight()).sum::<usize>() > self.bytes_max {
-            return;
-        }
-        kept.insert(key, entry);
+        kept.insert(run, key, entry);
         while kept.bytes > self.bytes_max {
             let oldest = kept.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, (_, used))| (*key, *used));
             let Some((oldest, used)) = oldest else { break };
-            // Runs ask for all entries in turn. If the oldest made room, each would be gone when its turn comes.
-            let is_needed = kept.uses - used < UNUSED_TURNS * kept.entries.len() as u64;
-            if is_needed {
+            if used.saturating_add(UNUSED_RUNS) < kept.runs {
+                kept.remove(&oldest);
+            } else if let Err(error) = kept.move_largest(&self.runtime) {
+                // If the oldest made room, each would be gone when its turn comes in the next run.
+                tracing::debug!(%error, "a piece that recurring queries need is not kept");
                 kept.remove(&key);
                 break;
             }
-            kept.remove(&oldest);
         }
     }
 
@@ -125,39 +152,124 @@ impl Entry {
 }
 
 impl Kept {
-    fn used(&mut self, key: &PieceKey) -> Option<Entry> {
-        self.uses += 1;
+    fn used(&mut self, run: RunNumber, key: &PieceKey) -> Option<Entry> {
         let (entry, used) = self.entries.get_mut(key)?;
-        *used = self.uses;
+        *used = run.max(*used);
         Some(entry.clone())
     }
 
-    fn insert(&mut self, key: PieceKey, entry: Entry) {
+    fn insert(&mut self, run: RunNumber, key: PieceKey, entry: Entry) {
         for piece in entry.pieces() {
-            let (holders, bytes) = self.held.entry(address(piece)).or_insert((0, piece.weight()));
-            *holders += 1;
-            if *holders == 1 {
-                self.bytes += *bytes;
+            let unheld = || Held { piece: piece.clone(), holders: 0, bytes: piece.weight() };
+            let held = self.held.entry(address(piece)).or_insert_with(unheld);
+            held.holders += 1;
+            if held.holders == 1 {
+                self.bytes += held.bytes;
             }
         }
-        self.uses += 1;
-        self.entries.insert(key, (entry, self.uses));
+        self.entries.insert(key, (entry, run));
     }
 
     fn remove(&mut self, key: &PieceKey) {
         let Some((entry, _)) = self.entries.remove(key) else { return };
         for piece in entry.pieces() {
             if let Occupied(mut held) = self.held.entry(address(piece)) {
-                held.get_mut().0 -= 1;
-                if held.get().0 == 0 {
-                    self.bytes -= held.remove().1;
+                held.get_mut().holders -= 1;
+                if held.get().holders == 0 {
+                    self.bytes -= held.remove().bytes;
                 }
             }
         }
+    }
+
+    /// Moves the largest piece in memory to disk: those of days that are over, which are only looked through for the visitors of
+    /// whom something is new.
+    fn move_largest(&mut self, runtime: &RuntimeEnv) -> Result<()> {
+        let in_memory = self.held.values_mut().filter(|held| held.piece.is_in_memory());
+        let Some(largest) = in_memory.max_by_key(|held| held.bytes) else {
+            return Err(DataFusionError::ResourcesExhausted("all pieces are on disk".into()));
+        };
+        largest.piece.move_to_disk(runtime)?;
+        self.bytes -= largest.bytes;
+        largest.bytes = largest.piece.weight();
+        self.bytes += largest.bytes;
+        Ok(())
     }
 }
 
 /// Tells pieces apart that somebody holds.
 pub(in crate::folds) fn address(piece: &Arc<Piece>) -> usize {
     Arc::as_ptr(piece) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+
+    use super::*;
+
+    /// A piece of so many bytes, about: random numbers take eight each.
+    fn piece(bytes: usize) -> Arc<Piece> {
+        let rows = bytes / 8;
+        let sites: ArrayRef = Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n("shop", rows)));
+        let numbers = (0..rows as i64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64));
+        let columns = [("site", sites), ("k0", Arc::new(Int64Array::from_iter_values(numbers)) as ArrayRef)];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        Piece::new(&batch.schema(), &[batch]).unwrap()
+    }
+
+    fn key(number: u8) -> PieceKey {
+        [number; 16]
+    }
+
+    #[test]
+    fn what_each_run_needs_is_kept_on_disk_where_memory_ends() {
+        let memory = PieceMemory::new(4 << 20, Arc::default());
+        let sizes = [100 << 10, 2 << 20, 300 << 10, 4 << 20, 1 << 20, 200 << 10, 2 << 20];
+        let pieces: Vec<Arc<Piece>> = sizes.into_iter().map(piece).collect();
+        let all: Vec<RecordBatch> = pieces.iter().map(|piece| piece.all_rows().unwrap()).collect();
+        for run in 1..=4 {
+            for number in 0..sizes.len() {
+                let kept = memory.get(run, &key(number as u8));
+                assert_eq!(kept.is_some(), run > 1, "{number} in run {run}");
+                let piece = kept.unwrap_or_else(|| pieces[number].clone());
+                assert_eq!(piece.all_rows().unwrap(), all[number], "{number} in run {run}");
+                // What is asked for in vain uses nothing up.
+                assert!(memory.get(run, &key(200)).is_none());
+                memory.put(run, key(number as u8), piece);
+            }
+            assert!(memory.kept.lock().bytes <= 3 << 20);
+            let in_memory: Vec<bool> = pieces.iter().map(|piece| piece.is_in_memory()).collect();
+            assert_eq!(in_memory, [true, false, true, false, true, true, false], "the largest are on disk");
+        }
+    }
+
+    #[test]
+    fn what_two_runs_did_not_ask_for_makes_room_and_what_does_not_fit_anywhere_is_not_kept() {
+        let view = ViewPieces::default;
+        let memory = PieceMemory::new(4 << 20, Arc::default());
+        let [first, second, third, fourth] = [view(), view(), view(), view()];
+        let run = memory.run_of(&first);
+        assert_eq!((run, memory.run_of(&first), memory.run_of(&second)), (1, 1, 2));
+        memory.put(1, key(1), piece(2 << 20));
+        memory.put(1, key(2), piece(500 << 10));
+        memory.put(2, key(2), piece(500 << 10));
+        assert_eq!(memory.run_of(&third), 3);
+        memory.put(3, key(3), piece(1 << 20));
+        assert!(memory.get(1, &key(1)).is_some_and(|old| !old.is_in_memory()), "it is needed, so it is on disk");
+        memory.put(3, key(2), piece(500 << 10));
+        for later in [view(), fourth] {
+            memory.run_of(&later);
+        }
+        let run = memory.run_of(&view());
+        memory.put(run, key(2), piece(500 << 10));
+        memory.put(run, key(4), piece(2 << 20));
+        let kept = [1, 2, 3, 4].map(|number| memory.get(run, &key(number)).is_some());
+        assert_eq!(kept, [false, true, false, true]);
+
+        let nowhere = PieceMemory::new(0, Arc::default());
+        nowhere.put(1, key(1), piece(100 << 10));
+        assert!(nowhere.get(1, &key(1)).is_none());
+        assert_eq!(nowhere.kept.lock().bytes, 0);
+    }
 }

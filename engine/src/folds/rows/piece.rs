@@ -1,27 +1,27 @@
 //! Rows of a part of the events, and where the rows of each site begin: in memory as long as there is room, else on disk.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::fs::File;
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow_ipc::reader::FileReader;
-use arrow_ipc::writer::FileWriter;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
+use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::spill_file::{SpillFile, SpillWriter};
+use parking_lot::RwLock;
 
+use super::encoding::{decode, encode};
+use super::on_disk::{DiskWriter, RowsOnDisk, SEGMENT_ROWS};
 use super::room::{Claim, Room};
-use super::text_codes::{decode, encode};
 use crate::scope::Scope;
 
 /// The site of rows that count on every site.
 pub(in crate::folds) const EVERYWHERE: &str = "";
-/// Rows of a batch that is read from disk.
+/// Rows of a batch that is read.
 const BATCH_ROWS: usize = 8_192;
 
 /// What a byte on disk weighs beside one in memory where pieces are kept: disk is larger.
@@ -31,34 +31,37 @@ const DISK_WEIGHS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Piece {
     schema: SchemaRef,
-    rows: Rows,
+    /// They lie in memory or on disk, and may move there.
+    rows: RwLock<Rows>,
+    row_count: usize,
     sites: HashMap<String, Range<usize>>,
+    /// Names it.
+    number: PieceNumber,
+    /// The pieces whose rows it has, if it was merged of some.
+    merged_of: Vec<PieceNumber>,
 }
+
+/// Tells pieces apart, for as long as the process runs.
+type PieceNumber = u64;
 
 #[derive(Debug)]
 enum Rows {
-    /// The claim gives its memory back when it goes.
+    /// Encoded. The claim gives its memory back when it goes.
     Memory(RecordBatch, #[expect(dead_code, reason = "only its end counts")] Option<Claim>),
     Disk(Arc<RowsOnDisk>),
 }
 
-/// Rows in a temporary file, which goes with them.
-pub(in crate::folds) struct RowsOnDisk {
-    file: Arc<dyn SpillFile>,
-    bytes: u64,
-    /// The first row of each batch, and behind them the number of all rows.
-    starts: Vec<usize>,
-}
-
-impl fmt::Debug for RowsOnDisk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows on disk", self.starts.last().unwrap_or(&0))
-    }
-}
-
-/// Some rows of a piece, one after the other. Those in memory have codes for texts.
+/// Some rows of a piece, one after the other.
 #[derive(Clone, Debug)]
-pub(in crate::folds) enum PieceRows {
+pub(in crate::folds) struct PieceRows {
+    /// With the types that the rows have when they are decoded.
+    schema: SchemaRef,
+    place: RowsPlace,
+}
+
+#[derive(Clone, Debug)]
+enum RowsPlace {
+    /// Encoded.
     Memory(RecordBatch),
     Disk(Arc<RowsOnDisk>, Range<usize>),
 }
@@ -70,7 +73,31 @@ impl Piece {
         let mut sites = Sites::default();
         sites.add(&rows);
         let rows = encode(&compacted(schema, &rows)?)?;
-        Ok(Arc::new(Self { schema: schema.clone(), rows: Rows::Memory(rows, None), sites: sites.ranges() }))
+        Ok(Self::of(schema, Rows::Memory(rows, None), sites))
+    }
+
+    fn of(schema: &SchemaRef, rows: Rows, sites: Sites) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (schema, row_count) = (schema.clone(), sites.rows);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let rows = RwLock::new(rows);
+        Arc::new(Self { schema, rows, row_count, sites: sites.ranges(), number, merged_of: vec![] })
+    }
+
+    /// The same piece, just made, which has the rows of others.
+    pub(in crate::folds) fn merged_of(mut self: Arc<Self>, pieces: &[Arc<Self>]) -> Arc<Self> {
+        if let Some(piece) = Arc::get_mut(&mut self) {
+            piece.merged_of = pieces.iter().flat_map(|piece| piece.parts()).copied().collect();
+        }
+        self
+    }
+
+    /// The pieces whose rows it has: itself, if it was not merged of others.
+    pub(in crate::folds) fn parts(&self) -> &[PieceNumber] {
+        match &self.merged_of[..] {
+            [] => std::slice::from_ref(&self.number),
+            parts => parts,
+        }
     }
 
     /// The rows of a scope.
@@ -79,9 +106,12 @@ impl Piece {
             Scope::Lake => 0..self.row_count(),
             Scope::Site(site) => self.sites.get(site)?.clone(),
         };
-        (!range.is_empty()).then(|| match &self.rows {
-            Rows::Memory(rows, _) => PieceRows::Memory(rows.slice(range.start, range.len())),
-            Rows::Disk(rows) => PieceRows::Disk(rows.clone(), range),
+        (!range.is_empty()).then(|| {
+            let place = match &*self.rows.read() {
+                Rows::Memory(rows, _) => RowsPlace::Memory(rows.slice(range.start, range.len())),
+                Rows::Disk(rows) => RowsPlace::Disk(rows.clone(), range),
+            };
+            PieceRows { schema: self.schema.clone(), place }
         })
     }
 
@@ -97,7 +127,7 @@ impl Piece {
     /// All rows as one batch.
     pub(in crate::folds) fn all_rows(&self) -> Result<RecordBatch> {
         match self.rows(&Scope::Lake) {
-            Some(rows) => rows.together(&self.schema),
+            Some(rows) => rows.together(),
             None => Ok(RecordBatch::new_empty(self.schema.clone())),
         }
     }
@@ -108,102 +138,129 @@ impl Piece {
 
     /// What it takes of the room for pieces that are kept.
     pub(in crate::folds) fn weight(&self) -> usize {
-        match &self.rows {
+        match &*self.rows.read() {
             Rows::Memory(rows, _) => rows.get_array_memory_size(),
-            Rows::Disk(rows) => rows.bytes as usize / DISK_WEIGHS,
+            Rows::Disk(rows) => rows.bytes() as usize / DISK_WEIGHS,
         }
+    }
+
+    pub(in crate::folds) fn is_in_memory(&self) -> bool {
+        matches!(&*self.rows.read(), Rows::Memory(..))
+    }
+
+    /// Moves rows in memory to disk. Whoever holds them has them in memory until he lets go of them.
+    pub(in crate::folds) fn move_to_disk(&self, runtime: &RuntimeEnv) -> Result<()> {
+        let rows = match &*self.rows.read() {
+            Rows::Memory(rows, _) => rows.clone(),
+            Rows::Disk(_) => return Ok(()),
+        };
+        let mut disk = DiskWriter::start(&self.schema, runtime)?;
+        for start in (0..rows.num_rows()).step_by(SEGMENT_ROWS) {
+            let part = rows.slice(start, SEGMENT_ROWS.min(rows.num_rows() - start));
+            disk.write(&decode(&part, &self.schema)?)?;
+        }
+        *self.rows.write() = Rows::Disk(Arc::new(disk.finish()?));
+        Ok(())
     }
 
     /// The rows as one batch, if they are in memory.
     pub(in crate::folds) fn in_memory(&self) -> Result<Option<RecordBatch>> {
-        match &self.rows {
-            Rows::Memory(rows, _) => decode(rows).map(Some),
+        match &*self.rows.read() {
+            Rows::Memory(rows, _) => decode(rows, &self.schema).map(Some),
             Rows::Disk(_) => Ok(None),
         }
     }
 
     pub(in crate::folds) fn row_count(&self) -> usize {
-        match &self.rows {
-            Rows::Memory(rows, _) => rows.num_rows(),
-            Rows::Disk(rows) => rows.starts.last().copied().unwrap_or(0),
-        }
+        self.row_count
     }
 }
 
 impl PieceRows {
+    /// Rows in memory.
+    ///
+    /// - `rows`: as they are or encoded.
+    /// - `schema`: with the types that they have when they are not.
+    pub(in crate::folds) fn new(rows: RecordBatch, schema: SchemaRef) -> Self {
+        Self { schema, place: RowsPlace::Memory(rows) }
+    }
+
     pub(in crate::folds) fn num_rows(&self) -> usize {
-        match self {
-            Self::Memory(rows) => rows.num_rows(),
-            Self::Disk(_, range) => range.len(),
+        match &self.place {
+            RowsPlace::Memory(rows) => rows.num_rows(),
+            RowsPlace::Disk(_, range) => range.len(),
         }
     }
 
     pub(in crate::folds) fn slice(&self, start: usize, length: usize) -> Self {
-        match self {
-            Self::Memory(rows) => Self::Memory(rows.slice(start, length)),
-            Self::Disk(rows, range) => Self::Disk(rows.clone(), range.start + start..range.start + start + length),
-        }
+        let place = match &self.place {
+            RowsPlace::Memory(rows) => RowsPlace::Memory(rows.slice(start, length)),
+            RowsPlace::Disk(rows, range) => {
+                RowsPlace::Disk(rows.clone(), range.start + start..range.start + start + length)
+            }
+        };
+        Self { schema: self.schema.clone(), place }
     }
 
     /// The rows as one batch.
-    pub(in crate::folds) fn together(&self, schema: &SchemaRef) -> Result<RecordBatch> {
-        match self {
-            Self::Memory(rows) => decode(rows),
-            Self::Disk(..) => {
-                let batches = self.batches(None).collect::<Result<Vec<_>>>()?;
-                Ok(concat_batches(schema, &batches)?)
-            }
+    pub(in crate::folds) fn together(&self) -> Result<RecordBatch> {
+        let batches = self.encoded().map(|rows| decode(&rows?, &self.schema)).collect::<Result<Vec<_>>>()?;
+        match &batches[..] {
+            [whole] => Ok(whole.clone()),
+            parts => Ok(concat_batches(&self.schema, parts)?),
+        }
+    }
+
+    /// The rows that a choice leaves, in memory.
+    ///
+    /// - `choose`: chooses among encoded rows.
+    pub(in crate::folds) fn chosen(&self, choose: impl Fn(&RecordBatch) -> Result<RecordBatch>) -> Result<Self> {
+        if let RowsPlace::Memory(rows) = &self.place {
+            return Ok(Self::new(choose(rows)?, self.schema.clone()));
+        }
+        let chosen = self.encoded().map(|rows| decode(&choose(&rows?)?, &self.schema));
+        let rows = concat_batches(&self.schema, &chosen.collect::<Result<Vec<_>>>()?)?;
+        Ok(Self::new(rows, self.schema.clone()))
+    }
+
+    /// The rows as they lie, encoded.
+    fn encoded(&self) -> Batches {
+        match &self.place {
+            RowsPlace::Memory(rows) => Box::new(iter::once(Ok(rows.clone()))),
+            RowsPlace::Disk(rows, range) => match rows.encoded(range.clone()) {
+                Ok(batches) => Box::new(batches),
+                Err(error) => Box::new(iter::once(Err(error))),
+            },
         }
     }
 
     /// The rows in batches, with the columns of a projection or all.
-    pub(in crate::folds) fn batches(
-        &self,
-        projection: Option<&[usize]>,
-    ) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send> {
-        match self {
-            Self::Memory(rows) => {
-                let rows = match projection {
-                    Some(projection) => rows.project(projection),
-                    None => Ok(rows.clone()),
-                };
-                let rows = match rows {
-                    Ok(rows) => rows,
-                    Err(error) => return Box::new(std::iter::once(Err(error.into()))),
-                };
-                let starts = (0..rows.num_rows()).step_by(BATCH_ROWS);
-                Box::new(starts.map(move |start| decode(&rows.slice(start, BATCH_ROWS.min(rows.num_rows() - start)))))
-            }
-            Self::Disk(rows, range) => match rows.read(range.clone(), projection) {
-                Ok(batches) => Box::new(batches),
-                Err(error) => Box::new(std::iter::once(Err(error))),
-            },
-        }
+    pub(in crate::folds) fn batches(&self, projection: Option<&[usize]>) -> Batches {
+        let projected = projection.map(|projection| self.schema.project(projection)).transpose();
+        let schema = match projected {
+            Ok(projected) => projected.map_or_else(|| self.schema.clone(), Arc::new),
+            Err(error) => return Box::new(iter::once(Err(error.into()))),
+        };
+        let projection = projection.map(<[usize]>::to_vec);
+        Box::new(self.encoded().flat_map(move |rows| -> Batches {
+            let rows = rows.and_then(|rows| match &projection {
+                Some(projection) => Ok(rows.project(projection)?),
+                None => Ok(rows),
+            });
+            let rows = match rows {
+                Ok(rows) => rows,
+                Err(error) => return Box::new(iter::once(Err(error))),
+            };
+            let schema = schema.clone();
+            let starts = (0..rows.num_rows()).step_by(BATCH_ROWS);
+            Box::new(
+                starts.map(move |start| decode(&rows.slice(start, BATCH_ROWS.min(rows.num_rows() - start)), &schema)),
+            )
+        }))
     }
 }
 
-impl RowsOnDisk {
-    fn read(
-        self: &Arc<Self>,
-        range: Range<usize>,
-        projection: Option<&[usize]>,
-    ) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
-        let path = self.file.path().ok_or_else(|| DataFusionError::Internal("a temporary file has no path".into()))?;
-        let mut reader = FileReader::try_new_buffered(File::open(path)?, projection.map(<[usize]>::to_vec))?;
-        // The batch with the first row.
-        let first = self.starts.partition_point(|start| *start <= range.start).saturating_sub(1);
-        if first < reader.num_batches() {
-            reader.set_index(first)?;
-        }
-        let this = self.clone();
-        let batches = (first..).zip(reader).map_while(move |(number, batch)| {
-            let (start, end) = (this.starts[number], this.starts[number + 1]);
-            let (from, until) = (range.start.max(start), range.end.min(end));
-            (from < until).then(|| Ok(batch?.slice(from - start, until - from)))
-        });
-        Ok(batches)
-    }
-}
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// Takes the rows of a piece as they come.
 pub(in crate::folds) struct PieceWriter<'a> {
@@ -212,21 +269,17 @@ pub(in crate::folds) struct PieceWriter<'a> {
     runtime: &'a RuntimeEnv,
     sites: Sites,
     held: Vec<RecordBatch>,
-    held_bytes: usize,
+    /// Batches may share memory.
+    held_bytes: RecordBatchMemoryCounter,
     claim: Claim,
     disk: Option<DiskWriter>,
-}
-
-struct DiskWriter {
-    file: Arc<dyn SpillFile>,
-    writer: FileWriter<Box<dyn SpillWriter>>,
-    starts: Vec<usize>,
 }
 
 impl<'a> PieceWriter<'a> {
     pub(in crate::folds) fn new(schema: &'a SchemaRef, room: &'a Room, runtime: &'a RuntimeEnv) -> Self {
         let (held, claim) = (Vec::new(), room.claim());
-        Self { schema, room, runtime, sites: Sites::default(), held, held_bytes: 0, claim, disk: None }
+        let held_bytes = RecordBatchMemoryCounter::default();
+        Self { schema, room, runtime, sites: Sites::default(), held, held_bytes, claim, disk: None }
     }
 
     /// Takes rows that come after all others in the order of sites.
@@ -236,18 +289,18 @@ impl<'a> PieceWriter<'a> {
         }
         self.sites.add(batch);
         if let Some(disk) = &mut self.disk {
-            return disk.write(self.schema, batch);
+            return disk.write(batch);
         }
         let batch = compacted(self.schema, batch)?;
-        self.held_bytes += batch.get_array_memory_size();
+        self.held_bytes.count_batch(&batch);
         self.held.push(batch);
         // Twice, because the batches are put together.
-        if self.room.grow(&mut self.claim, 2 * self.held_bytes) {
+        if self.room.grow(&mut self.claim, 2 * self.held_bytes.memory_usage()) {
             return Ok(());
         }
         let mut disk = DiskWriter::start(self.schema, self.runtime)?;
         for batch in self.held.drain(..) {
-            disk.write(self.schema, &batch)?;
+            disk.write(&batch)?;
         }
         self.claim = self.room.claim();
         self.disk = Some(disk);
@@ -264,36 +317,12 @@ impl<'a> PieceWriter<'a> {
                 Rows::Memory(rows, Some(self.claim))
             }
         };
-        Ok(Arc::new(Piece { schema: self.schema.clone(), rows, sites: self.sites.ranges() }))
-    }
-}
-
-impl DiskWriter {
-    fn start(schema: &SchemaRef, runtime: &RuntimeEnv) -> Result<Self> {
-        let file = runtime.disk_manager.create_tmp_file("keeping the rows of a recurring query")?;
-        let writer = FileWriter::try_new(file.open_writer()?, schema)?;
-        Ok(Self { file, writer, starts: vec![0] })
-    }
-
-    fn write(&mut self, schema: &SchemaRef, batch: &RecordBatch) -> Result<()> {
-        for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
-            let part = compacted(schema, &batch.slice(start, BATCH_ROWS.min(batch.num_rows() - start)))?;
-            self.writer.write(&part)?;
-            self.starts.push(self.starts.last().copied().unwrap_or(0) + part.num_rows());
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<RowsOnDisk> {
-        self.writer.finish()?;
-        self.writer.into_inner()?.finish()?;
-        let bytes = self.file.size().unwrap_or(0);
-        Ok(RowsOnDisk { file: self.file, bytes, starts: self.starts })
+        Ok(Piece::of(self.schema, rows, self.sites))
     }
 }
 
 /// The rows with strings of their own: views would keep everything alive that they were cut from.
-fn compacted(schema: &SchemaRef, rows: &RecordBatch) -> Result<RecordBatch> {
+pub(super) fn compacted(schema: &SchemaRef, rows: &RecordBatch) -> Result<RecordBatch> {
     if rows.num_columns() == 0 {
         return Ok(rows.clone());
     }
@@ -353,7 +382,7 @@ mod tests {
 
     #[test]
     fn each_site_has_its_rows_whatever_their_number_and_wherever_they_lie() {
-        for counts in [vec![], vec![1], vec![3, 1, 2], vec![100, 1, 37, 64, 65], vec![1, 1, 1, 1], vec![20_000, 9_000]]
+        for counts in [vec![], vec![1], vec![3, 1, 2], vec![100, 1, 37, 64, 65], vec![1, 1, 1, 1], vec![90_000, 50_000]]
         {
             let names: Vec<String> = (0..counts.len()).map(|n| format!("site{n}")).collect();
             let rows: Vec<&str> = names
@@ -382,21 +411,34 @@ mod tests {
                     _ => true,
                 };
                 assert_eq!(piece.in_memory().unwrap().is_some(), has_room, "{counts:?} in {bytes} bytes");
-                let mut first = 0;
-                for (name, count) in names.iter().zip(&counts) {
-                    let own = piece.rows(&Scope::Site(name.clone())).unwrap();
-                    assert_eq!(own.num_rows(), *count, "{name} of {counts:?}");
-                    check(&own, name, first..first + *count as i64);
-                    // Any part of it.
-                    let (start, length) = (*count / 3, *count / 2);
-                    let from = first + start as i64;
-                    check(&own.slice(start, length), name, from..from + length as i64);
-                    first += *count as i64;
+                // As they are, then all of them on disk.
+                for is_moved in [false, true] {
+                    if is_moved {
+                        piece.move_to_disk(&runtime).unwrap();
+                    }
+                    assert_eq!(piece.is_in_memory(), has_room && !is_moved);
+                    assert_eq!(piece.all_rows().unwrap(), batch);
+                    check_sites(&piece, &names, &counts);
                 }
-                assert!(piece.rows(&Scope::Site("another".into())).is_none());
-                assert_eq!(piece.rows(&Scope::Lake).map_or(0, |all| all.num_rows()), rows.len());
             }
         }
+    }
+
+    #[track_caller]
+    fn check_sites(piece: &Piece, names: &[String], counts: &[usize]) {
+        let mut first = 0;
+        for (name, count) in names.iter().zip(counts) {
+            let own = piece.rows(&Scope::Site(name.clone())).unwrap();
+            assert_eq!(own.num_rows(), *count, "{name} of {counts:?}");
+            check(&own, name, first..first + *count as i64);
+            // Any part of it.
+            let (start, length) = (*count / 3, *count / 2);
+            let from = first + start as i64;
+            check(&own.slice(start, length), name, from..from + length as i64);
+            first += *count as i64;
+        }
+        assert!(piece.rows(&Scope::Site("another".into())).is_none());
+        assert_eq!(piece.rows(&Scope::Lake).map_or(0, |all| all.num_rows()), counts.iter().sum::<usize>());
     }
 
     #[track_caller]
