@@ -1,8 +1,8 @@
 //! A connection to a Memcached server, opened anew as needed.
 //!
 //! Whoever gets a value while the connection is busy waits together with all others who do, and one request asks for what all
-//! of them want. What the server said is given to whoever asks within the next [`FRESH_FOR`], so that many readers cost the
-//! server no more than some. A value that this process sets is what its readers get from then on.
+//! of them want. What the server said is given to whoever asks within the next [`FRESH_FOR`], so that it is asked no more often
+//! than that, however many readers there are. A value that this process sets is what its readers get from then on.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};

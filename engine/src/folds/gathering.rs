@@ -24,7 +24,8 @@ use crate::tables::files::Files;
 /// are one piece with all others of their month.
 pub(super) const OPEN_DAYS: u64 = 4;
 
-/// Dates that become part of the piece of a month at once, at most: a week, and some without events.
+/// Dates that become part of the piece of a month at once, at most: those of a week, and of the open days if the newest date
+/// is days after the one before.
 const CLOSING_DATES_MAX: usize = 12;
 
 /// One fold over one snapshot.
@@ -96,16 +97,15 @@ impl Gathering<'_> {
         let fewest = dates.len().saturating_sub(CLOSING_DATES_MAX).max(1);
         let known = (fewest..=dates.len()).rev().find_map(|count| {
             let key = self.closed_key(&dates[..count]);
-            self.memory().get(self.run(), &key).map(|piece| (piece, key, count))
+            self.memory().get(self.run(), &key).map(|piece| (piece, count))
         });
         let (mut pieces, mut keys, mut known_dates) = (Vec::new(), Vec::new(), 0);
-        if let Some((piece, key, count)) = known {
+        if let Some((piece, count)) = known {
             used.known_files += dates[..count].iter().map(Vec::len).sum::<usize>();
             if count == dates.len() {
                 return Ok(piece);
             }
             pieces.push(piece);
-            keys.push(key);
             known_dates = count;
         }
         for files in &dates[known_dates..] {

@@ -7,7 +7,6 @@ use futures::future::BoxFuture;
 
 use super::recurring::RecurringQuery;
 use super::rows::identity_rows::IdentityRows;
-use super::rows::piece::Piece;
 use crate::error::{EngineError, Result};
 use crate::scope::Scope;
 use crate::session::View;
@@ -59,15 +58,7 @@ impl View {
         let make = async || {
             let unknown = || EngineError::Defect { message: "it is not known who is who".into() };
             let rows = known_identity_rows(self.sessions()).ok_or_else(unknown)??;
-            let last = &mut self.engine().last_passes().lock().await.identities;
-            if let Some(last) = last
-                && last.piece().all_rows()? == rows
-            {
-                return Ok(last.clone());
-            }
-            let made = Arc::new(IdentityRows::new(Piece::new(&rows.schema(), &[rows])?));
-            *last = Some(made.clone());
-            Ok::<_, EngineError>(made)
+            Ok::<_, EngineError>(self.engine().last_identities().of(rows)?)
         };
         self.pieces().identities.get_or_try_init(make).await.cloned()
     }

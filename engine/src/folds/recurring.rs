@@ -237,7 +237,10 @@ impl RecurringQuery {
                 Err(error @ (EngineError::Defect { .. } | EngineError::Query { .. })) => {
                     self.answer_in_full(scope, format!("its parts could not be put together: {error}")).await
                 }
-                Err(error) => Err(error),
+                Err(error) => {
+                    self.view.engine().pieces().forget_lost();
+                    Err(error)
+                }
             },
             Err(why) => self.answer_in_full(scope, why.clone()).await,
         }
@@ -318,11 +321,13 @@ impl FoldedPlan {
         let run = memory.run_of(view.pieces());
         for tally in &self.tallies {
             let base = tally.base(&gathered.pieces, gathered.identities.as_ref());
-            let (counted, updated) = tally.count(view, base, memory.tally(run, &tally.key).as_deref()).await?;
+            // The same queries run over each lake.
+            let key = hash_of([view.engine().lake().store_url().to_string(), format!("{:?}", tally.key)]);
+            let (counted, updated) = tally.count(view, base, memory.tally(run, &key).as_deref()).await?;
             let counted = Arc::new(counted);
             gathered.used.tallies += 1;
             gathered.used.updated_tallies += usize::from(updated);
-            memory.put_tally(run, tally.key, counted.clone());
+            memory.put_tally(run, key, counted.clone());
             gathered.tallies.push(counted);
         }
         Ok(gathered)

@@ -144,10 +144,13 @@ impl Tally {
 
     /// The tally over `base`: from what was counted before of other rows, if that is less work. Returns whether it is.
     pub(super) async fn count(&self, view: &View, base: Base, before: Option<&Counted>) -> Result<(Counted, bool)> {
-        if let Some(before) = before.filter(|before| before.plan == self.users)
-            && let Some(counted) = self.update(view, &base, before).await?
-        {
-            return Ok((counted, true));
+        if let Some(before) = before.filter(|before| before.plan == self.users) {
+            match self.update(view, &base, before).await {
+                Ok(Some(counted)) => return Ok((counted, true)),
+                Ok(None) => {}
+                // What it was made of may be gone from the disk.
+                Err(error) => tracing::debug!(%error, "what was counted cannot be updated; it is counted again"),
+            }
         }
         let users = self.of(view, &base, Whose::All, &mut Chosen::default()).await?;
         let nobody = self.of_nobody(view, &base).await?;

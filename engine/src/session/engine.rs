@@ -17,6 +17,7 @@ use lake::{Fingerprint, Lake, REPORTS, TableSpec};
 use parking_lot::Mutex;
 
 use crate::error::Result;
+use crate::folds::rows::identity_rows::LastIdentities;
 use crate::folds::rows::last_passes::LastPasses;
 use crate::folds::rows::memory::{PieceKey, PieceMemory};
 use crate::folds::settings::StateSettings;
@@ -42,6 +43,8 @@ pub struct Engine {
     /// Recurring queries whose folds are the same at any time: of each fold, whether its other conditions move.
     steady: Arc<Mutex<HashMap<PieceKey, Vec<bool>>>>,
     last_passes: Arc<tokio::sync::Mutex<LastPasses>>,
+    /// Who was who in the latest view that was asked.
+    last_identities: LastIdentities,
     /// What sessions that keep rows have of sites.
     pub(super) kept: Arc<KeptRows>,
     /// What was found out about the events that the newest view shows.
@@ -98,6 +101,7 @@ impl Engine {
             pieces,
             steady: Arc::default(),
             last_passes: Arc::default(),
+            last_identities: LastIdentities::default(),
             kept: memory.kept().clone(),
             found: Arc::default(),
             states: settings.states,
@@ -112,12 +116,14 @@ impl Engine {
         let store = ObjectStoreUrl::parse(lake.store_url())?;
         let mut runtime = (*self.runtime).clone();
         runtime.object_store_registry = Arc::new(OneStore::new(store.clone(), lake.store()));
+        self.pieces.add_lake();
         Ok(Self {
             lake,
             runtime: Arc::new(runtime),
             store,
             steady: Arc::default(),
             last_passes: Arc::default(),
+            last_identities: LastIdentities::default(),
             found: Arc::default(),
             planner: None,
             ..self.clone()
@@ -159,6 +165,10 @@ impl Engine {
 
     pub(crate) fn last_passes(&self) -> &tokio::sync::Mutex<LastPasses> {
         &self.last_passes
+    }
+
+    pub(crate) fn last_identities(&self) -> &LastIdentities {
+        &self.last_identities
     }
 
     /// What recurring queries keep in the lake.

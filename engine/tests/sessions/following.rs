@@ -130,34 +130,53 @@ async fn whoever_signs_in_joins_what_they_did_long_ago() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn late_events_change_late_sessions_and_early_ones_any() {
+async fn sessions_are_those_of_the_events_whatever_changes() {
     const QUERIES: [&str; 3] = [
-        "SELECT date, count(*), sum(events) FROM sessions GROUP BY 1",
+        "SELECT date, count(*), count(DISTINCT visitor_id), sum(events) FROM sessions GROUP BY 1",
         "SELECT is_cut, date, count(*), sum(duration_s) FROM sessions GROUP BY 1, 2",
-        "SELECT user_id IS NULL, date, count(*) FROM sessions GROUP BY 1, 2",
+        "SELECT user_id IS NULL, count(*), count(DISTINCT visitor_id) FROM sessions GROUP BY 1",
     ];
-    let of = |n: usize, time: &str| event(&format!("user{n}"), time, "page_view", "/");
-    let mut events: Vec<Event> = (0..1_000).map(|n| of(n, &format!("2026-03-{:02}T10:00:00Z", 1 + n % 20))).collect();
-    // Somebody whose tab says something each 25 minutes from the 17th on, so that a late event cuts a chain.
+    let of = |who: String, time: &str| event(&who, time, "page_view", "/");
+    let user = |n: usize, time: &str| of(format!("user{n}"), time);
+    let day = |n: usize| format!("2026-03-{:02}T10:00:00Z", 1 + n % 20);
+    let mut events: Vec<Event> = (0..1_000).map(|n| user(n, &day(n))).collect();
+    events.extend((0..60).map(|n| of(format!("~x{n}"), &day(n))));
+    // Somebody whose tab says something each 25 minutes from the 17th on, so that an event cuts a chain.
     for minutes in (0..3 * 1_440).step_by(25) {
         let at = format!("2026-03-{:02}T{:02}:{:02}:00Z", 17 + minutes / 1_440, minutes / 60 % 24, minutes % 60);
-        events.push(of(0, &at));
+        events.push(user(0, &at));
     }
     let lake = lake(&events, &[], "UTC").await;
     let engine = engine_of(&lake);
     for sql in QUERIES {
         run(&engine, sql).await;
     }
-    let late: Vec<Event> = (0..100).map(|n| of(7 * n, "2026-03-20T10:10:00Z")).collect();
-    let early = |day: u32| -> Vec<Event> {
-        (0..3).map(|n| of(7 * n + 1, &format!("2026-03-{day:02}T10:{:02}:00Z", 10 + n))).collect()
+    let some = |who: &dyn Fn(usize) -> String, count: usize, time: &str| -> Vec<Event> {
+        (0..count).map(|n| of(who(n), time)).collect()
     };
-    for (number, more) in [late, early(2), [early(3), vec![of(0, "2026-03-20T00:10:00Z")]].concat()].iter().enumerate()
-    {
-        pend(&lake, more).await;
+    let steps = [
+        ("many come back", some(&|n| format!("user{}", 7 * n), 100, "2026-03-20T10:10:00Z")),
+        ("events of long ago", some(&|n| format!("user{}", 7 * n + 1), 6, "2026-03-02T10:10:00Z")),
+        ("the same come back", some(&|n| format!("user{}", 7 * n + 1), 40, "2026-03-20T10:20:00Z")),
+        ("a chain goes on", vec![user(0, "2026-03-20T00:10:00Z"), user(0, "2026-03-16T23:50:00Z")]),
+        ("some sign in", some(&|n| format!("user{n}~x{n}"), 10, "2026-03-20T10:30:00Z")),
+        ("they come back", some(&|n| format!("~x{n}"), 30, "2026-03-20T12:00:00Z")),
+        ("others sign in as them", some(&|n| format!("user{}~x{n}", 500 + n), 10, "2026-03-20T12:10:00Z")),
+        ("days later", some(&|n| format!("user{}", 3 * n), 100, "2026-03-24T09:00:00Z")),
+    ];
+    for (what, events) in steps {
+        pend(&lake, &events).await;
         for sql in QUERIES {
             let (_, known_files, _) = run(&engine, sql).await;
-            assert_eq!(known_files, 20, "{sql} after {number}");
+            assert_eq!(known_files, 20, "{sql}: {what}");
+        }
+    }
+    // With another gap between sessions those of long ago are others, too.
+    lake.change_site("shop", |settings| settings.session_gap_s = 300).await.unwrap();
+    for events in [some(&|n| format!("user{n}"), 50, "2026-03-24T09:06:00Z"), vec![user(3, "2026-03-24T09:20:00Z")]] {
+        pend(&lake, &events).await;
+        for sql in QUERIES {
+            run(&engine, sql).await;
         }
     }
 }

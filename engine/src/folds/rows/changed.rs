@@ -24,6 +24,9 @@ pub(in crate::folds) struct Visitors {
 /// Bits of the marks, as a power of two: they fit into the processor's cache.
 const MARK_BITS: u32 = 20;
 
+/// Rows that are read from disk to be compared, at most: they are in memory meanwhile.
+const READ_ROWS_MAX: usize = 1 << 20;
+
 /// Whose rows are chosen.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::folds) enum Whose<'a> {
@@ -97,8 +100,8 @@ impl Whose<'_> {
 }
 
 impl Changes {
-    /// Adds what differs between the rows of some pieces and of others. Says whether it could: rows that are too many for
-    /// memory are not compared.
+    /// Adds what differs between the rows of some pieces and of others. Says whether it could: more than
+    /// [`READ_ROWS_MAX`] on disk are not compared.
     ///
     /// - `visitors`: the columns that have visitor ids. A row without any is nobody's.
     pub(in crate::folds) fn add(
@@ -107,17 +110,14 @@ impl Changes {
         now: &[Arc<Piece>],
         visitors: &[usize],
     ) -> Result<bool> {
-        // A piece that was merged of others has their rows.
-        let unshared = |some: &[Arc<Piece>], others: &[Arc<Piece>]| -> Result<Option<Vec<RecordBatch>>> {
-            let is_shared = |piece: &&Arc<Piece>| {
-                let is_same = |other: &Arc<Piece>| Arc::ptr_eq(piece, other);
-                others.iter().any(is_same)
-                    || is_merged_of(piece, others)
-                    || others.iter().any(|other| other.parts().contains(&piece.parts()[0]) && is_merged_of(other, some))
-            };
-            some.iter().filter(|piece| !is_shared(piece)).map(|piece| piece.in_memory()).collect()
-        };
-        let (Some(before), Some(now)) = (unshared(before, now)?, unshared(now, before)?) else { return Ok(false) };
+        let (mut before, mut now) = (before.to_vec(), now.to_vec());
+        cancel(&mut before, &mut now);
+        let on_disk = before.iter().chain(&now).filter(|piece| !piece.is_in_memory());
+        if on_disk.map(|piece| piece.row_count()).sum::<usize>() > READ_ROWS_MAX {
+            return Ok(false);
+        }
+        let rows = |pieces: &[Arc<Piece>]| pieces.iter().map(|piece| piece.all_rows()).collect::<Result<Vec<_>>>();
+        let (before, now) = (rows(&before)?, rows(&now)?);
         let Some(first) = before.iter().chain(&now).next() else { return Ok(true) };
         let fields = first.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
         let converter = RowConverter::new(fields)?;
@@ -146,12 +146,35 @@ impl Changes {
     }
 }
 
-/// Whether a piece has the rows of some of these pieces, no more and no less.
-fn is_merged_of(piece: &Piece, pieces: &[Arc<Piece>]) -> bool {
-    let parts = piece.parts();
-    let are_all = |other: &&Arc<Piece>| other.parts().iter().all(|part| parts.contains(part));
-    let found: usize = pieces.iter().filter(are_all).map(|other| other.parts().len()).sum();
-    parts.len() > 1 && found == parts.len()
+/// Leaves out what both have: the same pieces, and those that were merged of others, whose rows they have.
+fn cancel(before: &mut Vec<Arc<Piece>>, now: &mut Vec<Arc<Piece>>) {
+    before.retain(|piece| match now.iter().position(|other| Arc::ptr_eq(piece, other)) {
+        Some(same) => {
+            now.swap_remove(same);
+            false
+        }
+        None => true,
+    });
+    cancel_merged(before, now);
+    cancel_merged(now, before);
+}
+
+/// Leaves out pieces that were merged of others, and these.
+fn cancel_merged(merged: &mut Vec<Arc<Piece>>, others: &mut Vec<Arc<Piece>>) {
+    let parts_of = |pieces: &[&Arc<Piece>]| {
+        let mut parts: Vec<_> = pieces.iter().flat_map(|piece| piece.parts()).copied().collect();
+        parts.sort_unstable();
+        parts
+    };
+    merged.retain(|piece| {
+        let is_of_it = |other: &&Arc<Piece>| other.parts().iter().all(|part| piece.parts().contains(part));
+        let of_it: Vec<&Arc<Piece>> = others.iter().filter(is_of_it).collect();
+        let is_whole = !of_it.is_empty() && parts_of(&of_it) == parts_of(&[piece]);
+        if is_whole {
+            others.retain(|other| !is_of_it(&other));
+        }
+        !is_whole
+    });
 }
 
 #[cfg(test)]
@@ -224,6 +247,9 @@ mod tests {
         check(&[&one, &four], &[&both], &[1, 4, 8]);
         check(&[&both], &[&three_of], &[8, 9]);
         check(&[&one], &[&one, &both], &[8]);
+        // A row that is there twice is another.
+        check(&[&one, &two], &[&one, &both], &[2, 8]);
+        check(&[&one, &both], &[&three_of], &[1, 8, 9]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{AsArray, Int64Array};
+use datafusion::arrow::array::{AsArray, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::common::HashSet;
 use datafusion::error::Result;
@@ -29,8 +29,29 @@ pub(in crate::folds) struct Links {
     pairs: Vec<(i64, i64)>,
 }
 
+/// The rows of `identities` of the latest view.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastIdentities {
+    last: Arc<Mutex<Option<Arc<IdentityRows>>>>,
+}
+
+impl LastIdentities {
+    /// The last ones, if they are the same rows; else these, which are the last ones from now on.
+    pub(in crate::folds) fn of(&self, rows: RecordBatch) -> Result<Arc<IdentityRows>> {
+        let last = self.last.lock().clone();
+        if let Some(last) = last
+            && last.piece.all_rows()? == rows
+        {
+            return Ok(last);
+        }
+        let made = Arc::new(IdentityRows::new(Piece::new(&rows.schema(), &[rows])?));
+        *self.last.lock() = Some(made.clone());
+        Ok(made)
+    }
+}
+
 impl IdentityRows {
-    pub(in crate::folds) fn new(piece: Arc<Piece>) -> Self {
+    fn new(piece: Arc<Piece>) -> Self {
         Self { piece, links: OnceLock::new(), differs: Mutex::default() }
     }
 
@@ -49,7 +70,7 @@ impl IdentityRows {
         Ok(self.links.get_or_init(|| Arc::new(Links::new(pairs))).clone())
     }
 
-    /// The visitor ids of rows that differ from earlier ones. `None` if they are too many for memory.
+    /// The visitor ids of rows that differ from earlier ones. `None` if they are too many to be compared.
     pub(in crate::folds) fn changed_since(&self, before: &Self) -> Result<Option<Arc<HashSet<i64>>>> {
         if Arc::ptr_eq(&self.piece, &before.piece) {
             return Ok(Some(Arc::default()));

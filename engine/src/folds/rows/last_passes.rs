@@ -1,11 +1,10 @@
-//! What passes over tables by visitor made of the latest views, and who was who.
+//! What passes over tables by visitor made of the latest views.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
 
-use super::identity_rows::IdentityRows;
 use super::memory::PieceKey;
 use super::piece::Piece;
 use crate::sessions::SessionSource;
@@ -18,8 +17,6 @@ const VIEWS_MAX: usize = 3;
 pub(crate) struct LastPasses {
     /// Those of the latest views last.
     pub(in crate::folds) of_views: Vec<LastPass>,
-    /// Who was who in the latest view.
-    pub(in crate::folds) identities: Option<Arc<IdentityRows>>,
 }
 
 /// What folds made of the rows of one view.

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::Occupied;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use parking_lot::Mutex;
 
@@ -26,12 +26,17 @@ pub(crate) struct PieceMemory {
     room: Room,
     /// Has the disk that pieces move to.
     runtime: Arc<RuntimeEnv>,
+    disk_bytes_max: u64,
+    has_warned: AtomicBool,
 }
 
 /// Quarters of the room for all pieces that those may take which are kept.
 const KEPT_QUARTERS: usize = 3;
 
-/// An entry that so many runs did not ask for is not needed.
+/// The part of the temporary disk that kept pieces may take: one in so many. Queries need the rest.
+const DISK_SHARE: u64 = 2;
+
+/// An entry that so many runs of each lake did not ask for is not needed.
 const UNUSED_RUNS: u64 = 2;
 
 /// Which run asks: later ones have greater numbers.
@@ -56,7 +61,11 @@ struct Kept {
     /// By their addresses: pieces are shared.
     held: HashMap<usize, Held>,
     bytes: usize,
+    disk_bytes: u64,
+    /// Of all lakes.
     runs: RunNumber,
+    /// Lakes beside the main one, whose runs come in turn with its own.
+    other_lakes: u64,
 }
 
 /// A piece that entries hold.
@@ -65,6 +74,7 @@ struct Held {
     piece: Arc<Piece>,
     holders: usize,
     bytes: usize,
+    disk_bytes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -77,7 +87,14 @@ impl PieceMemory {
     /// - `room_bytes`: what all pieces may take, those that are kept and those that are only made.
     pub(crate) fn new(room_bytes: usize, runtime: Arc<RuntimeEnv>) -> Self {
         let bytes_max = room_bytes / 4 * KEPT_QUARTERS;
-        Self { bytes_max, kept: Mutex::default(), room: Room::new(room_bytes), runtime }
+        let disk_bytes_max = runtime.disk_manager.max_temp_directory_size() / DISK_SHARE;
+        let (kept, room, has_warned) = (Mutex::default(), Room::new(room_bytes), AtomicBool::new(false));
+        Self { bytes_max, kept, room, runtime, disk_bytes_max, has_warned }
+    }
+
+    /// Counts one more lake whose runs keep pieces here.
+    pub(crate) fn add_lake(&self) {
+        self.kept.lock().other_lakes += 1;
     }
 
     /// The room for the rows of all pieces, kept or not.
@@ -122,17 +139,58 @@ impl PieceMemory {
         let mut kept = self.kept.lock();
         kept.remove(&key);
         kept.insert(run, key, entry);
-        while kept.bytes > self.bytes_max {
+        while kept.bytes > self.bytes_max || kept.disk_bytes > self.disk_bytes_max {
             let oldest = kept.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, (_, used))| (*key, *used));
             let Some((oldest, used)) = oldest else { break };
-            if used.saturating_add(UNUSED_RUNS) < kept.runs {
+            if used.saturating_add(UNUSED_RUNS * (1 + kept.other_lakes)) < kept.runs {
                 kept.remove(&oldest);
-            } else if let Err(error) = kept.move_largest(&self.runtime) {
-                // If the oldest made room, each would be gone when its turn comes in the next run.
-                tracing::debug!(%error, "a piece that recurring queries need is not kept");
+                continue;
+            }
+            // If the oldest made room, each would be gone when its turn comes in the next run.
+            let largest = kept.largest_in_memory().filter(|largest| {
+                kept.bytes > self.bytes_max && kept.disk_bytes + largest.weight() as u64 <= self.disk_bytes_max
+            });
+            let Some(largest) = largest else {
                 kept.remove(&key);
+                self.warn_once("there is no room for them in memory nor on disk");
+                break;
+            };
+            // Others go on while it is written.
+            drop(kept);
+            let moved = largest.move_to_disk(&self.runtime);
+            kept = self.kept.lock();
+            kept.weigh(&largest);
+            if let Err(error) = moved {
+                kept.remove(&key);
+                self.warn_once(&error.to_string());
                 break;
             }
+        }
+    }
+
+    fn warn_once(&self, reason: &str) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                reason,
+                "not all that recurring queries need is kept: give them more --memory-bytes or --spill-bytes"
+            );
+        }
+    }
+
+    /// Forgets what somebody has deleted from the disk, so that the next run makes it again.
+    pub(in crate::folds) fn forget_lost(&self) {
+        let mut kept = self.kept.lock();
+        let is_lost = |entry: &Entry| entry.pieces().iter().any(|piece| piece.is_lost());
+        let lost: Vec<PieceKey> =
+            kept.entries.iter().filter(|(_, (entry, _))| is_lost(entry)).map(|(key, _)| *key).collect();
+        for key in &lost {
+            kept.remove(key);
+        }
+        if !lost.is_empty() {
+            tracing::warn!(
+                pieces = lost.len(),
+                "files that recurring queries need are gone from the temporary disk; they are made again"
+            );
         }
     }
 
@@ -160,12 +218,9 @@ impl Kept {
 
     fn insert(&mut self, run: RunNumber, key: PieceKey, entry: Entry) {
         for piece in entry.pieces() {
-            let unheld = || Held { piece: piece.clone(), holders: 0, bytes: piece.weight() };
-            let held = self.held.entry(address(piece)).or_insert_with(unheld);
-            held.holders += 1;
-            if held.holders == 1 {
-                self.bytes += held.bytes;
-            }
+            let unheld = || Held { piece: piece.clone(), holders: 0, bytes: 0, disk_bytes: 0 };
+            self.held.entry(address(piece)).or_insert_with(unheld).holders += 1;
+            self.weigh(piece);
         }
         self.entries.insert(key, (entry, run));
     }
@@ -176,24 +231,29 @@ impl Kept {
             if let Occupied(mut held) = self.held.entry(address(piece)) {
                 held.get_mut().holders -= 1;
                 if held.get().holders == 0 {
-                    self.bytes -= held.remove().bytes;
+                    let held = held.remove();
+                    self.bytes -= held.bytes;
+                    self.disk_bytes -= held.disk_bytes;
                 }
             }
         }
     }
 
-    /// Moves the largest piece in memory to disk: those of days that are over, which are only looked through for the visitors of
-    /// whom something is new.
-    fn move_largest(&mut self, runtime: &RuntimeEnv) -> Result<()> {
-        let in_memory = self.held.values_mut().filter(|held| held.piece.is_in_memory());
-        let Some(largest) = in_memory.max_by_key(|held| held.bytes) else {
-            return Err(DataFusionError::ResourcesExhausted("all pieces are on disk".into()));
-        };
-        largest.piece.move_to_disk(runtime)?;
-        self.bytes -= largest.bytes;
-        largest.bytes = largest.piece.weight();
-        self.bytes += largest.bytes;
-        Ok(())
+    /// The largest piece in memory: most often one of a month, which is only looked through for the visitors of whom something
+    /// is new.
+    fn largest_in_memory(&self) -> Option<Arc<Piece>> {
+        let in_memory = self.held.values().filter(|held| held.piece.is_in_memory());
+        in_memory.max_by_key(|held| held.bytes).map(|held| held.piece.clone())
+    }
+
+    /// Takes note of where a piece lies now, if somebody still holds it.
+    fn weigh(&mut self, piece: &Arc<Piece>) {
+        let Some(held) = self.held.get_mut(&address(piece)) else { return };
+        self.bytes -= held.bytes;
+        self.disk_bytes -= held.disk_bytes;
+        (held.bytes, held.disk_bytes) = (piece.weight(), piece.disk_bytes());
+        self.bytes += held.bytes;
+        self.disk_bytes += held.disk_bytes;
     }
 }
 
@@ -205,6 +265,8 @@ pub(in crate::folds) fn address(piece: &Arc<Piece>) -> usize {
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+    use datafusion::execution::disk_manager::DiskManagerBuilder;
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 
     use super::*;
 
@@ -267,9 +329,39 @@ mod tests {
         let kept = [1, 2, 3, 4].map(|number| memory.get(run, &key(number)).is_some());
         assert_eq!(kept, [false, true, false, true]);
 
+        // A run of one lake is not that of another.
+        let lakes = PieceMemory::new(4 << 20, Arc::default());
+        lakes.add_lake();
+        lakes.put(1, key(1), piece(500 << 10));
+        let runs = [view(), view(), view(), view(), view()].map(|view| lakes.run_of(&view));
+        assert_eq!(runs, [1, 2, 3, 4, 5]);
+        lakes.put(5, key(2), piece(4 << 20));
+        assert!(lakes.get(1, &key(1)).is_some(), "two runs of each lake did not ask for it");
+        assert_eq!(lakes.run_of(&view()), 6);
+        lakes.put(6, key(3), piece(4 << 20));
+        assert!(lakes.get(1, &key(1)).is_none());
+
+        // What somebody deletes is made again.
+        let gone = lakes.get(6, &key(3)).unwrap();
+        lakes.forget_lost();
+        assert!(lakes.get(6, &key(3)).is_some());
+        gone.delete_file();
+        assert!(gone.all_rows().is_err());
+        lakes.forget_lost();
+        assert_eq!([2, 3].map(|number| lakes.get(6, &key(number)).is_some()), [true, false]);
+
         let nowhere = PieceMemory::new(0, Arc::default());
         nowhere.put(1, key(1), piece(100 << 10));
         assert!(nowhere.get(1, &key(1)).is_none());
-        assert_eq!(nowhere.kept.lock().bytes, 0);
+        assert_eq!((nowhere.kept.lock().bytes, nowhere.kept.lock().disk_bytes), (0, 0));
+
+        // Half of the disk is for queries.
+        let disk = DiskManagerBuilder::default().with_max_temp_directory_size(3 << 20);
+        let runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc().unwrap();
+        let small = PieceMemory::new(1 << 20, runtime);
+        (1..=6).for_each(|number| small.put(1, key(number), piece(500 << 10)));
+        let kept = (1..=6).filter(|number| small.get(1, &key(*number)).is_some()).count();
+        assert!(small.kept.lock().disk_bytes <= 3 << 19);
+        assert_eq!(kept, 3, "one in memory and two on disk");
     }
 }

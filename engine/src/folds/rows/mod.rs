@@ -11,7 +11,7 @@
 pub(super) mod changed;
 pub(super) mod counted;
 pub(super) mod encoding;
-pub(super) mod identity_rows;
+pub(crate) mod identity_rows;
 pub(crate) mod last_passes;
 pub(crate) mod memory;
 pub(super) mod on_disk;

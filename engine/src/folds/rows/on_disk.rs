@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_ipc::reader::StreamDecoder;
@@ -51,12 +52,21 @@ impl RowsOnDisk {
         self.bytes
     }
 
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.file.path()
+    }
+
+    /// Whether somebody has deleted the file.
+    pub(super) fn is_lost(&self) -> bool {
+        self.path().is_none_or(|path| !path.exists())
+    }
+
     /// The rows of a range, encoded, segment by segment.
     pub(super) fn encoded(
         self: &Arc<Self>,
         range: Range<usize>,
     ) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
-        let path = self.file.path().ok_or_else(|| DataFusionError::Internal("a temporary file has no path".into()))?;
+        let path = self.path().ok_or_else(|| DataFusionError::Internal("a temporary file has no path".into()))?;
         let (file, this) = (File::open(path)?, self.clone());
         let first = self.segments.partition_point(|segment| segment.first_row <= range.start).saturating_sub(1);
         let rows = (first..self.segments.len()).map_while(move |number| {

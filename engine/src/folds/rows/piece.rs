@@ -144,6 +144,25 @@ impl Piece {
         }
     }
 
+    /// What it takes on disk.
+    pub(in crate::folds) fn disk_bytes(&self) -> u64 {
+        match &*self.rows.read() {
+            Rows::Memory(..) => 0,
+            Rows::Disk(rows) => rows.bytes(),
+        }
+    }
+
+    /// Whether its file is gone.
+    pub(in crate::folds) fn is_lost(&self) -> bool {
+        matches!(&*self.rows.read(), Rows::Disk(rows) if rows.is_lost())
+    }
+
+    #[cfg(test)]
+    pub(in crate::folds) fn delete_file(&self) {
+        let Rows::Disk(rows) = &*self.rows.read() else { panic!("it is in memory") };
+        std::fs::remove_file(rows.path().unwrap()).unwrap();
+    }
+
     pub(in crate::folds) fn is_in_memory(&self) -> bool {
         matches!(&*self.rows.read(), Rows::Memory(..))
     }
