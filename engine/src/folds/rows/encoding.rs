@@ -136,6 +136,21 @@ fn with_columns(rows: &RecordBatch, columns: Vec<ArrayRef>) -> Result<RecordBatc
     Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
 }
 
+/// The rows with strings of their own: views would keep everything alive that they were cut from.
+pub(super) fn compacted(schema: &SchemaRef, rows: &RecordBatch) -> Result<RecordBatch> {
+    if rows.num_columns() == 0 {
+        return Ok(rows.clone());
+    }
+    let columns = rows.columns().iter().map(|column| -> ArrayRef {
+        match column.data_type() {
+            DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+            _ => column.clone(),
+        }
+    });
+    Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
+}
+
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::array::{Date32Array, Int64Array};

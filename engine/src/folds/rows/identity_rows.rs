@@ -19,8 +19,14 @@ const COLUMNS: [&str; 2] = ["anonymous_visitor_id", "user_visitor_id"];
 pub(in crate::folds) struct IdentityRows {
     piece: Arc<Piece>,
     links: OnceLock<Arc<Links>>,
-    /// What differs from other rows, which are held so that no others come to lie where they lay.
-    differs: Mutex<Option<(Arc<Piece>, Arc<HashSet<i64>>)>>,
+    differs: Mutex<Option<Difference>>,
+}
+
+/// What differs from earlier rows, which are held so that no others come to lie where they lay.
+#[derive(Debug)]
+struct Difference {
+    before: Arc<Piece>,
+    visitors: Arc<HashSet<i64>>,
 }
 
 /// Pairs of visitor ids of one user, in both directions and in order.
@@ -76,10 +82,8 @@ impl IdentityRows {
             return Ok(Some(Arc::default()));
         }
         let mut differs = self.differs.lock();
-        if let Some((known, ids)) = &*differs
-            && Arc::ptr_eq(known, &before.piece)
-        {
-            return Ok(Some(ids.clone()));
+        if let Some(known) = differs.as_ref().filter(|known| Arc::ptr_eq(&known.before, &before.piece)) {
+            return Ok(Some(known.visitors.clone()));
         }
         let schema = self.piece.schema();
         let columns = COLUMNS.map(|name| schema.index_of(name));
@@ -89,9 +93,9 @@ impl IdentityRows {
         if !changes.add(&pieces(&before.piece), &pieces(&self.piece), &[anonymous?, user?])? {
             return Ok(None);
         }
-        let ids = Arc::new(changes.visitors);
-        *differs = Some((before.piece.clone(), ids.clone()));
-        Ok(Some(ids))
+        let visitors = Arc::new(changes.visitors);
+        *differs = Some(Difference { before: before.piece.clone(), visitors: visitors.clone() });
+        Ok(Some(visitors))
     }
 }
 

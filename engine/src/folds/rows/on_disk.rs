@@ -21,8 +21,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::spill_file::{SpillFile, SpillWriter};
 
-use super::encoding::encode;
-use super::piece::compacted;
+use super::encoding::{compacted, encode};
 
 /// Rows of a segment, at most.
 pub(in crate::folds) const SEGMENT_ROWS: usize = 1 << 16;

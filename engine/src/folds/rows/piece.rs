@@ -6,15 +6,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use parking_lot::RwLock;
 
-use super::encoding::{decode, encode};
+use super::encoding::{compacted, decode, encode};
 use super::on_disk::{DiskWriter, RowsOnDisk, SEGMENT_ROWS};
 use super::room::{Claim, Room};
 use crate::scope::Scope;
@@ -340,21 +340,6 @@ impl<'a> PieceWriter<'a> {
     }
 }
 
-/// The rows with strings of their own: views would keep everything alive that they were cut from.
-pub(super) fn compacted(schema: &SchemaRef, rows: &RecordBatch) -> Result<RecordBatch> {
-    if rows.num_columns() == 0 {
-        return Ok(rows.clone());
-    }
-    let columns = rows.columns().iter().map(|column| -> ArrayRef {
-        match column.data_type() {
-            DataType::Utf8View => Arc::new(column.as_string_view().gc()),
-            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
-            _ => column.clone(),
-        }
-    });
-    Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
-}
-
 /// Where the rows of each site lie.
 #[derive(Default)]
 struct Sites {
@@ -394,8 +379,8 @@ impl Sites {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{Int64Array, StringViewArray};
-    use datafusion::arrow::datatypes::{Field, Int64Type, Schema};
+    use datafusion::arrow::array::{ArrayRef, Int64Array, StringViewArray};
+    use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
     use super::*;
 
