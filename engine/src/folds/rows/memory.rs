@@ -353,7 +353,8 @@ mod tests {
         let nowhere = PieceMemory::new(0, Arc::default());
         nowhere.put(1, key(1), piece(100 << 10));
         assert!(nowhere.get(1, &key(1)).is_none());
-        assert_eq!((nowhere.kept.lock().bytes, nowhere.kept.lock().disk_bytes), (0, 0));
+        let kept = nowhere.kept.lock();
+        assert_eq!((kept.bytes, kept.disk_bytes), (0, 0));
 
         // Half of the disk is for queries.
         let disk = DiskManagerBuilder::default().with_max_temp_directory_size(3 << 20);
