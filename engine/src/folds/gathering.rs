@@ -14,7 +14,7 @@ use super::aggregate::bounds::{Lies, TimeBounds};
 use super::aggregate::making::PieceMaker;
 use super::fold_use::FoldUse;
 use super::hash::hash_of;
-use super::rows::memory::{PieceKey, PieceMemory, RunNumber};
+use super::rows::memory::{PieceKey, PieceMemory};
 use super::rows::piece::Piece;
 use crate::error::Result;
 use crate::session::{Engine, View};
@@ -77,8 +77,12 @@ impl Gathering<'_> {
         self.engine().pieces()
     }
 
-    fn run(&self) -> RunNumber {
-        self.memory().run_of(self.view.pieces())
+    fn known(&self, key: &PieceKey) -> Option<Arc<Piece>> {
+        self.memory().get(self.memory().run_of(self.view.pieces()), key)
+    }
+
+    fn keep(&self, key: PieceKey, piece: &Arc<Piece>) {
+        self.memory().put(self.memory().run_of(self.view.pieces()), key, piece.clone());
     }
 
     fn key(&self, what: &str, bounds: TimeBounds, names: &[&str]) -> PieceKey {
@@ -97,7 +101,7 @@ impl Gathering<'_> {
         let fewest = dates.len().saturating_sub(CLOSING_DATES_MAX).max(1);
         let known = (fewest..=dates.len()).rev().find_map(|count| {
             let key = self.closed_key(&dates[..count]);
-            self.memory().get(self.run(), &key).map(|piece| (piece, count))
+            self.known(&key).map(|piece| (piece, count))
         });
         let (mut pieces, mut keys, mut known_dates) = (Vec::new(), Vec::new(), 0);
         if let Some((piece, count)) = known {
@@ -114,7 +118,7 @@ impl Gathering<'_> {
             keys.push(key);
         }
         let piece = self.merge(&pieces).await?;
-        self.memory().put(self.run(), self.closed_key(dates), piece.clone());
+        self.keep(self.closed_key(dates), &piece);
         keys.iter().for_each(|key| self.memory().remove(key));
         Ok(piece)
     }
@@ -128,7 +132,7 @@ impl Gathering<'_> {
     async fn date_piece(&self, files: &[&TableFile], used: &mut FoldUse) -> Result<(Arc<Piece>, PieceKey)> {
         let names: Vec<&str> = files.iter().map(|file| file.log_path.as_str()).collect();
         let key = self.key("date", TimeBounds::default(), &names);
-        if let Some(piece) = self.memory().get(self.run(), &key) {
+        if let Some(piece) = self.known(&key) {
             used.known_files += files.len();
             return Ok((piece, key));
         }
@@ -145,20 +149,20 @@ impl Gathering<'_> {
         if !small.is_empty() {
             let names: Vec<&str> = small.iter().map(|file| file.log_path.as_str()).collect();
             let key = self.key("small", TimeBounds::default(), &names);
-            pieces.push(match self.memory().get(self.run(), &key) {
+            pieces.push(match self.known(&key) {
                 Some(piece) => {
                     used.known_files += small.len();
                     piece
                 }
                 None => {
                     let piece = self.of_files(&small, TimeBounds::default(), used).await?;
-                    self.memory().put(self.run(), key, piece.clone());
+                    self.keep(key, &piece);
                     piece
                 }
             });
         }
         let piece = self.merge(&pieces).await?;
-        self.memory().put(self.run(), key, piece.clone());
+        self.keep(key, &piece);
         Ok((piece, key))
     }
 
@@ -166,7 +170,7 @@ impl Gathering<'_> {
     async fn file_piece(&self, file: &TableFile) -> Result<(Arc<Piece>, FoldUse)> {
         let known = FoldUse { known_files: 1, ..FoldUse::default() };
         let key = self.key("file", TimeBounds::default(), &[&file.log_path]);
-        if let Some(piece) = self.memory().get(self.run(), &key) {
+        if let Some(piece) = self.known(&key) {
             return Ok((piece, known));
         }
         let lake = self.engine().lake();
@@ -181,7 +185,7 @@ impl Gathering<'_> {
         let bytes_max = (file.size_bytes as f64 * self.engine().states().state_share_max) as u64;
         // What does not fit into memory is larger than a state may be.
         let Some(rows) = piece.in_memory()? else {
-            self.memory().put(self.run(), key, piece.clone());
+            self.keep(key, &piece);
             return Ok((piece, used));
         };
         let rows = std::slice::from_ref(&rows);
@@ -189,11 +193,11 @@ impl Gathering<'_> {
         match kept {
             Ok(bytes) if bytes <= bytes_max => {}
             // It saves nothing in the lake. In memory it does as long as there is room.
-            Ok(_) => self.memory().put(self.run(), key, piece.clone()),
+            Ok(_) => self.keep(key, &piece),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(file = %file.path, error, "could not keep a state; it will be made again");
-                self.memory().put(self.run(), key, piece.clone());
+                self.keep(key, &piece);
             }
         }
         Ok((piece, used))
@@ -204,12 +208,12 @@ impl Gathering<'_> {
         let bounds = self.bounds.cutting(files);
         let names: Vec<&str> = files.iter().map(|file| file.log_path.as_str()).collect();
         let key = self.key("cut", bounds, &names);
-        if let Some(piece) = self.memory().get(self.run(), &key) {
+        if let Some(piece) = self.known(&key) {
             used.known_files += files.len();
             return Ok(piece);
         }
         let piece = self.of_files(files, bounds, used).await?;
-        self.memory().put(self.run(), key, piece.clone());
+        self.keep(key, &piece);
         Ok(piece)
     }
 

@@ -18,7 +18,7 @@ const COLUMNS: [&str; 2] = ["anonymous_visitor_id", "user_visitor_id"];
 #[derive(Debug)]
 pub(in crate::folds) struct IdentityRows {
     piece: Arc<Piece>,
-    links: OnceLock<Arc<Links>>,
+    links: OnceLock<Links>,
     differs: Mutex<Option<Difference>>,
 }
 
@@ -66,14 +66,14 @@ impl IdentityRows {
     }
 
     /// Who is one user with whom.
-    pub(in crate::folds) fn links(&self) -> Result<Arc<Links>> {
+    pub(in crate::folds) fn links(&self) -> Result<&Links> {
         if let Some(links) = self.links.get() {
-            return Ok(links.clone());
+            return Ok(links);
         }
         let rows = self.piece.all_rows()?;
         let [one, other]: [&Int64Array; 2] = COLUMNS.map(|name| rows[name].as_primitive::<Int64Type>());
         let pairs = one.iter().zip(other).filter_map(|(one, other)| Some((one?, other?)));
-        Ok(self.links.get_or_init(|| Arc::new(Links::new(pairs))).clone())
+        Ok(self.links.get_or_init(|| Links::new(pairs)))
     }
 
     /// The visitor ids of rows that differ from earlier ones. `None` if they are too many to be compared.
@@ -86,11 +86,10 @@ impl IdentityRows {
             return Ok(Some(known.visitors.clone()));
         }
         let schema = self.piece.schema();
-        let columns = COLUMNS.map(|name| schema.index_of(name));
-        let [anonymous, user] = columns;
+        let [anonymous, user] = COLUMNS.map(|name| schema.index_of(name));
         let mut changes = Changes::default();
-        let pieces = |piece: &Arc<Piece>| [piece.clone()];
-        if !changes.add(&pieces(&before.piece), &pieces(&self.piece), &[anonymous?, user?])? {
+        let (was, is) = (std::slice::from_ref(&before.piece), std::slice::from_ref(&self.piece));
+        if !changes.add(was, is, &[anonymous?, user?])? {
             return Ok(None);
         }
         let visitors = Arc::new(changes.visitors);
@@ -113,7 +112,7 @@ impl Links {
     }
 
     /// Adds everybody who is one user with a visitor, by any of the links.
-    pub(in crate::folds) fn extend(links: &[Arc<Self>], visitors: &mut HashSet<i64>) {
+    pub(in crate::folds) fn extend(links: &[&Self], visitors: &mut HashSet<i64>) {
         let mut waiting: Vec<i64> = visitors.iter().copied().collect();
         while let Some(id) = waiting.pop() {
             let linked = links.iter().flat_map(|links| links.of(id));
@@ -130,8 +129,8 @@ mod tests {
     fn who_is_one_user_with_somebody_changes_with_them() {
         let check = |changed: &[i64], now: &[(i64, i64)], before: &[(i64, i64)], all: &[i64]| {
             let mut visitors: HashSet<i64> = changed.iter().copied().collect();
-            let links = [now, before].map(|pairs| Arc::new(Links::new(pairs.iter().copied())));
-            Links::extend(&links, &mut visitors);
+            let [now_links, before_links] = [now, before].map(|pairs| Links::new(pairs.iter().copied()));
+            Links::extend(&[&now_links, &before_links], &mut visitors);
             assert_eq!(visitors, all.iter().copied().collect(), "{changed:?} {now:?} {before:?}");
         };
         check(&[], &[(1, 2)], &[], &[]);
