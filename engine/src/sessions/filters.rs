@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, Operator, col, lit};
 use datafusion::scalar::ScalarValue;
 
 use crate::sessions::making::days::SECOND_US;
-use crate::sessions::making::finish::Window;
+use crate::sessions::making::window::Window;
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::Rules;
 use crate::tables::comparisons::comparisons;

@@ -12,6 +12,7 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::HashSet;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use lake::{EVENTS, Event, EventId, RawBatch, visitor_id};
 use proptest::prelude::*;
@@ -20,10 +21,11 @@ use tokio::sync::mpsc;
 
 use crate::sessions::identities::{Identities, Presence, Stitching};
 use crate::sessions::making::days::SECOND_US;
-use crate::sessions::making::finish::Window;
+use crate::sessions::making::window::Window;
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::{Rules, SiteRules};
-use crate::sessions::scan::Scan;
+use crate::sessions::scan::{Scan, TimesOfEvents};
+use crate::sessions::wanted::Wanted;
 use crate::tables::files::view_types;
 
 const MINUTE_US: i64 = 60 * SECOND_US;
@@ -308,17 +310,20 @@ async fn answer_of(
     let mut columns = Columns::new(kind, projection).unwrap();
     columns.wanted.users = stitching.tells_users();
     let schema = view_types(&EVENTS.file_schema);
-    let plan = MemorySourceConfig::try_new_exec(inputs, schema, Some(columns.wanted.columns())).unwrap();
+    let times = Wanted { sessions: true, users: columns.wanted.users, ..Wanted::default() };
+    let plan_of = |wanted: &Wanted| -> Arc<dyn ExecutionPlan> {
+        MemorySourceConfig::try_new_exec(inputs, schema.clone(), Some(wanted.columns())).unwrap()
+    };
     let context: Arc<TaskContext> = SessionContext::new().task_ctx();
     let scan = Scan {
-        columns: Arc::new(columns),
+        columns: Arc::new(columns.clone()),
         rules: Arc::new(Rules::all_alike(rules.clone())),
         stitching: Arc::new(stitching),
         only_site: None,
         only: only.map(Arc::new),
         window,
-        inputs: vec![plan.clone()],
-        uncut_inputs: vec![plan],
+        inputs: vec![plan_of(&columns.wanted)],
+        times: TimesOfEvents { inputs: vec![plan_of(&times)], wanted: Arc::new(times) },
         context,
     };
     let (sender, mut receiver) = mpsc::channel(1);
@@ -450,9 +455,9 @@ proptest! {
             let found = runtime.block_on(answer_of(kind, None, &inputs, None, Some(only), &rules));
             prop_assert_eq!(found, chosen, "some visitors of {:?}", kind);
         }
-        // Sessions from a time on, of events from that time or an earlier one on.
+        // Sessions from a time on, of events of a window that is long enough to tell.
         let sessions_from_us = begin_us() + from_slot * 15 * MINUTE_US;
-        let events_from_us = sessions_from_us - before_slots * 15 * MINUTE_US;
+        let events_from_us = sessions_from_us - 2 * rules.cap_us - before_slots * 15 * MINUTE_US;
         let window = Some(Window { events_from_us, sessions_from_us });
         let user = Kind::Sessions.schema().index_of("user_id").unwrap();
         let columns: Vec<usize> =

@@ -32,6 +32,11 @@ impl SiteRules {
         Self { gap_us: us(settings.session_gap_s), cap_us: us(settings.session_cap_s), zone }
     }
 
+    /// The longest pause within a chain of events: with the client's session id they go on for as long as a session may.
+    pub(crate) fn bridged_us(&self, is_client: bool) -> i64 {
+        if is_client { self.cap_us - 1 } else { self.gap_us }
+    }
+
     /// The days of the site.
     pub(crate) fn days(&self) -> LocalDays {
         LocalDays::new(self.zone)

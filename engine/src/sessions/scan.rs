@@ -18,13 +18,15 @@ use tokio::task::JoinSet;
 
 use crate::sessions::identities::Stitching;
 use crate::sessions::making::builder::{Choice, RunBuilder};
-use crate::sessions::making::cuts::{LongChain, LongChains};
+use crate::sessions::making::cuts::{Begun, LongChain, LongChains};
 use crate::sessions::making::days::LocalDays;
-use crate::sessions::making::finish::{At, Finished, RunPlace, Window, sessions_of};
+use crate::sessions::making::finish::{At, AtHand, Finished, RunPlace, sessions_of};
 use crate::sessions::making::run::RunBatch;
+use crate::sessions::making::window::Window;
 use crate::sessions::output::{Body, Chunk, Columns, Day, Kind, Row, User, Visitor};
 use crate::sessions::rules::{Rules, SiteRules};
 use crate::sessions::source::{Inputs, narrowed};
+use crate::sessions::wanted::Wanted;
 
 /// Batches of runs that a reader may be ahead of the merge.
 const BATCHES_AHEAD: usize = 2;
@@ -47,9 +49,17 @@ pub(crate) struct Scan {
     pub(crate) window: Option<Window>,
     /// Plans each of whose partitions is an input: events in the table's order.
     pub(crate) inputs: Inputs,
-    /// Inputs that no window cuts, for visitors whose sessions may have begun before it.
-    pub(crate) uncut_inputs: Inputs,
+    /// When all events happened, also those before the window, for visitors whose sessions may have begun before it.
+    pub(crate) times: TimesOfEvents,
     pub(crate) context: Arc<TaskContext>,
+}
+
+/// What it takes to find out when events of visitors happened.
+#[derive(Clone, Default)]
+pub(crate) struct TimesOfEvents {
+    /// What is read of them.
+    pub(crate) wanted: Arc<Wanted>,
+    pub(crate) inputs: Inputs,
 }
 
 /// Where batches of the answer go.
@@ -109,6 +119,8 @@ struct Round {
     only: Option<Arc<HashSet<i64>>>,
     window: Option<Window>,
     long: Option<Arc<LongChains>>,
+    /// What began before the window, if that is known.
+    begun: Option<Arc<Begun>>,
 }
 
 /// What a pass leaves for others.
@@ -125,18 +137,27 @@ impl Scan {
     /// Answers. Ends early, without an error, when nobody receives the answer.
     pub(crate) async fn run(self, answer: Answer) -> Result<()> {
         let mut memory = MemoryConsumer::new("sessions").register(self.context.memory_pool());
-        let round = Round { only: self.only.clone(), window: self.window, long: None };
+        let round = Round { only: self.only.clone(), window: self.window, ..Round::default() };
         let inputs = match &self.only {
             Some(only) => self.narrow(&self.inputs, only)?,
             None => self.inputs.clone(),
         };
         let Some(begun_before) = self.rounds(&inputs, round, &answer, &mut memory).await? else { return Ok(()) };
-        if begun_before.is_empty() {
-            return Ok(());
+        let Some(window) = self.window.filter(|_| !begun_before.is_empty()) else { return Ok(()) };
+        let times = self.narrow(&self.times.inputs, &begun_before)?;
+        let inputs = self.narrow(&inputs, &begun_before)?;
+        let (only, wanted) = (Arc::new(begun_before), &self.times.wanted);
+        let begun = Begun::find(&times, wanted, &only, &self.stitching, &self.rules, window, &self.context).await?;
+        let round = Round {
+            only: Some(only),
+            window: self.window,
+            long: Some(begun.long.clone()),
+            begun: Some(Arc::new(begun)),
+        };
+        match self.pass(&inputs, round, &answer, &mut memory).await? {
+            Some(left) if !left.to_cut.is_empty() => Err(still_too_long()),
+            _ => Ok(()),
         }
-        let inputs = self.narrow(&self.uncut_inputs, &begun_before)?;
-        let round = Round { only: Some(Arc::new(begun_before)), ..Round::default() };
-        self.rounds(&inputs, round, &answer, &mut memory).await.map(drop)
     }
 
     /// Answers for the visitors of a round. Returns those whose chains may have begun before its window, or `None` if nobody
@@ -159,7 +180,7 @@ impl Scan {
                 return Ok(None);
             };
             if !again.to_cut.is_empty() {
-                return Err(DataFusionError::Internal("a session was cut and is still too long".into()));
+                return Err(still_too_long());
             }
         }
         Ok(Some(left.begun_before))
@@ -219,6 +240,10 @@ impl Scan {
         }
         Ok(Some(left))
     }
+}
+
+fn still_too_long() -> DataFusionError {
+    DataFusionError::Internal("a session was cut and is still too long".into())
 }
 
 /// Why a merge stops before its end.
@@ -392,7 +417,12 @@ impl Merge<'_> {
         let batches = &self.chunk.batches;
         let mut sessions = vec![];
         if columns.wanted.sessions {
-            match sessions_of(places, batches, rules, &columns.wanted, self.round.window) {
+            let at_hand = match (&self.round.begun, self.round.window) {
+                (Some(begun), _) => AtHand::Since(begun, visitor),
+                (None, Some(window)) => AtHand::Of(window),
+                (None, None) => AtHand::All,
+            };
+            match sessions_of(places, batches, rules, &columns.wanted, at_hand) {
                 Finished::Sessions(finished) => sessions = finished,
                 Finished::TooLong(long) => {
                     let run_of = |place: &RunPlace| &batches[place.batch as usize].runs[place.run as usize];
@@ -410,7 +440,6 @@ impl Merge<'_> {
                 }
             }
         }
-        // Also of visitors for whom all events were read.
         if let Some(window) = self.scan.window {
             sessions.retain(|session| session.first.moment.at_us >= window.sessions_from_us);
         }

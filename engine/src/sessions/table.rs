@@ -26,11 +26,12 @@ use crate::kept::{KeptRows, MadeRows};
 use crate::plan_inputs::leaf_plan;
 use crate::sessions::filters::event_bounds;
 use crate::sessions::identities::Identities;
-use crate::sessions::making::finish::Window;
+use crate::sessions::making::window::Window;
 use crate::sessions::output::{Columns, Kind};
 use crate::sessions::rules::Rules;
-use crate::sessions::scan::Scan;
+use crate::sessions::scan::{Scan, TimesOfEvents};
 use crate::sessions::source::{IdentityInputs, Inputs, SessionSource};
+use crate::sessions::wanted::Wanted;
 use crate::tables::comparisons::{is_site, site_of};
 
 /// Which table it is.
@@ -199,11 +200,13 @@ impl SessionTableProvider {
                 for columns in [columns, telling_users] {
                     let read = columns.wanted.columns();
                     let inputs = self.source.inputs(state, &read, &filters).await?;
-                    let uncut_inputs = match bounds.window {
-                        Some(_) => self.source.inputs(state, &read, &uncut_filters).await?,
-                        None => vec![],
-                    };
-                    events.push(EventReads { columns: Arc::new(columns), inputs, uncut_inputs, window: bounds.window });
+                    let mut times = TimesOfEvents::default();
+                    if bounds.window.is_some() {
+                        let wanted = Wanted { sessions: true, users: columns.wanted.users, ..Wanted::default() };
+                        times.inputs = self.source.inputs(state, &wanted.columns(), &uncut_filters).await?;
+                        times.wanted = Arc::new(wanted);
+                    }
+                    events.push(EventReads { columns: Arc::new(columns), inputs, times, window: bounds.window });
                 }
                 (Reads::Events(events), schema)
             }
@@ -242,8 +245,8 @@ enum Reads {
 struct EventReads {
     columns: Arc<Columns>,
     inputs: Inputs,
-    /// With events before the window, if there is one.
-    uncut_inputs: Inputs,
+    /// Also of events before the window, if there is one.
+    times: TimesOfEvents,
     window: Option<Window>,
 }
 
@@ -354,7 +357,7 @@ impl ExecutionPlan for SessionScanExec {
                 only,
                 window: events.window,
                 inputs: events.inputs.clone(),
-                uncut_inputs: events.uncut_inputs.clone(),
+                times: events.times.clone(),
                 context,
             };
             scan.run(answer).await

@@ -3,7 +3,11 @@
 //! The first session of a chain of events begins with it; each other begins with the first event that comes no earlier than
 //! the cap after the beginning of the one before. Runs do not tell which event that is. Such chains are rare, so only their
 //! events are read again: first their times, which tell where the chain is cut, then the events, whose runs end there.
+//!
+//! A chain that goes on for all of a window has begun before it. Of its visitor the times of all events are read, and nothing
+//! else of those before the window: a session of it begins within the window, whose events tell the rest.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::Array;
@@ -15,7 +19,9 @@ use futures::StreamExt;
 use tokio::task::JoinSet;
 
 use crate::sessions::identities::Stitching;
+use crate::sessions::making::window::Window;
 use crate::sessions::rows::{Rows, text_of};
+use crate::sessions::rules::{Rules, SiteRules};
 use crate::sessions::source::Inputs;
 use crate::sessions::wanted::Wanted;
 
@@ -111,6 +117,146 @@ impl LongChains {
     }
 }
 
+/// The client's session id, or none.
+type SessionId = Option<Arc<str>>;
+
+/// What began before a window, of visitors of whom it is known when all their events happened.
+#[derive(Debug, Default)]
+pub(crate) struct Begun {
+    /// Their chains that are cut.
+    pub(crate) long: Arc<LongChains>,
+    /// Of a visitor's chains that began before the window and have a session that is wanted: when the last one begins before
+    /// the sessions that are wanted, or the first of these.
+    starts_us: HashMap<i64, Vec<(SessionId, i64)>>,
+}
+
+/// Times of events by visitor, after stitching, and session id, with the site.
+type Times = HashMap<(i64, SessionId), (Arc<str>, Vec<i64>)>;
+
+impl Begun {
+    /// The time from which a visitor's events with a session id count: with it a session begins. `None` if all of them do.
+    pub(crate) fn start_us(&self, visitor: i64, session_id: Option<&str>) -> Option<i64> {
+        let mut starts = self.starts_us.get(&visitor)?.iter();
+        starts.find(|(id, _)| id.as_deref() == session_id).map(|(_, start_us)| *start_us)
+    }
+
+    /// Finds out when sessions of visitors begin.
+    ///
+    /// - `inputs`: all their events, and maybe others.
+    /// - `wanted`: what is read of them, session ids among it.
+    pub(crate) async fn find(
+        inputs: &Inputs,
+        wanted: &Arc<Wanted>,
+        visitors: &Arc<HashSet<i64>>,
+        stitching: &Arc<Stitching>,
+        rules: &Rules,
+        window: Window,
+        context: &Arc<TaskContext>,
+    ) -> Result<Self> {
+        let mut readers = JoinSet::new();
+        for input in inputs {
+            for partition in 0..input.output_partitioning().partition_count() {
+                let events = input.execute(partition, context.clone())?;
+                readers.spawn(times_of_visitors(visitors.clone(), events, wanted.clone(), stitching.clone()));
+            }
+        }
+        let mut times = Times::default();
+        while let Some(found) = readers.join_next().await {
+            let found =
+                found.map_err(|error| DataFusionError::Internal(format!("a reader of events stopped: {error}")))?;
+            for (of, (site, mut found)) in found? {
+                times.entry(of).or_insert_with(|| (site, vec![])).1.append(&mut found);
+            }
+        }
+        let (mut long, mut begun) = (LongChains::default(), Self::default());
+        for ((visitor, session_id), (site, times_us)) in times {
+            let rules = rules.of_site(&site);
+            let (chains, start_us) = chains_of(times_us, session_id.is_some(), rules, window);
+            for CutTimes { ends_us, cuts_us } in chains {
+                let chain = LongChain::new(visitor, session_id.clone(), ends_us, rules.cap_us);
+                long.add(LongChain { cuts_us, ..chain }, &stitching.ids_of(&HashSet::from([visitor])));
+            }
+            if let Some(start_us) = start_us {
+                begun.starts_us.entry(visitor).or_default().push((session_id, start_us));
+            }
+        }
+        begun.long = Arc::new(long);
+        Ok(begun)
+    }
+}
+
+/// Times of a chain that is cut.
+#[derive(Debug, PartialEq, Eq)]
+struct CutTimes {
+    /// Of its first and its last event.
+    ends_us: (i64, i64),
+    /// When its sessions begin, the first aside; in order.
+    cuts_us: Vec<i64>,
+}
+
+/// The chains that are cut; and of the one that began before the window, if it has a session that is wanted, the last beginning
+/// of a session before those, or the first of them. Pure.
+fn chains_of(
+    mut times_us: Vec<i64>,
+    is_client: bool,
+    rules: &SiteRules,
+    window: Window,
+) -> (Vec<CutTimes>, Option<i64>) {
+    times_us.sort_unstable();
+    let (mut cut, mut start) = (Vec::new(), None);
+    for Range { start: first, end } in parts_of(&times_us, rules.bridged_us(is_client)) {
+        let chain = &times_us[first..end];
+        let (start_us, end_us) = (chain[0], chain[chain.len() - 1]);
+        if end_us - start_us < rules.cap_us {
+            continue;
+        }
+        let cuts_us = cuts_of(chain.to_vec(), rules.cap_us);
+        if start_us < window.events_from_us && end_us >= window.sessions_from_us {
+            // There is one: a window before sessions is twice as long as the cap, and no session begins as much after another.
+            start = cuts_us.iter().copied().rfind(|cut_us| *cut_us <= window.sessions_from_us);
+        }
+        cut.push(CutTimes { ends_us: (start_us, end_us), cuts_us });
+    }
+    (cut, start)
+}
+
+/// The places of each chain's times, which are in order.
+fn parts_of(times_us: &[i64], bridged_us: i64) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut first = 0;
+    for chain in times_us.chunk_by(|one, next| next.saturating_sub(*one) <= bridged_us) {
+        parts.push(first..first + chain.len());
+        first += chain.len();
+    }
+    parts
+}
+
+/// The times of visitors' events in one input.
+async fn times_of_visitors(
+    visitors: Arc<HashSet<i64>>,
+    mut events: SendableRecordBatchStream,
+    wanted: Arc<Wanted>,
+    stitching: Arc<Stitching>,
+) -> Result<Times> {
+    let mut times = Times::default();
+    while let Some(batch) = events.next().await {
+        let rows = Rows::new(&batch?, &wanted)?;
+        for row in 0..rows.len() {
+            if rows.visitors.is_null(row) || rows.is_bot(row) {
+                continue;
+            }
+            let known = !wanted.users || text_of(rows.users.as_ref(), row).is_some();
+            let visitor = stitching.visitor_of(rows.visitors.value(row), known);
+            if visitors.contains(&visitor) {
+                let session_id = text_of(rows.session_ids.as_ref(), row).map(Arc::from);
+                let of_visitor = times.entry((visitor, session_id));
+                of_visitor.or_insert_with(|| (rows.sites.value(row).into(), vec![])).1.push(rows.times_us[row]);
+            }
+        }
+    }
+    Ok(times)
+}
+
 /// The times of each chain's events in one input.
 async fn times_of(
     chains: Arc<LongChains>,
@@ -166,6 +312,32 @@ mod tests {
         // 15 is the first event after 10; the next cut is not before 25.
         check(&[24, 0, 15, 9, 20, 26], &[15, 26]);
         check(&[0, 15, 15, 25, 25], &[15, 25]);
+    }
+
+    #[test]
+    fn a_chain_that_began_before_a_window_goes_on_with_a_session_in_it() {
+        let rules = SiteRules { gap_us: 4, cap_us: 10, zone: None };
+        let window = Window { events_from_us: 100, sessions_from_us: 120 };
+        let check = |times: &[i64], is_client: bool, cut: &[((i64, i64), &[i64])], start: Option<i64>| {
+            let cut = cut.iter().map(|(ends_us, cuts_us)| CutTimes { ends_us: *ends_us, cuts_us: cuts_us.to_vec() });
+            let cut: Vec<CutTimes> = cut.collect();
+            assert_eq!(chains_of(times.to_vec(), is_client, &rules, window), (cut, start), "{times:?}");
+        };
+        check(&[], false, &[], None);
+        check(&[90, 93, 121, 124], false, &[], None);
+        // Every three from 90 on, which makes sessions of twelve.
+        let all: Vec<i64> = (0..=20).rev().map(|n| 90 + 3 * n).collect();
+        check(&all, false, &[((90, 150), &[102, 114, 126, 138, 150])], Some(114));
+        // It ended before the sessions that are wanted, or began within the window.
+        let ended: Vec<i64> = (90..120).step_by(3).collect();
+        check(&ended, false, &[((90, 117), &[102, 114])], None);
+        let begun: Vec<i64> = (102..=130).step_by(3).collect();
+        check(&begun, false, &[((102, 129), &[114, 126])], None);
+        // A client's session bridges more.
+        check(&[95, 104, 113, 122, 131], true, &[((95, 131), &[113, 131])], Some(113));
+        check(&[95, 104, 113, 122, 131], false, &[], None);
+        // A session that begins where the window's do is one of them.
+        check(&[100 - 4, 100, 104, 108, 112, 116, 120, 124], false, &[((96, 124), &[108, 120])], Some(120));
     }
 
     /// Cuts by a cap of 10.

@@ -8,8 +8,10 @@
 use std::sync::Arc;
 
 use crate::sessions::making::builder::{add_money, session_id};
+use crate::sessions::making::cuts::Begun;
 use crate::sessions::making::days::SECOND_US;
 use crate::sessions::making::run::{Moment, Money, Ping, Run, RunBatch};
+use crate::sessions::making::window::Window;
 use crate::sessions::rules::SiteRules;
 use crate::sessions::wanted::Wanted;
 
@@ -64,22 +66,6 @@ pub(crate) struct LongPart {
     pub(crate) end_us: i64,
 }
 
-/// Which events are at hand, and which sessions are wanted, if not all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
-    /// All events from here on are at hand, and none before.
-    pub(crate) events_from_us: i64,
-    /// Sessions that begin earlier are not wanted.
-    pub(crate) sessions_from_us: i64,
-}
-
-impl Window {
-    /// Whether a chain that seems to begin at `start_us` may have begun before, and has a session that is wanted.
-    fn may_miss(self, start_us: i64, end_us: i64, bridged_us: i64) -> bool {
-        end_us >= self.sessions_from_us && start_us.saturating_sub(self.events_from_us) < bridged_us
-    }
-}
-
 /// Seconds that a page view with pings was looked at, at least.
 const ENGAGED_FIRST_S: i64 = 5;
 
@@ -92,13 +78,22 @@ pub(crate) fn engaged_s(pings: &[Ping]) -> i64 {
     ENGAGED_NEXT_S * (pings.len() as i64 - views) + ENGAGED_FIRST_S * views
 }
 
+/// Which events of a visitor are at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AtHand<'a> {
+    All,
+    Of(Window),
+    /// Those of a window, with what began before it.
+    Since(&'a Begun, i64),
+}
+
 /// Makes the sessions of all runs of one visitor, in any order.
 pub(crate) fn sessions_of(
     runs: &mut [RunPlace],
     batches: &[Arc<RunBatch>],
     rules: &SiteRules,
     wanted: &Wanted,
-    window: Option<Window>,
+    at_hand: AtHand<'_>,
 ) -> Finished {
     let run_of = |place: &RunPlace| &batches[place.batch as usize].runs[place.run as usize];
     let id_of = |place: &RunPlace| session_id(&batches[place.batch as usize], wanted, place.run);
@@ -111,9 +106,13 @@ pub(crate) fn sessions_of(
     let (mut sessions, mut long) = (Vec::new(), Vec::new());
     for of_id in runs.chunk_by(|one, next| id_of(one) == id_of(next)) {
         let client_id = id_of(&of_id[0]);
-        // The longest pause within a chain.
-        let bridged_us = if client_id.is_some() { rules.cap_us - 1 } else { rules.gap_us };
-        let mut rest = of_id;
+        let bridged_us = rules.bridged_us(client_id.is_some());
+        let goes_on_us = match at_hand {
+            AtHand::Since(begun, visitor) => begun.start_us(visitor, client_id),
+            AtHand::All | AtHand::Of(_) => None,
+        };
+        let gone = |place: &RunPlace| goes_on_us.is_some_and(|us| run_of(place).first.at_us < us);
+        let mut rest = &of_id[of_id.partition_point(gone)..];
         while !rest.is_empty() {
             let mut end_us = run_of(&rest[0]).end_us;
             let mut count = 1;
@@ -128,10 +127,12 @@ pub(crate) fn sessions_of(
             let (chain, after) = rest.split_at(count);
             rest = after;
             let start_us = run_of(&chain[0]).first.at_us;
-            if window.is_some_and(|window| window.may_miss(start_us, end_us, bridged_us)) {
+            if let AtHand::Of(window) = at_hand
+                && window.may_miss(start_us, end_us, bridged_us)
+            {
                 return Finished::BegunBefore;
             }
-            if end_us - start_us < rules.cap_us {
+            if end_us - start_us < rules.cap_us && goes_on_us != Some(start_us) {
                 sessions.push(session(chain, batches, client_id.is_some(), false));
                 continue;
             }

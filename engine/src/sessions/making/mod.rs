@@ -6,3 +6,4 @@ pub(super) mod days;
 pub(super) mod finish;
 pub(super) mod page_view;
 pub(super) mod run;
+pub(super) mod window;
