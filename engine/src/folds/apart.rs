@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use lake::EVENTS;
 
 use super::aggregate::bounds::{TimeBounds, take_times_of_groups};
-use super::aggregate::definition::Definition;
+use super::aggregate::definition::{Definition, VISITOR};
 use super::aggregate::shape::{Shape, Why, reason_of};
 use super::aggregate::stand_in::{FoldedTable, StandIn};
 use super::fold::{Fold, Keeps};
 use super::rows::rows_table::{Place, RowsTable};
 use super::tally::Tally;
 use crate::session::IDENTITIES;
+use crate::sessions::Kind;
 
 /// Puts a place for the rows of a fold wherever a plan groups events.
 pub(super) fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPlan, Vec<Fold>), Why> {
@@ -36,14 +38,7 @@ pub(super) fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPl
                 }
             };
             let events = scanned(&aggregate.input).ok_or("it reads no events")?;
-            let mut definition = Definition::new(shape, conditions, events.schema(), state, &[])?;
-            let keeps = match definition.folded {
-                FoldedTable::Events => Keeps::OfFiles,
-                _ => match definition.make_subtractable(events.schema(), state) {
-                    Ok(parts) => Keeps::OfLastPass(parts),
-                    Err(why) => Keeps::Nothing(why),
-                },
-            };
+            let (definition, keeps) = define(shape, conditions, events.schema(), state)?;
             let part = definition.of_part(events, vec![]).map_err(reason_of)?;
             let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
             let rows = RowsTable::empty_place(Place::Fold(folds.len()), schema.clone());
@@ -77,6 +72,33 @@ pub(super) fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPl
     // Once more, so that the rows of folds are read no further than is needed.
     let plan = state.optimize(&plan).map_err(reason_of)?;
     Ok((plan, folds))
+}
+
+/// The fold of an aggregate, and what is kept of it.
+fn define(
+    shape: Shape,
+    conditions: Vec<Expr>,
+    schema: &DFSchema,
+    state: &SessionState,
+) -> Result<(Definition, Keeps), Why> {
+    if shape.folded == FoldedTable::Events {
+        return Ok((Definition::new(shape, conditions, schema, state, &[])?, Keeps::OfFiles));
+    }
+    // Rows of each visitor, where visitors are counted: so what is new of a visitor adds up with what was.
+    if shape.table == Kind::Sessions.name() {
+        let mut of_visitors = Definition::new(shape.clone(), conditions.clone(), schema, state, &[])?;
+        if let Ok(parts) = of_visitors.make_subtractable(schema, state) {
+            return Ok((of_visitors, Keeps::OfLastPass(parts)));
+        }
+    }
+    // A pass makes all rows of a visitor together.
+    let visitor = Expr::Column(Column::from_name(VISITOR));
+    let mut definition = Definition::new(shape, conditions, schema, state, std::slice::from_ref(&visitor))?;
+    let keeps = match definition.make_subtractable(schema, state) {
+        Ok(parts) => Keeps::OfLastPass(parts),
+        Err(why) => Keeps::Nothing(why),
+    };
+    Ok((definition, keeps))
 }
 
 /// Puts a place for the rows of a tally wherever a plan counts what it makes of users.

@@ -11,6 +11,7 @@ use super::aggregate::shape::Why;
 use super::aggregate::stand_in::FoldedTable;
 use super::hash::hash_of;
 use super::rows::memory::PieceKey;
+use crate::sessions::Kind;
 
 /// One aggregate over events.
 pub(super) struct Fold {
@@ -59,6 +60,13 @@ impl Fold {
         self.subtractable().is_some()
     }
 
+    /// Whether rows of the table that a visitor had before the last ones need not be looked at again.
+    pub(super) fn is_windowed(&self) -> bool {
+        // Any event of a visitor may have the user's id.
+        let tells_users = self.definition.columns(&self.others).contains("user_id");
+        self.definition.table == Kind::Sessions.name() && self.definition.adds_up() && !tells_users
+    }
+
     /// Why it is made anew at each run, if it is.
     pub(super) fn why_whole(&self) -> Option<&str> {
         match &self.keeps {
@@ -91,8 +99,13 @@ impl Fold {
 
     /// Names what a pass makes for this fold whenever the times of its sessions end.
     pub(super) fn kept_key(&self) -> PieceKey {
-        let (bounds, others) = TimeBounds::take_of_sessions(&self.others);
-        let bounds = [self.definition.id.to_string(), format!("from {:?}", bounds.from_us)];
-        hash_of(bounds.into_iter().chain(others.iter().map(Expr::to_string)))
+        let from_us = TimeBounds::take_of_sessions(&self.others).0.from_us;
+        hash_of([format!("{:?}", self.anytime_key()), format!("from {from_us:?}")])
+    }
+
+    /// Names what a pass makes for this fold whenever the times of its sessions begin and end.
+    pub(super) fn anytime_key(&self) -> PieceKey {
+        let others = TimeBounds::take_of_sessions(&self.others).1;
+        hash_of([self.definition.id.to_string()].into_iter().chain(others.iter().map(Expr::to_string)))
     }
 }

@@ -222,7 +222,7 @@ impl Gathering<'_> {
         let context = self.engine().context_of(1);
         let Some(events) = self.view.pending_events(&context)? else { return Ok(None) };
         let key = self.key("pending", self.bounds, &[]);
-        let mut made = self.view.pieces().made.lock().await;
+        let mut made = self.view.pieces().pending.lock().await;
         if let Some(piece) = made.get(&key) {
             return Ok(Some(piece.clone()));
         }

@@ -3,25 +3,31 @@
 //! A row of such a table follows from the events of one visitor, from who is who, and from the rules of the site. So two views
 //! differ in the rows of those visitors alone of whom an event came or went, or who are somebody else now. What a fold made of
 //! their rows in the earlier view is subtracted, and what it makes of them in the later one is added.
+//!
+//! A session follows from events near to it. So of visitors who are who they were only sessions are looked at that begin
+//! shortly before the first event that is new, and of a bound that moves those that begin between where it was and is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::Int64Type;
+use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::common::HashSet;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::DataFrame;
+use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use lake::{EVENTS, TableFile};
 
 use super::aggregate::bounds::{Lies, TimeBounds};
-use super::aggregate::definition::VISITOR;
+use super::aggregate::definition::{Subtractable, VISITOR};
 use super::aggregate::pass::{self, PassFold};
-use super::aggregate::subtraction::subtract;
+use super::aggregate::subtraction::{difference, has_negative, subtract};
 use super::fold::Fold;
 use super::fold_use::FoldUse;
 use super::rows::last_passes::{LastPass, Made};
 use super::rows::memory::PieceKey;
+use super::rows::pass_rows::{Due, PassRows};
 use super::rows::piece::Piece;
 use crate::error::Result;
 use crate::session::{TABLES_BY_VISITOR, View};
@@ -31,6 +37,35 @@ use crate::tables::pending::PendingEvents;
 
 /// All is made again if more than one event in so many came or went.
 const CHANGED_SHARE: u64 = 4;
+
+/// How many times the cap a session begins before an event that it follows from, at most: one that has the event begins within
+/// one, and the session before it says whether it was cut.
+const CAPS_BEFORE: i64 = 2;
+
+/// What differs between two views.
+struct Changes {
+    /// The visitor ids of events that came or went.
+    ids: HashSet<i64>,
+    /// When the first of them happened, in microseconds since 1970.
+    first_us: Option<i64>,
+}
+
+/// The visitors whose rows may differ.
+struct ChangedVisitors {
+    /// Those of whom events came or went, and who are who they were.
+    by_events: HashSet<i64>,
+    /// Those who are somebody else now, or to whom others belong.
+    by_identity: HashSet<i64>,
+}
+
+/// Some rows of a table.
+#[derive(Clone, Default)]
+struct Chosen {
+    /// The visitors; all if not given.
+    visitors: Option<Arc<HashSet<i64>>>,
+    /// When their sessions begin.
+    begin: TimeBounds,
+}
 
 impl View {
     /// What a pass read; nothing if it read all events.
@@ -58,84 +93,148 @@ impl View {
                 folds.iter().filter(is_wanted).copied().filter(|fold| keys.insert(fold.pass_key())).collect();
             let (mut known, mut unknown): (Vec<Vec<&Fold>>, Vec<&Fold>) = (vec![vec![]; passes.of_views.len()], vec![]);
             for fold in wanted {
-                match passes.of_views.iter().rposition(|last| last.folds.contains_key(&fold.kept_key())) {
+                match passes.of_views.iter().rposition(|last| followed_by(last, fold).is_some()) {
                     Some(last) if fold.is_kept() => known[last].push(fold),
                     _ => unknown.push(fold),
                 }
             }
             for (last, folds) in known.into_iter().enumerate().filter(|(_, folds)| !folds.is_empty()) {
                 match self.follow(&passes.of_views[last], &folds).await? {
-                    Some((pieces, used)) => {
+                    Some((rows, used)) => {
                         self.pieces().passes.lock().extend(folds.iter().map(|fold| (fold.pass_key(), used)));
-                        made.extend(folds.iter().map(|fold| fold.pass_key()).zip(pieces));
+                        made.extend(folds.iter().map(|fold| fold.pass_key()).zip(rows));
                     }
                     None => unknown.extend(folds),
                 }
             }
             if !unknown.is_empty() {
                 let pass: Vec<PassFold<'_>> = unknown.iter().map(|fold| fold.in_pass()).collect();
-                let pieces = pass::run(self, rows_of(self.sessions(), self, table, None)?, &pass).await?;
-                made.extend(unknown.iter().map(|fold| fold.pass_key()).zip(pieces));
+                let rows = rows_of(self.sessions(), self, table, &Chosen::default())?;
+                let rows = pass::run(self, rows, &pass).await?.into_iter().map(PassRows::of);
+                made.extend(unknown.iter().map(|fold| fold.pass_key()).zip(rows));
             }
         }
         let made = self.pieces().made.lock().await;
         let folds = folds.iter().filter(|fold| fold.is_kept()).map(|fold| {
-            let made = Made { piece: made[&fold.pass_key()].clone(), conditions: fold.others.clone() };
+            let rows = made[&fold.pass_key()].clone();
+            let made = Made { rows, anytime_key: fold.anytime_key(), conditions: fold.others.clone() };
             (fold.kept_key(), made)
         });
         passes.keep(self.sessions(), folds.collect());
         Ok(())
     }
 
-    /// The pieces of folds of one table from those of an earlier view; `None` if more is new than it is worth.
-    async fn follow(&self, last: &LastPass, folds: &[&Fold]) -> Result<Option<(Vec<Arc<Piece>>, FoldUse)>> {
+    /// The rows of folds of one table from those of an earlier view; `None` if more is new than it is worth.
+    async fn follow(&self, last: &LastPass, folds: &[&Fold]) -> Result<Option<(Vec<PassRows>, FoldUse)>> {
         let (before, now) = (&last.source, self.sessions());
-        let made: Vec<&Made> = folds.iter().map(|fold| &last.folds[&fold.kept_key()]).collect();
+        let made: Vec<&Made> = folds.iter().filter_map(|fold| followed_by(last, fold)).collect();
         let rules = now.rules().await?;
         if before.rules().await?.in_words() != rules.in_words() {
             return Ok(None);
         }
         let moved = folds.iter().zip(&made).filter_map(|(fold, made)| earlier_end(&fold.others, &made.conditions));
-        let Some((ids, used)) = self.ids_of_changes(before, moved.min()).await? else { return Ok(None) };
-        let Some(visitors) = changed_visitors(&ids, before, now) else { return Ok(None) };
-        if visitors.is_empty() {
-            return Ok(Some((made.iter().map(|made| made.piece.clone()).collect(), used)));
+        let Some((changes, used)) = self.changes_since(before, moved.min()).await? else { return Ok(None) };
+        let Some(visitors) = changed_visitors(&changes.ids, before, now) else { return Ok(None) };
+        let near_us = changes.first_us.map(|us| us.saturating_sub(rules.cap_us_max().saturating_mul(CAPS_BEFORE)));
+        let near = TimeBounds { from_us: near_us, until_us: None };
+        let mut followed = Vec::new();
+        for (fold, made) in folds.iter().zip(&made) {
+            let Some(parts) = fold.subtractable() else { return Ok(None) };
+            followed.push(Followed { fold, made, parts, were: vec![], are: vec![] });
         }
-        let visitors = Some(Arc::new(visitors));
-        let folds_before =
-            folds.iter().zip(&made).map(|(fold, made)| PassFold { bounds: &made.conditions, ..fold.in_pass() });
-        let folds_before: Vec<PassFold<'_>> = folds_before.collect();
-        let folds_now: Vec<PassFold<'_>> = folds.iter().map(|fold| fold.in_pass()).collect();
-        let table = folds[0].definition.table;
-        let were = match pass::run(self, rows_of(before, self, table, visitors.clone())?, &folds_before).await {
-            Ok(pieces) => pieces,
-            // Its files may be gone.
-            Err(error) => {
-                tracing::debug!(%error, "an earlier view cannot be read any more; all is made again");
+        let (windowed, whole): (Vec<usize>, Vec<usize>) =
+            (0..folds.len()).partition(|place| followed[*place].fold.is_windowed());
+        let all = visitors.by_events.union(&visitors.by_identity).copied().collect();
+        for (places, visitors, begin) in [
+            (&windowed, visitors.by_events, near),
+            (&windowed, visitors.by_identity, TimeBounds::default()),
+            (&whole, all, TimeBounds::default()),
+        ] {
+            let chosen = Chosen { visitors: Some(Arc::new(visitors)), begin };
+            if !places.is_empty() && !self.pass_twice(before, &mut followed, places, &chosen).await? {
                 return Ok(None);
             }
-        };
-        let are = pass::run(self, rows_of(now, self, table, visitors)?, &folds_now).await?;
-        let mut pieces = Vec::new();
-        for (((fold, made), were), are) in folds.iter().zip(made).zip(were).zip(are) {
-            let Some(parts) = fold.subtractable() else { return Ok(None) };
-            let more = [made.piece.clone(), are];
-            let Some(piece) = subtract(self.engine(), fold.maker(), parts, &more, &[were]).await? else {
+        }
+        if !self.pass_over_left_behind(before, &mut followed).await? {
+            return Ok(None);
+        }
+        let mut rows = Vec::new();
+        for followed in followed {
+            let Some(of_fold) = followed.rows(self).await? else {
+                let table = followed.fold.definition.table;
                 tracing::error!(table, "what was made of visitors does not fit to their rows; it is made again");
                 return Ok(None);
             };
-            pieces.push(piece);
+            rows.push(of_fold);
         }
-        Ok(Some((pieces, used)))
+        Ok(Some((rows, used)))
     }
 
-    /// The visitor ids of events that came or went since an earlier view, and of those that happened from `until_us` on, if that
-    /// is where a bound of time was; with what was read. `None` if that are too many.
-    async fn ids_of_changes(
+    /// Makes what folds made of some rows before, and what they make of them now. Says whether the earlier view can be read.
+    ///
+    /// - `places`: of the folds.
+    async fn pass_twice(
         &self,
-        before: &SessionSource,
-        until_us: Option<i64>,
-    ) -> Result<Option<(HashSet<i64>, FoldUse)>> {
+        before: &Arc<SessionSource>,
+        followed: &mut [Followed<'_>],
+        places: &[usize],
+        chosen: &Chosen,
+    ) -> Result<bool> {
+        if chosen.visitors.as_ref().is_some_and(|visitors| visitors.is_empty()) {
+            return Ok(true);
+        }
+        let bounds: Vec<Vec<Expr>> = places.iter().map(|place| followed[*place].bounds_before()).collect();
+        let folds_before = places.iter().zip(&bounds);
+        let folds_before = folds_before.map(|(place, bounds)| PassFold { bounds, ..followed[*place].fold.in_pass() });
+        let folds_before: Vec<PassFold<'_>> = folds_before.collect();
+        let table = followed[places[0]].fold.definition.table;
+        let Some(were) = self.pass_before(rows_of(before, self, table, chosen)?, &folds_before).await? else {
+            return Ok(false);
+        };
+        let folds_now: Vec<PassFold<'_>> = places.iter().map(|place| followed[*place].fold.in_pass()).collect();
+        let are = pass::run(self, rows_of(self.sessions(), self, table, chosen)?, &folds_now).await?;
+        for (place, (were, are)) in places.iter().zip(were.into_iter().zip(are)) {
+            followed[*place].were.extend(were);
+            followed[*place].are.extend(are);
+        }
+        Ok(true)
+    }
+
+    /// Makes what folds made of all sessions that begin before their lower bound now and did not before. Says whether the
+    /// earlier view can be read.
+    async fn pass_over_left_behind(&self, before: &Arc<SessionSource>, followed: &mut [Followed<'_>]) -> Result<bool> {
+        let ranges: BTreeSet<(i64, i64)> = followed.iter().filter_map(Followed::left_behind).collect();
+        for (from_us, until_us) in ranges {
+            let places: Vec<usize> = (0..followed.len())
+                .filter(|place| followed[*place].left_behind() == Some((from_us, until_us)))
+                .collect();
+            let begin = TimeBounds { from_us: Some(from_us), until_us: Some(until_us) };
+            let folds = places
+                .iter()
+                .map(|place| PassFold { bounds: &followed[*place].made.conditions, ..followed[*place].fold.in_pass() });
+            let folds: Vec<PassFold<'_>> = folds.collect();
+            let table = followed[places[0]].fold.definition.table;
+            let rows = rows_of(before, self, table, &Chosen { visitors: None, begin })?;
+            let Some(were) = self.pass_before(rows, &folds).await? else { return Ok(false) };
+            places.iter().zip(were).for_each(|(place, were)| followed[*place].were.extend(were));
+        }
+        Ok(true)
+    }
+
+    /// A pass over rows of an earlier view; `None` if its files are gone.
+    async fn pass_before(&self, rows: DataFrame, folds: &[PassFold<'_>]) -> Result<Option<Vec<Vec<Arc<Piece>>>>> {
+        match pass::run(self, rows, folds).await {
+            Ok(pieces) => Ok(Some(pieces)),
+            Err(error) => {
+                tracing::debug!(%error, "an earlier view cannot be read any more; all is made again");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The events that came or went since an earlier view, and those that happened from `until_us` on, if that is where a bound
+    /// of time was; with what was read. `None` if that are too many.
+    async fn changes_since(&self, before: &SessionSource, until_us: Option<i64>) -> Result<Option<(Changes, FoldUse)>> {
         let now = self.sessions();
         let paths_before: HashSet<&str> = before.files().iter().map(|file| file.log_path.as_str()).collect();
         let paths_now: HashSet<&str> = now.files().iter().map(|file| file.log_path.as_str()).collect();
@@ -177,8 +276,8 @@ impl View {
         if let Some(pending) = late_pending.filter(|pending| !pending.files.is_empty()) {
             parts.push(only_late(of_pending(&pending)?)?);
         }
-        match ids_of(parts).await {
-            Ok(ids) => Ok(Some((ids, used))),
+        match changes_of(parts).await {
+            Ok(changes) => Ok(Some((changes, used))),
             Err(error) => {
                 tracing::debug!(%error, "an earlier view cannot be read any more; all is made again");
                 Ok(None)
@@ -187,38 +286,126 @@ impl View {
     }
 }
 
-/// The visitor ids of events.
-async fn ids_of(events: Vec<DataFrame>) -> Result<HashSet<i64>> {
-    let mut ids = HashSet::new();
+/// What a fold made before, and how it changes.
+struct Followed<'a> {
+    fold: &'a Fold,
+    made: &'a Made,
+    parts: &'a Subtractable,
+    /// What it made of rows that may be others now.
+    were: Vec<Arc<Piece>>,
+    /// What it makes of them.
+    are: Vec<Arc<Piece>>,
+}
+
+impl Followed<'_> {
+    /// When the sessions begin that the fold had and has not any more, because its lower bound is later.
+    fn left_behind(&self) -> Option<(i64, i64)> {
+        let [now, before] = [&self.fold.others, &self.made.conditions].map(|conditions| lower_bound(conditions));
+        before.zip(now).filter(|(before, now)| before < now)
+    }
+
+    /// The conditions of the rows that it made before, but for those that are left behind.
+    fn bounds_before(&self) -> Vec<Expr> {
+        let of_now = lower_bound(&self.fold.others).map(|us| col(BEGIN).gt_eq(time(us)));
+        self.made.conditions.iter().cloned().chain(of_now).collect()
+    }
+
+    /// Its rows now. `None` if there are less than none of a group.
+    async fn rows(&self, view: &View) -> Result<Option<PassRows>> {
+        let (engine, maker) = (view.engine(), self.fold.maker());
+        let has_rows = |pieces: &[Arc<Piece>]| pieces.iter().any(|piece| piece.row_count() > 0);
+        if !has_rows(&self.were) && !has_rows(&self.are) {
+            return Ok(Some(self.made.rows.clone()));
+        }
+        if !self.fold.definition.is_signed() {
+            let pieces = [self.made.rows.pieces(), self.are.clone()].concat();
+            let rows = subtract(engine, maker, self.parts, &pieces, &self.were).await?;
+            return Ok(rows.map(|rows| PassRows::of(vec![rows])));
+        }
+        let mut rows = self.made.rows.clone();
+        let context = engine.context_of(engine.threads());
+        match rows.due() {
+            Due::Nothing => {}
+            Due::All => {
+                let merged = maker.merge(engine.pieces().room(), &context, &rows.pieces()).await?;
+                if has_negative(&merged, self.parts)? {
+                    return Ok(None);
+                }
+                rows = PassRows::of(vec![merged]);
+            }
+            Due::ChangesFrom(from) => {
+                let merged = maker.merge(engine.pieces().room(), &context, &rows.changes[from..]).await?;
+                rows.changes.truncate(from);
+                rows.changes.push(merged);
+            }
+        }
+        let change = difference(engine, maker, self.parts, &self.are, &self.were).await?;
+        if change.row_count() > 0 {
+            rows.changes.push(change);
+        }
+        Ok(Some(rows))
+    }
+}
+
+/// What the rows of a fold can be made of, from a pass over an earlier view: what it made then, with the same lower bound or
+/// with the latest one before that.
+fn followed_by<'a>(last: &'a LastPass, fold: &Fold) -> Option<&'a Made> {
+    let is_there = |made: &&Made| !made.rows.are_lost();
+    if let Some(made) = last.folds.get(&fold.kept_key()).filter(is_there) {
+        return Some(made);
+    }
+    let from_us = lower_bound(&fold.others).filter(|_| fold.is_windowed())?;
+    let alike = last.folds.values().filter(|made| made.anytime_key == fold.anytime_key()).filter(is_there);
+    let before = alike.filter_map(|made| Some((lower_bound(&made.conditions)?, made)));
+    before.filter(|(before_us, _)| *before_us < from_us).max_by_key(|(before_us, _)| *before_us).map(|(_, made)| made)
+}
+
+/// When the sessions begin that conditions choose, in microseconds since 1970.
+fn lower_bound(conditions: &[Expr]) -> Option<i64> {
+    TimeBounds::take_of_sessions(conditions).0.from_us
+}
+
+/// The column of `sessions` that says when they begin.
+const BEGIN: &str = "started_at";
+
+fn time(us: i64) -> Expr {
+    lit(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())))
+}
+
+/// Whose events they are, and when the first of them happened.
+async fn changes_of(events: Vec<DataFrame>) -> Result<Changes> {
+    let (mut ids, mut first_us) = (HashSet::new(), None);
     for events in events {
-        let mut rows = events.select_columns(&[VISITOR])?.execute_stream().await?;
+        let mut rows = events.select_columns(&[VISITOR, "occurred_at"])?.execute_stream().await?;
         while let Some(batch) = rows.try_next().await? {
-            ids.extend(batch.column(0).as_primitive::<Int64Type>().iter().flatten());
+            let times = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>();
+            first_us = first_us.into_iter().chain(times.values().iter().copied()).min();
+            ids.extend(batch[VISITOR].as_primitive::<Int64Type>().iter().flatten());
         }
     }
-    Ok(ids)
+    Ok(Changes { ids, first_us })
 }
 
 /// The visitors whose rows may differ: those whose events came or went, as who they were and are, and everybody who is somebody
 /// else now. `None` if it is not known who is who.
-fn changed_visitors(ids: &HashSet<i64>, before: &SessionSource, now: &SessionSource) -> Option<HashSet<i64>> {
+fn changed_visitors(ids: &HashSet<i64>, before: &SessionSource, now: &SessionSource) -> Option<ChangedVisitors> {
     let (before, now) = (before.known_identities()?, now.known_identities()?);
     let (before, now) = (&before.stitching, &now.stitching);
+    let by_identity: HashSet<i64> = before.moved(now).into_iter().flatten().collect();
     let changed = ids.iter().flat_map(|id| [*id, before.visitor_of(*id, false), now.visitor_of(*id, false)]);
-    Some(changed.chain(before.moved(now).into_iter().flatten()).collect())
+    let by_events = changed.filter(|visitor| !by_identity.contains(visitor)).collect();
+    Some(ChangedVisitors { by_events, by_identity })
 }
 
-/// The rows of a table over sessions of a view; of some visitors, if given.
-fn rows_of(
-    source: &Arc<SessionSource>,
-    view: &View,
-    table: &str,
-    visitors: Option<Arc<HashSet<i64>>>,
-) -> Result<DataFrame> {
+/// Rows of a table over sessions of a view.
+fn rows_of(source: &Arc<SessionSource>, view: &View, table: &str, chosen: &Chosen) -> Result<DataFrame> {
     let mut kinds = [Kind::Sessions, Kind::VisitorDays, Kind::Visitors].into_iter();
     let kind = kinds.find(|kind| kind.name() == table).expect("it is one of the tables by visitor");
-    let provider = SessionTableProvider::of_visitors(kind, source.clone(), visitors);
-    Ok(view.engine().context().read_table(Arc::new(provider))?)
+    let provider = SessionTableProvider::of_visitors(kind, source.clone(), chosen.visitors.clone());
+    let rows = view.engine().context().read_table(Arc::new(provider))?;
+    let from = chosen.begin.from_us.map(|us| col(BEGIN).gt_eq(time(us)));
+    let until = chosen.begin.until_us.map(|us| col(BEGIN).lt(time(us)));
+    Ok(from.into_iter().chain(until).try_fold(rows, DataFrame::filter)?)
 }
 
 /// Where the bound of the times of sessions was or is, whichever is earlier, if it moved. Pure.

@@ -308,7 +308,7 @@ impl FoldedPlan {
         for fold in &self.folds {
             if fold.is_by_visitor() {
                 let key = fold.pass_key();
-                gathered.pieces.push(vec![view.pieces().made.lock().await[&key].clone()]);
+                gathered.pieces.push(view.pieces().made.lock().await[&key].pieces());
                 gathered.used.add(view.pass_used(&key));
                 continue;
             }

@@ -1,7 +1,7 @@
-//! The memory of all queries, in which rows of sites are kept for as long as no query needs it.
+//! The memory of all queries, in which rows of sites, and those of recurring queries, are kept for as long as no query needs it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
@@ -15,7 +15,17 @@ const KEPT_SHARE: usize = 2;
 /// dashboard slow.
 const KEPT_FLOOR_SHARE: usize = 4;
 
-/// Memory of a size, divided fairly among queries that can spill. Kept rows go before a query fails.
+/// Something that has memory of queries and can do without it.
+pub(crate) trait MovesToDisk: fmt::Debug + Send + Sync {
+    /// How much it can give back.
+    fn movable_bytes(&self) -> usize;
+
+    /// Gives back so much, or more. Returns whether it gave back any.
+    fn move_to_disk(&self, bytes: usize) -> bool;
+}
+
+/// Memory of a size, divided fairly among queries that can spill. Before a query fails, kept rows go, and then what
+/// recurring queries keep moves to disk.
 #[derive(Debug)]
 pub(crate) struct QueryMemory {
     /// Kept rows take from here as queries do.
@@ -23,13 +33,42 @@ pub(crate) struct QueryMemory {
     bytes: usize,
     kept: Arc<KeptRows>,
     kept_floor_bytes: usize,
+    recurring: OnceLock<Weak<dyn MovesToDisk>>,
 }
 
 impl QueryMemory {
     pub(crate) fn new(bytes: usize) -> Self {
         let pool: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(bytes));
         let kept = Arc::new(KeptRows::new(bytes / KEPT_SHARE, &pool));
-        Self { pool, bytes, kept, kept_floor_bytes: bytes / KEPT_FLOOR_SHARE }
+        Self { pool, bytes, kept, kept_floor_bytes: bytes / KEPT_FLOOR_SHARE, recurring: OnceLock::new() }
+    }
+
+    /// Takes memory back from what recurring queries keep, too, from now on.
+    pub(crate) fn take_back_from(&self, recurring: Weak<dyn MovesToDisk>) {
+        // There is one for all engines that share this memory.
+        let _ = self.recurring.set(recurring);
+    }
+
+    /// Memory for what recurring queries keep.
+    pub(crate) fn reserve_for_recurring(&self) -> MemoryReservation {
+        MemoryConsumer::new("rows of recurring queries").register(&self.pool)
+    }
+
+    /// Enlarges memory for what recurring queries keep, where kept rows of sites may go. Returns whether there was enough.
+    pub(crate) fn try_grow_recurring(&self, reservation: &MemoryReservation, additional: usize) -> bool {
+        loop {
+            if reservation.try_grow(additional).is_ok() {
+                return true;
+            }
+            let missing = self.missing(additional);
+            if missing == 0 || missing > self.kept.bytes() || !self.kept.shrink_by(missing) {
+                return false;
+            }
+        }
+    }
+
+    fn missing(&self, additional: usize) -> usize {
+        (self.pool.reserved() + additional).saturating_sub(self.bytes)
     }
 
     /// The rows that are kept in it.
@@ -37,13 +76,23 @@ impl QueryMemory {
         &self.kept
     }
 
-    /// Takes as much memory from kept rows as a query needs, unless they have not that much. Whether there is more now.
+    /// Takes as much memory from kept rows as a query needs, and the rest from what recurring queries keep, unless they have
+    /// not that much. Whether there is more now.
     fn takes_back(&self, reservation: &MemoryReservation, additional: usize) -> bool {
         if reservation.consumer().can_spill() {
             return self.kept.shrink_to(self.kept_floor_bytes);
         }
-        let missing = (self.pool.reserved() + additional).saturating_sub(self.bytes);
-        missing > 0 && missing <= self.kept.bytes() && self.kept.shrink_by(missing)
+        let missing = self.missing(additional);
+        let of_sites = self.kept.bytes();
+        if missing <= of_sites {
+            return missing > 0 && self.kept.shrink_by(missing);
+        }
+        let recurring = self.recurring.get().and_then(Weak::upgrade);
+        recurring.is_some_and(|recurring| {
+            let rest = missing - of_sites;
+            let is_enough = rest <= recurring.movable_bytes();
+            is_enough && (self.kept.shrink_by(of_sites) | recurring.move_to_disk(rest))
+        })
     }
 }
 
@@ -137,5 +186,45 @@ mod tests {
         assert_eq!(memory.kept.bytes(), 200);
         assert!(sort.try_grow(1).is_err());
         assert_eq!(memory.kept.bytes(), 200);
+    }
+
+    /// Rows of a recurring query: in memory, then on disk.
+    #[derive(Debug)]
+    struct Recurring(parking_lot::Mutex<MemoryReservation>);
+
+    impl MovesToDisk for Recurring {
+        fn movable_bytes(&self) -> usize {
+            self.0.lock().size()
+        }
+
+        fn move_to_disk(&self, bytes: usize) -> bool {
+            let reservation = self.0.lock();
+            reservation.shrink(bytes);
+            bytes > 0
+        }
+    }
+
+    #[test]
+    fn what_recurring_queries_keep_moves_to_disk_before_a_query_fails() {
+        let memory = memory();
+        let reservation = memory.reserve_for_recurring();
+        assert!(memory.try_grow_recurring(&reservation, 350));
+        assert!(memory.try_grow_recurring(&reservation, 150), "rows of sites make room for them");
+        assert_eq!((memory.kept.bytes(), memory.reserved()), (300, 500));
+        assert!(!memory.try_grow_recurring(&reservation, 301), "there would never be enough");
+        let recurring = Arc::new(Recurring(parking_lot::Mutex::new(reservation)));
+        let weak: Weak<dyn MovesToDisk> = Arc::downgrade(&(recurring.clone() as Arc<dyn MovesToDisk>));
+        memory.take_back_from(weak);
+        let query = consumer(&memory, false);
+        query.try_grow(200).unwrap();
+        assert_eq!((memory.kept.bytes(), recurring.movable_bytes()), (100, 500), "rows of sites go first");
+        query.try_grow(150).unwrap();
+        assert_eq!((memory.kept.bytes(), recurring.movable_bytes()), (0, 450));
+        assert!(query.try_grow(451).is_err());
+        assert_eq!(recurring.movable_bytes(), 450, "there would never be enough");
+        // A sort spills instead.
+        assert!(consumer(&memory, true).try_grow(1).is_err());
+        query.try_grow(450).unwrap();
+        assert_eq!((recurring.movable_bytes(), memory.reserved()), (0, ALL));
     }
 }

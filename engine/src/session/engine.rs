@@ -92,7 +92,10 @@ impl Engine {
         // In DataFusion 55 this rule looks for the column of ORDER BY … LIMIT by its name, and keeps the least of a group's
         // key below a projection that has computed another column of that name: `SELECT DISTINCT k % 3 AS k`.
         config.options_mut().optimizer.enable_topk_aggregation = false;
-        let pieces = Arc::new(PieceMemory::new(settings.memory_bytes / PIECES_SHARE, runtime.clone()));
+        let room_bytes = settings.memory_bytes / PIECES_SHARE;
+        let pieces = Arc::new(PieceMemory::new(room_bytes, memory.clone(), runtime.clone()));
+        let recurring = Arc::downgrade(&pieces);
+        memory.take_back_from(recurring);
         Ok(Self {
             lake,
             runtime,

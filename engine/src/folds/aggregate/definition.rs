@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
-use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when,
 };
@@ -46,7 +46,18 @@ pub(in crate::folds) struct Definition {
     pub(in crate::folds) sets: Vec<Expr>,
     parts: Vec<Part>,
     finishes: Vec<Finish>,
+    /// Where rows can be negative, which of them count.
+    signed: Option<Signed>,
     pub(in crate::folds) id: StateDefinition,
+}
+
+/// Rows of which some take others away: the places of partial results.
+#[derive(Debug)]
+struct Signed {
+    /// How many rows of the table a group has.
+    rows: usize,
+    /// Sums, each with the number of its values.
+    sums: Vec<(usize, usize)>,
 }
 
 /// A partial result.
@@ -90,7 +101,7 @@ const OF_DISTINCT: [&str; 5] = ["count", "sum", "min", "max", "avg"];
 
 impl Definition {
     /// - `schema`: of the table.
-    /// - `apart`: of the rows of users, what never has the same value in two parts.
+    /// - `apart`: what never has the same value in two parts.
     pub(in crate::folds) fn new(
         shape: Shape,
         conditions: Vec<Expr>,
@@ -98,11 +109,6 @@ impl Definition {
         registry: &dyn FunctionRegistry,
         apart: &[Expr],
     ) -> Result<Self, Why> {
-        let visitor = Expr::Column(Column::from_name(VISITOR));
-        let apart = match shape.folded {
-            FoldedTable::ByVisitor => std::slice::from_ref(&visitor),
-            FoldedTable::Events | FoldedTable::Users => apart,
-        };
         let Shape { table, folded, keys, groups, functions, .. } = shape;
         let mut definition = Self {
             table,
@@ -113,6 +119,7 @@ impl Definition {
             sets: vec![],
             parts: vec![],
             finishes: vec![],
+            signed: None,
             id: StateDefinition([0; 16]),
         };
         let udaf = |name: &str| registry.udaf(name).map_err(|error| error.to_string());
@@ -204,15 +211,18 @@ impl Definition {
     }
 
     /// Adds what it takes to subtract the rows of some of the table from those of all: how many rows a group has, and how many
-    /// values a sum. Fails in words if that is not enough.
+    /// values a sum. Where visitors are counted once, each has rows of their own, of which some may take others away. Fails in
+    /// words if that is not enough.
     pub(in crate::folds) fn make_subtractable(
         &mut self,
         schema: &DFSchema,
         registry: &dyn FunctionRegistry,
     ) -> Result<Subtractable, Why> {
-        if !self.sets.is_empty() {
-            return Err("it keeps different values".into());
-        }
+        let of_visitors = match &self.sets[..] {
+            [] => false,
+            [Expr::Column(column)] if column.name == VISITOR && self.folded == FoldedTable::ByVisitor => true,
+            _ => return Err("it keeps different values".into()),
+        };
         let udaf = |name: &str| registry.udaf(name).map_err(reason_of);
         let (sum, count) = (udaf("sum")?, udaf("count")?);
         let of_rows = |args, filter| {
@@ -241,6 +251,7 @@ impl Definition {
         let rows = self.part(Part { of_rows: of_rows(vec![lit(1_i64)], None), merge: sum });
         self.id = self.hash(schema).map_err(reason_of)?;
         let first_part = self.group_names().len();
+        self.signed = of_visitors.then(|| Signed { rows, sums: sums.clone() });
         let place = |part: usize| first_part + part;
         let sums = sums.into_iter().map(|(sum, values)| (place(sum), place(values))).collect();
         Ok(Subtractable { first_part, rows: place(rows), sums })
@@ -254,6 +265,17 @@ impl Definition {
                 self.parts.len() - 1
             }
         }
+    }
+
+    /// Whether some of its rows may take others away. Then each is of one visitor.
+    pub(in crate::folds) fn is_signed(&self) -> bool {
+        self.signed.is_some()
+    }
+
+    /// Whether what it makes of rows of the table adds up, whichever rows of a visitor they are.
+    pub(in crate::folds) fn adds_up(&self) -> bool {
+        let is_distinct = |expr: &Expr| matches!(expr, Expr::AggregateFunction(function) if function.params.distinct);
+        !self.results().any(is_distinct)
     }
 
     /// The partial results, over the rows of the table.
@@ -321,7 +343,7 @@ impl Definition {
         }
         let rows = rows.build()?;
         // With one set its values group the partial results, too: one look at the events is enough.
-        let mut whole = match &self.sets[..] {
+        let whole = match &self.sets[..] {
             [] | [_] => self.grouped(&rows, |_| true, true)?,
             sets => {
                 let mut whole = self.grouped(&rows, |_| false, true)?;
@@ -331,8 +353,14 @@ impl Definition {
                 whole
             }
         };
-        whole = whole.sort(self.group_names().iter().map(|name| col(name).sort(true, true)))?;
-        whole.build()
+        self.in_order(whole)?.build()
+    }
+
+    /// The rows of sites one after the other, and those of a state in an order that they always have.
+    fn in_order(&self, rows: LogicalPlanBuilder) -> Result<LogicalPlanBuilder> {
+        let names = self.group_names();
+        let count = if self.is_signed() { 1 } else { names.len() };
+        rows.sort(names[..count].iter().map(|name| col(name).sort(true, true)))
     }
 
     fn grouped(
@@ -397,8 +425,28 @@ impl Definition {
 
     /// The rows of the whole in order, from the rows of parts.
     pub(in crate::folds) fn merge(&self, parts: LogicalPlan) -> Result<LogicalPlan> {
-        let whole = LogicalPlanBuilder::from(self.merged(parts, true)?);
-        whole.sort(self.group_names().iter().map(|name| col(name).sort(true, true)))?.build()
+        let mut whole = LogicalPlanBuilder::from(self.merged(parts, true)?);
+        if self.is_signed() {
+            let is_left = self.part_names().map(|name| coalesce(vec![col(name), lit(0_i64)]).not_eq(lit(0_i64)));
+            whole = whole.filter(disjunction(is_left).unwrap_or_else(|| lit(true)))?;
+        }
+        self.in_order(whole)?.build()
+    }
+
+    /// The groups that have rows, once those that take others away have done so.
+    fn settled(&self, merged: LogicalPlan) -> Result<LogicalPlan> {
+        let Some(Signed { rows, sums }) = &self.signed else { return Ok(merged) };
+        let names: Vec<String> = self.part_names().collect();
+        let columns = merged.schema().columns().into_iter().map(|column| {
+            let sum = sums.iter().find(|(sum, _)| names[*sum] == column.name);
+            let Some((_, values)) = sum else { return Ok(Expr::Column(column)) };
+            // A sum of no values is none.
+            let has_values = col(&names[*values]).not_eq(lit(0_i64));
+            Ok(when(has_values, Expr::Column(column.clone())).end()?.alias(column.name))
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let has_rows = col(&names[*rows]).gt(lit(0_i64));
+        LogicalPlanBuilder::from(merged).filter(has_rows)?.project(columns)?.build()
     }
 
     /// What stands in the query for its aggregate: the same columns, made of the rows of parts.
@@ -406,7 +454,7 @@ impl Definition {
         let rows = match self.sets.is_empty() {
             true => parts,
             // Each value of a set once, in whichever parts and sites it is.
-            false => self.merged(parts, false)?,
+            false => self.settled(self.merged(parts, false)?)?,
         };
         let regrouped = self.is_regrouped();
         let mut functions = self.merges();

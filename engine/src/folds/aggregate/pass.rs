@@ -33,10 +33,14 @@ pub(in crate::folds) struct PassFold<'a> {
     pub(in crate::folds) bounds: &'a [Expr],
 }
 
-/// The rows of each fold.
+/// The rows of each fold: in one piece, or in several if they are of one visitor each.
 ///
 /// - `rows`: rows of the table.
-pub(in crate::folds) async fn run(view: &View, rows: DataFrame, folds: &[PassFold<'_>]) -> Result<Vec<Arc<Piece>>> {
+pub(in crate::folds) async fn run(
+    view: &View,
+    rows: DataFrame,
+    folds: &[PassFold<'_>],
+) -> Result<Vec<Vec<Arc<Piece>>>> {
     let columns: BTreeSet<String> = folds.iter().flat_map(|fold| fold.maker.definition.columns(fold.bounds)).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let mut rows = rows.select_columns(&columns)?.execute_stream().await?;
@@ -65,7 +69,7 @@ pub(in crate::folds) async fn run(view: &View, rows: DataFrame, folds: &[PassFol
             for (fold, made) in folds.iter().zip(&mut made) {
                 let rows = context.read_batch(now.clone())?.into_unoptimized_plan();
                 made.push(fold.maker.of_rows(room, &context, rows, fold.bounds.to_vec()).await?);
-                if made.len() == PIECES_MAX {
+                if made.len() == PIECES_MAX && !fold.maker.definition.is_signed() {
                     *made = vec![fold.maker.merge(room, &context, made).await?];
                 }
             }
@@ -74,11 +78,12 @@ pub(in crate::folds) async fn run(view: &View, rows: DataFrame, folds: &[PassFol
             break;
         }
     }
-    let mut pieces = Vec::new();
-    for (fold, made) in folds.iter().zip(&made) {
-        pieces.push(fold.maker.merge(room, &context, made).await?);
+    for (fold, made) in folds.iter().zip(&mut made) {
+        if !fold.maker.definition.is_signed() {
+            *made = vec![fold.maker.merge(room, &context, made).await?];
+        }
     }
-    Ok(pieces)
+    Ok(made)
 }
 
 /// Where the rows of the last visitor of a chunk begin: there may be more of them. The whole chunk if it is one visitor's.

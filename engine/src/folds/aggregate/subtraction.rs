@@ -12,6 +12,7 @@ use super::definition::Subtractable;
 use super::making::PieceMaker;
 use crate::error::Result;
 use crate::folds::rows::piece::Piece;
+use crate::scope::Scope;
 use crate::session::Engine;
 
 /// The rows of some pieces, without those of others. `None` if these are not among them.
@@ -33,6 +34,31 @@ pub(in crate::folds) async fn subtract(
     }
     let settled = settled(&merged.all_rows()?, parts)?;
     Ok(settled.map(|rows| Piece::new(maker.schema, &[rows])).transpose()?)
+}
+
+/// What is to be added to rows that have those of some pieces, for them to have those of others in their place.
+pub(in crate::folds) async fn difference(
+    engine: &Engine,
+    maker: PieceMaker<'_>,
+    parts: &Subtractable,
+    pieces: &[Arc<Piece>],
+    without: &[Arc<Piece>],
+) -> Result<Arc<Piece>> {
+    let mut all = pieces.to_vec();
+    for piece in without {
+        all.push(Piece::new(maker.schema, &[negative(&piece.all_rows()?, parts.first_part)?])?);
+    }
+    maker.merge(engine.pieces().room(), &engine.context_of(1), &all).await
+}
+
+/// Whether there are less than no rows of a group.
+pub(in crate::folds) fn has_negative(merged: &Piece, parts: &Subtractable) -> datafusion::error::Result<bool> {
+    for rows in merged.rows(&Scope::Lake).iter().flat_map(|rows| rows.batches(Some(&[parts.rows]))) {
+        if rows?.column(0).as_primitive::<Int64Type>().iter().flatten().any(|rows| rows < 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The rows with partial results that take away what theirs add.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::Expr;
 
 use super::memory::PieceKey;
-use super::piece::Piece;
+use super::pass_rows::PassRows;
 use crate::sessions::SessionSource;
 
 /// Views of which it is kept what folds made of them: metrics with a schedule of their own do not run each time.
@@ -29,7 +29,9 @@ pub(in crate::folds) struct LastPass {
 /// What one fold made.
 #[derive(Clone, Debug)]
 pub(in crate::folds) struct Made {
-    pub(in crate::folds) piece: Arc<Piece>,
+    pub(in crate::folds) rows: PassRows,
+    /// Names what it makes whenever its sessions begin and end.
+    pub(in crate::folds) anytime_key: PieceKey,
     /// Its conditions that are not part of its definition.
     pub(in crate::folds) conditions: Vec<Expr>,
 }

@@ -11,9 +11,11 @@ use parking_lot::Mutex;
 
 use super::counted::Counted;
 use super::identity_rows::IdentityRows;
+use super::pass_rows::PassRows;
 use super::piece::Piece;
 use super::room::Room;
 use crate::folds::fold_use::FoldUse;
+use crate::limits::memory::{MovesToDisk, QueryMemory};
 
 /// Names what a piece was made of: a hash of its definition, files and bounds.
 pub(crate) type PieceKey = [u8; 16];
@@ -42,12 +44,15 @@ const UNUSED_RUNS: u64 = 2;
 /// Which run asks: later ones have greater numbers.
 pub(in crate::folds) type RunNumber = u64;
 
-/// Pieces made for one view alone, each once.
+/// What was made for one view alone, each once.
 #[derive(Debug, Default)]
 pub(crate) struct ViewPieces {
     /// The number of the run that the view is of, once it asked for what is kept.
     run: OnceLock<RunNumber>,
-    pub(in crate::folds) made: tokio::sync::Mutex<HashMap<PieceKey, Arc<Piece>>>,
+    /// Of pending events.
+    pub(in crate::folds) pending: tokio::sync::Mutex<HashMap<PieceKey, Arc<Piece>>>,
+    /// What passes made.
+    pub(in crate::folds) made: tokio::sync::Mutex<HashMap<PieceKey, PassRows>>,
     /// What passes read, where that was less than all events.
     pub(in crate::folds) passes: Mutex<HashMap<PieceKey, FoldUse>>,
     /// The rows of `identities`.
@@ -85,10 +90,12 @@ enum Entry {
 
 impl PieceMemory {
     /// - `room_bytes`: what all pieces may take, those that are kept and those that are only made.
-    pub(crate) fn new(room_bytes: usize, runtime: Arc<RuntimeEnv>) -> Self {
+    /// - `memory`: that of all queries, out of which they take it.
+    /// - `runtime`: has the disk that pieces move to.
+    pub(crate) fn new(room_bytes: usize, memory: Arc<QueryMemory>, runtime: Arc<RuntimeEnv>) -> Self {
         let bytes_max = room_bytes / 4 * KEPT_QUARTERS;
         let disk_bytes_max = runtime.disk_manager.max_temp_directory_size() / DISK_SHARE;
-        let (kept, room, has_warned) = (Mutex::default(), Room::new(room_bytes), AtomicBool::new(false));
+        let (kept, room, has_warned) = (Mutex::default(), Room::new(room_bytes, memory), AtomicBool::new(false));
         Self { bytes_max, kept, room, runtime, disk_bytes_max, has_warned }
     }
 
@@ -200,6 +207,35 @@ impl PieceMemory {
     }
 }
 
+impl MovesToDisk for PieceMemory {
+    fn movable_bytes(&self) -> usize {
+        let kept = self.kept.lock();
+        kept.held.values().map(|held| held.piece.claimed_bytes()).sum()
+    }
+
+    fn move_to_disk(&self, bytes: usize) -> bool {
+        let mut moved_bytes = 0;
+        while moved_bytes < bytes {
+            let kept = self.kept.lock();
+            let in_memory = kept.held.values().map(|held| (held.piece.claimed_bytes(), &held.piece));
+            let Some((claimed_bytes, largest)) = in_memory.max_by_key(|(bytes, _)| *bytes) else { break };
+            if claimed_bytes == 0 || kept.disk_bytes + largest.weight() as u64 > self.disk_bytes_max {
+                break;
+            }
+            let largest = largest.clone();
+            // Others go on while it is written.
+            drop(kept);
+            if let Err(error) = largest.move_to_disk(&self.runtime) {
+                self.warn_once(&error.to_string());
+                break;
+            }
+            self.kept.lock().weigh(&largest);
+            moved_bytes += claimed_bytes;
+        }
+        moved_bytes > 0
+    }
+}
+
 impl Entry {
     fn pieces(&self) -> Vec<&Arc<Piece>> {
         match self {
@@ -280,13 +316,21 @@ mod tests {
         Piece::new(&batch.schema(), &[batch]).unwrap()
     }
 
+    fn queries() -> Arc<QueryMemory> {
+        Arc::new(QueryMemory::new(64 << 20))
+    }
+
+    fn memory_of(room_bytes: usize) -> PieceMemory {
+        PieceMemory::new(room_bytes, queries(), Arc::default())
+    }
+
     fn key(number: u8) -> PieceKey {
         [number; 16]
     }
 
     #[test]
     fn what_each_run_needs_is_kept_on_disk_where_memory_ends() {
-        let memory = PieceMemory::new(4 << 20, Arc::default());
+        let memory = memory_of(4 << 20);
         let sizes = [100 << 10, 2 << 20, 300 << 10, 4 << 20, 1 << 20, 200 << 10, 2 << 20];
         let pieces: Vec<Arc<Piece>> = sizes.into_iter().map(piece).collect();
         let all: Vec<RecordBatch> = pieces.iter().map(|piece| piece.all_rows().unwrap()).collect();
@@ -309,7 +353,7 @@ mod tests {
     #[test]
     fn what_two_runs_did_not_ask_for_makes_room_and_what_does_not_fit_anywhere_is_not_kept() {
         let view = ViewPieces::default;
-        let memory = PieceMemory::new(4 << 20, Arc::default());
+        let memory = memory_of(4 << 20);
         let [first, second, third, fourth] = [view(), view(), view(), view()];
         let run = memory.run_of(&first);
         assert_eq!((run, memory.run_of(&first), memory.run_of(&second)), (1, 1, 2));
@@ -330,7 +374,7 @@ mod tests {
         assert_eq!(kept, [false, true, false, true]);
 
         // A run of one lake is not that of another.
-        let lakes = PieceMemory::new(4 << 20, Arc::default());
+        let lakes = memory_of(4 << 20);
         lakes.add_lake();
         lakes.put(1, key(1), piece(500 << 10));
         let runs = [view(), view(), view(), view(), view()].map(|view| lakes.run_of(&view));
@@ -350,7 +394,7 @@ mod tests {
         lakes.forget_lost();
         assert_eq!([2, 3].map(|number| lakes.get(6, &key(number)).is_some()), [true, false]);
 
-        let nowhere = PieceMemory::new(0, Arc::default());
+        let nowhere = memory_of(0);
         nowhere.put(1, key(1), piece(100 << 10));
         assert!(nowhere.get(1, &key(1)).is_none());
         let kept = nowhere.kept.lock();
@@ -359,7 +403,7 @@ mod tests {
         // Half of the disk is for queries.
         let disk = DiskManagerBuilder::default().with_max_temp_directory_size(3 << 20);
         let runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc().unwrap();
-        let small = PieceMemory::new(1 << 20, runtime);
+        let small = PieceMemory::new(1 << 20, queries(), runtime);
         (1..=6).for_each(|number| small.put(1, key(number), piece(500 << 10)));
         let kept = (1..=6).filter(|number| small.get(1, &key(*number)).is_some()).count();
         assert!(small.kept.lock().disk_bytes <= 3 << 19);

@@ -47,7 +47,7 @@ type PieceNumber = u64;
 #[derive(Debug)]
 enum Rows {
     /// Encoded. The claim gives its memory back when it goes.
-    Memory(RecordBatch, #[expect(dead_code, reason = "only its end counts")] Option<Claim>),
+    Memory(RecordBatch, Option<Claim>),
     Disk(Arc<RowsOnDisk>),
 }
 
@@ -141,6 +141,14 @@ impl Piece {
         match &*self.rows.read() {
             Rows::Memory(rows, _) => rows.get_array_memory_size(),
             Rows::Disk(rows) => rows.bytes() as usize / DISK_WEIGHS,
+        }
+    }
+
+    /// What it has of the memory of queries.
+    pub(in crate::folds) fn claimed_bytes(&self) -> usize {
+        match &*self.rows.read() {
+            Rows::Memory(_, Some(claim)) => claim.bytes(),
+            Rows::Memory(_, None) | Rows::Disk(_) => 0,
         }
     }
 
@@ -383,6 +391,7 @@ mod tests {
     use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
     use super::*;
+    use crate::limits::memory::QueryMemory;
 
     #[test]
     fn each_site_has_its_rows_whatever_their_number_and_wherever_they_lie() {
@@ -403,7 +412,7 @@ mod tests {
             let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
             // With room for none, for some and for all.
             for bytes in [0, 8 << 10, 64 << 20] {
-                let (room, runtime) = (Room::new(bytes), RuntimeEnv::default());
+                let (room, runtime) = (Room::new(bytes, Arc::new(QueryMemory::new(128 << 20))), RuntimeEnv::default());
                 let mut writer = PieceWriter::new(&schema, &room, &runtime);
                 for start in (0..rows.len()).step_by(1_000) {
                     writer.write(&batch.slice(start, 1_000.min(rows.len() - start))).unwrap();
