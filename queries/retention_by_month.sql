@@ -49,14 +49,23 @@ counted AS (
     SELECT cohort, month, count(*) AS users
     FROM members
     GROUP BY cohort, month
+),
+sized AS (
+    -- Each cell with the users of its cohort, who are those of its first.
+    SELECT
+        cells.cohort,
+        row_number() OVER (PARTITION BY cells.cohort ORDER BY cells.month) - 1 AS period,
+        coalesce(counted.users, 0) AS users,
+        first_value(counted.users) OVER (PARTITION BY cells.cohort ORDER BY cells.month) AS cohort_users
+    FROM cells
+    LEFT JOIN counted ON counted.cohort = cells.cohort AND counted.month = cells.month
 )
 SELECT
-    cells.cohort,
-    row_number() OVER (PARTITION BY cells.cohort ORDER BY cells.month) - 1 AS period,
-    coalesce(counted.users, 0) AS users,
-    whole.users AS cohort_users,
-    CAST(coalesce(counted.users, 0) AS DOUBLE) / whole.users AS retention
-FROM cells
-JOIN counted AS whole ON whole.cohort = cells.cohort AND whole.month = cells.cohort
-LEFT JOIN counted ON counted.cohort = cells.cohort AND counted.month = cells.month
-ORDER BY cells.cohort, cells.month
+    cohort,
+    period,
+    users,
+    cohort_users,
+    CAST(users AS DOUBLE) / cohort_users AS retention
+FROM sized
+WHERE cohort_users IS NOT NULL
+ORDER BY cohort, period

@@ -222,10 +222,13 @@ pub(crate) async fn run_child(flags: &ChildFlags) -> anyhow::Result<()> {
         lake_of::pending(engine.lake(), traffic, MINUTE_EVENTS as usize).await?;
         minutes.push(measure(&analytics).await?);
     }
-    let other = Engine::new(engine.lake().clone(), &flags.engine)?;
-    let restarted = measure(&Analytics::new(other, settings, Arc::new(move || now))).await?;
-    let state_bytes = engine.lake().states_size().await?.bytes;
+    let lake = engine.lake().clone();
+    // A process that starts again has nothing of the one before.
+    drop((analytics, engine));
     let rss_bytes_max = machine::usage(std::process::id())?.rss_bytes_max;
+    let other = Engine::new(lake.clone(), &flags.engine)?;
+    let restarted = measure(&Analytics::new(other, settings, Arc::new(move || now))).await?;
+    let state_bytes = lake.states_size().await?.bytes;
     let found = Found { runs, minutes, restarted, state_bytes, scans_ms, scanned, rss_bytes_max };
     println!("{}", serde_json::to_string(&found)?);
     Ok(())
