@@ -16,7 +16,9 @@ pub(crate) async fn ask<T: DeserializeOwned>(args: impl IntoIterator<Item = impl
 
 /// Runs a program. Returns its output, parsed as JSON.
 pub(crate) async fn answer<T: DeserializeOwned>(mut command: Command) -> anyhow::Result<T> {
-    let child = command.stderr(Stdio::inherit()).kill_on_drop(true).output().await?;
+    // Its output() would take the errors, too, and say nothing of them.
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true).spawn()?;
+    let child = child.wait_with_output().await?;
     ensure!(child.status.success(), "the process of the measurement ended with {}", child.status);
     serde_json::from_slice(&child.stdout).context("the process of the measurement said something else than its figures")
 }

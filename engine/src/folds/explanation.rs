@@ -95,9 +95,10 @@ impl fmt::Display for Explanation {
             };
             match fold.table {
                 "events" => writeln!(f, "  of events, kept as {}", fold.definition)?,
-                table if fold.is_kept => {
-                    writeln!(f, "  of {table}, kept in memory and made again for visitors of whom something is new")?
-                }
+                table if fold.is_kept => writeln!(
+                    f,
+                    "  of {table}, kept by this process and made again for visitors of whom something is new"
+                )?,
                 table => writeln!(f, "  of {table}, made anew at each run")?,
             }
             list("where", &fold.conditions, f)?;

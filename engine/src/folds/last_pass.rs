@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use datafusion::common::HashSet;
+use datafusion::common::{HashMap, HashSet};
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
@@ -25,6 +25,7 @@ use super::aggregate::pass::{self, PassFold};
 use super::aggregate::subtraction::{difference, has_negative, subtract};
 use super::fold::Fold;
 use super::fold_use::FoldUse;
+use super::hash::hash_of;
 use super::rows::last_passes::{LastPass, Made};
 use super::rows::memory::PieceKey;
 use super::rows::pass_rows::{Due, PassRows};
@@ -42,18 +43,17 @@ const CHANGED_SHARE: u64 = 4;
 /// one, and the session before it says whether it was cut.
 const CAPS_BEFORE: i64 = 2;
 
-/// What differs between two views.
-struct Changes {
-    /// The visitor ids of events that came or went.
-    ids: HashSet<i64>,
-    /// When the first of them happened, in microseconds since 1970.
-    first_us: Option<i64>,
-}
+/// Visitors of whom events that are new happened so many times the cap before those of others are made again apart from them, so
+/// that not everybody's sessions of all that time are.
+const LATE_CAPS: i64 = 4;
+
+/// The visitor ids of events that came or went between two views: with the time of the first, in microseconds since 1970.
+type Changes = HashMap<i64, i64>;
 
 /// The visitors whose rows may differ.
 struct ChangedVisitors {
-    /// Those of whom events came or went, and who are who they were.
-    by_events: HashSet<i64>,
+    /// Those of whom events came or went, and who are who they were: with the time of the first.
+    by_events: HashMap<i64, i64>,
     /// Those who are somebody else now, or to whom others belong.
     by_identity: HashSet<i64>,
 }
@@ -85,26 +85,23 @@ impl View {
         // Before the locks below, which the pieces of identities need, too.
         self.know_identities().await?;
         let mut passes = self.engine().last_passes().lock().await;
+        let mut followed: HashSet<PieceKey> = HashSet::new();
         for table in TABLES_BY_VISITOR {
             let mut made = self.pieces().made.lock().await;
             let mut keys = HashSet::new();
             let is_wanted = |fold: &&&Fold| fold.definition.table == table && !made.contains_key(&fold.pass_key());
             let wanted: Vec<&Fold> =
                 folds.iter().filter(is_wanted).copied().filter(|fold| keys.insert(fold.pass_key())).collect();
-            let (mut known, mut unknown): (Vec<Vec<&Fold>>, Vec<&Fold>) = (vec![vec![]; passes.of_views.len()], vec![]);
-            for fold in wanted {
-                match passes.of_views.iter().rposition(|last| followed_by(last, fold).is_some()) {
-                    Some(last) if fold.is_kept() => known[last].push(fold),
-                    _ => unknown.push(fold),
-                }
-            }
-            for (last, folds) in known.into_iter().enumerate().filter(|(_, folds)| !folds.is_empty()) {
-                match self.follow(&passes.of_views[last], &folds).await? {
+            let (known, mut unknown) = known_of(&passes.of_views, wanted);
+            for (last, of_view) in known {
+                match self.follow(&last.source, &of_view).await? {
                     Some((rows, used)) => {
-                        self.pieces().passes.lock().extend(folds.iter().map(|fold| (fold.pass_key(), used)));
-                        made.extend(folds.iter().map(|fold| fold.pass_key()).zip(rows));
+                        let keys = || of_view.iter().map(|(fold, _)| fold.pass_key());
+                        self.pieces().passes.lock().extend(keys().map(|key| (key, used)));
+                        made.extend(keys().zip(rows));
+                        followed.extend(of_view.iter().map(|(_, made)| made.key));
                     }
-                    None => unknown.extend(folds),
+                    None => unknown.extend(of_view.into_iter().map(|(fold, _)| fold)),
                 }
             }
             if !unknown.is_empty() {
@@ -116,40 +113,53 @@ impl View {
         }
         let made = self.pieces().made.lock().await;
         let folds = folds.iter().filter(|fold| fold.is_kept()).map(|fold| {
+            let (key, anytime_key) = (fold.kept_key(), fold.anytime_key());
             let rows = made[&fold.pass_key()].clone();
-            let made = Made { rows, anytime_key: fold.anytime_key(), conditions: fold.others.clone() };
-            (fold.kept_key(), made)
+            (key, Made { key, anytime_key, rows, conditions: fold.others.clone() })
         });
-        passes.keep(self.sessions(), folds.collect());
+        let folds: HashMap<PieceKey, Made> = folds.collect();
+        // So that they move to disk where memory ends, as all that is kept does.
+        let memory = self.engine().pieces();
+        let run = memory.run_of(self.pieces());
+        for (key, made) in &folds {
+            for (number, piece) in made.rows.pieces().into_iter().enumerate() {
+                memory.put(run, hash_of([format!("{key:?}"), number.to_string()]), piece);
+            }
+        }
+        passes.keep(self.sessions(), folds, &followed);
         Ok(())
     }
 
     /// The rows of folds of one table from those of an earlier view; `None` if more is new than it is worth.
-    async fn follow(&self, last: &LastPass, folds: &[&Fold]) -> Result<Option<(Vec<PassRows>, FoldUse)>> {
-        let (before, now) = (&last.source, self.sessions());
-        let made: Vec<&Made> = folds.iter().filter_map(|fold| followed_by(last, fold)).collect();
+    async fn follow(
+        &self,
+        before: &Arc<SessionSource>,
+        known: &[(&Fold, &Made)],
+    ) -> Result<Option<(Vec<PassRows>, FoldUse)>> {
+        let now = self.sessions();
         let rules = now.rules().await?;
         if before.rules().await?.in_words() != rules.in_words() {
             return Ok(None);
         }
-        let moved = folds.iter().zip(&made).filter_map(|(fold, made)| earlier_end(&fold.others, &made.conditions));
+        let moved = known.iter().filter_map(|(fold, made)| earlier_end(&fold.others, &made.conditions));
         let Some((changes, used)) = self.changes_since(before, moved.min()).await? else { return Ok(None) };
-        let Some(visitors) = changed_visitors(&changes.ids, before, now) else { return Ok(None) };
-        let near_us = changes.first_us.map(|us| us.saturating_sub(rules.cap_us_max().saturating_mul(CAPS_BEFORE)));
-        let near = TimeBounds { from_us: near_us, until_us: None };
+        let Some(visitors) = changed_visitors(&changes, before, now) else { return Ok(None) };
         let mut followed = Vec::new();
-        for (fold, made) in folds.iter().zip(&made) {
+        for (fold, made) in known {
             let Some(parts) = fold.subtractable() else { return Ok(None) };
             followed.push(Followed { fold, made, parts, were: vec![], are: vec![] });
         }
         let (windowed, whole): (Vec<usize>, Vec<usize>) =
-            (0..folds.len()).partition(|place| followed[*place].fold.is_windowed());
-        let all = visitors.by_events.union(&visitors.by_identity).copied().collect();
-        for (places, visitors, begin) in [
-            (&windowed, visitors.by_events, near),
-            (&windowed, visitors.by_identity, TimeBounds::default()),
-            (&whole, all, TimeBounds::default()),
-        ] {
+            (0..followed.len()).partition(|place| followed[*place].fold.is_windowed());
+        let all = visitors.by_events.keys().chain(&visitors.by_identity).copied().collect();
+        let cap_us = rules.cap_us_max();
+        let by_events = divide(&visitors.by_events, cap_us.saturating_mul(LATE_CAPS)).into_iter();
+        let by_events = by_events.map(|(visitors, first_us)| {
+            let near_us = first_us.saturating_sub(cap_us.saturating_mul(CAPS_BEFORE));
+            (&windowed, visitors, TimeBounds { from_us: Some(near_us), until_us: None })
+        });
+        let others = [(&windowed, visitors.by_identity, TimeBounds::default()), (&whole, all, TimeBounds::default())];
+        for (places, visitors, begin) in by_events.chain(others) {
             let chosen = Chosen { visitors: Some(Arc::new(visitors)), begin };
             if !places.is_empty() && !self.pass_twice(before, &mut followed, places, &chosen).await? {
                 return Ok(None);
@@ -347,23 +357,73 @@ impl Followed<'_> {
     }
 }
 
+/// Folds with what their rows can be made of, from one pass over an earlier view.
+type KnownFolds<'a> = Vec<(&'a LastPass, Vec<(&'a Fold, &'a Made)>)>;
+
+/// The folds of which an earlier view tells most, by views, and the others. Those whose upper bound moves far are by themselves:
+/// all visitors since then have rows that are new to them.
+fn known_of<'a>(views: &'a [LastPass], folds: Vec<&'a Fold>) -> (KnownFolds<'a>, Vec<&'a Fold>) {
+    let (mut known, mut unknown): (KnownFolds<'a>, Vec<&'a Fold>) = (vec![], vec![]);
+    let found: Vec<_> = folds.into_iter().map(|fold| (fold, followed_by(views, fold))).collect();
+    let end_us = |fold: &Fold, made: &Made| earlier_end(&fold.others, &made.conditions);
+    let ends = found.iter().filter_map(|(fold, found)| end_us(fold, found.as_ref()?.1));
+    let far_us = ends.max().map(|last_us| last_us.saturating_sub(DAY_US));
+    for (fold, found) in found {
+        let Some((last, made)) = found.filter(|_| fold.is_kept()) else {
+            unknown.push(fold);
+            continue;
+        };
+        let is_far = end_us(fold, made).is_some_and(|end_us| far_us.is_some_and(|far_us| end_us < far_us));
+        match known.iter_mut().find(|(of, _)| std::ptr::eq(*of, last) && !is_far) {
+            Some((_, of_view)) => of_view.push((fold, made)),
+            None if is_far => known.insert(0, (last, vec![(fold, made)])),
+            None => known.push((last, vec![(fold, made)])),
+        }
+    }
+    (known, unknown)
+}
+
 /// What the rows of a fold can be made of, from a pass over an earlier view: what it made then, with the same lower bound or
 /// with the latest one before that.
-fn followed_by<'a>(last: &'a LastPass, fold: &Fold) -> Option<&'a Made> {
+fn followed_by<'a>(views: &'a [LastPass], fold: &Fold) -> Option<(&'a LastPass, &'a Made)> {
     let is_there = |made: &&Made| !made.rows.are_lost();
-    if let Some(made) = last.folds.get(&fold.kept_key()).filter(is_there) {
-        return Some(made);
+    let (key, anytime_key) = (fold.kept_key(), fold.anytime_key());
+    let same = views.iter().rev().filter_map(|last| Some((last, last.folds.get(&key).filter(is_there)?)));
+    if let Some(same) = { same }.next() {
+        return Some(same);
     }
     let from_us = lower_bound(&fold.others).filter(|_| fold.is_windowed())?;
-    let alike = last.folds.values().filter(|made| made.anytime_key == fold.anytime_key()).filter(is_there);
-    let before = alike.filter_map(|made| Some((lower_bound(&made.conditions)?, made)));
-    before.filter(|(before_us, _)| *before_us < from_us).max_by_key(|(before_us, _)| *before_us).map(|(_, made)| made)
+    let alike = views.iter().flat_map(|last| last.folds.values().map(move |made| (last, made)));
+    let alike = alike.filter(|(_, made)| made.anytime_key == anytime_key && is_there(made));
+    let before = alike.filter_map(|(last, made)| {
+        let bounds = TimeBounds::take_of_sessions(&made.conditions).0;
+        let (before_us, until_us) = (bounds.from_us?, bounds.until_us.unwrap_or(i64::MAX));
+        // Without a session in common all is new.
+        (before_us < from_us && from_us < until_us).then_some((before_us, last, made))
+    });
+    before.max_by_key(|(before_us, ..)| *before_us).map(|(_, last, made)| (last, made))
+}
+
+/// Visitors whose first new event happened lately, and those of whom it did long before, each with the first of all.
+///
+/// - `late_us`: how long before the last that is.
+fn divide(first_us: &HashMap<i64, i64>, late_us: i64) -> Vec<(HashSet<i64>, i64)> {
+    let last_us = first_us.values().copied().max().unwrap_or(i64::MIN);
+    let is_late = |us: i64| us < last_us.saturating_sub(late_us);
+    let parts = [false, true].into_iter().filter_map(|late| {
+        let part = || first_us.iter().filter(move |(_, us)| is_late(**us) == late);
+        let first_us = part().map(|(_, us)| *us).min()?;
+        Some((part().map(|(visitor, _)| *visitor).collect(), first_us))
+    });
+    parts.collect()
 }
 
 /// When the sessions begin that conditions choose, in microseconds since 1970.
 fn lower_bound(conditions: &[Expr]) -> Option<i64> {
     TimeBounds::take_of_sessions(conditions).0.from_us
 }
+
+const DAY_US: i64 = 86_400_000_000;
 
 /// The column of `sessions` that says when they begin.
 const BEGIN: &str = "started_at";
@@ -374,26 +434,35 @@ fn time(us: i64) -> Expr {
 
 /// Whose events they are, and when the first of them happened.
 async fn changes_of(events: Vec<DataFrame>) -> Result<Changes> {
-    let (mut ids, mut first_us) = (HashSet::new(), None);
+    let mut changes = Changes::new();
     for events in events {
         let mut rows = events.select_columns(&[VISITOR, "occurred_at"])?.execute_stream().await?;
         while let Some(batch) = rows.try_next().await? {
-            let times = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>();
-            first_us = first_us.into_iter().chain(times.values().iter().copied()).min();
-            ids.extend(batch[VISITOR].as_primitive::<Int64Type>().iter().flatten());
+            let times = batch["occurred_at"].as_primitive::<TimestampMicrosecondType>().values();
+            let ids = batch[VISITOR].as_primitive::<Int64Type>().iter();
+            for (id, us) in ids.zip(times) {
+                let Some(id) = id else { continue };
+                changes.entry(id).and_modify(|first_us| *first_us = *us.min(first_us)).or_insert(*us);
+            }
         }
     }
-    Ok(Changes { ids, first_us })
+    Ok(changes)
 }
 
 /// The visitors whose rows may differ: those whose events came or went, as who they were and are, and everybody who is somebody
 /// else now. `None` if it is not known who is who.
-fn changed_visitors(ids: &HashSet<i64>, before: &SessionSource, now: &SessionSource) -> Option<ChangedVisitors> {
+fn changed_visitors(changes: &Changes, before: &SessionSource, now: &SessionSource) -> Option<ChangedVisitors> {
     let (before, now) = (before.known_identities()?, now.known_identities()?);
     let (before, now) = (&before.stitching, &now.stitching);
     let by_identity: HashSet<i64> = before.moved(now).into_iter().flatten().collect();
-    let changed = ids.iter().flat_map(|id| [*id, before.visitor_of(*id, false), now.visitor_of(*id, false)]);
-    let by_events = changed.filter(|visitor| !by_identity.contains(visitor)).collect();
+    let mut by_events: HashMap<i64, i64> = HashMap::new();
+    for (id, us) in changes {
+        for visitor in [*id, before.visitor_of(*id, false), now.visitor_of(*id, false)] {
+            if !by_identity.contains(&visitor) {
+                by_events.entry(visitor).and_modify(|first_us| *first_us = *us.min(first_us)).or_insert(*us);
+            }
+        }
+    }
     Some(ChangedVisitors { by_events, by_identity })
 }
 
@@ -415,5 +484,24 @@ fn earlier_end(conditions: &[Expr], before: &[Expr]) -> Option<i64> {
         (now, before) if now == before => None,
         (Some(now), Some(before)) => Some(now.min(before)),
         (now, before) => now.or(before),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visitors_of_whom_events_come_late_are_by_themselves() {
+        let check = |first_us: &[(i64, i64)], expected: &[(&[i64], i64)]| {
+            let expected: Vec<(HashSet<i64>, i64)> =
+                expected.iter().map(|(visitors, us)| (visitors.iter().copied().collect(), *us)).collect();
+            assert_eq!(divide(&first_us.iter().copied().collect(), 10), expected, "{first_us:?}");
+        };
+        check(&[], &[]);
+        check(&[(1, 5)], &[(&[1], 5)]);
+        check(&[(1, 5), (2, 15), (3, 9)], &[(&[1, 2, 3], 5)]);
+        check(&[(1, 4), (2, 15), (3, 5), (4, -90)], &[(&[2, 3], 5), (&[1, 4], -90)]);
+        check(&[(1, i64::MIN), (2, i64::MAX)], &[(&[2], i64::MAX), (&[1], i64::MIN)]);
     }
 }

@@ -231,7 +231,7 @@ impl RecurringQuery {
             (folded, _) => folded,
         };
         match folded {
-            Ok(folded) => match folded.answer(&self.view, scope).await {
+            Ok(folded) => match folded.answer(&self.view, &self.sql, scope).await {
                 Ok((answer, used)) => Ok((answer, folded.how(used))),
                 // DataFusion loses sight of an order where groups are known to be a single row.
                 Err(error @ (EngineError::Defect { .. } | EngineError::Query { .. })) => {
@@ -297,7 +297,7 @@ impl FoldedPlan {
         }
     }
 
-    async fn gather(&self, view: &Arc<View>) -> Result<Gathered> {
+    async fn gather(&self, view: &Arc<View>, sql: &str) -> Result<Gathered> {
         let by_visitor: Vec<&Fold> = self.folds.iter().filter(|fold| fold.is_by_visitor()).collect();
         view.pass_over(&by_visitor).await?;
         let identities = match self.reads_identities()? {
@@ -321,8 +321,10 @@ impl FoldedPlan {
         let run = memory.run_of(view.pieces());
         for tally in &self.tallies {
             let base = tally.base(&gathered.pieces, gathered.identities.as_ref());
-            // The same queries run over each lake.
-            let key = hash_of([view.engine().lake().store_url().to_string(), format!("{:?}", tally.key)]);
+            // The same queries run over each lake; and two queries may count sessions of other times alike.
+            let of_query = if tally.by_visitor { sql } else { "" };
+            let store = view.engine().lake().store_url();
+            let key = hash_of([store.as_str(), &format!("{:?}", tally.key), of_query]);
             let (counted, updated) = tally.count(view, base, memory.tally(run, &key).as_deref()).await?;
             let counted = Arc::new(counted);
             gathered.used.tallies += 1;
@@ -333,8 +335,9 @@ impl FoldedPlan {
         Ok(gathered)
     }
 
-    async fn answer(&self, view: &Arc<View>, scope: &Scope) -> Result<(QueryResult, FoldUse)> {
-        let gathered = self.gathered.get_or_try_init(|| self.gather(view)).await?;
+    /// - `sql`: the query.
+    async fn answer(&self, view: &Arc<View>, sql: &str, scope: &Scope) -> Result<(QueryResult, FoldUse)> {
+        let gathered = self.gathered.get_or_try_init(|| self.gather(view, sql)).await?;
         let mut tables = Vec::new();
         for (place, schema) in places_in(&self.plan)? {
             let table = |batches| Arc::new(RowsTable::new(place, schema.clone(), batches));

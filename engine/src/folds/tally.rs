@@ -41,8 +41,10 @@ const ROWS_FOR_THREADS: usize = 1 << 17;
 /// An aggregate over what a plan makes of users.
 #[derive(Debug)]
 pub(super) struct Tally {
-    /// Names what it counts.
+    /// Names what it counts, whenever the times of sessions begin and end.
     pub(super) key: PieceKey,
+    /// Whether it counts what was made of sessions, whose times are part of neither its plan nor what names it.
+    pub(super) by_visitor: bool,
     definition: Definition,
     subtractable: Subtractable,
     /// The columns of its rows.
@@ -117,11 +119,12 @@ impl Tally {
         // The optimizer has its last word here, and not for every choice of users.
         let users = state.optimize(&part).map_err(reason_of)?;
         let mut texts = vec![definition.id.to_string(), users.display_indent().to_string()];
-        let (mut of_folds, mut identities) = (Vec::new(), None);
+        let (mut of_folds, mut identities, mut by_visitor) = (Vec::new(), None, false);
         for (place, schema) in places_in(&users).map_err(reason_of)? {
             match place {
                 Place::Fold(fold) => {
-                    texts.push(format!("{fold} {}", folds[fold].definition.id));
+                    texts.push(format!("{fold} {:?}", folds[fold].anytime_key()));
+                    by_visitor |= folds[fold].is_by_visitor();
                     let visitor = visitors[fold].as_deref().ok_or("its rows are of several users")?;
                     let column = schema.index_of(visitor).map_err(|error| error.to_string())?;
                     of_folds.push(FoldRows { number: fold, schema, visitors: column });
@@ -133,7 +136,7 @@ impl Tally {
             }
         }
         let key = hash_of(texts);
-        Ok((Self { key, definition, subtractable, schema, users, folds: of_folds, identities }, finished))
+        Ok((Self { key, by_visitor, definition, subtractable, schema, users, folds: of_folds, identities }, finished))
     }
 
     /// The rows that it needs of a view.

@@ -1,6 +1,7 @@
 //! The memory of all queries, in which rows of sites, and those of recurring queries, are kept for as long as no query needs it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use datafusion::error::Result;
@@ -20,8 +21,8 @@ pub(crate) trait MovesToDisk: fmt::Debug + Send + Sync {
     /// How much it can give back.
     fn movable_bytes(&self) -> usize;
 
-    /// Gives back so much, or more. Returns whether it gave back any.
-    fn move_to_disk(&self, bytes: usize) -> bool;
+    /// Gives back so much, or more, if it can. Returns how much it gave back.
+    fn move_to_disk(&self, bytes: usize) -> usize;
 }
 
 /// Memory of a size, divided fairly among queries that can spill. Before a query fails, kept rows go, and then what
@@ -34,13 +35,16 @@ pub(crate) struct QueryMemory {
     kept: Arc<KeptRows>,
     kept_floor_bytes: usize,
     recurring: OnceLock<Weak<dyn MovesToDisk>>,
+    /// What all recurring queries keep.
+    recurring_bytes: AtomicUsize,
 }
 
 impl QueryMemory {
     pub(crate) fn new(bytes: usize) -> Self {
         let pool: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(bytes));
         let kept = Arc::new(KeptRows::new(bytes / KEPT_SHARE, &pool));
-        Self { pool, bytes, kept, kept_floor_bytes: bytes / KEPT_FLOOR_SHARE, recurring: OnceLock::new() }
+        let (recurring, recurring_bytes) = (OnceLock::new(), AtomicUsize::new(0));
+        Self { pool, bytes, kept, kept_floor_bytes: bytes / KEPT_FLOOR_SHARE, recurring, recurring_bytes }
     }
 
     /// Takes memory back from what recurring queries keep, too, from now on.
@@ -58,6 +62,7 @@ impl QueryMemory {
     pub(crate) fn try_grow_recurring(&self, reservation: &MemoryReservation, additional: usize) -> bool {
         loop {
             if reservation.try_grow(additional).is_ok() {
+                self.recurring_bytes.fetch_add(additional, Ordering::Relaxed);
                 return true;
             }
             let missing = self.missing(additional);
@@ -65,6 +70,12 @@ impl QueryMemory {
                 return false;
             }
         }
+    }
+
+    /// Gives back some of it.
+    pub(crate) fn shrink_recurring(&self, reservation: &MemoryReservation, bytes: usize) {
+        reservation.shrink(bytes);
+        self.recurring_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn missing(&self, additional: usize) -> usize {
@@ -79,20 +90,24 @@ impl QueryMemory {
     /// Takes as much memory from kept rows as a query needs, and the rest from what recurring queries keep, unless they have
     /// not that much. Whether there is more now.
     fn takes_back(&self, reservation: &MemoryReservation, additional: usize) -> bool {
+        let recurring = self.recurring.get().and_then(Weak::upgrade);
+        let movable_bytes = || recurring.as_ref().map_or(0, |recurring| recurring.movable_bytes());
+        let move_to_disk = |bytes| recurring.as_ref().map_or(0, |recurring| recurring.move_to_disk(bytes));
         if reservation.consumer().can_spill() {
-            return self.kept.shrink_to(self.kept_floor_bytes);
+            // All that is kept has the floor together.
+            let of_recurring = movable_bytes();
+            let left = self.kept_floor_bytes.saturating_sub(of_recurring);
+            let too_much = of_recurring.saturating_sub(self.kept_floor_bytes);
+            return self.kept.shrink_to(left) || too_much > 0 && move_to_disk(too_much) > 0;
         }
         let missing = self.missing(additional);
         let of_sites = self.kept.bytes();
         if missing <= of_sites {
             return missing > 0 && self.kept.shrink_by(missing);
         }
-        let recurring = self.recurring.get().and_then(Weak::upgrade);
-        recurring.is_some_and(|recurring| {
-            let rest = missing - of_sites;
-            let is_enough = rest <= recurring.movable_bytes();
-            is_enough && (self.kept.shrink_by(of_sites) | recurring.move_to_disk(rest))
-        })
+        let rest = missing - of_sites;
+        // Rows of sites go only if that helps.
+        rest <= movable_bytes() && move_to_disk(rest) >= rest && (of_sites == 0 || self.kept.shrink_by(of_sites))
     }
 }
 
@@ -126,9 +141,12 @@ impl MemoryPool for QueryMemory {
         }
     }
 
-    /// What queries have. Kept rows count as free.
+    /// What queries have. Kept rows count as free, those of recurring queries too.
     fn reserved(&self) -> usize {
-        self.pool.reserved().saturating_sub(self.kept.bytes())
+        self.pool
+            .reserved()
+            .saturating_sub(self.kept.bytes())
+            .saturating_sub(self.recurring_bytes.load(Ordering::Relaxed))
     }
 
     fn memory_limit(&self) -> MemoryLimit {
@@ -190,17 +208,17 @@ mod tests {
 
     /// Rows of a recurring query: in memory, then on disk.
     #[derive(Debug)]
-    struct Recurring(parking_lot::Mutex<MemoryReservation>);
+    struct Recurring(parking_lot::Mutex<MemoryReservation>, Arc<QueryMemory>);
 
     impl MovesToDisk for Recurring {
         fn movable_bytes(&self) -> usize {
             self.0.lock().size()
         }
 
-        fn move_to_disk(&self, bytes: usize) -> bool {
-            let reservation = self.0.lock();
-            reservation.shrink(bytes);
-            bytes > 0
+        fn move_to_disk(&self, bytes: usize) -> usize {
+            let (memory, reservation) = (&self.1, self.0.lock());
+            memory.shrink_recurring(&reservation, bytes);
+            bytes
         }
     }
 
@@ -210,9 +228,9 @@ mod tests {
         let reservation = memory.reserve_for_recurring();
         assert!(memory.try_grow_recurring(&reservation, 350));
         assert!(memory.try_grow_recurring(&reservation, 150), "rows of sites make room for them");
-        assert_eq!((memory.kept.bytes(), memory.reserved()), (300, 500));
+        assert_eq!((memory.kept.bytes(), memory.pool.reserved(), memory.reserved()), (300, 800, 0));
         assert!(!memory.try_grow_recurring(&reservation, 301), "there would never be enough");
-        let recurring = Arc::new(Recurring(parking_lot::Mutex::new(reservation)));
+        let recurring = Arc::new(Recurring(parking_lot::Mutex::new(reservation), memory.clone()));
         let weak: Weak<dyn MovesToDisk> = Arc::downgrade(&(recurring.clone() as Arc<dyn MovesToDisk>));
         memory.take_back_from(weak);
         let query = consumer(&memory, false);
@@ -222,8 +240,11 @@ mod tests {
         assert_eq!((memory.kept.bytes(), recurring.movable_bytes()), (0, 450));
         assert!(query.try_grow(451).is_err());
         assert_eq!(recurring.movable_bytes(), 450, "there would never be enough");
-        // A sort spills instead.
-        assert!(consumer(&memory, true).try_grow(1).is_err());
+        // A sort spills before it takes the last quarter.
+        let sort = consumer(&memory, true);
+        sort.try_grow(1).unwrap();
+        assert_eq!(recurring.movable_bytes(), 200);
+        sort.free();
         query.try_grow(450).unwrap();
         assert_eq!((recurring.movable_bytes(), memory.reserved()), (0, ALL));
     }

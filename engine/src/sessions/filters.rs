@@ -2,7 +2,8 @@
 //!
 //! No session has an event later than the cap after its first, so an upper bound of `started_at` or `date` is one of events,
 //! too. A lower bound is one as far as it is seen where a chain of events begins: a chain with a pause of at least the cap
-//! before its first event at hand began with it. The few visitors of whom that is not seen are read in full.
+//! before its first event at hand began with it. Of the few visitors of whom that is not seen the
+//! times of all events are read.
 
 use datafusion::logical_expr::{Expr, Operator, col, lit};
 use datafusion::scalar::ScalarValue;
@@ -25,7 +26,8 @@ const ZONE_US: i64 = DAY_US;
 /// Which events a table's filters need: every row that satisfies those is the same without the others.
 #[derive(Clone, Debug)]
 pub(crate) struct EventBounds {
-    /// Conditions from below. With a window, visitors whose chains may have begun before it need events before, too.
+    /// Conditions from below. With a window, the times of events before it are needed of visitors whose chains may have
+    /// begun earlier.
     pub(crate) from: Vec<Expr>,
     /// Conditions from above.
     pub(crate) until: Vec<Expr>,

@@ -105,9 +105,14 @@ async fn a_bound_of_time_moves_with_the_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_bounds_move_while_many_come_back() {
-    const QUERIES: [&str; 4] = [
+    const QUERIES: [&str; 6] = [
         "SELECT count(*), count(DISTINCT visitor_id), sum(duration_s), avg(page_views) FROM sessions
             WHERE started_at >= $from AND started_at < $until",
+        // These two differ in what they leave out alone, and the next in when its sessions begin.
+        "SELECT count(DISTINCT visitor_id), sum(revenue) FROM sessions
+            WHERE started_at >= $from AND started_at < $until AND entry_page <> '/a'",
+        "SELECT count(DISTINCT visitor_id), sum(revenue) FROM sessions
+            WHERE started_at >= $from AND started_at < $until AND entry_page <> '/b'",
         "SELECT entry_page, count(DISTINCT visitor_id), sum(page_views) FROM sessions
             WHERE started_at >= $from AND started_at < $until GROUP BY 1",
         // Neither of these adds up.
@@ -123,6 +128,11 @@ async fn both_bounds_move_while_many_come_back() {
         let at = format!("2026-03-{:02}T{:02}:{:02}:00Z", 1 + minute / 1_440, minute / 60 % 24, minute % 60);
         let mut event = event(&format!("user{who}"), &at, "page_view", ["/", "/a", "/b"][number as usize % 3]);
         event.event_id = EventId(u128::from(number).to_be_bytes());
+        // Cents, of every fifth event.
+        (event.revenue_e4, event.currency) = match number % 5 {
+            0 => (Some(i128::from(number) * 100), Some("EUR".into())),
+            _ => (None, None),
+        };
         event
     };
     // Every visitor on some of ten days.
@@ -130,7 +140,7 @@ async fn both_bounds_move_while_many_come_back() {
         (0..1_500).map(|_| of(random.below(400) as usize, random.below(10) * 1_440 + random.below(1_440))).collect();
     let lake = lake(&events, &[], "UTC").await;
     let engine = engine_of(&lake);
-    let mut followed = [0; QUERIES.len()];
+    let (mut followed, mut updated) = ([0; QUERIES.len()], [0; QUERIES.len()]);
     for step in 0..24_u64 {
         let now = 10 * 1_440 + step * 240;
         if step > 0 {
@@ -150,7 +160,7 @@ async fn both_bounds_move_while_many_come_back() {
         let view = Arc::new(engine.view().await.unwrap());
         // The last seven days and today, so that the lower bound moves each sixth time.
         let params = [("from".to_owned(), time(now / 1_440 * 1_440 - 7 * 1_440)), ("until".to_owned(), time(now))];
-        for (sql, followed) in QUERIES.into_iter().zip(&mut followed) {
+        for (sql, (followed, updated)) in QUERIES.into_iter().zip(followed.iter_mut().zip(&mut updated)) {
             let (answer, how) = view.recurring(sql, &params).await.unwrap().answer(&Scope::Lake).await.unwrap();
             let full = view.session(&Scope::Lake).unwrap().query(sql, &params).await.unwrap();
             let sorted = |mut lines: Vec<String>| {
@@ -160,10 +170,41 @@ async fn both_bounds_move_while_many_come_back() {
             assert_eq!(sorted(lines(&answer, "-")), sorted(lines(&full, "-")), "{sql} at {step}");
             let How::Incremental(used) = how else { panic!("{how:?}") };
             *followed += usize::from(used.known_files > 0);
+            *updated += used.updated_tallies;
         }
     }
     // The first run reads all, and a run with another lower bound where that does not add up.
-    assert_eq!(followed, [23, 23, 20, 20]);
+    assert_eq!(followed, [23, 23, 23, 23, 20, 20]);
+    // What is counted of visitors is updated, but for runs with much that is new: no query puts another's in its place.
+    assert!(updated[..4].iter().all(|updated| *updated >= 18), "{updated:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_ends_in_a_window_does_not_disturb_one_that_goes_on_through_it() {
+    let at = |day: usize, minutes: usize, session: Option<&str>| {
+        let (day, minutes) = (day + minutes / 1_440, minutes % 1_440);
+        let mut event =
+            event("ada", &format!("2026-03-{day:02}T{:02}:{:02}:00Z", minutes / 60, minutes % 60), "page_view", "/");
+        event.session_id = session.map(Into::into);
+        event
+    };
+    // Without an id from the 3rd to the evening of the 9th, and with one from the 7th on each 20 hours.
+    let mut events: Vec<Event> = (0..6 * 1_440 + 1_200).step_by(25).map(|minutes| at(3, minutes, None)).collect();
+    events.extend((0..10).map(|n| at(7, n * 1_200, Some("a"))));
+    let lake = lake(&events, &[], "UTC").await;
+    let engine = engine_of(&lake);
+    let session = Arc::new(engine.view().await.unwrap()).session(&Scope::Lake).unwrap();
+    let all = lines(&session.query("SELECT started_at, events, is_cut FROM sessions", &[]).await.unwrap(), "-");
+    assert!(all.len() > 12, "{all:?}");
+    for hour in 0..9 * 24 {
+        let from = format!("2026-03-{:02}T{:02}:30:00", 5 + hour / 24, hour % 24);
+        let sql = format!("SELECT started_at, events, is_cut FROM sessions WHERE started_at >= '{from}Z'");
+        let mut found = lines(&session.query(&sql, &[]).await.unwrap(), "-");
+        let mut expected: Vec<String> = all.iter().filter(|line| line[..19] >= from[..]).cloned().collect();
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected, "from {from}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

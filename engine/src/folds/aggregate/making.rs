@@ -62,10 +62,19 @@ impl PieceMaker<'_> {
         if let [piece] = pieces {
             return Ok(piece.clone());
         }
+        Ok(self.add_up(room, context, pieces).await?.merged_of(pieces))
+    }
+
+    /// A piece of the rows of several that nobody else has.
+    pub(in crate::folds) async fn add_up(
+        &self,
+        room: &Room,
+        context: &SessionContext,
+        pieces: &[Arc<Piece>],
+    ) -> Result<Arc<Piece>> {
         let rows = pieces.iter().filter_map(|piece| piece.rows(&Scope::Lake)).collect();
         let parts = context.read_table(Arc::new(RowsTable::new(Place::Fold(0), self.schema.clone(), rows)))?;
-        let merged = self.run(room, context, self.definition.merge(parts.into_unoptimized_plan())?).await?;
-        Ok(merged.merged_of(pieces))
+        self.run(room, context, self.definition.merge(parts.into_unoptimized_plan())?).await
     }
 
     async fn run(&self, room: &Room, context: &SessionContext, plan: LogicalPlan) -> Result<Arc<Piece>> {

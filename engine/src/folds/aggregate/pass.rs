@@ -33,7 +33,7 @@ pub(in crate::folds) struct PassFold<'a> {
     pub(in crate::folds) bounds: &'a [Expr],
 }
 
-/// The rows of each fold: in one piece, or in several if they are of one visitor each.
+/// The rows of each fold: in one piece, or in several where each row is of one visitor.
 ///
 /// - `rows`: rows of the table.
 pub(in crate::folds) async fn run(

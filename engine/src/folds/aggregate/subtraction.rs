@@ -23,17 +23,15 @@ pub(in crate::folds) async fn subtract(
     pieces: &[Arc<Piece>],
     without: &[Arc<Piece>],
 ) -> Result<Option<Arc<Piece>>> {
-    let mut all = pieces.to_vec();
-    for piece in without {
-        let negative = negative(&piece.all_rows()?, parts.first_part)?;
-        all.push(Piece::new(maker.schema, &[negative])?);
-    }
-    let merged = maker.merge(engine.pieces().room(), &engine.context_of(1), &all).await?;
+    let (room, context) = (engine.pieces().room(), engine.context_of(1));
     if without.is_empty() {
-        return Ok(Some(merged));
+        return maker.merge(room, &context, pieces).await.map(Some);
     }
-    let settled = settled(&merged.all_rows()?, parts)?;
-    Ok(settled.map(|rows| Piece::new(maker.schema, &[rows])).transpose()?)
+    let added = difference(engine, maker, parts, pieces, without).await?;
+    match settled(&added.all_rows()?, parts)? {
+        Some(rows) => maker.of_made(room, &context, &[rows]).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// What is to be added to rows that have those of some pieces, for them to have those of others in their place.
@@ -44,11 +42,12 @@ pub(in crate::folds) async fn difference(
     pieces: &[Arc<Piece>],
     without: &[Arc<Piece>],
 ) -> Result<Arc<Piece>> {
+    let (room, context) = (engine.pieces().room(), engine.context_of(1));
     let mut all = pieces.to_vec();
     for piece in without {
-        all.push(Piece::new(maker.schema, &[negative(&piece.all_rows()?, parts.first_part)?])?);
+        all.push(maker.of_made(room, &context, &[negative(&piece.all_rows()?, parts.first_part)?])?);
     }
-    maker.merge(engine.pieces().room(), &engine.context_of(1), &all).await
+    maker.add_up(room, &context, &all).await
 }
 
 /// Whether there are less than no rows of a group.

@@ -27,6 +27,9 @@ const MARK_BITS: u32 = 20;
 /// Rows that are read from disk to be compared, at most: they are in memory meanwhile.
 const READ_ROWS_MAX: usize = 1 << 20;
 
+/// Rows that are compared, at most: each takes as much again.
+const COMPARED_ROWS_MAX: usize = 1 << 22;
+
 /// Whose rows are chosen.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::folds) enum Whose<'a> {
@@ -101,7 +104,7 @@ impl Whose<'_> {
 
 impl Changes {
     /// Adds what differs between the rows of some pieces and of others. Says whether it could: more than
-    /// [`READ_ROWS_MAX`] on disk are not compared.
+    /// [`COMPARED_ROWS_MAX`], or [`READ_ROWS_MAX`] on disk, are not compared.
     ///
     /// - `visitors`: the columns that have visitor ids. A row without any is nobody's.
     pub(in crate::folds) fn add(
@@ -112,8 +115,11 @@ impl Changes {
     ) -> Result<bool> {
         let (mut before, mut now) = (before.to_vec(), now.to_vec());
         cancel(&mut before, &mut now);
-        let on_disk = before.iter().chain(&now).filter(|piece| !piece.is_in_memory());
-        if on_disk.map(|piece| piece.row_count()).sum::<usize>() > READ_ROWS_MAX {
+        let rows_where = |is_counted: &dyn Fn(&Piece) -> bool| -> usize {
+            let counted = before.iter().chain(&now).filter(|piece| is_counted(piece));
+            counted.map(|piece| piece.row_count()).sum()
+        };
+        if rows_where(&|piece| !piece.is_in_memory()) > READ_ROWS_MAX || rows_where(&|_| true) > COMPARED_ROWS_MAX {
             return Ok(false);
         }
         let rows = |pieces: &[Arc<Piece>]| pieces.iter().map(|piece| piece.all_rows()).collect::<Result<Vec<_>>>();
@@ -167,7 +173,8 @@ fn cancel_merged(merged: &mut Vec<Arc<Piece>>, others: &mut Vec<Arc<Piece>>) {
         parts
     };
     merged.retain(|piece| {
-        let is_of_it = |other: &&Arc<Piece>| other.parts().iter().all(|part| piece.parts().contains(part));
+        let parts: HashSet<_> = piece.parts().iter().collect();
+        let is_of_it = |other: &&Arc<Piece>| other.parts().iter().all(|part| parts.contains(part));
         let of_it: Vec<&Arc<Piece>> = others.iter().filter(is_of_it).collect();
         let is_whole = !of_it.is_empty() && parts_of(&of_it) == parts_of(&[piece]);
         if is_whole {

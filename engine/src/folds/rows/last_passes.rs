@@ -1,8 +1,8 @@
 //! What passes over tables by visitor made of the latest views.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::common::{HashMap, HashSet};
 use datafusion::logical_expr::Expr;
 
 use super::memory::PieceKey;
@@ -29,6 +29,8 @@ pub(in crate::folds) struct LastPass {
 /// What one fold made.
 #[derive(Clone, Debug)]
 pub(in crate::folds) struct Made {
+    /// Names it.
+    pub(in crate::folds) key: PieceKey,
     pub(in crate::folds) rows: PassRows,
     /// Names what it makes whenever its sessions begin and end.
     pub(in crate::folds) anytime_key: PieceKey,
@@ -38,9 +40,16 @@ pub(in crate::folds) struct Made {
 
 impl LastPasses {
     /// Keeps what folds made of a view, and of earlier views what these did not make anew.
-    pub(in crate::folds) fn keep(&mut self, source: &Arc<SessionSource>, folds: HashMap<PieceKey, Made>) {
+    ///
+    /// - `followed`: names what they made it of.
+    pub(in crate::folds) fn keep(
+        &mut self,
+        source: &Arc<SessionSource>,
+        folds: HashMap<PieceKey, Made>,
+        followed: &HashSet<PieceKey>,
+    ) {
         for last in self.of_views.iter_mut() {
-            last.folds.retain(|key, _| !folds.contains_key(key));
+            last.folds.retain(|key, _| !folds.contains_key(key) && !followed.contains(key));
         }
         match self.of_views.iter_mut().find(|last| Arc::ptr_eq(&last.source, source)) {
             Some(same) => same.folds.extend(folds),

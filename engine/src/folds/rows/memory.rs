@@ -213,7 +213,7 @@ impl MovesToDisk for PieceMemory {
         kept.held.values().map(|held| held.piece.claimed_bytes()).sum()
     }
 
-    fn move_to_disk(&self, bytes: usize) -> bool {
+    fn move_to_disk(&self, bytes: usize) -> usize {
         let mut moved_bytes = 0;
         while moved_bytes < bytes {
             let kept = self.kept.lock();
@@ -232,7 +232,7 @@ impl MovesToDisk for PieceMemory {
             self.kept.lock().weigh(&largest);
             moved_bytes += claimed_bytes;
         }
-        moved_bytes > 0
+        moved_bytes
     }
 }
 

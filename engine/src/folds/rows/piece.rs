@@ -41,6 +41,9 @@ pub(crate) struct Piece {
     merged_of: Vec<PieceNumber>,
 }
 
+/// Parts that a piece knows of, at most. With more it is one of its own: whoever has its parts compares rows once.
+const PARTS_MAX: usize = 4_096;
+
 /// Tells pieces apart, for as long as the process runs.
 type PieceNumber = u64;
 
@@ -86,8 +89,11 @@ impl Piece {
 
     /// The same piece, just made, which has the rows of others.
     pub(in crate::folds) fn merged_of(mut self: Arc<Self>, pieces: &[Arc<Self>]) -> Arc<Self> {
-        if let Some(piece) = Arc::get_mut(&mut self) {
-            piece.merged_of = pieces.iter().flat_map(|piece| piece.parts()).copied().collect();
+        let parts = || pieces.iter().flat_map(|piece| piece.parts()).copied();
+        if let Some(piece) = Arc::get_mut(&mut self)
+            && parts().count() <= PARTS_MAX
+        {
+            piece.merged_of = parts().collect();
         }
         self
     }

@@ -21,12 +21,13 @@ pub(in crate::folds) struct Room {
 #[derive(Debug)]
 pub(in crate::folds) struct Claim {
     reservation: MemoryReservation,
+    memory: Arc<QueryMemory>,
     claimed: Arc<AtomicUsize>,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.claimed.fetch_sub(self.reservation.size(), Ordering::Relaxed);
+        self.shrink(0);
     }
 }
 
@@ -38,7 +39,8 @@ impl Room {
 
     /// A claim of nothing yet.
     pub(in crate::folds) fn claim(&self) -> Claim {
-        Claim { reservation: self.reservation.new_empty(), claimed: self.claimed.clone() }
+        let (memory, claimed) = (self.memory.clone(), self.claimed.clone());
+        Claim { reservation: self.reservation.new_empty(), memory, claimed }
     }
 
     /// Makes a claim larger. Says whether there was room; if not, the claim is as it was.
@@ -65,7 +67,7 @@ impl Claim {
     pub(in crate::folds) fn shrink(&mut self, bytes: usize) {
         let less = self.reservation.size().saturating_sub(bytes);
         self.claimed.fetch_sub(less, Ordering::Relaxed);
-        self.reservation.shrink(less);
+        self.memory.shrink_recurring(&self.reservation, less);
     }
 }
 
@@ -85,7 +87,7 @@ mod tests {
         assert!(!room.grow(&mut second, 5), "there is no room for one more");
         first.shrink(5);
         assert!(room.grow(&mut second, 5));
-        assert_eq!(memory.reserved(), 10);
+        assert_eq!(memory.reserved(), 0, "queries can have it back");
         drop(first);
         assert!(room.grow(&mut second, 10) && !room.grow(&mut second, 11));
         drop(second);

@@ -125,8 +125,8 @@ type SessionId = Option<Arc<str>>;
 pub(crate) struct Begun {
     /// Their chains that are cut.
     pub(crate) long: Arc<LongChains>,
-    /// Of a visitor's chains that began before the window and have a session that is wanted: when the last one begins before
-    /// the sessions that are wanted, or the first of these.
+    /// Of a visitor's chains that go on into the window: when the last session begins before those that are wanted, or the first
+    /// of these; or when the chain is over, if it has none.
     starts_us: HashMap<i64, Vec<(SessionId, i64)>>,
 }
 
@@ -169,12 +169,14 @@ impl Begun {
             }
         }
         let (mut long, mut begun) = (LongChains::default(), Self::default());
+        let mut ids: HashMap<i64, HashSet<i64>> = HashMap::new();
         for ((visitor, session_id), (site, times_us)) in times {
             let rules = rules.of_site(&site);
             let (chains, start_us) = chains_of(times_us, session_id.is_some(), rules, window);
             for CutTimes { ends_us, cuts_us } in chains {
                 let chain = LongChain::new(visitor, session_id.clone(), ends_us, rules.cap_us);
-                long.add(LongChain { cuts_us, ..chain }, &stitching.ids_of(&HashSet::from([visitor])));
+                let ids = ids.entry(visitor).or_insert_with(|| stitching.ids_of(&HashSet::from([visitor])));
+                long.add(LongChain { cuts_us, ..chain }, ids);
             }
             if let Some(start_us) = start_us {
                 begun.starts_us.entry(visitor).or_default().push((session_id, start_us));
@@ -194,8 +196,8 @@ struct CutTimes {
     cuts_us: Vec<i64>,
 }
 
-/// The chains that are cut; and of the one that began before the window, if it has a session that is wanted, the last beginning
-/// of a session before those, or the first of them. Pure.
+/// The chains in the window that are cut; and of the one that goes on into it the last beginning of a session before those that
+/// are wanted, or the first of them, or the first instant after it if it has none. Pure.
 fn chains_of(
     mut times_us: Vec<i64>,
     is_client: bool,
@@ -207,11 +209,19 @@ fn chains_of(
     for Range { start: first, end } in parts_of(&times_us, rules.bridged_us(is_client)) {
         let chain = &times_us[first..end];
         let (start_us, end_us) = (chain[0], chain[chain.len() - 1]);
+        if end_us < window.events_from_us {
+            continue;
+        }
+        let goes_on = start_us < window.events_from_us;
+        if goes_on && end_us < window.sessions_from_us {
+            start = Some(end_us + 1);
+            continue;
+        }
         if end_us - start_us < rules.cap_us {
             continue;
         }
         let cuts_us = cuts_of(chain.to_vec(), rules.cap_us);
-        if start_us < window.events_from_us && end_us >= window.sessions_from_us {
+        if goes_on {
             // There is one: a window before sessions is twice as long as the cap, and no session begins as much after another.
             start = cuts_us.iter().copied().rfind(|cut_us| *cut_us <= window.sessions_from_us);
         }
@@ -239,6 +249,9 @@ async fn times_of_visitors(
     stitching: Arc<Stitching>,
 ) -> Result<Times> {
     let mut times = Times::default();
+    // Nearly always those of the event before.
+    let (mut of, mut found): ((i64, SessionId), Vec<i64>) = ((0, None), vec![]);
+    let mut site: Arc<str> = "".into();
     while let Some(batch) = events.next().await {
         let rows = Rows::new(&batch?, &wanted)?;
         for row in 0..rows.len() {
@@ -247,14 +260,25 @@ async fn times_of_visitors(
             }
             let known = !wanted.users || text_of(rows.users.as_ref(), row).is_some();
             let visitor = stitching.visitor_of(rows.visitors.value(row), known);
-            if visitors.contains(&visitor) {
-                let session_id = text_of(rows.session_ids.as_ref(), row).map(Arc::from);
-                let of_visitor = times.entry((visitor, session_id));
-                of_visitor.or_insert_with(|| (rows.sites.value(row).into(), vec![])).1.push(rows.times_us[row]);
+            if !visitors.contains(&visitor) {
+                continue;
             }
+            let session_id = text_of(rows.session_ids.as_ref(), row);
+            if found.is_empty() || (of.0, of.1.as_deref()) != (visitor, session_id) {
+                add_times(&mut times, &of, &site, &mut found);
+                (of, site) = ((visitor, session_id.map(Arc::from)), rows.sites.value(row).into());
+            }
+            found.push(rows.times_us[row]);
         }
     }
+    add_times(&mut times, &of, &site, &mut found);
     Ok(times)
+}
+
+fn add_times(times: &mut Times, of: &(i64, SessionId), site: &Arc<str>, found: &mut Vec<i64>) {
+    if !found.is_empty() {
+        times.entry(of.clone()).or_insert_with(|| (site.clone(), vec![])).1.append(found);
+    }
 }
 
 /// The times of each chain's events in one input.
@@ -330,7 +354,9 @@ mod tests {
         check(&all, false, &[((90, 150), &[102, 114, 126, 138, 150])], Some(114));
         // It ended before the sessions that are wanted, or began within the window.
         let ended: Vec<i64> = (90..120).step_by(3).collect();
-        check(&ended, false, &[((90, 117), &[102, 114])], None);
+        check(&ended, false, &[], Some(118));
+        check(&[90, 93, 97], false, &[], None);
+        check(&[97, 101], false, &[], Some(102));
         let begun: Vec<i64> = (102..=130).step_by(3).collect();
         check(&begun, false, &[((102, 129), &[114, 126])], None);
         // A client's session bridges more.

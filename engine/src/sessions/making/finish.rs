@@ -54,7 +54,7 @@ pub(crate) enum Finished {
     Sessions(Vec<Session>),
     /// Some run belongs to two sessions of a chain that has to be cut, so its events have to be read again.
     TooLong(Vec<LongPart>),
-    /// A chain may have begun before the events at hand, so earlier ones have to be read.
+    /// A chain may have begun before the events at hand, so the times of earlier ones have to be read.
     BegunBefore,
 }
 
