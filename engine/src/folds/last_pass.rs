@@ -93,15 +93,15 @@ impl View {
             let wanted: Vec<&Fold> =
                 folds.iter().filter(is_wanted).copied().filter(|fold| keys.insert(fold.pass_key())).collect();
             let (known, mut unknown) = known_of(&passes.of_views, wanted);
-            for (last, of_view) in known {
-                match self.follow(&last.source, &of_view).await? {
+            for KnownFolds { last, folds, .. } in known {
+                match self.follow(&last.source, &folds).await? {
                     Some((rows, used)) => {
-                        let keys = || of_view.iter().map(|(fold, _)| fold.pass_key());
+                        let keys = || folds.iter().map(|(fold, _)| fold.pass_key());
                         self.pieces().passes.lock().extend(keys().map(|key| (key, used)));
                         made.extend(keys().zip(rows));
-                        followed.extend(of_view.iter().map(|(_, made)| made.key));
+                        followed.extend(folds.iter().map(|(_, made)| made.key));
                     }
-                    None => unknown.extend(of_view.into_iter().map(|(fold, _)| fold)),
+                    None => unknown.extend(folds.into_iter().map(|(fold, _)| fold)),
                 }
             }
             if !unknown.is_empty() {
@@ -118,15 +118,18 @@ impl View {
             (key, Made { key, anytime_key, rows, conditions: fold.others.clone() })
         });
         let folds: HashMap<PieceKey, Made> = folds.collect();
-        // So that they move to disk where memory ends, as all that is kept does.
+        let known_before = passes.keys();
+        passes.keep(self.sessions(), folds, &followed);
+        // So that all of it moves to disk where memory ends. The same queries run over each lake.
+        let store = self.engine().lake().store_url();
+        let in_memory = |key: &PieceKey| hash_of([store.as_str(), &format!("pass {key:?}")]);
         let memory = self.engine().pieces();
         let run = memory.run_of(self.pieces());
-        for (key, made) in &folds {
-            for (number, piece) in made.rows.pieces().into_iter().enumerate() {
-                memory.put(run, hash_of([format!("{key:?}"), number.to_string()]), piece);
-            }
+        let known = passes.keys();
+        known_before.difference(&known).for_each(|key| memory.remove(&in_memory(key)));
+        for (key, made) in passes.of_views.iter().flat_map(|last| &last.folds) {
+            memory.put_pass(run, in_memory(key), made.rows.clone());
         }
-        passes.keep(self.sessions(), folds, &followed);
         Ok(())
     }
 
@@ -357,13 +360,20 @@ impl Followed<'_> {
     }
 }
 
-/// Folds with what their rows can be made of, from one pass over an earlier view.
-type KnownFolds<'a> = Vec<(&'a LastPass, Vec<(&'a Fold, &'a Made)>)>;
+/// Folds with what their rows can be made of.
+struct KnownFolds<'a> {
+    /// The pass over an earlier view.
+    last: &'a LastPass,
+    /// Where the upper bound was, if that is long ago.
+    far_end_us: Option<i64>,
+    folds: Vec<(&'a Fold, &'a Made)>,
+}
 
-/// The folds of which an earlier view tells most, by views, and the others. Those whose upper bound moves far are by themselves:
-/// all visitors since then have rows that are new to them.
-fn known_of<'a>(views: &'a [LastPass], folds: Vec<&'a Fold>) -> (KnownFolds<'a>, Vec<&'a Fold>) {
-    let (mut known, mut unknown): (KnownFolds<'a>, Vec<&'a Fold>) = (vec![], vec![]);
+/// The folds of which an earlier view tells most, by views, and the others. Those whose upper bound moves far are apart from the
+/// rest: all visitors since then have rows that are new to them.
+fn known_of<'a>(views: &'a [LastPass], folds: Vec<&'a Fold>) -> (Vec<KnownFolds<'a>>, Vec<&'a Fold>) {
+    let mut known: Vec<KnownFolds<'_>> = Vec::new();
+    let mut unknown = Vec::new();
     let found: Vec<_> = folds.into_iter().map(|fold| (fold, followed_by(views, fold))).collect();
     let end_us = |fold: &Fold, made: &Made| earlier_end(&fold.others, &made.conditions);
     let ends = found.iter().filter_map(|(fold, found)| end_us(fold, found.as_ref()?.1));
@@ -373,11 +383,10 @@ fn known_of<'a>(views: &'a [LastPass], folds: Vec<&'a Fold>) -> (KnownFolds<'a>,
             unknown.push(fold);
             continue;
         };
-        let is_far = end_us(fold, made).is_some_and(|end_us| far_us.is_some_and(|far_us| end_us < far_us));
-        match known.iter_mut().find(|(of, _)| std::ptr::eq(*of, last) && !is_far) {
-            Some((_, of_view)) => of_view.push((fold, made)),
-            None if is_far => known.insert(0, (last, vec![(fold, made)])),
-            None => known.push((last, vec![(fold, made)])),
+        let far_end_us = end_us(fold, made).filter(|end_us| far_us.is_some_and(|far_us| *end_us < far_us));
+        match known.iter_mut().find(|of| std::ptr::eq(of.last, last) && of.far_end_us == far_end_us) {
+            Some(of) => of.folds.push((fold, made)),
+            None => known.push(KnownFolds { last, far_end_us, folds: vec![(fold, made)] }),
         }
     }
     (known, unknown)

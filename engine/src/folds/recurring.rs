@@ -329,7 +329,9 @@ impl FoldedPlan {
             let counted = Arc::new(counted);
             gathered.used.tallies += 1;
             gathered.used.updated_tallies += usize::from(updated);
-            memory.put_tally(run, key, counted.clone());
+            if tally.serves_later(&self.folds) {
+                memory.put_tally(run, key, counted.clone());
+            }
             gathered.tallies.push(counted);
         }
         Ok(gathered)

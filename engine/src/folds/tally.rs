@@ -266,6 +266,11 @@ impl Tally {
         subtract(view.engine(), maker, &self.subtractable, &pieces, std::slice::from_ref(without)).await
     }
 
+    /// Whether a later run can use what was counted: it cannot if rows that it reads are others at each run.
+    pub(super) fn serves_later(&self, folds: &[Fold]) -> bool {
+        self.folds.iter().all(|fold| folds[fold.number].why_whole().is_none())
+    }
+
     pub(super) fn reads_identities(&self) -> bool {
         self.identities.is_some()
     }

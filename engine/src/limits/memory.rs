@@ -106,8 +106,15 @@ impl QueryMemory {
             return missing > 0 && self.kept.shrink_by(missing);
         }
         let rest = missing - of_sites;
-        // Rows of sites go only if that helps.
-        rest <= movable_bytes() && move_to_disk(rest) >= rest && (of_sites == 0 || self.kept.shrink_by(of_sites))
+        if rest > movable_bytes() {
+            return false;
+        }
+        let moved = move_to_disk(rest);
+        if moved >= rest {
+            self.kept.shrink_by(of_sites);
+        }
+        // Another query may have made room meanwhile.
+        moved > 0 || self.missing(additional) < missing
     }
 }
 

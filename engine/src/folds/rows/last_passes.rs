@@ -39,6 +39,11 @@ pub(in crate::folds) struct Made {
 }
 
 impl LastPasses {
+    /// The names of all that is kept.
+    pub(in crate::folds) fn keys(&self) -> HashSet<PieceKey> {
+        self.of_views.iter().flat_map(|last| last.folds.keys().copied()).collect()
+    }
+
     /// Keeps what folds made of a view, and of earlier views what these did not make anew.
     ///
     /// - `followed`: names what they made it of.

@@ -86,6 +86,7 @@ struct Held {
 enum Entry {
     Piece(Arc<Piece>),
     Tally(Arc<Counted>),
+    Pass(PassRows),
 }
 
 impl PieceMemory {
@@ -121,14 +122,14 @@ impl PieceMemory {
     pub(in crate::folds) fn get(&self, run: RunNumber, key: &PieceKey) -> Option<Arc<Piece>> {
         match self.kept.lock().used(run, key)? {
             Entry::Piece(piece) => Some(piece),
-            Entry::Tally(_) => None,
+            Entry::Tally(_) | Entry::Pass(_) => None,
         }
     }
 
     pub(in crate::folds) fn tally(&self, run: RunNumber, key: &PieceKey) -> Option<Arc<Counted>> {
         match self.kept.lock().used(run, key)? {
             Entry::Tally(counted) => Some(counted),
-            Entry::Piece(_) => None,
+            Entry::Piece(_) | Entry::Pass(_) => None,
         }
     }
 
@@ -140,6 +141,11 @@ impl PieceMemory {
     /// Keeps a tally with the rows that it was made of, in the place of the one before.
     pub(in crate::folds) fn put_tally(&self, run: RunNumber, key: PieceKey, counted: Arc<Counted>) {
         self.keep(run, key, Entry::Tally(counted));
+    }
+
+    /// Takes note of what passes hold, so that it moves to disk where memory ends.
+    pub(in crate::folds) fn put_pass(&self, run: RunNumber, key: PieceKey, rows: PassRows) {
+        self.keep(run, key, Entry::Pass(rows));
     }
 
     fn keep(&self, run: RunNumber, key: PieceKey, entry: Entry) {
@@ -201,7 +207,7 @@ impl PieceMemory {
         }
     }
 
-    /// Forgets a piece that is part of a larger one now.
+    /// Forgets a piece that is part of a larger one now, or rows that no pass holds any more.
     pub(in crate::folds) fn remove(&self, key: &PieceKey) {
         self.kept.lock().remove(key);
     }
@@ -241,6 +247,7 @@ impl Entry {
         match self {
             Self::Piece(piece) => vec![piece],
             Self::Tally(counted) => counted.pieces().collect(),
+            Self::Pass(rows) => rows.base.iter().chain(&rows.changes).collect(),
         }
     }
 }
