@@ -13,9 +13,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::common::{HashMap, HashSet};
-use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::logical_expr::Expr;
 use datafusion::prelude::DataFrame;
-use datafusion::scalar::ScalarValue;
 use futures::TryStreamExt;
 use lake::{EVENTS, TableFile};
 
@@ -80,6 +79,13 @@ impl View {
     /// that can be told, of all rows where it cannot.
     pub(super) async fn pass_over(self: &Arc<Self>, folds: &[&Fold]) -> Result<()> {
         if folds.is_empty() {
+            return Ok(());
+        }
+        let is_made = {
+            let made = self.pieces().made.lock().await;
+            folds.iter().all(|fold| made.contains_key(&fold.pass_key()))
+        };
+        if is_made {
             return Ok(());
         }
         // Before the locks below, which the pieces of identities need, too.
@@ -319,8 +325,8 @@ impl Followed<'_> {
 
     /// The conditions of the rows that it made before, but for those that are left behind.
     fn bounds_before(&self) -> Vec<Expr> {
-        let of_now = lower_bound(&self.fold.others).map(|us| col(BEGIN).gt_eq(time(us)));
-        self.made.conditions.iter().cloned().chain(of_now).collect()
+        let of_now = TimeBounds { from_us: lower_bound(&self.fold.others), until_us: None };
+        self.made.conditions.iter().cloned().chain(of_now.conditions_of_sessions()).collect()
     }
 
     /// Its rows now. `None` if there are less than none of a group.
@@ -434,13 +440,6 @@ fn lower_bound(conditions: &[Expr]) -> Option<i64> {
 
 const DAY_US: i64 = 86_400_000_000;
 
-/// The column of `sessions` that says when they begin.
-const BEGIN: &str = "started_at";
-
-fn time(us: i64) -> Expr {
-    lit(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())))
-}
-
 /// Whose events they are, and when the first of them happened.
 async fn changes_of(events: Vec<DataFrame>) -> Result<Changes> {
     let mut changes = Changes::new();
@@ -481,9 +480,7 @@ fn rows_of(source: &Arc<SessionSource>, view: &View, table: &str, chosen: &Chose
     let kind = kinds.find(|kind| kind.name() == table).expect("it is one of the tables by visitor");
     let provider = SessionTableProvider::of_visitors(kind, source.clone(), chosen.visitors.clone());
     let rows = view.engine().context().read_table(Arc::new(provider))?;
-    let from = chosen.begin.from_us.map(|us| col(BEGIN).gt_eq(time(us)));
-    let until = chosen.begin.until_us.map(|us| col(BEGIN).lt(time(us)));
-    Ok(from.into_iter().chain(until).try_fold(rows, DataFrame::filter)?)
+    Ok(chosen.begin.conditions_of_sessions().into_iter().try_fold(rows, DataFrame::filter)?)
 }
 
 /// Where the bound of the times of sessions was or is, whichever is earlier, if it moved. Pure.

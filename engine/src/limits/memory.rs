@@ -59,17 +59,26 @@ impl QueryMemory {
     }
 
     /// Enlarges memory for what recurring queries keep, where kept rows of sites may go. Returns whether there was enough.
-    pub(crate) fn try_grow_recurring(&self, reservation: &MemoryReservation, additional: usize) -> bool {
-        loop {
-            if reservation.try_grow(additional).is_ok() {
-                self.recurring_bytes.fetch_add(additional, Ordering::Relaxed);
-                return true;
-            }
+    ///
+    /// - `bytes_max`: what all that they keep may take.
+    pub(crate) fn try_grow_recurring(
+        &self,
+        reservation: &MemoryReservation,
+        additional: usize,
+        bytes_max: usize,
+    ) -> bool {
+        let fits = |bytes: usize| Some(bytes + additional).filter(|all| *all <= bytes_max);
+        if self.recurring_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+            return false;
+        }
+        while reservation.try_grow(additional).is_err() {
             let missing = self.missing(additional);
             if missing == 0 || missing > self.kept.bytes() || !self.kept.shrink_by(missing) {
+                self.recurring_bytes.fetch_sub(additional, Ordering::Relaxed);
                 return false;
             }
         }
+        true
     }
 
     /// Gives back some of it.
@@ -233,10 +242,10 @@ mod tests {
     fn what_recurring_queries_keep_moves_to_disk_before_a_query_fails() {
         let memory = memory();
         let reservation = memory.reserve_for_recurring();
-        assert!(memory.try_grow_recurring(&reservation, 350));
-        assert!(memory.try_grow_recurring(&reservation, 150), "rows of sites make room for them");
+        assert!(memory.try_grow_recurring(&reservation, 350, ALL));
+        assert!(memory.try_grow_recurring(&reservation, 150, ALL), "rows of sites make room for them");
         assert_eq!((memory.kept.bytes(), memory.pool.reserved(), memory.reserved()), (300, 800, 0));
-        assert!(!memory.try_grow_recurring(&reservation, 301), "there would never be enough");
+        assert!(!memory.try_grow_recurring(&reservation, 301, 2 * ALL), "there would never be enough");
         let recurring = Arc::new(Recurring(parking_lot::Mutex::new(reservation), memory.clone()));
         let weak: Weak<dyn MovesToDisk> = Arc::downgrade(&(recurring.clone() as Arc<dyn MovesToDisk>));
         memory.take_back_from(weak);

@@ -2,8 +2,7 @@
 //!
 //! No session has an event later than the cap after its first, so an upper bound of `started_at` or `date` is one of events,
 //! too. A lower bound is one as far as it is seen where a chain of events begins: a chain with a pause of at least the cap
-//! before its first event at hand began with it. Of the few visitors of whom that is not seen the
-//! times of all events are read.
+//! before its first event at hand began with it. Of the few visitors of whom that is not seen the times of all events are read.
 
 use datafusion::logical_expr::{Expr, Operator, col, lit};
 use datafusion::scalar::ScalarValue;

@@ -88,9 +88,18 @@ impl TimeBounds {
 
     /// The bounds as conditions.
     pub(in crate::folds) fn conditions(self) -> Vec<Expr> {
+        self.conditions_of("occurred_at")
+    }
+
+    /// The bounds as conditions of when a session begins.
+    pub(in crate::folds) fn conditions_of_sessions(self) -> Vec<Expr> {
+        self.conditions_of("started_at")
+    }
+
+    fn conditions_of(self, instant: &str) -> Vec<Expr> {
         let time = |us| lit(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())));
-        let from = self.from_us.map(|us| col("occurred_at").gt_eq(time(us)));
-        let until = self.until_us.map(|us| col("occurred_at").lt(time(us)));
+        let from = self.from_us.map(|us| col(instant).gt_eq(time(us)));
+        let until = self.until_us.map(|us| col(instant).lt(time(us)));
         from.into_iter().chain(until).collect()
     }
 }

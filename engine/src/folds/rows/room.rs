@@ -1,7 +1,6 @@
 //! How much memory the rows of all pieces may take, out of that of all queries. What is beyond it lies on disk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::execution::memory_pool::MemoryReservation;
 
@@ -11,7 +10,6 @@ use crate::limits::memory::QueryMemory;
 #[derive(Debug)]
 pub(in crate::folds) struct Room {
     bytes_max: usize,
-    claimed: Arc<AtomicUsize>,
     memory: Arc<QueryMemory>,
     /// Of nothing: all claims are of its consumer.
     reservation: MemoryReservation,
@@ -22,7 +20,6 @@ pub(in crate::folds) struct Room {
 pub(in crate::folds) struct Claim {
     reservation: MemoryReservation,
     memory: Arc<QueryMemory>,
-    claimed: Arc<AtomicUsize>,
 }
 
 impl Drop for Claim {
@@ -34,27 +31,18 @@ impl Drop for Claim {
 impl Room {
     pub(in crate::folds) fn new(bytes_max: usize, memory: Arc<QueryMemory>) -> Self {
         let reservation = memory.reserve_for_recurring();
-        Self { bytes_max, claimed: Arc::default(), memory, reservation }
+        Self { bytes_max, memory, reservation }
     }
 
     /// A claim of nothing yet.
     pub(in crate::folds) fn claim(&self) -> Claim {
-        let (memory, claimed) = (self.memory.clone(), self.claimed.clone());
-        Claim { reservation: self.reservation.new_empty(), memory, claimed }
+        Claim { reservation: self.reservation.new_empty(), memory: self.memory.clone() }
     }
 
     /// Makes a claim larger. Says whether there was room; if not, the claim is as it was.
     pub(in crate::folds) fn grow(&self, claim: &mut Claim, bytes: usize) -> bool {
         let more = bytes.saturating_sub(claim.reservation.size());
-        let fits = |claimed: usize| Some(claimed + more).filter(|all| *all <= self.bytes_max);
-        if self.claimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
-            return false;
-        }
-        let has_memory = self.memory.try_grow_recurring(&claim.reservation, more);
-        if !has_memory {
-            self.claimed.fetch_sub(more, Ordering::Relaxed);
-        }
-        has_memory
+        self.memory.try_grow_recurring(&claim.reservation, more, self.bytes_max)
     }
 }
 
@@ -66,7 +54,6 @@ impl Claim {
     /// Makes it smaller.
     pub(in crate::folds) fn shrink(&mut self, bytes: usize) {
         let less = self.reservation.size().saturating_sub(bytes);
-        self.claimed.fetch_sub(less, Ordering::Relaxed);
         self.memory.shrink_recurring(&self.reservation, less);
     }
 }
