@@ -21,7 +21,7 @@ PEER_SITES ?= 100
 PEER_VENV := $(TARGET_DIR)/peers-venv
 PEER_LAKE := $(TARGET_DIR)/peers-lake
 
-.PHONY: help run release test test-web test-rust test-dashboard screenshots check tools web campaign simulation fuzz bench bench-peers lists
+.PHONY: help run release test test-web test-rust test-dashboard screenshots check tools web ballista campaign simulation fuzz bench bench-peers lists
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -82,6 +82,12 @@ simulation: ## SEEDS runs of the lake under faults, from seed FROM on.
 
 fuzz: ## Every reader of bytes from outside under libFuzzer, FUZZ_SECONDS each.
 	scripts/fuzz $(FUZZ_SECONDS)
+
+# Ballista needs features of DataFusion's that nobody else does, so it is a workspace of its own and in no other target.
+ballista: ## The tests of queries on a Ballista cluster, in a build of their own.
+	cd cluster/ballista && $(CARGO) fmt --check
+	cd cluster/ballista && CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) clippy --all-targets --locked -- -D warnings
+	cd cluster/ballista && CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))" $(CARGO) test --locked
 
 release: ## The binary for production, target/release/dewpond.
 	$(CARGO) build --release --locked -p dewpond

@@ -19,8 +19,10 @@ mod worker;
 mod workers;
 mod workers_exec;
 
+pub use placement::{Placement, in_one_partition};
 pub use planner::with_workers;
 pub use tls::{ClusterTls, TlsError};
+pub use wire::{Stays, Wire};
 pub use worker::{Worker, WorkerError};
 pub use workers::{WorkersError, WorkersFlags};
 

@@ -25,19 +25,19 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_
 
 type Plan = Arc<dyn ExecutionPlan>;
 
-/// What a placement depends on.
-pub(crate) struct Rules<M, S> {
+/// Which parts of a plan go to workers, whichever these are.
+pub struct Placement<M, S> {
     /// Whether workers may run a plan.
-    pub(crate) may_go: M,
+    pub may_go: M,
     /// Makes the operator that has workers run a plan. It has one partition, in the order of the plan.
-    pub(crate) sent: S,
+    pub sent: S,
     /// A part that reads no more bytes of files stays.
-    pub(crate) task_bytes: u64,
+    pub task_bytes: u64,
 }
 
-impl<M: Fn(&Plan) -> bool, S: Fn(Plan) -> Result<Plan>> Rules<M, S> {
+impl<M: Fn(&Plan) -> bool, S: Fn(Plan) -> Result<Plan>> Placement<M, S> {
     /// The same plan with its largest parts that go to workers replaced by operators that send them.
-    pub(crate) fn place(&self, plan: Plan) -> Result<Plan> {
+    pub fn place(&self, plan: Plan) -> Result<Plan> {
         self.place_part(plan, true)
     }
 
@@ -84,6 +84,15 @@ fn halves(plan: &Plan) -> Result<Option<Vec<Plan>>> {
     let Some(inputs) = halves(plan.children()[0])? else { return Ok(None) };
     let over = |input| replace_children_if_necessary(plan.clone(), vec![input]);
     inputs.into_iter().map(over).collect::<Result<_>>().map(Some)
+}
+
+/// The same plan with one partition, in its order.
+pub fn in_one_partition(plan: Plan) -> Plan {
+    match (plan.output_partitioning().partition_count(), plan.output_ordering()) {
+        (1, _) => plan,
+        (_, Some(order)) => Arc::new(SortPreservingMergeExec::new(order.clone(), plan)),
+        (_, None) => Arc::new(CoalescePartitionsExec::new(plan)),
+    }
 }
 
 /// Whether an operator does the same to each partition whatever the others have, or deals rows out in any order.
@@ -159,12 +168,12 @@ mod tests {
         let wire = Wire::new(view.engine());
         let session = view.session(&Scope::Lake).unwrap();
         let plan = session.plan(sql, &[]).await.unwrap().create_physical_plan().await.unwrap();
-        let rules = Rules {
+        let placement = Placement {
             may_go: |plan: &Plan| wire.check_whole(plan).is_ok(),
             sent: |plan: Plan| Ok(Arc::new(EmptyExec::new(plan.schema())) as Plan),
             task_bytes,
         };
-        assert_eq!(shape(&rules.place(plan).unwrap()), expected, "{sql}");
+        assert_eq!(shape(&placement.place(plan).unwrap()), expected, "{sql}");
     }
 
     const GROUPS: &str = "SELECT path, count(DISTINCT user_id) FROM events WHERE name = 'page_view' GROUP BY path";

@@ -18,7 +18,7 @@ use engine::Engine;
 use crate::distribution::Distribution;
 use crate::explained::{ExplainedExec, parts};
 use crate::greeting::{Build, Greeting};
-use crate::placement::Rules;
+use crate::placement::Placement;
 use crate::wire::Wire;
 use crate::workers::{Workers, WorkersError, WorkersFlags};
 use crate::workers_exec::WorkersExec;
@@ -79,6 +79,6 @@ impl Planner {
         let sent = |plan: Arc<dyn ExecutionPlan>| -> Result<Arc<dyn ExecutionPlan>> {
             Ok(Arc::new(WorkersExec::new(plan, self.workers.clone(), self.distribution.clone())))
         };
-        Rules { may_go, sent, task_bytes: self.distribution.task_bytes }.place(plan)
+        Placement { may_go, sent, task_bytes: self.distribution.task_bytes }.place(plan)
     }
 }

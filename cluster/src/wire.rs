@@ -43,7 +43,7 @@ use lake::Lake;
 
 /// Why a plan stays where it was made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum Stays {
+pub enum Stays {
     /// An operator is not known to arrive whole.
     #[error("the operator {0} stays here")]
     Operator(String),
@@ -71,7 +71,7 @@ impl From<Stays> for DataFusionError {
 }
 
 /// What plans are checked with.
-pub(crate) struct Wire {
+pub struct Wire {
     lake: Lake,
     store: ObjectStoreUrl,
     /// A state as workers have it, with the functions that they find by name.
@@ -79,19 +79,20 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(engine: &Engine) -> Self {
+    /// - `engine`: makes the plans, and has the functions that those who run them find by name.
+    pub fn new(engine: &Engine) -> Self {
         let store = ObjectStoreUrl::parse(engine.lake().store_url()).expect("the engine reads the store by this URL");
         Self { lake: engine.lake().clone(), store, known: engine.worker_state(Default::default()) }
     }
 
     /// Checks every operator of a plan: whether nothing of it is dropped.
-    pub(crate) fn check(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), Stays> {
+    pub fn check(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), Stays> {
         self.check_operator(plan)?;
         plan.children().into_iter().try_for_each(|input| self.check(input))
     }
 
     /// Sends a plan through the wire form and looks at what comes out: the same, as far as it can be read.
-    pub(crate) fn check_whole(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), Stays> {
+    pub fn check_whole(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), Stays> {
         self.check(plan)?;
         let arrived = self.through(plan).map_err(|error| Stays::Changed(error.strip_backtrace()))?;
         let read = |plan: &Arc<dyn ExecutionPlan>| displayable(plan.as_ref()).indent(false).to_string();

@@ -15,10 +15,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, SpillMetrics};
-use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::spill::SpillManager;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -30,6 +28,7 @@ use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use crate::distribution::Distribution;
+use crate::placement::in_one_partition;
 use crate::workers::Workers;
 
 /// Tries on workers before this process does it.
@@ -58,13 +57,7 @@ struct Part {
 impl WorkersExec {
     /// - `plan`: its partitions are made one, in its order.
     pub(crate) fn new(plan: Arc<dyn ExecutionPlan>, workers: Workers, distribution: Arc<Distribution>) -> Self {
-        let plan: Arc<dyn ExecutionPlan> = match (plan.output_partitioning().partition_count(), plan.output_ordering())
-        {
-            (1, _) => plan,
-            (_, Some(order)) => Arc::new(SortPreservingMergeExec::new(order.clone(), plan)),
-            (_, None) => Arc::new(CoalescePartitionsExec::new(plan)),
-        };
-        Self::of(Part { plan, workers, distribution })
+        Self::of(Part { plan: in_one_partition(plan), workers, distribution })
     }
 
     fn of(part: Part) -> Self {
