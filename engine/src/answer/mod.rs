@@ -1,6 +1,7 @@
 //! An answer in the format that its reader asked for, written batch by batch.
 
 pub mod binary_text;
+mod contiguous;
 mod exact_json;
 pub(crate) mod json_rows;
 pub mod text_table;
@@ -135,6 +136,7 @@ impl AnswerWriter {
             AnswerFormat::Json => Encoder::Json(exact_json::writer().build(output)),
             AnswerFormat::Ndjson => Encoder::Ndjson(exact_json::writer().build(output)),
             AnswerFormat::Arrow => {
+                let schema = contiguous::schema_of(&schema);
                 let writer = StreamWriter::try_new(output, &schema).map_err(|error| format.arrow(error))?;
                 Encoder::Arrow(Box::new(writer))
             }
@@ -149,6 +151,7 @@ impl AnswerWriter {
     }
 
     /// Writes some rows. In every format but Arrow and Parquet, binary values are text: 16 bytes as a UUID, others in hexadecimal.
+    /// In Arrow, columns of texts are `Utf8` and those of bytes `Binary`, and a batch may become several.
     pub fn write(&mut self, batch: RecordBatch) -> Result<(), AnswerError> {
         let arrow = |error| self.format.arrow(error);
         let batch = match self.format {
@@ -160,7 +163,11 @@ impl AnswerWriter {
             Encoder::Csv(writer) => writer.write(&batch).map_err(csv)?,
             Encoder::Json(writer) => writer.write(&batch).map_err(arrow)?,
             Encoder::Ndjson(writer) => writer.write(&batch).map_err(arrow)?,
-            Encoder::Arrow(writer) => writer.write(&batch).map_err(arrow)?,
+            Encoder::Arrow(writer) => {
+                for batch in contiguous::batches_of(&batch).map_err(arrow)? {
+                    writer.write(&batch).map_err(arrow)?;
+                }
+            }
             Encoder::Parquet(writer) => {
                 writer.write(&batch).map_err(|error| self.format.parquet(error))?;
                 // A group of rows is in memory until it is whole.
