@@ -41,15 +41,24 @@ active AS (
         lead(day) OVER (PARTITION BY visitor_id ORDER BY day) AS next_day
     FROM user_days
 ),
+spans AS (
+    -- How many users are active on a day, by how long that counts: to their next active day, or to the end of the longest window.
+    SELECT
+        day,
+        CAST(least(day + INTERVAL '28 days', next_day) AS DATE) AS end_day,
+        count(*) AS users
+    FROM active
+    GROUP BY 1, 2
+),
 changes AS (
     -- A user begins to count on an active day, and ceases after the window, or begins anew on the next active day.
-    SELECT day, 1 AS daily, 1 AS weekly, 1 AS monthly FROM active
+    SELECT day, users AS daily, users AS weekly, users AS monthly FROM spans
     UNION ALL
-    SELECT CAST(least(day + INTERVAL '1 day', next_day) AS DATE), -1, 0, 0 FROM active
+    SELECT CAST(least(day + INTERVAL '1 day', end_day) AS DATE), -users, 0, 0 FROM spans
     UNION ALL
-    SELECT CAST(least(day + INTERVAL '7 days', next_day) AS DATE), 0, -1, 0 FROM active
+    SELECT CAST(least(day + INTERVAL '7 days', end_day) AS DATE), 0, -users, 0 FROM spans
     UNION ALL
-    SELECT CAST(least(day + INTERVAL '28 days', next_day) AS DATE), 0, 0, -1 FROM active
+    SELECT end_day, 0, 0, -users FROM spans
     UNION ALL
     SELECT day, 0, 0, 0 FROM days
 ),

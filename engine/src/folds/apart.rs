@@ -41,13 +41,16 @@ pub(super) fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPl
             let (definition, keeps) = define(shape, conditions, events.schema(), state)?;
             let part = definition.of_part(events, vec![]).map_err(reason_of)?;
             let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
-            let rows = RowsTable::empty_place(Place::Fold(folds.len()), schema.clone());
-            let name = format!("fold{}", folds.len());
-            let rows = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(rows)), None);
+            let fold = Fold { definition, bounds, others, keeps, schema };
+            // What a common table expression groups is planned wherever it is named. It stays among the folds, whose order says
+            // the same at any time, also if times make two of them equal.
+            let number = folds.iter().position(|known: &Fold| known.makes_same(&fold)).unwrap_or(folds.len());
+            let rows = RowsTable::empty_place(Place::Fold(number), fold.schema.clone());
+            let rows = LogicalPlanBuilder::scan(format!("fold{number}"), provider_as_source(Arc::new(rows)), None);
             let chosen = of_groups.into_iter().fold(rows, |rows, condition| rows?.filter(condition));
             let chosen = chosen.and_then(|rows| rows.build());
-            let finished = chosen.and_then(|rows| definition.finish(rows, aggregate)).map_err(reason_of)?;
-            Ok((finished, Fold { definition, bounds, others, keeps, schema }))
+            let finished = chosen.and_then(|rows| fold.definition.finish(rows, aggregate)).map_err(reason_of)?;
+            Ok((finished, fold))
         });
         match made {
             Ok((finished, fold)) => {
@@ -106,9 +109,15 @@ pub(super) fn tally(state: &SessionState, plan: LogicalPlan, folds: &[Fold]) -> 
     let mut tallies = Vec::new();
     let taken = plan.transform_down_with_subqueries(|node| {
         let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
-        match Tally::take(aggregate, folds, tallies.len(), state) {
+        let taken = Tally::take(aggregate, folds, tallies.len(), state).and_then(|(tally, rows)| {
+            match tallies.iter().position(|known: &Tally| known.counts_same(&tally)) {
+                Some(same) => Tally::take(aggregate, folds, same, state).map(|(_, rows)| (None, rows)),
+                None => Ok((Some(tally), rows)),
+            }
+        });
+        match taken {
             Ok((tally, rows)) => {
-                tallies.push(tally);
+                tallies.extend(tally);
                 Ok(Transformed::new(rows, true, TreeNodeRecursion::Jump))
             }
             Err(why) => {

@@ -53,8 +53,10 @@ impl RecurringQuery {
             Err(why) => return Ok(Explanation { why_in_full: Some(why.to_owned()), folds: vec![] }),
         };
         let mut explained = Vec::new();
-        for fold in folds {
-            explained.push(self.explain_fold(fold).await?);
+        for (number, fold) in folds.iter().enumerate() {
+            if !folds[..number].iter().any(|other| other.makes_same(fold)) {
+                explained.push(self.explain_fold(fold).await?);
+            }
         }
         Ok(Explanation { why_in_full: self.why_in_full(), folds: explained })
     }

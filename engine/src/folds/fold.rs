@@ -39,6 +39,14 @@ impl Fold {
         self.definition.folded != FoldedTable::Events
     }
 
+    /// Whether another fold makes the same rows.
+    pub(super) fn makes_same(&self, other: &Self) -> bool {
+        self.definition.id == other.definition.id
+            && self.bounds == other.bounds
+            && self.others == other.others
+            && self.schema == other.schema
+    }
+
     /// Whether what is kept of it serves no run at another time.
     ///
     /// - `later`: the same fold at another time.

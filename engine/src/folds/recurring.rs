@@ -305,7 +305,12 @@ impl FoldedPlan {
             false => None,
         };
         let mut gathered = Gathered { pieces: vec![], identities, tallies: vec![], used: FoldUse::default() };
-        for fold in &self.folds {
+        for (number, fold) in self.folds.iter().enumerate() {
+            if self.folds[..number].iter().any(|other| other.makes_same(fold)) {
+                // The plan reads the other.
+                gathered.pieces.push(vec![]);
+                continue;
+            }
             if fold.is_by_visitor() {
                 let key = fold.pass_key();
                 gathered.pieces.push(view.pieces().made.lock().await[&key].pieces());
@@ -320,11 +325,7 @@ impl FoldedPlan {
         let memory = view.engine().pieces();
         let run = memory.run_of(view.pieces());
         for tally in &self.tallies {
-            let base = tally.base(&gathered.pieces, gathered.identities.as_ref());
-            // The same queries run over each lake; and two queries may count sessions of other times alike.
-            let of_query = if tally.by_visitor { sql } else { "" };
-            let store = view.engine().lake().store_url();
-            let key = hash_of([store.as_str(), &format!("{:?}", tally.key), of_query]);
+            let (base, key) = (tally.base(&gathered.pieces, gathered.identities.as_ref()), tally.kept_key(view, sql));
             let (counted, updated) = tally.count(view, base, memory.tally(run, &key).as_deref()).await?;
             let counted = Arc::new(counted);
             gathered.used.tallies += 1;

@@ -42,9 +42,9 @@ const ROWS_FOR_THREADS: usize = 1 << 17;
 #[derive(Debug)]
 pub(super) struct Tally {
     /// Names what it counts, whenever the times of sessions begin and end.
-    pub(super) key: PieceKey,
+    key: PieceKey,
     /// Whether it counts what was made of sessions, whose times are part of neither its plan nor what names it.
-    pub(super) by_visitor: bool,
+    by_visitor: bool,
     definition: Definition,
     subtractable: Subtractable,
     /// The columns of its rows.
@@ -137,6 +137,18 @@ impl Tally {
         }
         let key = hash_of(texts);
         Ok((Self { key, by_visitor, definition, subtractable, schema, users, folds: of_folds, identities }, finished))
+    }
+
+    /// Whether another counts the same.
+    pub(super) fn counts_same(&self, other: &Self) -> bool {
+        self.key == other.key && self.users == other.users && self.schema == other.schema
+    }
+
+    /// Names what is kept of it for the next run: the same queries run over each lake, and two queries may count sessions of
+    /// other times alike.
+    pub(super) fn kept_key(&self, view: &View, sql: &str) -> PieceKey {
+        let of_query = if self.by_visitor { sql } else { "" };
+        hash_of([view.engine().lake().store_url().as_str(), &format!("{:?}", self.key), of_query])
     }
 
     /// The rows that it needs of a view.

@@ -180,6 +180,34 @@ async fn both_bounds_move_while_many_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_query_names_more_than_once_is_made_and_counted_once() {
+    let lake = lake(&[days("ada"), days("~x")].concat(), &[], "UTC").await;
+    let engine = engine_of(&lake);
+    // Each named twice, side by side and one above the other.
+    let of = |groups: &str| {
+        format!(
+            "WITH days AS ({groups}), counts AS (SELECT day, count(DISTINCT visitor_id) AS users FROM days GROUP BY day) \
+             SELECT a.day, a.users, b.users FROM counts a JOIN counts b ON a.day = b.day \
+             UNION ALL SELECT day, -users, 0 FROM counts UNION ALL SELECT day, 0, count(*) FROM days GROUP BY day"
+        )
+    };
+    let events = of("SELECT date AS day, visitor_id, count(*) AS n FROM events GROUP BY date, visitor_id");
+    let sessions = of(
+        "SELECT CAST(started_at AS DATE) AS day, visitor_id FROM sessions GROUP BY CAST(started_at AS DATE), visitor_id",
+    );
+    for sql in [&events, &sessions] {
+        let view = Arc::new(engine.view().await.unwrap());
+        let explained = view.recurring(sql, &[]).await.unwrap().explain().await.unwrap();
+        assert_eq!((explained.why_in_full, explained.folds.len()), (None, 1), "{sql}");
+        assert_eq!(run(&engine, sql).await.0[0].len(), 60);
+    }
+    // Of other days it is another.
+    let both = "WITH days AS (SELECT date AS day, visitor_id FROM events GROUP BY date, visitor_id) \
+                SELECT count(*) FROM days WHERE day < DATE '2026-03-05' UNION ALL SELECT count(*) FROM days";
+    assert_eq!(run(&engine, both).await.0[0], ["40", "8"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chain_that_ends_in_a_window_does_not_disturb_one_that_goes_on_through_it() {
     let at = |day: usize, minutes: usize, session: Option<&str>| {
         let (day, minutes) = (day + minutes / 1_440, minutes % 1_440);

@@ -353,14 +353,9 @@ impl Definition {
                 whole
             }
         };
-        self.in_order(whole)?.build()
-    }
-
-    /// The rows of sites one after the other, and those of a state in an order that they always have.
-    fn in_order(&self, rows: LogicalPlanBuilder) -> Result<LogicalPlanBuilder> {
-        let names = self.group_names();
-        let count = if self.is_signed() { 1 } else { names.len() };
-        rows.sort(names[..count].iter().map(|name| col(name).sort(true, true)))
+        // What may become a state has an order that it always has.
+        let names = if self.is_signed() { vec!["site".to_owned()] } else { self.group_names() };
+        whole.sort(names.iter().map(|name| col(name).sort(true, true)))?.build()
     }
 
     fn grouped(
@@ -423,14 +418,14 @@ impl Definition {
         self.part_names().zip(&self.parts).map(|(name, part)| part.merge.call(vec![col(&name)]).alias(&name)).collect()
     }
 
-    /// The rows of the whole in order, from the rows of parts.
+    /// The rows of the whole, those of a site one after the other, from the rows of parts.
     pub(in crate::folds) fn merge(&self, parts: LogicalPlan) -> Result<LogicalPlan> {
         let mut whole = LogicalPlanBuilder::from(self.merged(parts, true)?);
         if self.is_signed() {
             let is_left = self.part_names().map(|name| coalesce(vec![col(name), lit(0_i64)]).not_eq(lit(0_i64)));
             whole = whole.filter(disjunction(is_left).unwrap_or_else(|| lit(true)))?;
         }
-        self.in_order(whole)?.build()
+        whole.sort([col("site").sort(true, true)])?.build()
     }
 
     /// The groups that have rows, once those that take others away have done so.
