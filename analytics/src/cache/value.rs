@@ -10,7 +10,7 @@ use crate::cached::Head;
 #[derive(Debug, Default)]
 pub struct CachedJson {
     bytes: Bytes,
-    digest: OnceLock<String>,
+    etag: OnceLock<Bytes>,
     head: OnceLock<Option<Head>>,
     hushed: OnceLock<Arc<CachedJson>>,
 }
@@ -26,9 +26,9 @@ impl CachedJson {
         &self.bytes
     }
 
-    /// What tells it from any other: 32 hexadecimal digits of its BLAKE3 hash.
-    pub fn digest(&self) -> &str {
-        self.digest.get_or_init(|| blake3::hash(&self.bytes).to_hex()[..32].to_owned())
+    /// What tells it from any other, as an entity tag of HTTP: 32 hexadecimal digits of its BLAKE3 hash in quotes.
+    pub fn etag(&self) -> &Bytes {
+        self.etag.get_or_init(|| format!("\"{}\"", &blake3::hash(&self.bytes).to_hex()[..32]).into())
     }
 
     /// The same as others may read it.

@@ -47,8 +47,8 @@ async fn latest(
     let Some((body, served)) = found else { return Err(no_report(&api, site.as_deref()).await) };
     let body = if is_confined { body.hushed(hushed).clone() } else { body };
     count(served);
-    let etag = format!("\"{}\"", body.digest());
-    let mut response = if matches_etag(&headers, &etag) {
+    let etag = HeaderValue::from_maybe_shared(body.etag().clone()).expect("a tag is printable ASCII");
+    let mut response = if etag.to_str().is_ok_and(|etag| matches_etag(&headers, etag)) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         ([(header::CONTENT_TYPE, "application/json")], body.bytes().clone()).into_response()
@@ -57,9 +57,7 @@ async fn latest(
     headers.insert("x-cache", HeaderValue::from_static(x_cache(served)));
     // Readers may keep it and must ask whether it still holds: a report is replaced at any moment.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
-        headers.insert(header::ETAG, etag);
-    }
+    headers.insert(header::ETAG, etag);
     if let Some(trouble) = job.trouble() {
         headers.insert("x-report-trouble", header_text(if is_confined { TROUBLE } else { &trouble }));
     }
