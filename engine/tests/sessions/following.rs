@@ -187,7 +187,7 @@ async fn what_a_query_names_more_than_once_is_made_and_counted_once() {
     let of = |groups: &str| {
         format!(
             "WITH days AS ({groups}), counts AS (SELECT day, count(DISTINCT visitor_id) AS users FROM days GROUP BY day) \
-             SELECT a.day, a.users, b.users FROM counts a JOIN counts b ON a.day = b.day \
+             SELECT a.day, a.users AS one, b.users AS other FROM counts a JOIN counts b ON a.day = b.day \
              UNION ALL SELECT day, -users, 0 FROM counts UNION ALL SELECT day, 0, count(*) FROM days GROUP BY day"
         )
     };
