@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use analytics::Served;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::caller::reader::{Part, Reader};
 use super::error::{ApiError, of_history};
-use super::etag::matches_etag;
+use super::etag::IfNoneMatch;
 use super::own_sql;
 use super::params::time;
 use super::query_string::QueryString;
@@ -36,7 +36,7 @@ async fn latest(
     State(api): State<Arc<Api>>,
     Extension(reader): Extension<Reader>,
     query: QueryString,
-    headers: HeaderMap,
+    if_none_match: IfNoneMatch,
 ) -> Result<Response, ApiError> {
     let [site] = query.read(["site"]).map_err(ApiError::invalid)?;
     let site = reader.site_of_report(site)?;
@@ -48,7 +48,7 @@ async fn latest(
     let body = if is_confined { body.hushed(hushed).clone() } else { body };
     count(served);
     let etag = HeaderValue::from_maybe_shared(body.etag().clone()).expect("a tag is printable ASCII");
-    let mut response = if etag.to_str().is_ok_and(|etag| matches_etag(&headers, etag)) {
+    let mut response = if etag.to_str().is_ok_and(|etag| if_none_match.names(etag)) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         ([(header::CONTENT_TYPE, "application/json")], body.bytes().clone()).into_response()
