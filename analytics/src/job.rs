@@ -1,6 +1,6 @@
 //! The job: runs every metric over one view of the lake and keeps the reports.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,8 +85,6 @@ pub struct Analytics {
     alerts: Arc<Poster>,
     /// What the job is at, for readers of its reports.
     state: Mutex<State>,
-    /// Queries that were answered, by name and zone: memory has what the next run needs of them.
-    answered: Mutex<HashSet<(String, String)>>,
     clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
 
@@ -128,10 +126,6 @@ const UTC: &str = "UTC";
 /// while one waits.
 const AT_ONCE: usize = 4;
 
-/// Queries that are measured concurrently, if they were answered before and are incremental: what is new since is found by one
-/// thread. Others take all threads, and much memory.
-const QUERIES_AT_ONCE: usize = 2;
-
 /// A run that takes longer keeps readers waiting for their numbers.
 const LONG_RUN: TimeDelta = TimeDelta::minutes(5);
 
@@ -154,7 +148,7 @@ impl Analytics {
             webhook.inspect_err(|error| tracing::error!(%error, "alerts cannot be posted")).ok()
         });
         let alerts = Poster::new(engine.lake().clone(), webhook);
-        Arc::new(Self { engine, settings, latest, alerts, state: Mutex::default(), answered: Mutex::default(), clock })
+        Arc::new(Self { engine, settings, latest, alerts, state: Mutex::default(), clock })
     }
 
     /// The same job over the lake of another engine.
@@ -388,9 +382,8 @@ impl Analytics {
 
         let view = Arc::new(view);
         let mut asked = Vec::new();
-        // Zone by zone, since a query of two zones may count the same for both.
-        for (zone, of_zone) in &zones {
-            for query in queries {
+        for query in queries {
+            for (zone, of_zone) in &zones {
                 let mut due = Vec::new();
                 for number in of_zone {
                     let report = &mut reports[*number];
@@ -412,28 +405,13 @@ impl Analytics {
         let prepared: Vec<_> = stream::iter(preparing).buffered(AT_ONCE).collect().await;
         let of_sessions = prepared.iter().filter_map(|prepared| prepared.as_ref().ok());
         self.pass_over_sessions(&view, of_sessions.cloned().collect()).await;
-        let is_quick = |query: &QueryFile, zone: &str, prepared: &Result<Arc<RecurringQuery>, String>| {
-            let is_incremental = prepared.as_ref().is_ok_and(|recurring| recurring.why_in_full().is_none());
-            is_incremental && self.answered.lock().contains(&(query.name.clone(), zone.to_owned()))
-        };
-        let (quick, others): (Vec<_>, Vec<_>) =
-            asked.into_iter().zip(prepared).partition(|((query, _, zone), prepared)| is_quick(query, zone, prepared));
-        // What a query made of the events serves all scopes, and is gone before others begin.
-        for (asked, at_once) in [(quick, QUERIES_AT_ONCE), (others, 1)] {
-            let measuring = asked.into_iter().map(|((query, due, zone), prepared)| {
-                let of_due: Vec<Scope> = due.iter().map(|number| scopes[*number].clone()).collect();
-                async move { (query, due, zone, self.measure(query, prepared, &of_due).await) }
-            });
-            let measuring: Vec<_> = measuring.collect();
-            let mut measured = stream::iter(measuring).buffered(at_once);
-            while let Some((query, due, zone, metrics)) = measured.next().await {
-                if metrics.iter().all(|metric| metric.error.is_none()) {
-                    self.answered.lock().insert((query.name.clone(), zone.to_owned()));
-                }
-                for (number, metric) in due.into_iter().zip(metrics) {
-                    let details = Details { how: metric.details.how, ..details_of(query, generated_at) };
-                    reports[number].metrics.insert(query.name.clone(), Metric { details, ..metric });
-                }
+        // Query by query: what one made of the events serves all scopes, and is gone before the next begins.
+        for ((query, due, _), prepared) in asked.into_iter().zip(prepared) {
+            let of_due: Vec<Scope> = due.iter().map(|number| scopes[*number].clone()).collect();
+            let metrics = self.measure(query, prepared, &of_due).await;
+            for (number, metric) in due.into_iter().zip(metrics) {
+                let details = Details { how: metric.details.how, ..details_of(query, generated_at) };
+                reports[number].metrics.insert(query.name.clone(), Metric { details, ..metric });
             }
         }
         if before_sites > 0 {
