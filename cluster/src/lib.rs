@@ -19,7 +19,7 @@ mod worker;
 mod workers;
 mod workers_exec;
 
-pub use placement::{Placement, in_one_partition};
+pub use placement::{Placement, in_one_partition, properties_of_source};
 pub use planner::with_workers;
 pub use tls::{ClusterTls, TlsError};
 pub use wire::{Stays, Wire};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
-use datafusion::physical_expr::Partitioning;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -21,7 +21,9 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
+use datafusion::physical_plan::{
+    ExecutionPlan, ExecutionPlanProperties, PlanProperties, replace_children_if_necessary,
+};
 
 type Plan = Arc<dyn ExecutionPlan>;
 
@@ -93,6 +95,14 @@ pub fn in_one_partition(plan: Plan) -> Plan {
         (_, Some(order)) => Arc::new(SortPreservingMergeExec::new(order.clone(), plan)),
         (_, None) => Arc::new(CoalescePartitionsExec::new(plan)),
     }
+}
+
+/// The properties of an operator that has the rows of a plan with one partition, as a scan has its own.
+pub fn properties_of_source(plan: &Plan) -> Arc<PlanProperties> {
+    let known = plan.equivalence_properties();
+    let known = EquivalenceProperties::new_with_orderings(plan.schema(), known.oeq_class().clone());
+    let properties = plan.properties().as_ref().clone().with_eq_properties(known);
+    Arc::new(properties.with_partitioning(Partitioning::UnknownPartitioning(1)))
 }
 
 /// Whether an operator does the same to each partition whatever the others have, or deals rows out in any order.

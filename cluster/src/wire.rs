@@ -11,7 +11,7 @@ use datafusion::datasource::physical_plan::{FileScanConfig, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::execution::{FunctionRegistry, SessionState};
+use datafusion::execution::{FunctionRegistry, SessionState, TaskContext};
 use datafusion::logical_expr::{AggregateUDF, Volatility};
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr,
@@ -94,7 +94,19 @@ impl Wire {
     /// Sends a plan through the wire form and looks at what comes out: the same, as far as it can be read.
     pub fn check_whole(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<(), Stays> {
         self.check(plan)?;
-        let arrived = self.through(plan).map_err(|error| Stays::Changed(error.strip_backtrace()))?;
+        self.check_through(plan, |plan, _| self.through(plan))
+    }
+
+    /// Looks at what comes out of any wire form: the same plan, as far as it can be read.
+    ///
+    /// - `through`: sends a plan through it, to a context as those have it who run it.
+    pub fn check_through(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        through: impl FnOnce(&Arc<dyn ExecutionPlan>, &TaskContext) -> Result<Arc<dyn ExecutionPlan>>,
+    ) -> Result<(), Stays> {
+        let arrived = through(plan, &self.known.task_ctx());
+        let arrived = arrived.map_err(|error| Stays::Changed(error.strip_backtrace()))?;
         let read = |plan: &Arc<dyn ExecutionPlan>| displayable(plan.as_ref()).indent(false).to_string();
         let (sent, arrived) = (read(plan), read(&arrived));
         match sent == arrived {

@@ -14,21 +14,21 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, SpillMetrics};
 use datafusion::physical_plan::spill::SpillManager;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
-    StatisticsArgs, StatisticsContext,
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions, StatisticsArgs,
+    StatisticsContext,
 };
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use crate::distribution::Distribution;
-use crate::placement::in_one_partition;
+use crate::placement::{in_one_partition, properties_of_source};
 use crate::workers::Workers;
 
 /// Tries on workers before this process does it.
@@ -61,10 +61,7 @@ impl WorkersExec {
     }
 
     fn of(part: Part) -> Self {
-        let known = part.plan.equivalence_properties();
-        let known = EquivalenceProperties::new_with_orderings(part.plan.schema(), known.oeq_class().clone());
-        let properties = part.plan.properties().as_ref().clone().with_eq_properties(known);
-        let properties = Arc::new(properties.with_partitioning(Partitioning::UnknownPartitioning(1)));
+        let properties = properties_of_source(&part.plan);
         Self { part: Arc::new(part), properties, metrics: ExecutionPlanMetricsSet::new(), ran: Arc::default() }
     }
 

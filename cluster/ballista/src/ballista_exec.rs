@@ -7,23 +7,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ballista_core::execution_plans::execute_physical_plan;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::serde::BallistaPhysicalExtensionCodec;
-use cluster::in_one_partition;
+use cluster::{in_one_partition, properties_of_source};
 use datafusion::common::Statistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
-    StatisticsArgs, StatisticsContext,
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions, StatisticsArgs,
+    StatisticsContext,
 };
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::{TryStreamExt, stream};
 use uuid::Uuid;
 
 /// The most bytes of a message: a batch of rows is one, with all texts that its views share.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 256 << 20;
+pub(crate) const MESSAGE_BYTES_MAX: u32 = 256 << 20;
 
 /// Parts that were submitted by this process.
 static SUBMITTED: AtomicU64 = AtomicU64::new(0);
@@ -42,10 +42,7 @@ impl BallistaExec {
     /// - `scheduler_url`: such as `http://127.0.0.1:50050`.
     pub fn new(plan: Arc<dyn ExecutionPlan>, scheduler_url: Arc<str>) -> Self {
         let plan = in_one_partition(plan);
-        let known = plan.equivalence_properties();
-        let known = EquivalenceProperties::new_with_orderings(plan.schema(), known.oeq_class().clone());
-        let properties = plan.properties().as_ref().clone().with_eq_properties(known);
-        let properties = Arc::new(properties.with_partitioning(Partitioning::UnknownPartitioning(1)));
+        let properties = properties_of_source(&plan);
         Self { plan, scheduler_url, properties }
     }
 
@@ -105,7 +102,7 @@ impl ExecutionPlan for BallistaExec {
         let rows = stream::once(async move {
             SUBMITTED.fetch_add(1, Ordering::Relaxed);
             let config = context.session_config().clone().upgrade_for_ballista();
-            let config = config.with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX);
+            let config = config.with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize);
             let codec = BallistaPhysicalExtensionCodec::default();
             let session = Uuid::now_v7().to_string();
             let settings = config.ballista_config();

@@ -26,8 +26,8 @@ pub fn scheduler_settings(engine: &Engine, listen: SocketAddr) -> SchedulerConfi
         bind_host: host_of(listen.ip()),
         bind_port: listen.port(),
         external_host: host_of(listen.ip()),
-        grpc_server_max_decoding_message_size: MESSAGE_BYTES_MAX as u32,
-        grpc_server_max_encoding_message_size: MESSAGE_BYTES_MAX as u32,
+        grpc_server_max_decoding_message_size: MESSAGE_BYTES_MAX,
+        grpc_server_max_encoding_message_size: MESSAGE_BYTES_MAX,
         override_session_builder: Some(sessions_of(engine)),
         ..SchedulerConfig::default()
     }
@@ -63,8 +63,8 @@ pub fn executor_settings(
         grpc_port,
         scheduler_host: host,
         scheduler_port: port,
-        grpc_max_decoding_message_size: MESSAGE_BYTES_MAX as u32,
-        grpc_max_encoding_message_size: MESSAGE_BYTES_MAX as u32,
+        grpc_max_decoding_message_size: MESSAGE_BYTES_MAX,
+        grpc_max_encoding_message_size: MESSAGE_BYTES_MAX,
         // None beside the engine's, which all tasks share.
         memory_pool_size: Some(0),
         override_function_registry: Some(Arc::new(functions_of(engine))),

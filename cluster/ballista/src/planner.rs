@@ -8,13 +8,12 @@ use cluster::{Placement, Wire};
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::SessionState;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::analyze::AnalyzeExec;
 use datafusion::physical_plan::explain::ExplainExec;
 use datafusion::physical_plan::joins::NestedLoopJoinExec;
-use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
@@ -28,15 +27,12 @@ use crate::ballista_exec::BallistaExec;
 /// - `scheduler_url`: of Ballista's scheduler, such as `http://127.0.0.1:50050`.
 /// - `task_bytes`: a part that reads no more bytes of files stays here.
 pub fn with_ballista(engine: Engine, scheduler_url: &str, task_bytes: u64) -> Engine {
-    let known = engine.worker_state(Default::default());
-    let planner = Planner { wire: Wire::new(&engine), known, scheduler_url: scheduler_url.into(), task_bytes };
+    let planner = Planner { wire: Wire::new(&engine), scheduler_url: scheduler_url.into(), task_bytes };
     engine.with_planner(Arc::new(planner))
 }
 
 struct Planner {
     wire: Wire,
-    /// A state as executors have it.
-    known: SessionState,
     scheduler_url: Arc<str>,
     task_bytes: u64,
 }
@@ -56,13 +52,11 @@ impl Planner {
             return Err(DataFusionError::Plan("a nested loop join stays here".into()));
         }
         let codec = BallistaPhysicalExtensionCodec::default();
-        let sent = physical_plan_to_bytes_with_extension_codec(plan.clone(), &codec)?;
-        let arrived = physical_plan_from_bytes_with_extension_codec(&sent, &self.known.task_ctx(), &codec)?;
-        let read = |plan: &Arc<dyn ExecutionPlan>| displayable(plan.as_ref()).indent(false).to_string();
-        match read(plan) == read(&arrived) {
-            true => Ok(()),
-            false => Err(DataFusionError::Plan("the plan is not the same behind Ballista's wire".into())),
-        }
+        let same = self.wire.check_through(plan, |plan, context| {
+            let sent = physical_plan_to_bytes_with_extension_codec(plan.clone(), &codec)?;
+            physical_plan_from_bytes_with_extension_codec(&sent, context, &codec)
+        });
+        Ok(same?)
     }
 }
 

@@ -2,76 +2,21 @@
 
 use std::path::Path;
 
-use analytics::read_queries;
-use chrono::{DateTime, TimeDelta, Utc};
 use dewpond_ballista::ballista_exec::BallistaExec;
 use dewpond_ballista::nodes::standalone;
 use dewpond_ballista::planner::with_ballista;
 use engine::{Engine, EngineSettings, Scope, params, to_json_rows};
-use lake::{Event, Lake, Person, PersonId};
-use tempfile::TempDir;
 
-use crate::stored::{event_of, pend, publish};
+use crate::questions::queries;
+use crate::shop::{NEW, PUBLISHED, TestLake};
 
+#[path = "../../../dewpond/tests/cluster/questions.rs"]
+mod questions;
+#[path = "../../../dewpond/tests/cluster/shop.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod shop;
 #[path = "../../../engine/tests/stored/mod.rs"]
 mod stored;
-
-const COOKBOOK: &str = include_str!("../../../docs/SQL.md");
-
-/// Queries whose events Ballista must count, with pending events or without.
-const ON_BALLISTA: [&str; 5] = [
-    "SELECT count(DISTINCT user_id), sum(revenue) FROM events",
-    "SELECT name, count(*), count(DISTINCT visitor_id), sum(revenue) FROM events GROUP BY name",
-    "SELECT date, path, count(DISTINCT user_id), min(occurred_at), max(country) FROM events WHERE is_bot IS NOT TRUE GROUP BY 1, 2",
-    "SELECT json_get_str(properties, 'plan') AS plan, count(*) FROM events GROUP BY 1",
-    "SELECT DISTINCT country FROM events WHERE path LIKE '/p%'",
-];
-
-const PUBLISHED: usize = 200;
-const NEW: usize = 20;
-
-/// The queries of the metrics and of the cookbook, by a name.
-fn queries() -> Vec<(String, String)> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../queries");
-    let metrics = read_queries(&dir).unwrap().into_iter().map(|query| (query.name, query.sql.unwrap()));
-    let recipes = COOKBOOK.split("```sql\n").skip(1).enumerate();
-    let recipes =
-        recipes.map(|(number, part)| (format!("recipe {number}"), part.split("```").next().unwrap().to_owned()));
-    let plain = ON_BALLISTA.iter().map(|sql| ((*sql).to_owned(), (*sql).to_owned()));
-    metrics.chain(recipes).chain(plain).collect()
-}
-
-/// An event of a small shop.
-fn event(number: usize) -> Event {
-    let name = ["page_view", "page_view", "signup", "page_view", "purchase"][number % 5];
-    let path = ["/", "/pricing", "/docs", "/buy"][number % 4];
-    let revenue = (name == "purchase").then_some(number as i128 * 10_000);
-    let plan = ["free", "pro", "team"][number % 3];
-    let begin: DateTime<Utc> = "2026-03-01T00:30:00Z".parse().unwrap();
-    let at = (begin + TimeDelta::hours(2 * number as i64)).to_rfc3339();
-    Event {
-        revenue_e4: revenue,
-        country: ["DE", "FR", "US"].get(number % 4).map(|country| (*country).to_owned()),
-        channel: Some(["Direct", "Email", "Paid Search"][number % 3].into()),
-        properties: Some(format!(r#"{{"items":[{{"qty":{},"sku":"A"}}],"plan":"{plan}","tags":["new"]}}"#, number % 6)),
-        ..event_of("shop", &format!("user{}", number % 17), &at, name, path)
-    }
-}
-
-/// A lake with published events, and with pending ones: new ones, copies, and those of somebody who was erased since.
-async fn lake_in(dir: &TempDir) -> Lake {
-    let lake = Lake::open(dir.path().to_str().unwrap(), []).unwrap();
-    lake.add_site("shop", Utc::now()).await.unwrap();
-    for first in [0, 1] {
-        publish(&lake, &(first..PUBLISHED).step_by(2).map(event).collect::<Vec<_>>()).await;
-    }
-    let mut pending: Vec<Event> = (PUBLISHED..PUBLISHED + NEW).chain((0..10).map(|copy| copy * 7)).map(event).collect();
-    pending.extend((0..5).map(|hour| event_of("shop", "eve", &format!("2026-03-01T0{hour}:00:00Z"), "page_view", "/")));
-    pend(&lake, &pending).await;
-    let eve = Person { site_id: "shop".into(), id: PersonId::User("eve".into()) };
-    lake.record_erasure(&eve, [], Utc::now()).await.unwrap();
-    lake
-}
 
 async fn ask(engine: &Engine, sql: &str) -> Result<Vec<String>, String> {
     let params = params::of_period("2026-03-25T00:00:00Z".parse().unwrap(), None, "UTC");
@@ -84,14 +29,14 @@ async fn ask(engine: &Engine, sql: &str) -> Result<Vec<String>, String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_and_recipes_answer_on_ballista_as_without_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let lake = lake_in(&dir).await;
+    let shop = TestLake::with_pending().await;
+    let lake = shop.open();
     let alone = Engine::new(lake.clone(), &EngineSettings::default()).unwrap();
     let node = Engine::new(lake, &EngineSettings::default()).unwrap();
     let scheduler_url = standalone(&node, 2).await.unwrap();
     let on_ballista = with_ballista(alone.clone(), &scheduler_url, 1);
     let (mut wrong, mut asked) = (String::new(), 0);
-    for (name, sql) in queries() {
+    for (name, sql) in queries(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../queries")) {
         let (expected, answer) = (ask(&alone, &sql).await, ask(&on_ballista, &sql).await);
         asked += 1;
         assert!(expected.is_ok(), "{name}: {expected:?}");

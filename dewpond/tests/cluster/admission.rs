@@ -4,8 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::nodes::{Coordinator, PUBLISHED, TestLake, certificates, place, worker, workers};
+use crate::nodes::{Coordinator, certificates, place, worker, workers};
 use crate::role::{DEWPOND, Role, run};
+use crate::shop::{PUBLISHED, TestLake};
 
 /// Checks how many of the workers a coordinator uses, and that its answers are right whether it uses any.
 async fn check(lake: &TestLake, workers: &[String], more: &[&str], usable: u64) {

@@ -1,31 +1,11 @@
 //! Every metric and every recipe answers on workers as it does without them, and a good part of them is done there.
 
-use analytics::read_queries;
 use chrono::Utc;
 
-use crate::nodes::{Coordinator, NEW, PUBLISHED, TestLake, place, workers};
+use crate::nodes::{Coordinator, place, workers};
+use crate::questions::{ELSEWHERE, queries};
 use crate::role::{queries_dir, run_well};
-
-const COOKBOOK: &str = include_str!("../../../docs/SQL.md");
-
-/// Queries whose events workers must count, with pending events or without.
-const ON_WORKERS: [&str; 5] = [
-    "SELECT count(DISTINCT user_id), sum(revenue) FROM events",
-    "SELECT name, count(*), count(DISTINCT visitor_id), sum(revenue) FROM events GROUP BY name",
-    "SELECT date, path, count(DISTINCT user_id), min(occurred_at), max(country) FROM events WHERE is_bot IS NOT TRUE GROUP BY 1, 2",
-    "SELECT json_get_str(properties, 'plan') AS plan, count(*) FROM events GROUP BY 1",
-    "SELECT DISTINCT country FROM events WHERE path LIKE '/p%'",
-];
-
-/// The queries of the metrics and of the cookbook, by a name.
-fn queries() -> Vec<(String, String)> {
-    let metrics = read_queries(&queries_dir()).unwrap().into_iter().map(|query| (query.name, query.sql.unwrap()));
-    let recipes = COOKBOOK.split("```sql\n").skip(1).enumerate();
-    let recipes =
-        recipes.map(|(number, part)| (format!("recipe {number}"), part.split("```").next().unwrap().to_owned()));
-    let plain = ON_WORKERS.iter().map(|sql| ((*sql).to_owned(), (*sql).to_owned()));
-    metrics.chain(recipes).chain(plain).collect()
-}
+use crate::shop::{NEW, PUBLISHED, TestLake};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_and_recipes_answer_on_two_and_four_workers_as_on_none() {
@@ -36,7 +16,7 @@ async fn metrics_and_recipes_answer_on_two_and_four_workers_as_on_none() {
     let on_two = Coordinator::start(lake.path(), &places[..2].join(","), &[]).await;
     let on_four = Coordinator::start(lake.path(), &places.join(","), &[]).await;
     let (mut wrong, mut asked) = (String::new(), 0);
-    for (name, sql) in queries() {
+    for (name, sql) in queries(&queries_dir()) {
         let expected = alone.ask(&sql).await;
         asked += 1;
         for (coordinator, count) in [(&on_two, 2), (&on_four, 4)] {
@@ -67,7 +47,7 @@ async fn workers_count_published_events_whatever_is_pending() {
         let workers = workers(lake.path(), 2).await;
         let places: Vec<String> = workers.iter().map(place).collect();
         let coordinator = Coordinator::start(lake.path(), &places.join(","), &[]).await;
-        for sql in ON_WORKERS {
+        for sql in ELSEWHERE {
             let explained = coordinator.ask(&format!("EXPLAIN ANALYZE {sql}")).await.unwrap().join("\n");
             assert!(explained.contains("WorkersExec"), "{sql} was done here: {explained}");
             assert!(explained.contains("Stage 1 ── tasks=2"), "{sql} has no stages: {explained}");
@@ -93,6 +73,6 @@ async fn whoever_reads_with_a_key_is_answered_without_workers() {
         assert_eq!(answer, Ok(vec![format!("[{expected}]")]), "{site}");
     }
     assert_eq!(coordinator.parts_by_workers().await, 0);
-    coordinator.ask(ON_WORKERS[0]).await.unwrap();
+    coordinator.ask(ELSEWHERE[0]).await.unwrap();
     assert_eq!(coordinator.parts_by_workers().await, 1);
 }

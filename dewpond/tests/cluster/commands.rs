@@ -8,8 +8,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::nodes::{NEW, PUBLISHED, TestLake, metric, place, workers};
+use crate::nodes::{metric, place, workers};
 use crate::role::{DEWPOND, Role, queries_dir, run_well};
+use crate::shop::{NEW, PUBLISHED, TestLake};
 
 /// A lake, its workers, and the flags with which a command has them do all that they may.
 struct World {

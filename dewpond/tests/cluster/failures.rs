@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::nodes::{Coordinator, TestLake, place, worker, workers};
+use crate::nodes::{Coordinator, place, worker, workers};
 use crate::role::Role;
+use crate::shop::TestLake;
 
 /// Takes a worker some seconds, and answers one number.
 const LONG: &str = "SELECT sum(length(regexp_replace(repeat(path || user_id, 60000), '[a-m]+', 'x', 'g'))) FROM events";

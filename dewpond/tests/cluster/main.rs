@@ -7,8 +7,10 @@ mod answers;
 mod commands;
 mod failures;
 mod nodes;
+mod questions;
 #[path = "../end_to_end/harness/role.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod role;
+mod shop;
 #[path = "../../../engine/tests/stored/mod.rs"]
 mod stored;

@@ -44,7 +44,7 @@ pub(super) fn fold(state: &SessionState, plan: LogicalPlan) -> Result<(LogicalPl
             let fold = Fold { definition, bounds, others, keeps, schema };
             // What a common table expression groups is planned wherever it is named. It stays among the folds, whose order says
             // the same at any time, also if times make two of them equal.
-            let number = folds.iter().position(|known: &Fold| known.makes_same(&fold)).unwrap_or(folds.len());
+            let number = fold.place_among(&folds);
             let rows = RowsTable::empty_place(Place::Fold(number), fold.schema.clone());
             let rows = LogicalPlanBuilder::scan(format!("fold{number}"), provider_as_source(Arc::new(rows)), None);
             let chosen = of_groups.into_iter().fold(rows, |rows, condition| rows?.filter(condition));
@@ -109,17 +109,16 @@ pub(super) fn tally(state: &SessionState, plan: LogicalPlan, folds: &[Fold]) -> 
     let mut tallies = Vec::new();
     let taken = plan.transform_down_with_subqueries(|node| {
         let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
-        let taken = Tally::take(aggregate, folds, tallies.len(), state).and_then(|(tally, rows)| {
-            match tallies.iter().position(|known: &Tally| known.counts_same(&tally)) {
-                Some(same) => Tally::take(aggregate, folds, same, state).map(|(_, rows)| (None, rows)),
-                None => Ok((Some(tally), rows)),
+        let taken = Tally::take(aggregate, folds, state).and_then(|tally| {
+            let same = tallies.iter().position(|known: &Tally| known.counts_same(&tally));
+            let rows = tally.stand_in(same.unwrap_or(tallies.len()), aggregate)?;
+            if same.is_none() {
+                tallies.push(tally);
             }
+            Ok(rows)
         });
         match taken {
-            Ok((tally, rows)) => {
-                tallies.extend(tally);
-                Ok(Transformed::new(rows, true, TreeNodeRecursion::Jump))
-            }
+            Ok(rows) => Ok(Transformed::new(rows, true, TreeNodeRecursion::Jump)),
             Err(why) => {
                 tracing::trace!(why, "not kept as a tally");
                 Ok(Transformed::no(node))

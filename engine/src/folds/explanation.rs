@@ -54,7 +54,7 @@ impl RecurringQuery {
         };
         let mut explained = Vec::new();
         for (number, fold) in folds.iter().enumerate() {
-            if !folds[..number].iter().any(|other| other.makes_same(fold)) {
+            if fold.place_among(folds) == number {
                 explained.push(self.explain_fold(fold).await?);
             }
         }

@@ -39,8 +39,12 @@ impl Fold {
         self.definition.folded != FoldedTable::Events
     }
 
-    /// Whether another fold makes the same rows.
-    pub(super) fn makes_same(&self, other: &Self) -> bool {
+    /// The place of the first of some folds that makes the same rows; the one behind them if none does.
+    pub(super) fn place_among(&self, folds: &[Self]) -> usize {
+        folds.iter().position(|other| other.makes_same(self)).unwrap_or(folds.len())
+    }
+
+    fn makes_same(&self, other: &Self) -> bool {
         self.definition.id == other.definition.id
             && self.bounds == other.bounds
             && self.others == other.others

@@ -306,7 +306,7 @@ impl FoldedPlan {
         };
         let mut gathered = Gathered { pieces: vec![], identities, tallies: vec![], used: FoldUse::default() };
         for (number, fold) in self.folds.iter().enumerate() {
-            if self.folds[..number].iter().any(|other| other.makes_same(fold)) {
+            if fold.place_among(&self.folds) < number {
                 // The plan reads the other.
                 gathered.pieces.push(vec![]);
                 continue;

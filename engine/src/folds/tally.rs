@@ -67,15 +67,8 @@ struct FoldRows {
 }
 
 impl Tally {
-    /// Takes an aggregate out of a plan. Returns what stands for it there, too.
-    ///
-    /// - `number`: the number of the tally in the plan.
-    pub(super) fn take(
-        aggregate: &Aggregate,
-        folds: &[Fold],
-        number: usize,
-        state: &SessionState,
-    ) -> Result<(Self, LogicalPlan), Why> {
+    /// Takes an aggregate out of a plan.
+    pub(super) fn take(aggregate: &Aggregate, folds: &[Fold], state: &SessionState) -> Result<Self, Why> {
         let visitors: Vec<Option<String>> = folds.iter().map(|fold| fold.definition.visitor_column()).collect();
         let Part::ByUser(rows) = part_of(&aggregate.input, &visitors)? else { return Err("it counts no users".into()) };
         if rows.name_always(&aggregate.group_expr) {
@@ -109,13 +102,6 @@ impl Tally {
         let part = definition.of_part(users.clone(), vec![]).map_err(reason_of)?;
         let schema: SchemaRef = Arc::new(part.schema().as_arrow().clone());
 
-        let table = RowsTable::empty_place(Place::Tally(number), schema.clone());
-        let table = LogicalPlanBuilder::scan(format!("tally{number}"), provider_as_source(Arc::new(table)), None);
-        let finished = table
-            .and_then(|rows| rows.build())
-            .and_then(|rows| definition.finish(rows, aggregate))
-            .map_err(reason_of)?;
-
         // The optimizer has its last word here, and not for every choice of users.
         let users = state.optimize(&part).map_err(reason_of)?;
         let mut texts = vec![definition.id.to_string(), users.display_indent().to_string()];
@@ -136,7 +122,17 @@ impl Tally {
             }
         }
         let key = hash_of(texts);
-        Ok((Self { key, by_visitor, definition, subtractable, schema, users, folds: of_folds, identities }, finished))
+        Ok(Self { key, by_visitor, definition, subtractable, schema, users, folds: of_folds, identities })
+    }
+
+    /// What stands in the plan for the aggregate that it was taken of.
+    ///
+    /// - `number`: that of the tally in the plan.
+    pub(super) fn stand_in(&self, number: usize, aggregate: &Aggregate) -> Result<LogicalPlan, Why> {
+        let table = RowsTable::empty_place(Place::Tally(number), self.schema.clone());
+        let table = LogicalPlanBuilder::scan(format!("tally{number}"), provider_as_source(Arc::new(table)), None);
+        let rows = table.and_then(|rows| rows.build());
+        rows.and_then(|rows| self.definition.finish(rows, aggregate)).map_err(reason_of)
     }
 
     /// Whether another counts the same.
